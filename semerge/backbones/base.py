@@ -1,0 +1,105 @@
+"""What every architecture offers: stages of a forward pass as pure functions.
+
+A backbone holds no weights. Its methods take a dictionary of parameters and an activation and
+return a new activation, so threads share nothing that could be written, a probe stops wherever it
+likes, and merged weights are arguments rather than a state of some module.
+
+Every method also takes *grouped* parameters: if each tensor carries a leading axis G, activations
+are (G, B, N, d) and group g is computed with the g-th set of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Params = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Model-ready inputs.
+
+    data: images (B, 3, H, W) float32, normalised; or token ids (B, N) int64, padded on the right.
+    lengths: (B,) int64, the number of real tokens of each sentence; None for images.
+    """
+
+    data: Tensor
+    lengths: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.data.shape[0]
+
+    def __getitem__(self, rows: slice | Tensor) -> Batch:
+        return Batch(self.data[rows], None if self.lengths is None else self.lengths[rows])
+
+    def to(self, device: torch.device | str) -> Batch:
+        lengths = None if self.lengths is None else self.lengths.to(device)
+        return Batch(self.data.to(device), lengths)
+
+
+class Backbone(Protocol):
+    """One architecture. `h` below is an activation (..., B, N, d); layers are counted from 1."""
+
+    depth: int
+    """L, the number of residual blocks."""
+    pools: tuple[str, ...]
+    """Ways to pool a block's output: of `all`, `cls`, `mean`, `last`."""
+    segments: tuple[tuple[str, ...], ...]
+    """Parameter names by stage: embedding, block 1 .. block L, final embedding."""
+
+    def preprocess(self, sample: object, second: str | None = None) -> Batch:
+        """One decoded image or cleaned sentence (pair) -> a batch of one."""
+        ...
+
+    def notices(self, sample: object, second: str | None = None) -> tuple[str, ...]:
+        """What `preprocess` leaves out of this sample, in sentences for a person."""
+        ...
+
+    def collate(self, batches: Sequence[Batch]) -> Batch:
+        """Batches of one -> one batch."""
+        ...
+
+    def embed(self, params: Params, batch: Batch) -> Tensor:
+        """Input of the first block: (..., B, N, d)."""
+        ...
+
+    def block(self, params: Params, layer: int, h: Tensor, batch: Batch) -> Tensor:
+        """Output of residual block `layer`, 1..L: (..., B, N, d)."""
+        ...
+
+    def final(self, params: Params, h: Tensor, batch: Batch) -> Tensor:
+        """Final embedding, which the head reads: (..., B, D)."""
+        ...
+
+    def pool(self, h: Tensor, how: str, batch: Batch) -> Tensor:
+        """A block's output as one vector a sample: (..., B, K). Padding never counts."""
+        ...
+
+    def logits(self, embedding: Tensor, head: Tensor) -> Tensor:
+        """Final embeddings (B, D) and a head (C, D) -> logits (B, C)."""
+        ...
+
+
+def activations(
+    backbone: Backbone, params: Params, batch: Batch, upto: int | None = None
+) -> list[Tensor]:
+    """Outputs of blocks 1..`upto` (default: all L), in order; entry i belongs to layer i + 1."""
+    h = backbone.embed(params, batch)
+    outputs = []
+    for layer in range(1, (backbone.depth if upto is None else upto) + 1):
+        h = backbone.block(params, layer, h, batch)
+        outputs.append(h)
+    return outputs
+
+
+def embedding(backbone: Backbone, params: Params, batch: Batch) -> Tensor:
+    """The final embedding of a full forward pass, (..., B, D)."""
+    h = backbone.embed(params, batch)
+    for layer in range(1, backbone.depth + 1):
+        h = backbone.block(params, layer, h, batch)
+    return backbone.final(params, h, batch)
