@@ -45,12 +45,20 @@ class Batch:
 class Backbone(Protocol):
     """One architecture. `h` below is an activation (..., B, N, d); layers are counted from 1."""
 
-    depth: int
-    """L, the number of residual blocks."""
-    pools: tuple[str, ...]
-    """Ways to pool a block's output: of `all`, `cls`, `mean`, `last`."""
-    segments: tuple[tuple[str, ...], ...]
-    """Parameter names by stage: embedding, block 1 .. block L, final embedding."""
+    @property
+    def depth(self) -> int:
+        """L, the number of residual blocks."""
+        ...
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """Ways to pool a block's output: of `all`, `cls`, `mean`, `last`."""
+        ...
+
+    @property
+    def segments(self) -> tuple[tuple[str, ...], ...]:
+        """Parameter names by stage: embedding, block 1 .. block L, final embedding."""
+        ...
 
     def preprocess(self, sample: object, second: str | None = None) -> Batch:
         """One decoded image or cleaned sentence (pair) -> a batch of one."""

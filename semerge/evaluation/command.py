@@ -1,0 +1,170 @@
+"""python -m semerge evaluate: figures of a suite on labelled data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from semerge.errors import UserError
+from semerge.evaluation.metrics import COLUMNS
+from semerge.settings import Settings
+from semerge.suites import Suite, read_suite
+
+AXES = ("probe", "layer", "pool", "preset")
+ALL = "all"
+SHORT = {
+    "base_oracle": "base",
+    "base_routed": "base r.",
+    "static_oracle": "static",
+    "static_routed": "static r.",
+    "se_oracle": "SE",
+    "se_routed": "SE r.",
+    "expert": "expert",
+    "routing": "routing",
+}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, write what was asked for, and print the figures. Returns the exit code."""
+    suite = read_suite(args.suite)
+    request = _request(args, suite)
+    if args.json == "-" and args.csv == "-":
+        raise UserError("--json - and --csv - both want stdout; write one of them to a file.")
+
+    from semerge.engine import load_engine
+    from semerge.evaluation.evaluate import evaluate
+    from semerge.evaluation.rows import write_csv
+
+    found = evaluate(
+        load_engine(args.suite), request, notice=_tell, progress=_Bar() if _watched() else None
+    )
+    content = found.to_dict() | _reported(suite, found)
+    if args.json == "-":
+        print(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+    elif args.json:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        _write(Path(args.json), text + "\n")
+    if args.csv == "-":
+        write_csv(found.rows, sys.stdout)
+    elif args.csv:
+        try:
+            with Path(args.csv).open("w", encoding="utf-8", newline="") as file:
+                write_csv(found.rows, file)
+        except OSError as error:
+            raise UserError(f"{args.csv} can't be written: {error.strerror}.") from None
+    if "-" not in (args.json, args.csv):
+        print("\n".join(lines(content)))
+    return 0
+
+
+def lines(content: dict[str, Any]) -> list[str]:
+    """The figures as text, in percent; `r.` is the routed head, everything else the given one."""
+    names = [*content["tasks"], "average_real", "average_all"]
+    wide = max(len(name) for name in names)
+    config = content["config"]
+    text = [
+        f"{content['suite']}, {content['split']}, {content['data']}: {content['n']} samples",
+        (
+            f"probe {config['probe']}, layer {config['layer']}, pool {config['pool']}, preset "
+            f"{config['preset']}, static λ {config['static_lambda']:g}, "
+            f"probe λ {config['probe_lambda']:g}"
+        ),
+        " ".join([" " * wide, *(f"{SHORT[c]:>9}" for c in COLUMNS), f"{'n':>6}"]),
+    ]
+    figures = content["tasks"] | {name: content[name] for name in names[-2:] if content[name]}
+    for name, row in figures.items():
+        cells = [f"{100 * row[c]:9.2f}" for c in COLUMNS]
+        text.append(" ".join([f"{name:{wide}}", *cells, f"{row.get('n', ''):>6}"]))
+    for name, share in content["recovery"].items():
+        if "recovery_oracle" in share:
+            text.append(
+                f"{name}: gap {100 * share['gap']:.2f} points, recovered with the given head "
+                f"{share['recovery_oracle']:.1%}, routed {share['recovery_routed']:.1%}"
+            )
+        elif share:
+            text.append(f"{name}: experts are no better than the static merge")
+    for head in ("oracle", "routed"):
+        fixed, broken = content["fixed"][head], content["broken"][head]
+        text.append(f"{head} head: SE fixed {fixed} answers of the static merge, broke {broken}")
+    if difference := content.get("reported", {}).get("difference"):
+        worst = max(abs(v) for v in difference.values())
+        text.append(f"report.json has these averages too; the largest difference is {worst:.4f}")
+    return [*text, *(_table_line(row) for row in content.get("table", ()))]
+
+
+def _table_line(row: dict[str, Any]) -> str:
+    figures = row["average_all"]
+    at = f"{row['probe']:8} {row['layer']!s:>5} {row['pool']:6} {row['preset']:8}"
+    cells = (f"{key} {100 * figures[key]:6.2f}" for key in ("routing", "se_oracle", "se_routed"))
+    return " ".join([at, *cells])
+
+
+def _request(args: argparse.Namespace, suite: Suite) -> Any:
+    from semerge.evaluation.evaluate import Request
+
+    every = tuple(axis for axis in AXES if getattr(args, axis) == ALL)
+    chosen: dict[str, Any] = {axis: None if axis in every else getattr(args, axis) for axis in AXES}
+    methods = tuple(m.strip() for m in args.methods.split(",") if m.strip())
+    settings = Settings(
+        **chosen,
+        method=methods[0] if methods else Settings.method,
+        probe_lambda=args.probe_lambda,
+        similarity=args.similarity,
+        normalise=args.normalise,
+        temperature=args.temperature,
+        mass=args.mass,
+    )
+    settings.resolve(suite)  # a wrong option is told before any weight is read
+    for method in methods:
+        Settings(method=method).resolve(suite)
+    return Request(
+        data=args.data,
+        split=args.split,
+        limit=args.limit,
+        seed=args.seed,
+        settings=settings,
+        every=every,
+        methods=methods,
+    )
+
+
+def _reported(suite: Suite, found: Any) -> dict[str, Any]:
+    """The matching averages of the suite's own report, where the run is comparable with it."""
+    from semerge.evaluation.evaluate import compare
+
+    path = suite.path("report.json")
+    comparable = found.split == "test" and found.default and found.config["limit"] is None
+    if not comparable or not path.is_file():
+        return {}
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return {"reported": compare(found.to_dict(), report)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _tell(f"{path} can't be compared with: {error}.")
+        return {}
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror}.") from None
+
+
+def _tell(text: str) -> None:
+    print(f"semerge: {text}", file=sys.stderr)
+
+
+def _watched() -> bool:
+    return sys.stderr.isatty()
+
+
+class _Bar:
+    """One line on a terminal that counts samples."""
+
+    def __call__(self, done: int, total: int) -> None:
+        end = "\n" if done == total else ""
+        print(f"\r{done:,} of {total:,} samples", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,129 @@
+"""Labelled sets in the folder format, and the validation cut.
+
+    DIR/<task>/<split>.npz        x uint8 (N, H, W) or (N, H, W, 3), y int64 (N,)
+    DIR/<task>/<split>.jsonl.gz   one object a line: text, optional text_b, label
+    DIR/<task>/classes.json       class names in label order
+
+Validation is cut from `train` before anything else and enters no training of any kind.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from semerge.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+VALIDATION_SHARE = 0.1
+SPLIT_SEED = 20250618
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Samples of one task: images uint8 (N, H, W[, 3]) or sentences, and labels int64 (N,)."""
+
+    task: str
+    split: str
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    images: np.ndarray | None = None
+    texts: tuple[str, ...] = ()
+    texts_b: tuple[str | None, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> LabelledSet:
+        """The samples at `rows`, in that order."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return replace(
+            self,
+            labels=self.labels[rows],
+            images=None if self.images is None else self.images[rows],
+            texts=tuple(self.texts[i] for i in rows) if self.texts else (),
+            texts_b=tuple(self.texts_b[i] for i in rows) if self.texts_b else (),
+        )
+
+    def sha256(self) -> str:
+        """A hash over samples and labels, to show that two splits are what they were."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.labels).tobytes())
+        if self.images is not None:
+            digest.update(np.ascontiguousarray(self.images).tobytes())
+        digest.update(json.dumps([self.texts, self.texts_b], ensure_ascii=False).encode())
+        return digest.hexdigest()
+
+
+def tasks_in(folder: Path) -> list[str]:
+    """Names of the tasks below a data folder."""
+    if not folder.is_dir():
+        raise UserError(f"There is no data folder {folder}.")
+    return sorted(p.parent.name for p in folder.glob("*/classes.json"))
+
+
+def read_set(folder: Path, task: str, split: str) -> LabelledSet:
+    """One split of one task. `train` and `validation` are the two parts of the file `train`."""
+    if split not in SPLITS:
+        raise UserError(f"Unknown split {split!r}; there are {', '.join(SPLITS)}.")
+    name = "test" if split == "test" else "train"
+    whole = _read_file(folder / task, task, name)
+    if split == "test":
+        return whole
+    held_out = validation_rows(task, whole.labels)
+    rows = np.flatnonzero(held_out if split == "validation" else ~held_out)
+    return replace(whole.take(rows), split=split)
+
+
+def validation_rows(task: str, labels: np.ndarray) -> np.ndarray:
+    """Boolean (N,): the 10 % of `train` that are held out, seeded by the task's name."""
+    order = np.random.default_rng([SPLIT_SEED, crc32(task.encode())]).permutation(len(labels))
+    held_out = np.zeros(len(labels), dtype=bool)
+    held_out[order[: round(VALIDATION_SHARE * len(labels))]] = True
+    return held_out
+
+
+def balanced_rows(labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
+    """At most `limit` rows with the classes as even as they can be, seeded, in ascending order."""
+    if limit >= len(labels):
+        return np.arange(len(labels))
+    order = np.random.default_rng(seed).permutation(len(labels))
+    rank = np.empty(len(labels), dtype=np.int64)  # how many of its class come before it
+    for c in np.unique(labels):
+        mine = order[labels[order] == c]
+        rank[mine] = np.arange(len(mine))
+    position = np.empty(len(labels), dtype=np.int64)
+    position[order] = np.arange(len(labels))
+    return np.sort(np.lexsort((position, rank))[:limit])
+
+
+def _read_file(folder: Path, task: str, name: str) -> LabelledSet:
+    try:
+        classes = tuple(json.loads((folder / "classes.json").read_text(encoding="utf-8")))
+        if (npz := folder / f"{name}.npz").exists():
+            with np.load(npz, allow_pickle=False) as arrays:
+                x, y = arrays["x"], arrays["y"].astype(np.int64)
+            found = LabelledSet(task, name, classes, y, images=x)
+        elif (lines := folder / f"{name}.jsonl.gz").exists():
+            with gzip.open(lines, "rt", encoding="utf-8") as f:
+                rows = [json.loads(line) for line in f]
+            y = np.array([r["label"] for r in rows], dtype=np.int64)
+            texts_b = tuple(r.get("text_b") for r in rows)
+            found = LabelledSet(
+                task, name, classes, y, texts=tuple(r["text"] for r in rows), texts_b=texts_b
+            )
+        else:
+            raise UserError(f"{folder} has neither {name}.npz nor {name}.jsonl.gz.")
+    except (OSError, KeyError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"The data of task {task} in {folder} can't be read: {error}") from error
+    if len(found) == 0 or y.min() < 0 or y.max() >= len(classes):
+        raise UserError(f"{folder}/{name}: labels must be 0 to {len(classes) - 1}.")
+    return found

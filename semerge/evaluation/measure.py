@@ -1,0 +1,202 @@
+"""One run over labelled samples, from which every figure is made.
+
+Each model (base, experts, merges at several λ) sees a batch once. From its representations come the
+distances of every probe, layer and pooling that is asked for, and from its final embedding the
+answers under every head, so that no pass is done twice and only small numbers are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semerge.backbones import Batch
+from semerge.checkpoints.bundled import Statistics
+from semerge.engine import Engine
+from semerge.evaluation.batches import batches
+from semerge.evaluation.data import LabelledSet
+from semerge.models import Point, Stage
+from semerge.settings import FINAL, Resolved
+
+Progress = Callable[[int, int], None]
+Cancelled = Callable[[], bool]
+Caches = Mapping[tuple[str, float], Mapping[Point, Statistics]]
+
+END: Point = (FINAL, FINAL)
+BASE = 0.0
+"""λ of the merged model that is the base."""
+NOT_RUN = -1
+
+
+class Interrupted(Exception):
+    """The caller asked a run to stop."""
+
+
+class Key(NamedTuple):
+    """Where distances are measured. The probe `base` is `experts` at probe_lambda 0."""
+
+    probe: str
+    probe_lambda: float
+    layer: int | str
+    pool: str
+
+    @property
+    def point(self) -> Point:
+        """(layer, pool)."""
+        return self.layer, self.pool
+
+
+def probing(probe: str, probe_lambda: float, point: Point) -> Key:
+    """A key; `base` has no merged model, so its λ is 0."""
+    return Key(probe, BASE if probe == "base" else probe_lambda, *point)
+
+
+def key_of(resolved: Resolved) -> Key:
+    """The key that a request's settings probe at."""
+    return probing(resolved.probe, resolved.probe_lambda, (resolved.layer, resolved.pool))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to get from one run.
+
+    keys: distances wanted. answers: λ of the merged models whose answers are wanted (0: the base).
+    own_only: each task's own expert runs to its end, the others as far as they are probed.
+    caches: statistics by (probe, probe_lambda) for keys of other probes than experts and base.
+    """
+
+    keys: tuple[Key, ...] = ()
+    answers: tuple[float, ...] = ()
+    own_only: bool = False
+    caches: Caches = field(default_factory=dict)
+
+    def cached(self, key: Key) -> Statistics | None:
+        """Statistics to compare with; None for the probes that compare with the experts."""
+        if key.probe in ("experts", "base"):
+            return None
+        return self.caches[key.probe, key.probe_lambda][key.point]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What N samples of several tasks gave. Answers are class numbers under each task's head."""
+
+    tasks: Tensor  # (N,) int64, positions in the suite
+    labels: Tensor  # (N,) int64
+    distances: dict[Key, Tensor]  # (N, T) float32
+    answers: dict[float, Tensor]  # λ -> (N, T) int16
+    experts: Tensor  # (T experts, N, T heads) int16; NOT_RUN where an expert was cut short
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def under(self, answers: Tensor, heads: Tensor) -> Tensor:
+        """(N, T) answers -> those under the head of each sample's task in `heads`, int64 (N,)."""
+        return answers.gather(1, heads[:, None])[:, 0].long()
+
+    def oracle(self, answers: Tensor) -> Tensor:
+        """(N, T) answers -> right with the own task's head, bool (N,)."""
+        return self.under(answers, self.tasks) == self.labels
+
+    def routed(self, answers: Tensor, chosen: Tensor) -> Tensor:
+        """(N, T) answers -> right with the chosen expert's head; it must be the right expert."""
+        return (chosen == self.tasks) & self.oracle(answers)
+
+    def expert_of(self, chosen: Tensor) -> Tensor:
+        """Answers (N, T) of one expert a sample, chosen (N,)."""
+        return self.experts[chosen, torch.arange(len(chosen))]
+
+    def macro(self, right: Tensor, tasks: Sequence[int] | None = None) -> float:
+        """bool (N,) -> mean over all tasks, or those given, of the share that is True."""
+        seen = self.tasks.unique().tolist() if tasks is None else list(tasks)
+        return float(np.mean([right[self.tasks == t].double().mean().item() for t in seen]))
+
+
+def measure(
+    engine: Engine,
+    sets: Sequence[LabelledSet],
+    plan: Plan,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> Measurement:
+    """Run `plan` over labelled sets of the engine's suite.
+
+    progress gets (samples done, samples in all) after each batch; cancelled is asked before each.
+
+    Raises:
+        Interrupted: `cancelled` said so.
+    """
+    total, count = sum(len(s) for s in sets), engine.models.vectors.count
+    own = [torch.full((len(s),), engine.suite.index(s.task)) for s in sets]
+    found = Measurement(
+        tasks=torch.cat(own),
+        labels=torch.from_numpy(np.concatenate([s.labels for s in sets])),
+        distances={key: torch.empty(total, count) for key in plan.keys},
+        answers={scale: unanswered(total, count) for scale in plan.answers},
+        experts=torch.stack([unanswered(total, count) for _ in range(count)]),
+    )
+    start = done = 0
+    for samples in sets:
+        for rows, batch in batches(engine.backbone, samples):
+            if cancelled and cancelled():
+                raise Interrupted
+            _run(engine, plan, batch, engine.suite.index(samples.task), found, start + rows)
+            done += len(rows)
+            if progress:
+                progress(done, total)
+        start += len(samples)
+    return found
+
+
+def unanswered(samples: int, tasks: int) -> Tensor:
+    """Room for answers, int16 (N, T)."""
+    return torch.full((samples, tasks), NOT_RUN, dtype=torch.int16)
+
+
+def answers_of(engine: Engine, z: Tensor) -> Tensor:
+    """Final embeddings (B, D) -> the class under each task's head, int16 (B, T)."""
+    columns = [engine.logits(z, name).argmax(1) for name in engine.suite.task_names]
+    return torch.stack(columns, dim=1).to(torch.int16)
+
+
+@torch.inference_mode()
+def _run(
+    engine: Engine, plan: Plan, batch: Batch, own: int, found: Measurement, at: np.ndarray
+) -> None:
+    """One batch of task `own` through every model of the plan; fills rows `at` of `found`."""
+    rows = torch.from_numpy(at)
+    run = engine.models.representations
+    wanted: dict[float, set[Point]] = {scale: {END} for scale in plan.answers}
+    for key in plan.keys:
+        wanted.setdefault(key.probe_lambda, set()).add(key.point)
+    merged: dict[float, dict[Point, Tensor]] = {}
+    for scale, points in wanted.items():
+        merged[scale] = dict(run(_stage(engine, scale), batch, points))
+        if scale in found.answers:
+            found.answers[scale][rows] = answers_of(engine, merged[scale][END])
+
+    compared: dict[Point, list[Key]] = {}  # what the experts are run for
+    for key in plan.keys:
+        if (statistics := plan.cached(key)) is None:
+            compared.setdefault(key.point, []).append(key)
+        else:
+            r = merged[key.probe_lambda][key.point]
+            found.distances[key][rows] = statistics.distances(r)
+    for t in range(len(found.experts)):
+        points = set(compared) | ({END} if t == own or not plan.own_only else set())
+        for point, r in run(partial(engine.models.expert, t), batch, points):
+            for key in compared.get(point, ()):
+                d = torch.linalg.vector_norm(r - merged[key.probe_lambda][point], dim=-1)
+                found.distances[key][rows, t] = d
+            if point == END:
+                found.experts[t, rows] = answers_of(engine, r)
+
+
+def _stage(engine: Engine, scale: float) -> Stage:
+    return engine.models.base if scale == BASE else engine.models.probed(scale)

@@ -1,0 +1,77 @@
+"""SE-Merging's second pass over measured samples, without passes that were done already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semerge.engine import Engine
+from semerge.evaluation.batches import batches
+from semerge.evaluation.data import LabelledSet
+from semerge.evaluation.measure import (
+    NOT_RUN,
+    Cancelled,
+    Interrupted,
+    Measurement,
+    Progress,
+    answers_of,
+)
+from semerge.settings import Resolved
+
+
+@dataclass(frozen=True)
+class SecondPass:
+    """SE-Merging's answers to N samples, and how they were routed."""
+
+    answers: Tensor  # (N, T) int16, the class under each task's head
+    chosen: Tensor  # (N,) int64
+    margin: Tensor  # (N,) float64
+    entropy: Tensor  # (N,) float64
+
+
+def second_pass(
+    engine: Engine,
+    sets: Sequence[LabelledSet],
+    measured: Measurement,
+    distances: Tensor,
+    resolved: Resolved,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> SecondPass:
+    """Route by `distances` (N, T), merge sample by sample, and answer.
+
+    A sample whose coefficients are those of one expert alone has that expert's answers, where
+    they were measured. The others are run in batches.
+
+    Raises:
+        Interrupted: `cancelled` said so.
+    """
+    routing = engine.route(distances, resolved)
+    coefficients = routing.coefficients  # (N, T)
+    winner = coefficients.argmax(1)
+    alone = (torch.nn.functional.one_hot(winner, coefficients.shape[1]) == coefficients).all(1)
+    answers = measured.expert_of(winner)
+    left = ~alone | (answers == NOT_RUN).any(1)
+    start, done = 0, int((~left).sum())
+    for samples in sets:
+        mine = left[start : start + len(samples)].nonzero()[:, 0]
+        if len(mine):
+            for rows, batch in batches(engine.backbone, samples.take(mine.numpy())):
+                if cancelled and cancelled():
+                    raise Interrupted
+                at = start + mine[torch.from_numpy(rows)]
+                z = engine.merged_embedding(batch, coefficients[at])
+                lost = ~torch.isfinite(z).all(1)
+                if lost.any():  # as for one request: then the static merge answers
+                    z[lost] = engine.static_embedding(batch[lost])
+                answers[at] = answers_of(engine, z)
+                done += len(rows)
+                if progress:
+                    progress(done, len(measured))
+        start += len(samples)
+    if progress:
+        progress(len(measured), len(measured))
+    return SecondPass(answers, routing.chosen, routing.margin, routing.entropy)

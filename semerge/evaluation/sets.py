@@ -1,0 +1,143 @@
+"""Which labelled sets a suite is run on: a data folder, rendered tasks, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from semerge.errors import UserError
+from semerge.evaluation.data import SPLITS, LabelledSet, balanced_rows, read_set, tasks_in
+from semerge.suites import Suite, Task
+
+GENERATED = "generated"
+"""What `--data` says for the rendered tasks alone."""
+
+GENERATED_COUNT = {"train": 4000, "validation": 500, "test": 1000}
+"""Samples a rendered task has in each split."""
+
+_RENDER_SPLIT = {"train": "train", "validation": "val", "test": "test"}
+
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Labelled sets of one split, and `rows`: where each sample lies in its uncut set."""
+
+    data: str  # what they were made from, in words
+    split: str
+    sets: tuple[LabelledSet, ...]
+    rows: tuple[np.ndarray, ...]
+    complete: bool  # every task of the suite, nothing left out
+
+    @property
+    def total(self) -> int:
+        """Samples in all."""
+        return sum(len(s) for s in self.sets)
+
+
+def suite_sets(
+    suite: Suite,
+    data: str | Path,
+    split: str = "test",
+    limit: int | None = None,
+    seed: int = 0,
+    notice: Notice = lambda text: None,
+) -> Sets:
+    """The sets of a suite's tasks, in the suite's order.
+
+    data: a folder, or "generated" for the tasks that the project renders. Where a folder holds
+    every real task of the suite, the rendered ones are added. Folders of tasks that the suite
+    does not know are skipped with a notice.
+    limit: at most so many samples a task, with the classes as even as they can be, seeded.
+
+    Raises:
+        UserError: no such folder or split, nothing of this suite in it, or classes that differ.
+    """
+    if split not in SPLITS:
+        raise UserError(f"Unknown split {split!r}; there are {', '.join(SPLITS)}.")
+    if limit is not None and limit < 1:
+        raise UserError("The limit must be 1 or more samples a task.")
+    rendered = _rendered(suite)
+    if str(data) == GENERATED:
+        if not rendered:
+            raise UserError(f"Suite {suite.name} has no rendered tasks; name a data folder.")
+        in_folder: list[str] = []
+        made, words = rendered, GENERATED
+    else:
+        folder = Path(data)
+        in_folder = _known(suite, folder, notice)
+        real = {t.name for t in suite.tasks if t.name not in rendered}
+        made = [t for t in rendered if t not in in_folder] if real <= set(in_folder) else []
+        words = f"{data} + {GENERATED}: {', '.join(made)}" if made else str(data)
+    sets, rows = [], []
+    for task in suite.tasks:
+        if task.name in in_folder:
+            whole = _in_suite_order(read_set(Path(data), task.name, split), task)
+        elif task.name in made:
+            whole = generated_set(task.name, split, _side(suite), limit)
+        else:
+            continue
+        _check_kind(whole, suite)
+        keep = np.arange(len(whole)) if limit is None else balanced_rows(whole.labels, limit, seed)
+        # named as in suite.json, whose class names may be worded for people
+        sets.append(replace(whole.take(keep), classes=task.classes))
+        rows.append(keep)
+    complete = len(sets) == len(suite.tasks) and limit is None
+    return Sets(words, split, tuple(sets), tuple(rows), complete)
+
+
+def generated_set(task: str, split: str, side: int, limit: int | None = None) -> LabelledSet:
+    """A rendered task's split. A smaller set is the beginning of the whole one."""
+    from semerge.training import render
+
+    count = min(GENERATED_COUNT[split], limit or GENERATED_COUNT[split])
+    x, y = render.dataset(task, count, render.split_seed(_RENDER_SPLIT[split]), side)
+    return LabelledSet(task, split, render.CLASSES[task], y, images=x)
+
+
+def _rendered(suite: Suite) -> list[str]:
+    if suite.modality != "image":
+        return []
+    from semerge.training import render
+
+    return [t.name for t in suite.tasks if not t.real and t.name in render.GENERATED]
+
+
+def _known(suite: Suite, folder: Path, notice: Notice) -> list[str]:
+    found = tasks_in(folder)
+    known = [name for name in found if name in suite.task_names]
+    for name in found:
+        if name not in known:
+            notice(f"{name}: no task of {suite.name}, skipped.")
+    if not known:
+        raise UserError(
+            f"{folder} holds no task of {suite.name}; its tasks are {', '.join(suite.task_names)}."
+        )
+    return known
+
+
+def _in_suite_order(found: LabelledSet, task: Task) -> LabelledSet:
+    """Labels renumbered where the folder lists the same classes in another order."""
+    if len(found.classes) != len(task.classes):
+        raise UserError(
+            f"{task.name} has {len(found.classes)} classes in the data folder and "
+            f"{len(task.classes)} in the suite."
+        )
+    if found.classes == task.classes or sorted(found.classes) != sorted(task.classes):
+        return found
+    place = np.array([task.classes.index(c) for c in found.classes], dtype=np.int64)
+    return replace(found, labels=place[found.labels], classes=task.classes)
+
+
+def _check_kind(found: LabelledSet, suite: Suite) -> None:
+    if (found.images is None) == (suite.modality == "image"):
+        wanted = "images" if suite.modality == "image" else "sentences"
+        raise UserError(f"{found.task}: suite {suite.name} needs {wanted}.")
+
+
+def _side(suite: Suite) -> int:
+    return int(suite.architecture["vision_cfg"]["image_size"])

@@ -1,0 +1,196 @@
+"""Which samples evaluate takes, and what its command prints and writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from labelled import write_images, write_sentences
+from safetensors.torch import load_file, save_file
+from tiny import hash_files, tiny_text_suite, tiny_vision_suite
+
+from semerge.cli import main
+from semerge.engine import Engine, load_engine
+from semerge.errors import UserError
+from semerge.evaluation import sets as sets_module
+from semerge.evaluation.evaluate import Request, evaluate
+from semerge.evaluation.metrics import COLUMNS
+from semerge.evaluation.sets import suite_sets
+from semerge.training import render
+
+MAKERS = {"image": (tiny_vision_suite, write_images), "text": (tiny_text_suite, write_sentences)}
+
+
+@pytest.fixture(scope="module", params=["image", "text"])
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `suite` and `data`."""
+    folder = tmp_path_factory.mktemp(request.param)
+    make, write = MAKERS[request.param]
+    make(folder / "suite")
+    write(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(home: Path) -> Engine:
+    return load_engine(home / "suite")
+
+
+# ---- sets ---------------------------------------------------------------------------------------
+
+
+def test_limit_is_seeded_and_balanced(home: Path, engine: Engine) -> None:
+    first, again, other = (
+        suite_sets(engine.suite, home / "data", "test", 6, seed) for seed in (0, 0, 1)
+    )
+    assert [list(r) for r in first.rows] == [list(r) for r in again.rows]
+    assert [list(r) for r in first.rows] != [list(r) for r in other.rows]
+    assert first.total == 18 and not first.complete
+    for samples in first.sets:
+        counts = [int((samples.labels == c).sum()) for c in range(len(samples.classes))]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_classes_in_another_order_are_renumbered(tmp_path: Path) -> None:
+    suite = load_engine(tiny_vision_suite(tmp_path / "suite")).suite
+    write_images(tmp_path / "data")
+    (tmp_path / "data/task1/classes.json").write_text('["cat", "ant", "bee"]')
+    found = suite_sets(suite, tmp_path / "data").sets[1]
+    assert found.classes == ("ant", "bee", "cat") and list(found.labels[:3]) == [2, 0, 1]
+    (tmp_path / "data/task1/classes.json").write_text('["ant", "bee", "cow", "dog"]')
+    with pytest.raises(UserError, match="4 classes in the data folder and 3"):
+        suite_sets(suite, tmp_path / "data")
+
+
+def test_rendered_tasks_join_a_full_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sets_module, "GENERATED_COUNT", {"test": 8, "validation": 8})
+    folder = tiny_vision_suite(tmp_path / "suite")
+    path = folder / "suite.json"
+    content = json.loads(path.read_text())
+    content["tasks"][2] |= {"name": "charts", "classes": list(render.CLASSES["charts"])}
+    path.write_text(json.dumps(content))
+    heads_for(folder, len(render.CLASSES["charts"]))
+    engine = load_engine(folder)
+    write_images(tmp_path / "data", tasks=2)
+    full = evaluate(engine, Request(tmp_path / "data")).to_dict()
+    assert full["data"] == f"{tmp_path / 'data'} + generated: charts"
+    assert list(full["tasks"]) == ["task0", "task1", "charts"] and full["tasks"]["charts"]["n"] == 8
+    alone = evaluate(engine, Request("generated", limit=4)).to_dict()
+    assert list(alone["tasks"]) == ["charts"] and alone["n"] == 4 and alone["average_real"] == {}
+    (tmp_path / "data/task1").rename(tmp_path / "elsewhere")
+    part = evaluate(engine, Request(tmp_path / "data")).to_dict()
+    assert list(part["tasks"]) == ["task0"]
+    command = ["evaluate", "--suite", str(folder), "--data", "generated"]
+    assert main(command) == 0 and "charts" in capsys.readouterr().out
+
+
+def heads_for(folder: Path, classes: int) -> None:
+    heads = load_file(folder / "heads.safetensors")
+    del heads["task2"]
+    heads["charts"] = torch.randn(classes, 12, generator=torch.Generator().manual_seed(0))
+    save_file(heads, folder / "heads.safetensors")
+    hash_files(folder)
+
+
+# ---- the command line ---------------------------------------------------------------------------
+
+
+def run(home: Path, *options: str) -> int:
+    return main(
+        ["evaluate", "--suite", str(home / "suite"), "--data", str(home / "data"), *options]
+    )
+
+
+def test_json_has_the_keys_of_the_design(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(home, "--json", "-") == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert err == "" and found["n"] == 36 and found["split"] == "test"
+    assert {"suite", "data", "config", "average", "fixed", "broken"} <= set(found)
+    assert list(found["tasks"]) == ["task0", "task1", "task2"]
+    for figures in found["tasks"].values():
+        assert set(figures) == {"n", *COLUMNS} and 0 <= figures["se_oracle"] <= 1
+    assert set(found["average"]) == set(COLUMNS)
+    assert "reported" not in found and "table" not in found
+
+
+def test_files_text_and_table(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    js, table = tmp_path / "a.json", tmp_path / "a.csv"
+    axes = ["--layer", "all", "--pool", "all", "--probe", "all", "--preset", "all"]
+    assert run(home, "--limit", "4", "--json", str(js), "--csv", str(table), *axes) == 0
+    out = capsys.readouterr().out
+    assert "average_real" in out and "experts" in out
+    with table.open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 12
+    found = json.loads(js.read_text(encoding="utf-8"))
+    # two layers of three pools and the final one; cache on text has no pool `all`
+    points = 7 + 7 + (7 if found["suite"] == "tiny-vision" else 5)
+    assert len(found["table"]) == 3 * points
+    main_row = [
+        r
+        for r in found["table"]
+        if all(r[k] == found["config"][k] for k in ("probe", "layer", "pool", "preset"))
+    ]
+    assert [r["average_all"] for r in main_row] == [found["average"]]
+
+
+def test_some_tasks_are_compared_with_the_matching_average(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = evaluate(load_engine(home / "suite"), Request(home / "data")).to_dict()
+    report = home / "suite" / "report.json"
+    report.write_text(json.dumps({"test": {"tasks": whole["tasks"]}}))
+    part = tmp_path / "part"
+    part.mkdir()
+    for name in ("task0", "task2"):
+        (part / name).symlink_to(home / "data" / name)
+    (part / "unknown").mkdir()
+    (part / "unknown" / "classes.json").write_text("[]")
+    try:
+        command = ["evaluate", "--suite", str(home / "suite"), "--data", str(part), "--json", "-"]
+        assert main(command) == 0
+    finally:
+        report.unlink()
+    out, err = capsys.readouterr()
+    assert "unknown: no task of tiny" in err
+    found = json.loads(out)
+    assert list(found["tasks"]) == ["task0", "task2"]
+    for name in found["tasks"]:
+        assert found["tasks"][name] == whole["tasks"][name]
+    assert found["reported"]["average"] == found["average"]
+    assert set(found["reported"]["difference"].values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--split", "nowhere"], "Unknown split"),
+        (["--limit", "0"], "1 or more"),
+        (["--layer", "9"], "layer"),
+        (["--methods", "magic"], "method"),
+        (["--json", "-", "--csv", "-"], "stdout"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert run(home, *options) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and words in err and err.count("\n") == 1
+
+
+def test_a_folder_without_tasks_is_told(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for data, words in ((tmp_path, "holds no task"), (tmp_path / "no", "no data folder")):
+        command = ["evaluate", "--suite", str(home / "suite"), "--data", str(data)]
+        assert main(command) == 2 and words in capsys.readouterr().err
+    command = ["evaluate", "--suite", str(home / "suite"), "--data", "generated"]
+    assert main(command) == 2 and "no rendered tasks" in capsys.readouterr().err
