@@ -43,7 +43,9 @@ test-min: $(MIN_ENV)/.installed ## the tests with the lowest versions, in a .ven
 browser-test: $(ENV)/.dev-installed ## the tests that drive the app in chromium
 	$(RUN) -m pytest -rs --browser -m browser $(ARGS)
 
+# Gradio writes a stub beside each module that subclasses a component; mypy would read that instead.
 check: $(ENV)/.dev-installed ## lint, format and types, without changing a file
+	@find semerge -name '*.pyi' -delete
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy

@@ -31,7 +31,7 @@ from hypothesis import settings  # noqa: E402
 network_guard.install()
 
 # The same examples on every run, and no failure because a shared machine is slow.
-settings.register_profile("semerge", derandomize=True, deadline=None)
+settings.register_profile("semerge", derandomize=True, deadline=None, database=None)
 settings.load_profile("semerge")
 
 

@@ -1,4 +1,4 @@
-"""Python imports this at its start where this folder is on PYTHONPATH, as in the tests' children."""
+"""Python imports this at its start where this folder is on PYTHONPATH: in what the tests start."""
 
 import network_guard
 

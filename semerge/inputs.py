@@ -1,0 +1,282 @@
+"""What a user hands in, made safe: `decode_image` for pictures, and `clean_text` for sentences.
+
+Every limit is enforced here and in `sentences`, whatever the web page in front has checked already.
+Refused input raises `UserError` with one clear sentence. Nothing here changes a global of Pillow,
+so that requests may run side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+# The six plugins are imported by name so that the first request has none to register.
+from PIL import (  # noqa: F401
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from semerge.errors import UserError
+from semerge.sentences import MAX_CHARACTERS, CleanText, clean_text
+
+__all__ = [
+    "MAX_ASPECT",
+    "MAX_BYTES",
+    "MAX_CHARACTERS",
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "MIN_SIDE",
+    "CleanText",
+    "DecodedImage",
+    "clean_text",
+    "decode_image",
+]
+
+MAX_BYTES = 10 * 2**20
+MAX_PIXELS = 25_000_000
+MAX_ASPECT = 50  # longer side over shorter side
+MIN_SIDE = 8
+MAX_SIDE = 1024  # the decoded picture is scaled down to this
+
+_MAGIC = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "BMP": (b"BM",),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+}
+_ACCEPTED = "use a JPEG, PNG, WebP, GIF, BMP or TIFF file"
+_UNREADABLE = f"This file is not a readable image; {_ACCEPTED}."
+_DAMAGED = "This image file is incomplete or damaged; save or download it once more."
+_PNG_CHUNKS = frozenset(
+    (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL", b"fdAT")
+)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """An upright, opaque 8-bit RGB picture without metadata, and what was done to get it."""
+
+    image: Image.Image
+    notices: tuple[str, ...] = ()
+
+
+def decode_image(
+    source: str | os.PathLike[str] | bytes | Image.Image | np.ndarray | None,
+) -> DecodedImage:
+    """Turn a file, its bytes, a Pillow image or an array into a plain RGB picture.
+
+    `source` is a path, the bytes of a JPEG, PNG, WebP, GIF, BMP or TIFF file (the content decides,
+    not the name), a Pillow image, or an array (H, W[, 1 | 3 | 4]) of uint8, uint16, bool, integers
+    in 0..255 or floats in 0..1. Transparent parts become white, EXIF orientation is applied, of an
+    animation the first frame is taken, and no side of the result is above `MAX_SIDE`. The size
+    limits hold on the file's header, before a pixel is decoded.
+
+    Raises `UserError` for everything else, in one sentence.
+    """
+    if source is None:
+        raise UserError("Choose or upload an image.")
+    notices: list[str] = []
+    if isinstance(source, np.ndarray):
+        source = _from_array(source)
+    if isinstance(source, Image.Image):
+        _check_size(source.size)
+        image = source
+    else:
+        image = _open(*_read(source))
+    try:
+        if image is not source:
+            # MPO is how phones store a JPEG with a depth map: no animation to speak of.
+            if image.format != "MPO" and getattr(image, "is_animated", False):
+                notices.append("This file holds several frames; only the first one is used.")
+            image.draft("RGB", (MAX_SIDE, MAX_SIDE))  # JPEG: decode no more than is needed
+        image.load()
+    except Exception as error:  # a decoder fed with damaged bytes may raise anything
+        raise UserError(_DAMAGED) from error
+    picture = _to_rgb(_upright(image), notices)
+    picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    picture.info.clear()  # no EXIF, GPS position or comment leaves this function
+    return DecodedImage(picture, tuple(notices))
+
+
+def _read(source: object) -> tuple[bytes, str]:
+    """The bytes of a file and its name ("" for bytes)."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        _check_bytes(len(source))
+        return bytes(source), ""
+    if not isinstance(source, str | os.PathLike):
+        raise UserError(f"An image can't be made from a value of type {type(source).__name__}.")
+    name = str(os.fspath(source))
+    # repr escapes line breaks and direction marks, which a hostile name may hold.
+    shown = repr(name if len(name) <= 80 else name[:40] + "..." + name[-37:])
+    try:
+        status = Path(name).stat()
+        regular = stat.S_ISREG(status.st_mode)
+        data = b""
+        if regular and status.st_size <= MAX_BYTES:
+            with Path(name).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)  # it may have grown since
+    except FileNotFoundError:
+        raise UserError(f"There is no file {shown}.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"The file {shown} can't be read.") from error
+    if not regular:
+        raise UserError(f"{shown} is not a file.")
+    _check_bytes(max(status.st_size, len(data)))
+    return data, name
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    """The image with its header read and its size checked, no pixel decoded yet."""
+    kind = _format(data)
+    if kind is None:
+        raise UserError(_why_unreadable(data, name))
+    if kind == "PNG":
+        data = _bare_png(data)
+    try:
+        image = Image.open(BytesIO(data), formats=(kind,))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = f"{MAX_PIXELS // 10**6} megapixels"
+        raise UserError(f"This image has far too many pixels; the limit is {limit}.") from error
+    except Exception as error:  # as above: anything
+        raise UserError(_DAMAGED) from error
+    _check_size(image.size)
+    return image
+
+
+def _format(data: bytes) -> str | None:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return next((kind for kind, magic in _MAGIC.items() if data.startswith(magic)), None)
+
+
+def _why_unreadable(data: bytes, name: str) -> str:
+    if not data:
+        return "This file is not a readable image: it is empty."
+    if data[4:8] == b"ftyp":
+        brand = data[8:12]
+        if brand in (b"avif", b"avis"):
+            return "AVIF images are not supported; save the picture as JPEG or PNG."
+        if brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
+            return "HEIC images are not supported; save the picture as JPEG or PNG."
+    start = data[:4096].replace(b"\0", b"").lower()  # without NUL, UTF-16 reads like ASCII
+    if (b"<svg" in start and b"<html" not in start) or name.lower().endswith((".svg", ".svgz")):
+        return "SVG drawings are not supported; save the drawing as PNG."
+    return _UNREADABLE
+
+
+def _bare_png(data: bytes) -> bytes:
+    """The PNG without its notes and profiles: Pillow refuses the whole picture for a large one."""
+    kept, at = [data[:8]], 8
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name in _PNG_CHUNKS:
+            kept.append(data[at : at + 12 + length])
+        at += 12 + length
+    return b"".join(kept)
+
+
+def _check_bytes(count: int) -> None:
+    if count > MAX_BYTES:
+        size, limit = count / 2**20, MAX_BYTES // 2**20
+        raise UserError(f"This file has {size:,.1f} MB; the limit is {limit} MB.")
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    """Refuse what is too large, too narrow or too small; `size` is (width, height) in pixels."""
+    width, height = size
+    shown = f"{width:,} x {height:,} pixels"
+    if width * height > MAX_PIXELS:
+        limit = f"{MAX_PIXELS // 10**6} megapixels"
+        raise UserError(f"This image has {shown}; the limit is {limit}.")
+    if max(size) > MAX_ASPECT * max(min(size), 1):
+        raise UserError(
+            f"This image has {shown}; the longer side may be {MAX_ASPECT} times the shorter one."
+        )
+    if min(size) < MIN_SIDE:
+        raise UserError(
+            f"This image is too small: it has {shown}, and each side needs {MIN_SIDE} or more."
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF says nothing about the pixels
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _to_rgb(image: Image.Image, notices: list[str]) -> Image.Image:
+    """A new 8-bit RGB image; appends to `notices` where the colours had to be guessed."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        if "transparency" in image.info:
+            values = np.where(values == image.info["transparency"], 65535, values)
+        return Image.fromarray(_to_bytes(values, notices)).convert("RGB")
+    if image.mode in ("CMYK", "LAB"):
+        notices.append(f"The colours were converted from {image.mode} without a colour profile.")
+    try:
+        if not image.has_transparency_data:
+            return image.convert("RGB")
+        # The colour beneath a transparent pixel must not show: lay the picture on white.
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        return white.convert("RGB")
+    except (ValueError, OSError) as error:
+        raise UserError(f"Images in the colour mode {image.mode} are not supported.") from error
+
+
+def _to_bytes(values: np.ndarray, notices: list[str]) -> np.ndarray:
+    """16-bit, 32-bit or float grey values (H, W) as uint8."""
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low + high):
+        raise UserError("This image holds values that are not finite numbers.")
+    if values.dtype.kind in "iu" and low >= 0 and high <= 65535:
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    span = (high - low) or 1.0
+    notices.append(f"The grey values, {low:g} to {high:g}, were rescaled to black to white.")
+    return np.rint((values.astype(np.float64) - low) * (255 / span)).astype(np.uint8)
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        raise UserError("An image array must have the shape H x W or H x W x 1, 3 or 4.")
+    _check_size((array.shape[1], array.shape[0]))
+    kind, low, high = array.dtype.kind, 0, 0
+    if kind in "iuf":
+        low, high = array.min(), array.max()
+    if kind == "b":
+        array = array.astype(np.uint8) * 255
+    elif array.dtype == np.uint16:
+        array = (array.astype(np.uint32) + 128) // 257
+    elif kind == "f" and low >= 0 and high <= 1:  # false for NaN
+        array = np.rint(array.astype(np.float64) * 255)
+    elif not (kind in "iu" and low >= 0 and high <= 255):
+        raise UserError("An image array must hold integers in 0..255 or floats in 0..1.")
+    return Image.fromarray(np.ascontiguousarray(array.astype(np.uint8)))

@@ -1,0 +1,460 @@
+"""Pictures and sentences as people really hand them in: odd, damaged, huge, hostile."""
+
+import contextlib
+import struct
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile, PngImagePlugin
+
+from semerge import inputs
+from semerge.errors import UserError
+from semerge.inputs import decode_image
+
+W, H = 48, 32
+SVG = (
+    b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+)
+
+
+def picture(mode="RGB", size=(W, H)):
+    """A smooth, asymmetric picture: no flip or turn of it equals itself."""
+    x, y = np.meshgrid(np.linspace(0, 1, size[0]), np.linspace(0, 1, size[1]))
+    rgb = np.stack([x, y, x * y], axis=-1)
+    return Image.fromarray(np.rint(rgb * 255).astype(np.uint8)).convert(mode)
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def pixels(source):
+    return np.asarray(decode_image(source).image)
+
+
+def refusal(source):
+    """The sentence a source is refused with: one line, one sentence, no traceback in it."""
+    with pytest.raises(UserError) as caught:
+        decode_image(source)
+    sentence = str(caught.value)
+    assert sentence.endswith(".") and "\n" not in sentence and "Error" not in sentence
+    return sentence
+
+
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width, height, body=b"", extra=b"", depth=8, color=0):
+    """A PNG put together by hand: grey unless told, `body` is the compressed pixel data."""
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + extra + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@pytest.fixture
+def decodes(monkeypatch):
+    """Counts attempts to decode pixels, and lets none pass."""
+    calls = []
+
+    def load(image):
+        calls.append(image.size)
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    return calls
+
+
+# --- accepted as they are -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_lossless_files_keep_every_pixel(kind):
+    np.testing.assert_array_equal(pixels(encoded(picture(), kind)), np.asarray(picture()))
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {"quality": 95}), ("WEBP", {})])
+def test_lossy_files_are_close(kind, options):
+    got = pixels(encoded(picture(), kind, **options)).astype(int)
+    assert np.abs(got - np.asarray(picture())).mean() < 6
+
+
+def test_a_path_its_text_and_its_bytes_are_the_same(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(picture()))
+    assert decode_image(path) == decode_image(str(path)) == decode_image(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "name", ["photo", "PHOTO.PNG", "a.jpg", "<img src=x onerror=alert(1)>.png"]
+)
+def test_content_decides_not_the_name(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(encoded(picture("P"), "GIF"))
+    np.testing.assert_array_equal(pixels(path), np.asarray(picture("P").convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA"])
+def test_other_modes_equal_their_rgb(mode):
+    image = picture("L").convert(mode) if mode in ("1", "LA") else picture(mode)
+    np.testing.assert_array_equal(pixels(encoded(image)), np.asarray(image.convert("RGB")))
+
+
+def test_large_pictures_are_scaled_down():
+    for kind in ("PNG", "JPEG"):
+        assert decode_image(encoded(picture().resize((3000, 1500)), kind)).image.size == (1024, 512)
+
+
+# --- pixels that are easy to get wrong ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bit_grey_keeps_its_ramp(kind):
+    ramp = np.tile(np.linspace(0, 65535, 256).astype(np.uint16), (16, 1))
+    decoded = decode_image(encoded(Image.fromarray(ramp), kind))
+    assert decoded.notices == ()
+    np.testing.assert_array_equal(np.asarray(decoded.image)[0, :, 0], np.arange(256))
+
+
+def test_16_bit_grey_with_a_transparent_value():
+    rows = b"".join(b"\0" + struct.pack(">16H", *([100, 65535 // 2] * 8)) for _ in range(16))
+    extra = chunk(b"tRNS", struct.pack(">H", 100))
+    got = pixels(png(16, 16, zlib.compress(rows), extra, depth=16))
+    assert got[0, 0].tolist() == [255] * 3 and got[0, 1].tolist() == [127] * 3
+
+
+def test_float_pictures_are_rescaled_and_say_so():
+    ramp = np.tile(np.linspace(-3, 5, 64, dtype=np.float32), (16, 1))
+    decoded = decode_image(encoded(Image.fromarray(ramp), "TIFF"))
+    assert "rescaled" in decoded.notices[0]
+    row = np.asarray(decoded.image)[0, :, 0]
+    assert row[0] == 0 and row[-1] == 255 and (np.diff(row.astype(int)) > 0).all()
+    assert pixels(Image.fromarray(ramp * 0 + 0.5)).mean() == 128
+    assert pixels(Image.fromarray(ramp * 0 + 9)).mean() == 0
+
+
+def test_32_bit_integers_beyond_16_bits_are_rescaled_and_say_so():
+    ramp = np.tile(np.linspace(0, 10**6, 64).astype(np.int32), (16, 1))
+    decoded = decode_image(encoded(Image.fromarray(ramp), "TIFF"))
+    assert "rescaled" in decoded.notices[0] and np.asarray(decoded.image)[0, -1, 0] == 255
+
+
+def test_floats_that_are_no_numbers_are_refused():
+    values = np.full((16, 16), np.nan, dtype=np.float32)
+    assert "finite" in refusal(encoded(Image.fromarray(values), "TIFF"))
+
+
+def test_cmyk_jpeg_looks_like_its_rgb():
+    decoded = decode_image(encoded(picture("CMYK"), "JPEG", quality=95))
+    assert "CMYK" in decoded.notices[0]
+    assert np.abs(np.asarray(decoded.image).astype(int) - np.asarray(picture())).mean() < 8
+
+
+def test_other_colour_spaces():
+    decoded = decode_image(encoded(picture("LAB"), "TIFF"))
+    assert "LAB" in decoded.notices[0]
+    for image in (picture("YCbCr"), picture("HSV")):
+        assert np.abs(pixels(image).astype(int) - np.asarray(picture())).mean() < 3
+
+
+def test_transparent_palette_entries_are_white():
+    image = Image.new("P", (16, 16), 0)
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.paste(1, (8, 0, 16, 16))
+    for options in ({"transparency": 0}, {"transparency": bytes([0, 255])}):
+        got = pixels(encoded(image, **options))
+        assert got[0, 0].tolist() == [255] * 3 and got[0, 15].tolist() == [200, 100, 50]
+
+
+@pytest.mark.parametrize(("mode", "key"), [("L", 7), ("RGB", (7, 7, 7))])
+def test_a_transparent_colour_is_white(mode, key):
+    image = Image.new("L", (16, 16), 7).convert(mode)
+    assert (pixels(encoded(image, transparency=key)) == 255).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_hidden_colours_beneath_transparency_do_not_show(kind):
+    noise = np.random.default_rng(0).integers(0, 256, (H, W, 4), dtype=np.uint8)
+    noise[..., 3] = 0
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    assert (pixels(encoded(Image.fromarray(noise), kind, **options)) == 255).all()
+
+
+def test_half_transparent_is_mixed_with_white():
+    image = Image.new("RGBA", (16, 16), (0, 0, 0, 128))
+    assert abs(int(pixels(encoded(image))[0, 0, 0]) - 127) <= 1
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_first_frame_of_an_animation(kind):
+    frames = [Image.new("RGB", (W, H), "red"), Image.new("RGB", (W, H), "blue")]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    decoded = decode_image(data)
+    assert len(decoded.notices) == 1 and "first" in decoded.notices[0]
+    np.testing.assert_array_equal(np.asarray(decoded.image), np.asarray(frames[0]))
+    assert decode_image(encoded(frames[0], kind)).notices == ()
+
+
+def test_a_two_picture_jpeg_of_a_phone_is_no_animation():
+    data = encoded(picture(), "MPO", save_all=True, append_images=[picture("L").convert("RGB")])
+    assert decode_image(data).notices == ()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_exif_orientation(kind, orientation):
+    # The picture is stored turned the other way, so that the tag brings it back.
+    inverse = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    turn = inverse.get(orientation, inputs._TURNS.get(orientation))
+    stored = picture() if turn is None else picture().transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    got = pixels(encoded(stored, kind, exif=exif, **options))
+    np.testing.assert_array_equal(got, np.asarray(picture()))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\0\x09"]
+)
+def test_damaged_exif_is_ignored(exif):
+    data = encoded(picture(), "JPEG")
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    np.testing.assert_array_equal(pixels(data[:2] + segment + data[2:]), pixels(data))
+
+
+def test_damaged_and_huge_profiles_and_notes_are_ignored():
+    np.testing.assert_array_equal(
+        pixels(encoded(picture(), icc_profile=b"no profile")), np.asarray(picture())
+    )
+    notes = PngImagePlugin.PngInfo()
+    notes.add_itxt("XML:com.adobe.xmp", "x" * 3_000_000, zip=True)
+    data = encoded(picture(), icc_profile=bytes(3_000_000), pnginfo=notes)
+    np.testing.assert_array_equal(pixels(data), np.asarray(picture()))
+    jpeg = encoded(picture(), "JPEG")
+    noted = encoded(picture(), "JPEG", icc_profile=bytes(500_000), xmp=b"x" * 60_000)
+    np.testing.assert_array_equal(pixels(noted), pixels(jpeg))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_no_metadata_leaves(kind):
+    exif = Image.Exif()
+    exif[0x010F] = "SecretCam"
+    exif.get_ifd(0x8825)[1] = "N"
+    decoded = decode_image(encoded(picture(), kind, exif=exif)).image
+    assert decoded.info == {} and len(decoded.getexif()) == 0
+    assert b"SecretCam" not in encoded(decoded, "PNG")
+
+
+# --- refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"", b"just a sentence", b"<html><script>x</script><svg>", b"\0"])
+def test_what_is_no_image(data, tmp_path):
+    path = tmp_path / "renamed.png"
+    path.write_bytes(data)
+    assert "not a readable image" in refusal(path)
+    assert "not a readable image" in refusal(data)
+
+
+def test_svg_is_told_by_content_and_by_name(tmp_path):
+    hidden = b"<!--" + b" " * 5000 + b"-->" + SVG
+    assert all("SVG" in refusal(data) for data in (SVG, b"\xef\xbb\xbf \n" + SVG))
+    assert "SVG" in refusal(SVG.decode().encode("utf-16"))
+    path = tmp_path / "drawing.SVG"
+    path.write_bytes(hidden)
+    assert "SVG" in refusal(path)
+    renamed = tmp_path / "drawing.png"
+    renamed.write_bytes(SVG)
+    assert "SVG" in refusal(renamed)
+
+
+@pytest.mark.parametrize(
+    ("brand", "word"), [(b"heic", "HEIC"), (b"mif1", "HEIC"), (b"avif", "AVIF")]
+)
+def test_heic_and_avif_are_named(brand, word):
+    sentence = refusal(b"\0\0\0\x18ftyp" + brand + bytes(100))
+    assert word in sentence and "not supported" in sentence and "PNG" in sentence
+
+
+@pytest.mark.parametrize("kind", ["ICO", "PPM", "TGA", "PCX"])
+def test_formats_off_the_list(kind):
+    assert "not a readable image" in refusal(encoded(picture(), kind))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_cut_files_are_incomplete(kind, share):
+    noise = np.random.default_rng(0).integers(0, 256, (H, W, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), kind)
+    assert "file is incomplete" in refusal(data[: int(len(data) * share)])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_random_damage_is_read_or_refused_never_raised():
+    rng = np.random.default_rng(0)
+    for kind in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"):
+        data = np.frombuffer(encoded(picture(), kind), dtype=np.uint8)
+        for _ in range(40):
+            damaged = data.copy()
+            damaged[rng.integers(8, len(data), 12)] = rng.integers(0, 256, 12)
+            with contextlib.suppress(UserError):
+                assert decode_image(damaged.tobytes()).image.mode == "RGB"
+
+
+def test_an_88_megapixel_png_is_refused_undecoded(decodes):
+    packer = zlib.compressobj(9)
+    row = bytes(9401)
+    body = b"".join(packer.compress(row) for _ in range(9400)) + packer.flush()
+    data = png(9400, 9400, body)
+    assert len(data) < 300_000
+    sentence = refusal(data)
+    assert "9,400 x 9,400" in sentence and "25 megapixels" in sentence
+    assert decodes == []
+
+
+@pytest.mark.parametrize("size", [(60000, 60000), (11000, 11000)])
+def test_bombs_are_refused_undecoded(decodes, size):
+    # 11,000 x 11,000 is where Pillow only warns, which the test configuration makes an error.
+    assert "25 megapixels" in refusal(png(*size, zlib.compress(b"")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert "25 megapixels" in refusal(png(*size, zlib.compress(b"")))
+    assert decodes == []
+
+
+def test_the_pixel_limit_itself(decodes):
+    assert "megapixels" in refusal(png(5001, 5000))
+    assert decodes == []
+    assert "incomplete" in refusal(png(5000, 5000))  # allowed, and its pixels are not there
+    assert decodes == [(5000, 5000)]
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ((1, 1), "too small"),
+        ((7, 9), "too small"),
+        ((5000, 1), "50 times"),
+        ((8, 408), "50 times"),
+        ((0, 0), "incomplete"),
+        ((0, 100), "incomplete"),
+    ],
+)
+def test_shapes(size, words, decodes):
+    assert words in refusal(png(*size, zlib.compress(b"")))
+    assert decodes == []
+
+
+def test_the_smallest_shapes_pass():
+    for size in ((8, 8), (8, 400), (400, 8)):
+        assert decode_image(encoded(picture(size=size))).image.size == size
+
+
+def test_too_many_bytes(tmp_path):
+    path = tmp_path / "big.png"
+    path.write_bytes(encoded(picture()) + bytes(11 * 2**20))
+    for source in (path, path.read_bytes()):
+        assert "11.0 MB" in (sentence := refusal(source)) and "limit is 10 MB" in sentence
+
+
+def test_paths_that_are_no_files(tmp_path):
+    assert "no file" in refusal(tmp_path / "missing.png")
+    assert "not a file" in refusal(tmp_path)
+    assert "not a file" in refusal("/dev/zero")
+    assert "no file" in refusal("data:image/png;base64,AAAA")
+    assert "can't be read" in refusal("a\0b.png")
+    assert len(refusal("x" * 3000 + ".png")) < 150
+    assert "\u202e" not in refusal("a\u202egnp.exe\n")
+
+
+@pytest.mark.parametrize("source", [5, True, 1.5, [], {}, object()])
+def test_values_of_other_types(source):
+    assert "type" in refusal(source)
+
+
+def test_nothing_at_all():
+    assert refusal(None) == "Choose or upload an image."
+
+
+# --- arrays and Pillow images ---------------------------------------------------------------------
+
+
+def test_arrays_of_every_kind_give_the_same_picture():
+    grey = np.asarray(picture("L"))
+    want = np.stack([grey] * 3, axis=-1)
+    for array in (grey, grey[..., None], want, grey.astype(np.int64), grey.astype(np.uint16) * 257):
+        np.testing.assert_array_equal(pixels(array), want)
+    np.testing.assert_array_equal(pixels(grey / 255), want)
+    np.testing.assert_array_equal(pixels((grey / 255).astype(np.float32)), want)
+    np.testing.assert_array_equal(pixels(grey > 99), np.where(want > 99, 255, 0))
+    np.testing.assert_array_equal(pixels(want[:, ::-1]), want[:, ::-1])
+    assert (pixels(np.zeros((16, 16, 4), dtype=np.uint8)) == 255).all()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((3, 16, 16)),
+        np.zeros(16),
+        np.zeros((0, 5)),
+        np.zeros((4, 4)),
+        np.full((16, 16), -1),
+        np.full((16, 16), 256),
+        np.full((16, 16), 1.01),
+        np.full((16, 16), np.nan),
+        np.full((16, 16), "a"),
+        np.full((16, 16), 1j),
+        np.broadcast_to(np.uint8(0), (9400, 9400)),
+    ],
+)
+def test_arrays_that_are_no_pictures(array):
+    refusal(array)
+
+
+def test_a_pillow_image_is_read_and_left_alone():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(BytesIO(encoded(picture(), "JPEG", exif=exif)))
+    decoded = decode_image(image).image
+    assert decoded.size == (H, W) and image.size == (W, H) and image.getexif()[0x0112] == 6
+    plain = picture()
+    decode_image(plain).image.paste("black", (0, 0, W, H))
+    assert plain == picture()
+    assert "50 times" in refusal(Image.new("L", (5000, 10)))
+    assert "incomplete" in refusal(Image.open(BytesIO(encoded(picture(size=(300, 300)))[:200])))
+
+
+# --- side effects ---------------------------------------------------------------------------------
+
+
+def test_threads_get_their_own_pictures_and_no_global_changes():
+    def state():
+        return (
+            Image.MAX_IMAGE_PIXELS,
+            ImageFile.LOAD_TRUNCATED_IMAGES,
+            ImageFile.SAFEBLOCK,
+            PngImagePlugin.MAX_TEXT_CHUNK,
+            tuple(Image.ID),
+            list(warnings.filters),
+        )
+
+    before = state()
+    files = [
+        encoded(picture(size=(64 + 8 * i, 64)), kind)
+        for i, kind in enumerate(("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"))
+    ]
+    want = [pixels(data) for data in files]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            for got, expected in zip(pool.map(pixels, files * 4), want * 4, strict=True):
+                np.testing.assert_array_equal(got, expected)
+    assert state() == before
