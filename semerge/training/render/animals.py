@@ -30,8 +30,8 @@ def _eye(c: Canvas, x: float, y: float, r: float) -> None:
 
 def bird(c: Canvas, d: Dice) -> None:
     """A perched or flying small bird."""
-    coat = d.pick(((90, 110, 150), (150, 100, 60), (180, 60, 40), (70, 80, 60), (200, 180, 80), (60, 60, 65),
-                   (205, 200, 190)))  # fmt: skip
+    coat = d.pick(((90, 110, 150), (150, 100, 60), (180, 60, 40), (70, 80, 60), (200, 180, 80),
+                   (60, 60, 65), (205, 200, 190)))  # fmt: skip
     belly = mix(coat, (245, 235, 215), d.u(0.3, 0.8))
     beak = d.pick(((230, 150, 40), (60, 50, 45)))
     if d.p(0.3):  # in flight, wings up

@@ -173,9 +173,9 @@ def camera(frame: Frame) -> Image.Image:
     if frame.clean:
         return canvas.reduced()
     if dice.p(0.6):
-        flip = dice.p(0.0)
+        dice.unit()  # unused; dropping it would change every picture
         canvas.image = effects.turned(
-            canvas.image, dice.n(5.0) + 90 * flip, dice.u(0.85, 1.25), dice.n(0.04), dice.n(0.04)
+            canvas.image, dice.n(5.0), dice.u(0.85, 1.25), dice.n(0.04), dice.n(0.04)
         )
     image = canvas.reduced()
     if dice.p(0.5):

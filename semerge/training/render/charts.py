@@ -41,7 +41,10 @@ def _heights(dice: Dice, n: int) -> np.ndarray:
     return values
 
 
-def _flip(frame: Frame, lying: bool, x0: float, y0: float, x1: float, y1: float) -> tuple:
+def _flip(
+    lying: bool, x0: float, y0: float, x1: float, y1: float
+) -> tuple[float, float, float, float]:
+    """A box with x and y exchanged where the chart lies."""
     return (y0, x0, y1, x1) if lying else (x0, y0, x1, y1)
 
 
@@ -74,7 +77,7 @@ def bars(frame: Frame) -> None:
                 base = top
             else:
                 box = (left, 0.0, left + width, tops[k])
-            box = _flip(frame, lying, *box)
+            box = _flip(lying, *box)
             frame.box(*box, colour)
             if outline:
                 frame.box_edge(*box, frame.ink, 0.008)
@@ -115,7 +118,7 @@ def histogram(frame: Frame) -> None:
         colour = frame.colours[j] if j == 0 else mix(frame.paper, frame.colours[j], 0.7)
         for k in range(n):
             a, b = start + (end - start) * k / n, start + (end - start) * (k + 1) / n
-            box = _flip(frame, lying, a, 0.0, b, y[k])
+            box = _flip(lying, a, 0.0, b, y[k])
             frame.box(*box, colour)
             if edge != "none":
                 frame.box_edge(*box, frame.paper if edge == "paper" else frame.ink, 0.006)
@@ -233,7 +236,7 @@ def boxes(frame: Frame) -> None:
         for y in (bottom, top):
             seg((x - width / 4, y), (x + width / 4, y), pen)
         colour = frame.colours[k % 6 if many else 0]
-        box = _flip(frame, lying, x - width / 2, q1, x + width / 2, q3)
+        box = _flip(lying, x - width / 2, q1, x + width / 2, q3)
         if filled:
             frame.box(*box, colour)
         frame.box_edge(*box, line, pen)

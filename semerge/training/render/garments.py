@@ -122,13 +122,13 @@ def _shoe(c: Canvas, d: Dice, g: float, kind: str) -> None:
     sole = _grey(g * d.u(0.5, 0.75) if d.p(0.5) else min(255, g * 1.25))
     if kind == "sandal":
         rise = heel * 1.2
-        line = curve(np.array([(0.04, base - 0.03), (0.3, base - 0.03), (0.62, base - 0.06 - rise / 2),
-                               (0.95, base - 0.06 - rise)]))  # fmt: skip
+        rim = [(0.04, base - 0.03), (0.3, base - 0.03), (0.62, base - 0.06 - rise / 2)]
+        line = curve(np.array([*rim, (0.95, base - 0.06 - rise)]))
         c.line(line, _grey(g), d.u(0.045, 0.07))
-        c.line(line + [0, 0.035], sole, 0.03)
+        c.line(line + np.array([0, 0.035]), sole, 0.03)
         if heel:
-            c.poly([(0.84, base - rise), (0.96, base - rise), (0.93, base + 0.03), (0.87, base + 0.03)],
-                   sole)  # fmt: skip
+            c.poly([(0.84, base - rise), (0.96, base - rise), (0.93, base + 0.03),
+                    (0.87, base + 0.03)], sole)  # fmt: skip
         for k in range(d.i(2, 5)):
             x = 0.16 + k * 0.13
             loop = [
@@ -147,8 +147,8 @@ def _shoe(c: Canvas, d: Dice, g: float, kind: str) -> None:
     upper += [(0.96, base - 0.02)]
     c.poly(curve(np.array(upper)), _grey(g))
     if heel:
-        c.poly([(0.76, base - 0.05), (0.96, base - 0.05), (0.94, base + heel * 0.3), (0.84, base + heel * 0.3)],
-               sole)  # fmt: skip
+        c.poly([(0.76, base - 0.05), (0.96, base - 0.05), (0.94, base + heel * 0.3),
+                (0.84, base + heel * 0.3)], sole)  # fmt: skip
     c.line([(0.05, base), (0.95, base)], sole, d.u(0.04, 0.07))
     for k in range(d.i(2, 5)):
         x = 0.3 + k * 0.06

@@ -96,11 +96,11 @@ def _houses(canvas: Canvas, dice: Dice, cells: int, big: bool) -> None:
                     )
                 )
                 w, h = step * dice.u(0.45, 0.75), step * dice.u(0.45, 0.75)
-            roof = _vary(dice, roof, 12)
+            tint = _vary(dice, roof, 12)
             frame.rect(x + 0.012, y + 0.012, x + w + 0.012, y + h + 0.012, (45, 55, 62))
-            frame.rect(x, y, x + w, y + h, roof)
+            frame.rect(x, y, x + w, y + h, tint)
             if big and dice.p(0.4):
-                frame.rect(x, y, x + w, y + h / 2, mix(roof, (255, 255, 255), 0.25))
+                frame.rect(x, y, x + w, y + h / 2, mix(tint, (255, 255, 255), 0.25))
     for _ in range(2 if big else 3):
         y = -0.75 + dice.i(0, cells) * step - step * 0.12
         frame.line([(-0.9, y), (0.9, y)], street, 0.022 if not big else 0.03, caps=False)

@@ -162,7 +162,7 @@ def _arrows(c: Canvas, label: int) -> None:
         p.roundabout(c.place(0, 0, 1.25), WHITE)
 
 
-def _street(dice: Dice, size: int, clean: bool) -> Canvas:
+def _street(dice: Dice, size: int) -> Canvas:
     """A blurred street: sky, houses, trees."""
     sky = dice.pick(
         ((190, 205, 225), (225, 228, 230), (120, 130, 140), (90, 100, 80), (60, 65, 70))
@@ -170,8 +170,8 @@ def _street(dice: Dice, size: int, clean: bool) -> Canvas:
     canvas = Canvas(size, sky)
     for _ in range(dice.i(3, 9)):
         x, y = dice.u(-0.1, 1.1), dice.u(0.0, 1.2)
-        colour = dice.pick(((50, 70, 40), (90, 80, 60), (150, 130, 110), (40, 45, 50), (200, 195, 185),
-                            (120, 60, 45), (70, 90, 60)))  # fmt: skip
+        colour = dice.pick(((50, 70, 40), (90, 80, 60), (150, 130, 110), (40, 45, 50),
+                            (200, 195, 185), (120, 60, 45), (70, 90, 60)))  # fmt: skip
         if dice.p(0.6):
             canvas.oval(x, y, dice.u(0.08, 0.35), dice.u(0.08, 0.35), colour)
         else:
@@ -183,7 +183,7 @@ def _street(dice: Dice, size: int, clean: bool) -> Canvas:
 
 def draw(dice: Dice, label: int, size: int, clean: bool) -> Image.Image:
     """One road sign of class `label`."""
-    canvas = _street(dice, size, clean)
+    canvas = _street(dice, size)
     if dice.p(0.5):
         canvas.line([(0.5, 0.5), (0.5 + dice.n(0.03), 1.1)], (110, 110, 110), dice.u(0.03, 0.06))
     radius = dice.u(0.36, 0.42) if clean else dice.u(0.25, 0.46)

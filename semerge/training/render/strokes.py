@@ -7,6 +7,7 @@ A glyph is written as strokes parted by ";". A stroke is "c" (a curve through it
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,8 +35,7 @@ def curve(points: np.ndarray, steps: int = 6) -> np.ndarray:
 def straight(points: np.ndarray, steps: int = 4) -> np.ndarray:
     """Straight lines with points between, so that a bend of the plane bends them."""
     parts = [
-        a + (b - a) * np.linspace(0, 1, steps, endpoint=False)[:, None]
-        for a, b in zip(points[:-1], points[1:], strict=True)
+        a + (b - a) * np.linspace(0, 1, steps, endpoint=False)[:, None] for a, b in pairwise(points)
     ]
     return np.concatenate([*parts, points[-1:]])
 
