@@ -1,0 +1,1 @@
+"""Reading weights: one file per published layout, all into one canonical naming."""

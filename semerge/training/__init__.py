@@ -1,0 +1,1 @@
+"""The recipes that make the bundled suites. Nothing outside this package needs it."""

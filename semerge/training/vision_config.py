@@ -1,0 +1,131 @@
+"""Every number of the vision suite's recipe, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from semerge.backbones import VisionTransformer
+
+
+@dataclass(frozen=True)
+class ExpertConfig:
+    """How an expert is made. preserve and drift are weights of the two terms at blocks 1..upto."""
+
+    batch: int = 96
+    replay: int = 32
+    lr: float = 8e-4
+    preserve: float = 12.0
+    drift: float = 1.0
+    margin: float = 0.15
+    upto: int = 2
+    keep: float = 0.6
+    smoothing: float = 0.1
+    steps: dict[str, int] = field(
+        default_factory=lambda: {
+            "cifar10": 1800,
+            "gtsrb": 1100,
+            "eurosat": 1000,
+            "omniglot_alphabets": 1000,
+            "fashion_mnist": 700,
+            "charts": 700,
+            "textures": 700,
+            "mnist": 450,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """Everything that decides what the suite becomes."""
+
+    seed: int = 7
+    image_size: int = 48
+    patch_size: int = 8
+    width: int = 128
+    layers: int = 6
+    heads: int = 4
+    embed_dim: int = 128
+    vocab_size: int = 4096
+    context_length: int = 24
+    text_width: int = 64
+    text_layers: int = 2
+    rendered: int = 4000
+    lookalikes: int = 600
+    share: float = 0.08
+    base_steps: int = 3000
+    base_lr: float = 1e-3
+    keep: float = 0.5
+    mixture: dict[str, int] = field(
+        default_factory=lambda: {
+            "mnist": 10,
+            "fashion_mnist": 12,
+            "cifar10": 28,
+            "eurosat": 18,
+            "gtsrb": 20,
+            "omniglot_alphabets": 16,
+            "charts": 12,
+            "textures": 12,
+        }
+    )
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
+
+    def open_clip(self) -> dict[str, Any]:
+        """The model as an open_clip configuration."""
+        return {
+            "embed_dim": self.embed_dim,
+            "vision_cfg": {
+                "image_size": self.image_size,
+                "patch_size": self.patch_size,
+                "width": self.width,
+                "layers": self.layers,
+                "head_width": self.width // self.heads,
+            },
+            "text_cfg": {
+                "context_length": self.context_length,
+                "vocab_size": self.vocab_size,
+                "width": self.text_width,
+                "heads": 2,
+                "layers": self.text_layers,
+            },
+        }
+
+    def backbone(self, logit_scale: float = 100.0) -> VisionTransformer:
+        """The image tower's shape."""
+        return VisionTransformer(
+            self.image_size,
+            self.patch_size,
+            self.width,
+            self.layers,
+            self.heads,
+            self.embed_dim,
+            logit_scale=logit_scale,
+        )
+
+
+def smoke_config(config: VisionConfig) -> VisionConfig:
+    """The same recipe at a size that runs in seconds."""
+    return replace(
+        config,
+        image_size=32,
+        patch_size=16,
+        width=32,
+        layers=3,
+        heads=2,
+        embed_dim=32,
+        text_width=32,
+        text_layers=1,
+        vocab_size=1024,
+        context_length=32,
+        rendered=32,
+        lookalikes=16,
+        base_steps=8,
+        mixture=dict.fromkeys(config.mixture, 2),
+        expert=replace(
+            config.expert,
+            batch=16,
+            replay=14,
+            upto=1,
+            steps=dict.fromkeys(config.expert.steps, 6),
+        ),
+    )

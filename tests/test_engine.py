@@ -1,0 +1,407 @@
+"""The engine: equal to the reference, immutable, safe under threads, clear about edge cases."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from equivalence import check_answers, check_distances, close, pair, samples_of
+from PIL import Image
+from tiny import SENTENCES, tiny_text_suite, tiny_vision_suite
+
+import semerge.models
+from semerge.backbones import GPT2, VisionTransformer
+from semerge.engine import Engine, load_engine
+from semerge.errors import UserError
+from semerge.inputs import CleanText, DecodedImage
+from semerge.loading import load
+from semerge.settings import PRESETS, Settings, valid_layers, valid_pools, valid_probes
+from semerge.suites import read_suite
+
+KEYS = [
+    "suite",
+    "method",
+    "preset",
+    "probe",
+    "layer",
+    "pool",
+    "tasks",
+    "distances",
+    "similarities",
+    "coefficients",
+    "static_coefficients",
+    "lambda",
+    "probe_lambda",
+    "similarity",
+    "normalise",
+    "temperature",
+    "mass",
+    "head",
+    "version",
+    "weights_sha256",
+    "chosen",
+    "margin",
+    "entropy",
+    "notices",
+    "predictions",
+    "timings_ms",
+]
+MAKERS = {"image": tiny_vision_suite, "text": tiny_text_suite}
+
+
+@pytest.fixture(scope="module", params=["image", "text"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return MAKERS[request.param](tmp_path_factory.mktemp(request.param) / "suite")
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Engine:
+    return load_engine(folder)
+
+
+@pytest.fixture(scope="module")
+def vision(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return load_engine(tiny_vision_suite(tmp_path_factory.mktemp("vision") / "suite"))
+
+
+def sample_of(engine: Engine, seed: int) -> object:
+    if engine.suite.modality == "text":
+        return CleanText(SENTENCES[seed % len(SENTENCES)])
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 17, 3), dtype=np.uint8)
+    return DecodedImage(Image.fromarray(pixels))
+
+
+# ---- equal to the reference ------------------------------------------------------------------
+
+
+def test_distances_equal_the_reference(folder: Path) -> None:
+    engine, reference = pair(folder)
+    check_distances(engine, reference, samples_of(engine, 4))
+
+
+def test_answers_equal_the_reference(folder: Path) -> None:
+    engine, reference = pair(folder)
+    check_answers(engine, reference, samples_of(engine, 4))
+
+
+def test_another_probe_lambda_equals_the_reference(folder: Path) -> None:
+    engine, reference = pair(folder)
+    (sample,) = samples_of(engine, 1)
+    resolved = Settings(probe="experts", probe_lambda=0.45).resolve(engine.suite)
+    actual = engine.distances(sample, resolved)[resolved.probing][0]
+    close(actual, torch.tensor(reference.distances(sample.data, *resolved.probing, 0.45)), "0.45")
+
+
+def test_unstacked_experts_equal_the_reference(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(semerge.models, "STACK_LIMIT", 0)  # the way of large models
+    engine, reference = pair(folder)
+    samples = samples_of(engine, 3)
+    check_distances(engine, reference, samples)
+    check_answers(engine, reference, samples)
+    assert engine.verify_weights()
+
+
+def test_predict_equals_the_reference(folder: Path) -> None:
+    engine, reference = pair(folder)
+    for seed in range(3):
+        sample = sample_of(engine, seed)
+        content = sample.text if isinstance(sample, CleanText) else sample.image
+        data = engine.backbone.preprocess(content).data
+        for preset in PRESETS:
+            settings = Settings(preset=preset)
+            result = engine.predict(sample, settings)
+            resolved = settings.resolve(engine.suite)
+            distances = reference.distances(data, *resolved.probing)
+            close(torch.tensor(result.distances), torch.tensor(distances), preset)
+            coefficients = reference.coefficients(list(result.distances), resolved)
+            close(torch.tensor(result.coefficients), torch.tensor(coefficients), preset)
+            chosen = engine.suite.index(result.chosen)
+            expected = reference.predict(data, coefficients, chosen, result.head)
+            classes = engine.suite.task(result.head).classes
+            for kind, logits in expected.items():
+                scores = {p.label: p.score for p in result.predictions[kind]}
+                actual = torch.tensor([scores[name] for name in classes])
+                close(actual, logits.softmax(0), f"{preset} {kind}")
+
+
+def test_hard_equals_the_chosen_expert(engine: Engine) -> None:
+    result = engine.predict(sample_of(engine, 1), Settings(preset="hard"))
+    for se, expert in zip(result.predictions["se"], result.predictions["expert"], strict=True):
+        assert se.label == expert.label
+        assert se.score == pytest.approx(expert.score, abs=1e-5)
+
+
+def test_batches_equal_single_samples(engine: Engine) -> None:
+    """Rows that share coefficients and rows that do not, in any order."""
+    samples = samples_of(engine, 7)
+    shared, other = torch.tensor([0.2, 0.1, 0.6]), torch.tensor([1.0, 0.0, 0.0])
+    rows = torch.rand(7, 3, generator=torch.Generator().manual_seed(0))
+    rows[1] = rows[4] = rows[6] = shared
+    rows[2] = rows[3] = other
+    together = engine.merged_embedding(engine.backbone.collate(samples), rows)
+    for i, sample in enumerate(samples):
+        close(together[i], engine.merged_embedding(sample, rows[i : i + 1])[0], f"row {i}")
+
+
+# ---- the result ------------------------------------------------------------------------------
+
+
+def test_json_has_the_keys_of_the_design(engine: Engine) -> None:
+    result = engine.predict(sample_of(engine, 0)).to_dict()
+    assert list(result) == KEYS
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert list(result["predictions"]) == ["se", "static", "expert", "base"]
+    assert list(result["timings_ms"]) == [
+        *("preprocess", "probe", "route", "merge", "predict", "total")
+    ]
+    classes = engine.suite.task(result["head"]).classes
+    for column in result["predictions"].values():
+        assert sorted(row["label"] for row in column) == sorted(classes)
+        scores = [row["score"] for row in column]
+        assert scores == sorted(scores, reverse=True)
+        assert sum(scores) == pytest.approx(1.0, abs=1e-6)
+    stages = dict(result["timings_ms"])
+    assert stages.pop("total") == pytest.approx(sum(stages.values()))
+    assert min(stages.values()) >= 0
+
+
+def test_a_named_head_leaves_the_routing_alone(engine: Engine) -> None:
+    auto = engine.predict(sample_of(engine, 2))
+    for name in engine.suite.task_names:
+        named = engine.predict(sample_of(engine, 2), Settings(head=name))
+        assert (named.head, named.chosen) == (name, auto.chosen)
+        assert named.coefficients == auto.coefficients
+        labels = {p.label for p in named.predictions["base"]}
+        assert labels == set(engine.suite.task(name).classes)
+
+
+def test_every_combination_predicts(engine: Engine) -> None:
+    suite, sample = engine.suite, sample_of(engine, 0)
+    for probe in valid_probes(suite):
+        for layer in valid_layers(suite):
+            for pool in valid_pools(suite, probe, layer):
+                for preset in PRESETS:
+                    settings = Settings(probe=probe, layer=layer, pool=pool, preset=preset)
+                    result = engine.predict(sample, settings)
+                    assert (result.probe, result.layer, result.pool) == (probe, layer, pool)
+                    mass = 0.9 if preset == "literal" else 1.0
+                    assert sum(result.coefficients) == pytest.approx(mass)
+
+
+def test_raw_images_and_sentences_are_taken_too(engine: Engine) -> None:
+    sample = sample_of(engine, 0)
+    raw = sample.text if isinstance(sample, CleanText) else sample.image
+    assert answers(engine.predict(raw)) == answers(engine.predict(sample))
+
+
+def test_the_wrong_kind_of_input_is_refused(engine: Engine) -> None:
+    wrong = Image.new("RGB", (8, 8)) if engine.suite.modality == "text" else "a sentence"
+    with pytest.raises(UserError, match="reads"):
+        engine.predict(wrong)
+
+
+def test_pairs(tmp_path: Path) -> None:
+    engine = load_engine(tiny_text_suite(tmp_path / "pairs"))
+    both = engine.predict(CleanText("The cat sat.", "A dog."))
+    assert both.notices == ()
+    assert both.distances != engine.predict(CleanText("The cat sat.")).distances
+
+
+def test_a_sentence_longer_than_the_window_is_told(tmp_path: Path) -> None:
+    engine = load_engine(tiny_text_suite(tmp_path / "long"))
+    (notice,) = engine.predict(CleanText("many words " * 20)).notices
+    assert "the model reads the first 24" in notice
+
+
+# ---- notices and edge cases ------------------------------------------------------------------
+
+
+def test_notices_follow_the_thresholds(tmp_path: Path) -> None:
+    loud = {"near_tie": 1.0, "flat": 10.0, "far": 0.0}
+    engine = load_engine(tiny_vision_suite(tmp_path / "loud", thresholds=loud))
+    text = " ".join(engine.predict(sample_of(engine, 0)).notices)
+    assert "Near tie: Task" in text
+    assert "Flat routing" in text
+    assert "Far away" in text
+    # the unit of "far" is that of the default probe, layer and pool: elsewhere it says nothing
+    elsewhere = " ".join(engine.predict(sample_of(engine, 0), Settings(layer=1)).notices)
+    assert "Near tie" in elsewhere
+    assert "Far away" not in elsewhere
+
+
+def test_changed_readings_are_told(engine: Engine) -> None:
+    result = engine.predict(sample_of(engine, 0), Settings(temperature=0.5, mass="1"))
+    assert result.notices == ("Changed from the preset sharp: temperature 0.5.",)
+    assert result.temperature == 0.5
+
+
+def test_notices_of_the_input_come_first(vision: Engine) -> None:
+    sample = replace(sample_of(vision, 0), notices=("Frame 1 of 3.",))
+    assert vision.predict(sample).notices == ("Frame 1 of 3.",)
+
+
+def test_a_probe_that_is_not_finite_falls_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One expert's activations overflow at the probe layer."""
+    backbone, pool = type(engine.backbone), type(engine.backbone).pool
+
+    def overflow(self: object, h: torch.Tensor, *rest: object) -> torch.Tensor:
+        pooled = pool(self, h, *rest)
+        if pooled.dim() == 3:  # the stacked experts
+            pooled = pooled.index_fill(0, torch.tensor([0]), torch.inf)
+        return pooled
+
+    monkeypatch.setattr(backbone, "pool", overflow)
+    result = engine.predict(sample_of(engine, 0))
+    assert result.coefficients == result.static_coefficients
+    assert result.predictions["se"] == result.predictions["static"]
+    assert result.chosen != engine.suite.task_names[0]
+    assert "static coefficients were used" in " ".join(result.notices)
+    assert result.to_dict()["distances"][0] is None
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_a_second_pass_that_is_not_finite_falls_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = torch.full((1, 16 if engine.suite.modality == "text" else 12), torch.nan)
+    monkeypatch.setattr(Engine, "merged_embedding", lambda *_: nothing)
+    result = engine.predict(sample_of(engine, 0))
+    assert result.coefficients == result.static_coefficients
+    assert result.predictions["se"] == result.predictions["static"]
+    assert "static coefficients were used" in " ".join(result.notices)
+
+
+def test_nothing_finite_is_an_error_in_one_sentence(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = torch.full((1, 16 if engine.suite.modality == "text" else 12), torch.nan)
+    monkeypatch.setattr(type(engine.backbone), "final", lambda *_: nothing)
+    with pytest.raises(UserError, match="not finite"):
+        engine.predict(sample_of(engine, 0))
+
+
+def test_equal_experts_share_the_mass(tmp_path: Path) -> None:
+    folder = tiny_vision_suite(tmp_path / "equal")
+    loaded = load(read_suite(folder))
+    same = {key: x + 0.1 for key, x in loaded.vectors.base().items()}
+    vectors = type(loaded.vectors)(loaded.vectors.base(), [same] * 3, loaded.backbone.segments)
+    engine = Engine(replace(loaded, vectors=vectors))
+    for preset in PRESETS:
+        result = engine.predict(sample_of(engine, 0), Settings(preset=preset))
+        assert len(set(result.coefficients)) == 1
+        assert result.margin == pytest.approx(0.0, abs=1e-6)
+        assert result.entropy == pytest.approx(1.0)
+
+
+def test_the_cache_probe_needs_statistics(tmp_path: Path) -> None:
+    engine = load_engine(tiny_vision_suite(tmp_path / "none", statistics=None))
+    with pytest.raises(UserError, match="valid are experts, base"):
+        engine.predict(sample_of(engine, 0), Settings(probe="cache"))
+    resolved = Settings().resolve(engine.suite)
+    with pytest.raises(UserError, match="valid are experts, base"):
+        engine.distances(samples_of(engine, 1)[0], resolved, probes=["cache"])
+
+
+def test_distances_refuse_what_is_unknown(engine: Engine) -> None:
+    (sample,) = samples_of(engine, 1)
+    resolved = Settings().resolve(engine.suite)
+    for unknown in ({"layers": [9]}, {"pools": ["max"]}, {"probes": ["oracle"]}):
+        with pytest.raises(UserError, match="valid are"):
+            engine.distances(sample, resolved, **unknown)
+    other = Settings(probe="experts", probe_lambda=0.2).resolve(engine.suite)
+    with pytest.raises(UserError, match="probe-lambda"):
+        engine.distances(sample, other, probes=["cache"])
+
+
+# ---- shared state ----------------------------------------------------------------------------
+
+
+def answers(result: object) -> dict[str, object]:
+    """Everything but the timings."""
+    return {k: v for k, v in vars(result).items() if k != "timings_ms"}
+
+
+def mixed_requests(engine: Engine, count: int) -> list[tuple[object, Settings]]:
+    suite, requests = engine.suite, []
+    for i in range(count):
+        probe = valid_probes(suite)[i % 3]
+        layer = valid_layers(suite)[i % 3]
+        pools = valid_pools(suite, probe, layer)
+        settings = Settings(
+            probe=probe,
+            layer=layer,
+            pool=pools[i % len(pools)],
+            preset=tuple(PRESETS)[(i // 3) % 3],
+            probe_lambda=0.25 if i % 4 == 0 and probe != "cache" else None,
+            head="auto" if i % 2 else suite.task_names[i % 3],
+        )
+        requests.append((sample_of(engine, i), settings))
+    return requests
+
+
+def test_sixteen_threads_equal_one_bit_for_bit(engine: Engine) -> None:
+    requests = mixed_requests(engine, 20)
+    alone = [answers(engine.predict(*request)) for request in requests]
+
+    def client(start: int) -> list[tuple[int, dict[str, object]]]:
+        order = [(start + i) % len(requests) for i in range(len(requests))]
+        return [(i, answers(engine.predict(*requests[i]))) for i in order]
+
+    with ThreadPoolExecutor(16) as pool:
+        for rows in pool.map(client, range(16)):
+            for i, row in rows:
+                assert row == alone[i]
+    assert engine.verify_weights()
+
+
+@pytest.mark.parametrize("stage", ["embed", "block", "final", "pool", "logits"])
+def test_a_request_that_dies_leaves_nothing_behind(
+    engine: Engine, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = answers(engine.predict(sample_of(engine, 0)))
+
+    def die(*_: object) -> None:
+        raise RuntimeError("injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(engine.backbone), stage, die)
+        with pytest.raises(RuntimeError, match="injected"):
+            engine.predict(sample_of(engine, 0))
+    assert engine.verify_weights()
+    assert answers(engine.predict(sample_of(engine, 0))) == before
+
+
+def test_the_hash_sees_every_tensor(tmp_path: Path) -> None:
+    folder = tiny_vision_suite(tmp_path / "hash")
+    engine = load_engine(folder)
+    assert engine.weights_sha256() == load_engine(folder).weights_sha256()
+    models = engine.models
+    held = [
+        models.vectors.segments[1].deltas,
+        models.heads["task1"],
+        models.statistics[1, "mean"].mean,
+        models._static["proj"],
+        models._stacked[2]["transformer.resblocks.1.ln_1.bias"],
+    ]
+    for tensor in held:
+        old = tensor.clone()
+        with torch.inference_mode():
+            tensor.add_(1)
+        assert not engine.verify_weights()
+        with torch.inference_mode():
+            tensor.copy_(old)
+        assert engine.verify_weights()
+
+
+def test_predict_keeps_no_graph(engine: Engine) -> None:
+    assert not engine.base_embedding(samples_of(engine, 1)[0]).requires_grad
+    assert isinstance(engine.backbone, (VisionTransformer, GPT2))

@@ -1,0 +1,159 @@
+"""Every stage of the vision recipe at a size of seconds, and the parts it is made of."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from semerge.backbones import embedding
+from semerge.backbones.clip_text import build, tokenizer, zero_shot_head
+from semerge.training.augment import POLICIES, Policy, augment
+from semerge.training.loop import Schedule, train
+from semerge.training.vision import keep_tokens, train_vision
+from semerge.training.vision_config import VisionConfig, smoke_config
+from semerge.training.vision_tasks import TASKS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Random images in the layout of a data folder: six real tasks, 40 images each."""
+    root = tmp_path_factory.mktemp("vision")
+    rng = np.random.default_rng(0)
+    for name, task in TASKS.items():
+        if not task.real:
+            continue
+        (root / name).mkdir()
+        (root / name / "classes.json").write_text(json.dumps(task.classes))
+        y = np.arange(60) % len(task.classes)
+        x = rng.integers(0, 256, (60, 28, 28), dtype=np.uint8)
+        for split in ("train", "test"):
+            np.savez(root / name / f"{split}.npz", x=x, y=y)
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    return train_vision(folder, tmp_path_factory.mktemp("run"), smoke=True)
+
+
+def test_smoke_makes_every_file(trained):
+    base = load_file(trained / "base.safetensors")
+    config = smoke_config(VisionConfig())
+    backbone = config.backbone()
+    assert {n: tuple(t.shape) for n, t in base.items()} == backbone.shapes
+    heads = load_file(trained / "heads.safetensors")
+    for name, task in TASKS.items():
+        expert = load_file(trained / "experts" / f"{name}.safetensors")
+        assert expert.keys() == base.keys()
+        assert any(not torch.equal(expert[n], base[n]) for n in base), name
+        assert heads[name].shape == (len(task.classes), config.embed_dim)
+        assert torch.allclose(heads[name].norm(dim=1), torch.ones(len(task.classes)), atol=1e-5)
+
+
+def test_heads_are_the_text_towers(trained):
+    config = smoke_config(VisionConfig())
+    model = build(config.open_clip())
+    tower = load_file(trained / "text_tower.safetensors")
+    base = load_file(trained / "base.safetensors")
+    model.load_state_dict(tower | {f"visual.{n}": t for n, t in base.items()}, strict=True)
+    task = TASKS["charts"]
+    tokens = tokenizer(config.vocab_size, config.context_length)
+    with torch.no_grad():
+        head = zero_shot_head(model, tokens, task.classes, task.templates)
+    assert torch.allclose(head, load_file(trained / "heads.safetensors")["charts"], atol=1e-6)
+
+
+def test_what_is_on_disk_is_taken_up(trained, folder):
+    before = {p: p.stat().st_mtime_ns for p in trained.parent.glob("*.safetensors")}
+    train_vision(folder, trained.parent, smoke=True)
+    assert {p: p.stat().st_mtime_ns for p in trained.parent.glob("*.safetensors")} == before
+
+
+def test_validation_and_test_enter_no_training(folder, trained):
+    """Training images are the train split's, none of the held-out tenth (here: 6 of 60)."""
+    with np.load(trained.parent / "images" / "mnist.npz") as arrays:
+        assert len(arrays["y"]) - int(arrays["extra"]) == 54
+
+
+def test_an_interrupted_stage_goes_on_as_if_it_had_not_been(tmp_path):
+    def loss(p, step, rng):
+        if step == stop:
+            raise KeyboardInterrupt
+        noise = torch.randn(3, generator=rng)
+        return (p["w"] - noise).square().sum(), {}
+
+    options = {"stage": "s", "seed": 1, "save_every": 4}
+    start, schedule = {"w": torch.zeros(3)}, Schedule(steps=12, lr=0.1, warmup=2)
+    stop = -1
+    whole = train(start, loss, schedule, folder=tmp_path / "a", **options)
+    stop = 9
+    with pytest.raises(KeyboardInterrupt):
+        train(start, loss, schedule, folder=tmp_path / "b", **options)
+    stop = -1
+    resumed = train(start, loss, schedule, folder=tmp_path / "b", **options)
+    assert torch.equal(whole["w"], resumed["w"])
+    assert not torch.equal(whole["w"], start["w"])
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training(tmp_path):
+    def loss(p, step, rng):
+        return p["w"].sum() * torch.tensor(float("nan")), {}
+
+    with pytest.raises(FloatingPointError, match="step 0"):
+        train(
+            {"w": torch.zeros(1)}, loss, Schedule(3, 0.1), stage="s", seed=1, folder=tmp_path
+        )
+
+
+def test_schedule_warms_up_and_comes_down():
+    s = Schedule(steps=100, lr=1.0, warmup=10)
+    assert s.rate(0) == pytest.approx(0.1)
+    assert s.rate(9) == pytest.approx(1.0)
+    assert s.rate(55) == pytest.approx(0.505, abs=1e-6)
+    assert s.rate(99) < 0.02
+
+
+def test_augment_of_a_still_policy_changes_nothing():
+    still = Policy(
+        rotate=0, shift=0, zoom=(1.0, 1.0), shear=0, light=0, colour=0, noise=0, erase=0
+    )
+    images = torch.randint(0, 256, (4, 16, 16, 3), dtype=torch.uint8)
+    x = augment(images, still, torch.Generator().manual_seed(0))
+    assert torch.allclose(x, images.permute(0, 3, 1, 2) / 255, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", POLICIES)
+def test_augment_is_seeded_and_in_range(task):
+    images = torch.randint(0, 256, (8, 48, 48, 3), dtype=torch.uint8)
+    one, two = (
+        augment(images, POLICIES[task], torch.Generator().manual_seed(3)) for _ in range(2)
+    )
+    assert torch.equal(one, two)
+    assert one.shape == (8, 3, 48, 48)
+    assert 0 <= one.min() <= one.max() <= 1
+    assert not torch.equal(one[0], augment(images, POLICIES[task], torch.Generator())[0])
+
+
+def test_kept_tokens_are_tokens_of_the_image_and_the_class_token_stays():
+    h = torch.arange(2 * 10 * 1.0).view(2, 10, 1)
+    kept = keep_tokens(h, 0.5, torch.Generator().manual_seed(0))
+    assert kept.shape == (2, 6 - 0 if round(0.5 * 9) == 5 else 5, 1)
+    assert torch.equal(kept[:, 0], h[:, 0])
+    for row, source in zip(kept, h, strict=True):
+        assert len(set(row[:, 0].tolist())) == len(row)
+        assert set(row[:, 0].tolist()) <= set(source[:, 0].tolist())
+
+
+def test_no_term_no_difference_to_plain_fine_tuning(folder, tmp_path):
+    """With both weights at 0 the base is not even looked at: drift and preserve are extra terms."""
+    config = smoke_config(VisionConfig())
+    plain = replace(config, expert=replace(config.expert, preserve=0.0, drift=0.0))
+    done = train_vision(folder, tmp_path, plain)
+    expert = load_file(done / "experts" / "mnist.safetensors")
+    base = load_file(done / "base.safetensors")
+    z = embedding(plain.backbone(), expert, plain.backbone().normalise(torch.zeros(1, 32, 32, 3)))
+    assert torch.isfinite(z).all()
+    assert not torch.equal(expert["proj"], base["proj"])
