@@ -57,7 +57,7 @@ def train_base(config: VisionConfig, sets: dict[str, Images], out: Path) -> dict
     tokens = tokenizer(config.vocab_size, config.context_length)
     backbone = config.backbone()
     text_names = [n for n, _ in model.named_parameters() if not n.startswith("visual.")]
-    initial = dict(model.named_parameters())
+    initial: dict[str, Tensor] = dict(model.named_parameters())
     initial["logit_scale"] = torch.tensor(2.7)
     ids = {t: tokens(captions(TASKS[t].classes, TASKS[t].templates)) for t in config.mixture}
     ids = {t: x.view(len(TASKS[t].classes), len(TASKS[t].templates), -1) for t, x in ids.items()}
@@ -128,6 +128,8 @@ def train_expert(
         t: e.replay // len(others) + (i < e.replay % len(others)) for i, t in enumerate(others)
     }
 
+    sharpen = e.scale.get(task, backbone.logit_scale) / backbone.logit_scale
+
     def loss(
         p: dict[str, Tensor], step: int, rng: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
@@ -136,7 +138,7 @@ def train_expert(
         if e.drift:
             images = torch.cat([images, mixture(sets, elsewhere, config.share, rng)[0]])
         batch = normalise(images, backbone)
-        keep = e.keep if step < 0.85 * e.steps[task] else 1.0
+        keep = e.keep[task] if step < 0.85 * e.steps[task] else 1.0
         state = rng.get_state()
         h = keep_tokens(backbone.embed(p, batch), keep, rng)
         rng.set_state(state)
@@ -152,7 +154,7 @@ def train_expert(
         h = h[: len(y)]
         for layer in range(e.upto + 1, backbone.depth + 1):
             h = backbone.block(p, layer, h, batch)
-        logits = backbone.logits(backbone.final(p, h, batch), head)
+        logits = sharpen * backbone.logits(backbone.final(p, h, batch), head)
         hit = F.cross_entropy(logits, y, label_smoothing=e.smoothing)
         shift = torch.stack(moved)  # (upto, B)
         stay = shift[:, : len(y)].mean()
@@ -200,6 +202,7 @@ def train_vision(
     backbone = config.backbone(logit_scale(clip))
     heads, base = make_heads(config, clip), strip(clip)
     text_tower = {n: p for n, p in clip.items() if not n.startswith("visual.")}
+    text_tower["logit_scale"] = torch.tensor(config.logit_scale).log()
     save_file(base, final / "base.safetensors")
     save_file(text_tower, final / "text_tower.safetensors")
     save_file(heads, final / "heads.safetensors")

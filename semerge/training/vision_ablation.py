@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 STEPS = 150
 SAMPLES = 100
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {"preserve": 0.0, "drift": 0.0},
     "preserve": {"drift": 0.0},
     "preserve and drift": {},
