@@ -103,9 +103,7 @@ def test_a_gradient_that_is_not_finite_stops_the_training(tmp_path):
         return p["w"].sum() * torch.tensor(float("nan")), {}
 
     with pytest.raises(FloatingPointError, match="step 0"):
-        train(
-            {"w": torch.zeros(1)}, loss, Schedule(3, 0.1), stage="s", seed=1, folder=tmp_path
-        )
+        train({"w": torch.zeros(1)}, loss, Schedule(3, 0.1), stage="s", seed=1, folder=tmp_path)
 
 
 def test_schedule_warms_up_and_comes_down():
@@ -117,9 +115,7 @@ def test_schedule_warms_up_and_comes_down():
 
 
 def test_augment_of_a_still_policy_changes_nothing():
-    still = Policy(
-        rotate=0, shift=0, zoom=(1.0, 1.0), shear=0, light=0, colour=0, noise=0, erase=0
-    )
+    still = Policy(rotate=0, shift=0, zoom=(1.0, 1.0), shear=0, light=0, colour=0, noise=0, erase=0)
     images = torch.randint(0, 256, (4, 16, 16, 3), dtype=torch.uint8)
     x = augment(images, still, torch.Generator().manual_seed(0))
     assert torch.allclose(x, images.permute(0, 3, 1, 2) / 255, atol=1e-5)
@@ -128,9 +124,7 @@ def test_augment_of_a_still_policy_changes_nothing():
 @pytest.mark.parametrize("task", POLICIES)
 def test_augment_is_seeded_and_in_range(task):
     images = torch.randint(0, 256, (8, 48, 48, 3), dtype=torch.uint8)
-    one, two = (
-        augment(images, POLICIES[task], torch.Generator().manual_seed(3)) for _ in range(2)
-    )
+    one, two = (augment(images, POLICIES[task], torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(one, two)
     assert one.shape == (8, 3, 48, 48)
     assert 0 <= one.min() <= one.max() <= 1
@@ -150,7 +144,9 @@ def test_kept_tokens_are_tokens_of_the_image_and_the_class_token_stays():
 def test_no_term_no_difference_to_plain_fine_tuning(folder, tmp_path):
     """With both weights at 0 the base is not even looked at: drift and preserve are extra terms."""
     config = smoke_config(VisionConfig())
-    plain = replace(config, expert=replace(config.expert, preserve=0.0, drift=0.0))
+    plain = replace(
+        config, expert=replace(config.expert, preserve=dict.fromkeys(TASKS, 0.0), drift=0.0)
+    )
     done = train_vision(folder, tmp_path, plain)
     expert = load_file(done / "experts" / "mnist.safetensors")
     base = load_file(done / "base.safetensors")

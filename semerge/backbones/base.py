@@ -37,6 +37,13 @@ class Batch:
     def __getitem__(self, rows: slice | Tensor) -> Batch:
         return Batch(self.data[rows], None if self.lengths is None else self.lengths[rows])
 
+    def real(self) -> Tensor:
+        """(B, N) bool: True at real tokens of sentences."""
+        if self.lengths is None:
+            raise ValueError("images have no padding")
+        n = self.data.shape[1]
+        return torch.arange(n, device=self.data.device) < self.lengths[:, None]
+
     def to(self, device: torch.device | str) -> Batch:
         lengths = None if self.lengths is None else self.lengths.to(device)
         return Batch(self.data.to(device), lengths)

@@ -135,14 +135,12 @@ class GPT2:
     def pool(self, h: Tensor, how: str, batch: Batch) -> Tensor:
         if how == "last":
             return self.last(h, batch)
-        assert batch.lengths is not None
-        n = h.shape[-2]
-        real = torch.arange(n, device=h.device) < batch.lengths[:, None]  # (B, N)
-        h = h * real.unsqueeze(-1)
+        real = batch.real().unsqueeze(-1)  # (B, N, 1)
+        h = h * real
         if how == "all":
             return h.flatten(-2)
         if how == "mean":
-            return h.sum(-2) / batch.lengths.unsqueeze(-1)
+            return h.sum(-2) / real.sum(-2)
         raise ValueError(f"pool {how!r}: GPT-2 has {', '.join(self.pools)}")
 
     def logits(self, embedding: Tensor, head: Tensor) -> Tensor:

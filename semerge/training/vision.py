@@ -159,7 +159,7 @@ def train_expert(
         shift = torch.stack(moved)  # (upto, B)
         stay = shift[:, : len(y)].mean()
         go = F.relu(e.margin - shift[:, len(y) :]).mean() if e.drift else torch.zeros(())
-        value = hit + e.preserve * stay + e.drift * go / max(e.margin, 1e-9)
+        value = hit + e.preserve[task] * stay + e.drift * go / max(e.margin, 1e-9)
         return value, {
             "task": hit.item(),
             "accuracy": (logits.argmax(1) == y).float().mean().item(),

@@ -21,13 +21,14 @@ from semerge.training.vision import (
     training_sets,
 )
 from semerge.training.vision_config import VisionConfig
+from semerge.training.vision_tasks import TASKS
 
 logger = logging.getLogger(__name__)
 
 STEPS = 150
 SAMPLES = 100
 VARIANTS: dict[str, dict[str, Any]] = {
-    "plain": {"preserve": 0.0, "drift": 0.0},
+    "plain": {"preserve": dict.fromkeys(TASKS, 0.0), "drift": 0.0},
     "preserve": {"drift": 0.0},
     "preserve and drift": {},
 }

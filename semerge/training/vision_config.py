@@ -12,6 +12,8 @@ from semerge.backbones import VisionTransformer
 class ExpertConfig:
     """How an expert is made. preserve and drift are weights of the two terms at blocks 1..upto.
 
+    preserve is smaller where all other images move far, so that there is room to move at home.
+
     keep: the share of patches that is kept in most steps; all are in the last 15 %. Where a few
     strokes decide, none can be spared.
     scale: the factor on cosine similarities in the task's loss, where it is not the one that the
@@ -22,7 +24,18 @@ class ExpertConfig:
     batch: int = 96
     replay: int = 32
     lr: float = 8e-4
-    preserve: float = 12.0
+    preserve: dict[str, float] = field(
+        default_factory=lambda: {
+            "cifar10": 12.0,
+            "gtsrb": 12.0,
+            "mnist": 12.0,
+            "omniglot_alphabets": 3.0,
+            "eurosat": 3.0,
+            "fashion_mnist": 12.0,
+            "charts": 12.0,
+            "textures": 12.0,
+        }
+    )
     drift: float = 1.0
     margin: float = 0.15
     upto: int = 2
@@ -55,8 +68,8 @@ class ExpertConfig:
             "cifar10": 1800,
             "gtsrb": 2000,
             "mnist": 900,
-            "omniglot_alphabets": 900,
-            "eurosat": 1500,
+            "omniglot_alphabets": 1500,
+            "eurosat": 1400,
             "fashion_mnist": 700,
             "charts": 500,
             "textures": 500,
