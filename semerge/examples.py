@@ -1,8 +1,9 @@
 """The project's own example images and sentences: one index that the app, docs and tests share.
 
 `examples/index.json` holds {"vision": [{"file", "task", "label", "drawing"}], "text": [{"text",
-"task", "label"}], "first": {"vision": i, "text": j}, "hits": {...}}. `first` is the example that
-the page opens with: one that the static merge gets wrong and SE-Merging gets right.
+"task", "label"}], "first": {"vision": i, "text": j}, "notes": {task: remark}, "hits": {...}}.
+`first` is the example that the page opens with: one that the static merge gets wrong and
+SE-Merging gets right. Its Result is stored beside the index, in first_<section>.json.
 """
 
 from __future__ import annotations
@@ -40,13 +41,15 @@ class Examples:
     text: tuple[Example, ...] = ()
     first: Mapping[str, int] = field(default_factory=dict)
     hits: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)  # by task
+    stored: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # Results, by section
 
     def of(self, modality: str) -> tuple[Example, ...]:
         """The examples for suites of one modality, "image" or "text"."""
         return self.vision if modality == "image" else self.text
 
     def opening(self, modality: str) -> Example | None:
-        """The example that is shown when the page opens."""
+        """The example that is shown when the page opens: the first one where none was picked."""
         index = self.first.get(SECTIONS[modality])
         found = self.of(modality)
         return found[index] if index is not None else (found[0] if found else None)
@@ -77,13 +80,23 @@ def load_examples(folder: str | Path = EXAMPLES_FOLDER) -> Examples:
         name: tuple(_example(folder, name, i, entry) for i, entry in enumerate(_list(raw, name)))
         for name in SECTIONS.values()
     }
-    first, hits = raw.get("first") or {}, raw.get("hits") or {}
-    if not isinstance(first, dict) or not isinstance(hits, dict):
-        raise UserError(f"{file}: first and hits must be objects.")
+    first, hits, notes = (raw.get(key) or {} for key in ("first", "hits", "notes"))
+    if not all(isinstance(value, dict) for value in (first, hits, notes)):
+        raise UserError(f"{file}: first, hits and notes must be objects.")
     for name, index in first.items():
         if type(index) is not int or not 0 <= index < len(sections.get(name, ())):
             raise UserError(f"{file}: first.{name} names no example.")
-    return Examples(vision=sections["vision"], text=sections["text"], first=first, hits=hits)
+    stored = {name: result for name in first if (result := _stored(folder, name))}
+    return Examples(sections["vision"], sections["text"], first, hits, notes, stored)
+
+
+def _stored(folder: Path, section: str) -> Mapping[str, Any] | None:
+    """The stored Result of a section's first example; None where there is none to be read."""
+    try:
+        raw = json.loads((folder / f"first_{section}.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    return raw if isinstance(raw, dict) and {"suite", "tasks", "predictions"} <= set(raw) else None
 
 
 def _list(raw: Mapping[str, Any], name: str) -> list[Any]:

@@ -1,0 +1,99 @@
+// The drawing pad. `element`, `props` and `trigger` are given by Gradio's HTML component.
+const canvas = element.querySelector('canvas');
+const pen = canvas.getContext('2d');
+const range = element.querySelector('input[type=range]');
+const WAIT = 450; // ms between the end of a stroke and the question, so that digits of two strokes work
+let board = '#000000', colour = '#ffffff', strokes = [], current = null, timer = 0;
+
+function paint() {
+  pen.fillStyle = board;
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.lineCap = pen.lineJoin = 'round';
+  for (const stroke of strokes) {
+    pen.strokeStyle = pen.fillStyle = stroke.colour;
+    pen.lineWidth = stroke.width;
+    pen.beginPath();
+    const [first, ...rest] = stroke.points;
+    pen.moveTo(...first);
+    if (!rest.length) pen.lineTo(first[0] + 0.1, first[1]);
+    // curves through the midpoints: a finger's few points still give a smooth line
+    rest.forEach((point, i) => {
+      const next = rest[i + 1];
+      if (next) pen.quadraticCurveTo(...point, (point[0] + next[0]) / 2, (point[1] + next[1]) / 2);
+      else pen.lineTo(...point);
+    });
+    pen.stroke();
+  }
+}
+
+function ask() {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    props.value = strokes.length ? canvas.toDataURL('image/png') : '';
+    if (strokes.length) trigger('submit');
+  }, WAIT);
+}
+
+function at(event) {
+  const box = canvas.getBoundingClientRect();
+  return [(event.clientX - box.left) * canvas.width / box.width,
+          (event.clientY - box.top) * canvas.height / box.height];
+}
+
+canvas.addEventListener('pointerdown', event => {
+  if (event.button) return;
+  event.preventDefault();
+  clearTimeout(timer);
+  canvas.setPointerCapture(event.pointerId);
+  current = {id: event.pointerId, colour, width: Number(range.value), points: [at(event)]};
+  strokes.push(current);
+  paint();
+});
+canvas.addEventListener('pointermove', event => {
+  if (!current || event.pointerId !== current.id) return;
+  for (const step of event.getCoalescedEvents?.() ?? [event]) current.points.push(at(step));
+  paint();
+});
+for (const name of ['pointerup', 'pointercancel']) canvas.addEventListener(name, event => {
+  if (!current || event.pointerId !== current.id) return;
+  current = null;
+  ask();
+});
+
+function press(group, button) {
+  group.querySelectorAll('button').forEach(b => b.setAttribute('aria-pressed', String(b === button)));
+}
+
+function undo() { strokes.pop(); paint(); ask(); }
+
+element.addEventListener('click', event => {
+  const button = event.target.closest('button');
+  if (!button) return;
+  if (button.dataset.board) {
+    board = button.dataset.board;
+    press(button.parentElement, button);
+    // the usual pen of each board: chalk is broad (MNIST), ink is fine (Omniglot)
+    const dark = board === '#000000';
+    range.value = dark ? 26 : 12;
+    const opposite = dark ? '#ffffff' : '#000000';
+    const hidden = dark ? '#000000' : '#ffffff';
+    for (const stroke of strokes) if (stroke.colour === hidden) stroke.colour = opposite;
+    colour = opposite;
+    press(element.querySelector('.se-swatches'), element.querySelector(`[data-colour="${opposite}"]`));
+    paint();
+    if (strokes.length) ask();
+  } else if (button.dataset.colour) {
+    colour = button.dataset.colour;
+    press(button.parentElement, button);
+  } else if (button.dataset.do === 'undo') {
+    undo();
+  } else if (button.dataset.do === 'clear') {
+    strokes = [];
+    paint();
+    ask();
+  }
+});
+canvas.addEventListener('keydown', event => {
+  if ((event.ctrlKey || event.metaKey) && event.key === 'z') { event.preventDefault(); undo(); }
+});
+paint();

@@ -1,0 +1,1 @@
+"""The Gradio app: one tab a file. Nothing is imported here; `semerge.ui.app` builds the page."""

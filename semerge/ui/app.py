@@ -1,0 +1,122 @@
+"""The page: header, tabs, loading state; and every option that it is launched with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from semerge.examples import Examples, load_examples
+from semerge.suites import Suite, available_suites, read_suite
+from semerge.ui import markup, theme
+from semerge.ui.about import about_tab
+from semerge.ui.context import Context
+from semerge.ui.desk import Desk
+from semerge.ui.events import page_event
+from semerge.ui.language import LanguageTab
+from semerge.ui.result_panel import html
+from semerge.ui.vision import VisionTab
+
+TITLE = "SE-Merging"
+POLL = 0.6  # seconds between looks at the loading engines, until all have settled
+KEEP = 3600  # seconds: uploads older than this are deleted, looked for as often
+
+
+def make_context(
+    suites: Sequence[Suite] | None = None,
+    examples: Examples | None = None,
+    load: Callable[[str], Any] | None = None,
+) -> Context:
+    """The bundled suites, examples and engines, or others (tests)."""
+    if suites is None:
+        suites = [read_suite(name) for name in available_suites()]
+    return Context.make(suites, load_examples() if examples is None else examples, load or _load)
+
+
+def _load(name: str) -> Any:
+    from semerge.engine import load_engine  # imports torch: seconds, so in the loading thread
+
+    return load_engine(name)
+
+
+def build(context: Context) -> gr.Blocks:
+    """The page. Needs no engine; the tabs fill when the engines are there."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
+        html(markup.header())
+        status = html(markup.status(context.engines.states()), elem_id="status")
+        desks: list[Desk] = []
+        with gr.Tabs(elem_id="tabs"):
+            for label, make in (("Vision", VisionTab), ("Language", LanguageTab)):
+                with gr.Tab(label, id=label.lower()):
+                    if context.of(make.modality):
+                        desks.append(make(context))
+                    else:
+                        html(markup.failure(f"There is no {label.lower()} suite here."))
+            with gr.Tab("About", id="about"):
+                about_tab(context)
+        _follow_loading(page, context, status, desks)
+    page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
+    return page
+
+
+def _follow_loading(page: gr.Blocks, context: Context, status: gr.HTML, desks: list[Desk]) -> None:
+    """Show how far the engines are, and each tab's opening example as soon as it is answered."""
+    filled = gr.State([])
+    timer = gr.Timer(POLL)
+    panels = [component for desk in desks for component in desk.outputs]
+
+    def look(filled: list[str], *sources: Any) -> list[Any]:
+        values: list[Any] = []
+        done = list(filled)
+        for desk, source in zip(desks, sources, strict=True):
+            name = desk.suite.name
+            first = context.examples.opening(desk.modality)
+            # whoever has asked something of his own by now keeps his answer
+            own = first is None or source != {"example": first.index}
+            state = context.engines.state(name)
+            fresh = state.settled and name not in done
+            if fresh:
+                done.append(name)
+            values += desk.settled(state) if fresh and not own else [gr.skip()] * len(desk.outputs)
+        states = [context.engines.state(desk.suite.name) for desk in desks]
+        running = gr.Timer(active=not all(state.settled for state in states))
+        return [markup.status(states), running, done, *values]
+
+    inputs = [filled, *(desk.source for desk in desks)]
+    outputs = [status, timer, filled, *panels]
+    page.load(look, inputs, outputs, **page_event())
+    timer.tick(look, inputs, outputs, **page_event())
+
+
+def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str, Any]:
+    """Everything that `launch` is called with. Nothing phones home, nothing is shared."""
+    return {
+        "server_name": host,
+        "server_port": port,
+        "share": False,
+        "inbrowser": False,
+        "quiet": True,
+        "max_file_size": "10mb",
+        "show_error": False,  # unexpected errors stay in the log; expected ones are UserErrors
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "strict_cors": True,
+        "mcp_server": False,
+        "pwa": False,
+        "footer_links": ["api"],
+        "state_session_capacity": 200,
+        "max_threads": 8,
+        "theme": theme.theme(),
+        "css_paths": list(theme.STYLES),
+        "head": theme.head(),
+    }
+
+
+def start(context: Context) -> gr.Blocks:
+    """Build the page and let the engines load behind it, each tab's first suite."""
+    page = build(context)
+    first = [suite.name for m in ("image", "text") if (suite := context.default(m))]
+    context.engines.start(first)
+    return page

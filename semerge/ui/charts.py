@@ -1,0 +1,170 @@
+"""The charts, as plotly figures. The one file that imports plotly.
+
+Colours here are those of a light page; `assets/styles/charts.css` repaints the same elements with
+CSS variables, so a chart follows light and dark on screen, while an exported PNG is always dark
+ink on white. Nothing that the reader must know is told by colour alone: the chosen expert is
+marked by a word, the static coefficients by another shape.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from semerge.ui import words
+from semerge.ui.view import View
+
+SE, STATIC, GREY, INK = "#0072B2", "#D55E00", "#9AA3B0", "#16181D"
+FONT = "IBM Plex Sans, system-ui, sans-serif"
+ROW, FOOT = 42, 30  # px: height of one expert's row, of the axis below
+BAR, RISE = 0.26, 0.42  # in rows: thickness of a bar, height of its text above it
+CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
+
+
+def similarity(view: View) -> go.Figure:
+    """Similarity of each expert at the probe layer, the chosen one marked by a word."""
+    values = view.column("similarities")
+    texts = [words.number(value) for value in values]
+    texts[view.chosen] += "  chosen"
+    figure = _rows(view, values, texts)
+    bars = figure.data[0]
+    bars.customdata = [words.distance(d) for d in view.column("distances")]
+    bars.hovertemplate = "similarity %{x:.3f}<br>distance %{customdata}<extra></extra>"
+    return figure
+
+
+def coefficients(view: View) -> go.Figure:
+    """Coefficients of the experts: after (bars) against before, the static merge's (ticks)."""
+    before, after = view.column("static_coefficients"), view.column("coefficients")
+    texts = [
+        f"{words.number(old)} → {words.number(new)}" for old, new in zip(before, after, strict=True)
+    ]
+    figure = _rows(view, after, texts, also=before)
+    figure.data[0].hovertemplate = "after %{x:.3f}<extra></extra>"
+    figure.add_trace(
+        go.Scatter(
+            x=list(before),
+            y=list(range(len(before))),
+            mode="markers",
+            marker={"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": STATIC}},
+            hovertemplate="before %{x:.3f}<extra></extra>",
+            cliponaxis=False,
+        )
+    )
+    return figure
+
+
+def _rows(
+    view: View,
+    values: Sequence[float | None],
+    texts: Sequence[str],
+    also: Sequence[float | None] = (),
+) -> go.Figure:
+    """Horizontal bars, one an expert, in the suite's order so that inputs can be compared.
+
+    Name and number stand above each bar: a column of names beside the bars would leave them half
+    of a phone's width.
+    """
+    known = [v for v in (*values, *also) if v is not None]
+    low, high = min([0.0, *known]), max([0.0, *known])
+    # similarities that were normalised and coefficients of mass 1 share the range 0 to 1
+    high = 1.0 if high <= 1.0 else high
+    count = len(values)
+    figure = go.Figure(
+        go.Bar(
+            x=list(values),
+            y=list(range(count)),
+            orientation="h",
+            marker={
+                "color": [SE if i == view.chosen else GREY for i in range(count)],
+                "cornerradius": 3,
+            },
+            width=BAR,
+        )
+    )
+    for i, (title, text) in enumerate(zip(view.titles, texts, strict=True)):
+        _label(figure, i, title, 0, "left", bold=i == view.chosen)
+        _label(figure, i, text, 1, "right", bold=i == view.chosen)
+    figure.update_layout(
+        **_base(ROW * count + FOOT),
+        xaxis={"range": [low, high], "nticks": 6, **_axis()},
+        yaxis={"range": [count - 1 + BAR, -0.75], "visible": False, "fixedrange": True},
+    )
+    return figure
+
+
+def _label(figure: go.Figure, row: int, text: str, x: int, anchor: str, bold: bool) -> None:
+    """One text of a row. Escaped, because plotly reads a few HTML tags in text."""
+    safe = html.escape(text)
+    figure.add_annotation(
+        text=f"<b>{safe}</b>" if bold else safe,
+        x=x, xref="paper", xanchor=anchor, y=row - RISE, yref="y", yanchor="middle",
+        showarrow=False, borderpad=0,
+    )  # fmt: skip
+
+
+def _base(height: int) -> dict[str, Any]:
+    return {
+        "template": None,
+        "height": height,
+        "margin": {"l": 12, "r": 12, "t": 0, "b": FOOT, "pad": 0},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "showlegend": False,
+        "dragmode": False,
+        "hoverlabel": {"font": {"family": FONT, "size": 13}},
+    }
+
+
+def _axis() -> dict[str, Any]:
+    """No zooming by drag, which would trap a finger that scrolls the page."""
+    return {
+        "fixedrange": True,
+        "gridcolor": "#E3E7EC",
+        "zeroline": True,
+        "zerolinecolor": "#9AA3B0",
+        "showline": False,
+        "ticks": "",
+        "tickfont": {"size": 12},
+    }
+
+
+def report(
+    titles: Sequence[str], series: Mapping[str, Sequence[float | None]], names: Mapping[str, str]
+) -> go.Figure:
+    """Accuracies of a suite: one row a task, one mark a model, each with its own shape."""
+    marks = {
+        "base": ("circle-open", GREY, 11),
+        "static": ("diamond", STATIC, 12),
+        "se": ("circle", SE, 13),
+        "expert": ("line-ns", INK, 18),
+    }
+    rows = [html.escape(title) for title in titles]
+    figure = go.Figure()
+    for kind, (symbol, color, size) in marks.items():
+        if kind not in series:
+            continue
+        figure.add_trace(
+            go.Scatter(
+                x=list(series[kind]),
+                y=rows,
+                mode="markers",
+                name=names[kind],
+                marker={"symbol": symbol, "size": size, "color": color,
+                        "line": {"width": 2.5, "color": color}},
+                hovertemplate="%{y}<br>" + names[kind] + " %{x:.1%}<extra></extra>",
+                cliponaxis=False,
+            )
+        )  # fmt: skip
+    layout = _base(32 * len(rows) + 2 * FOOT)
+    layout["margin"] |= {"l": 8, "r": 16, "t": 8}
+    figure.update_layout(
+        **layout,
+        xaxis={"range": [0, 1.02], "tickformat": ".0%", "dtick": 0.25, **_axis()},
+        yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": "  ", **_axis()},
+    )
+    return figure

@@ -1,0 +1,101 @@
+"""What every tab is built from: the suites, their engines, the examples, the opening results.
+
+No gradio here, so a test (or a script) can ask for a View as the app does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from semerge.errors import UserError
+from semerge.examples import SECTIONS, Example, Examples
+from semerge.inputs import clean_text, decode_image
+from semerge.settings import Settings
+from semerge.suites import Suite
+from semerge.ui.engines import Engines
+from semerge.ui.view import View
+
+
+@dataclass
+class Context:
+    """Everything the page shows that is not in a browser."""
+
+    suites: Mapping[str, Suite]
+    examples: Examples
+    engines: Engines = field(init=False)
+    opening: dict[str, View] = field(default_factory=dict)  # by suite name
+    seen: dict[str, Any] = field(default_factory=dict)  # by suite name: its image, as seen (PIL)
+
+    @classmethod
+    def make(
+        cls, suites: Sequence[Suite], examples: Examples, load: Callable[[str], Any]
+    ) -> Context:
+        """A context whose engines come from `load(suite name)`; nothing is loaded yet."""
+        context = cls({suite.name: suite for suite in suites}, examples)
+        titles = {suite.name: suite.title for suite in suites}
+        context.engines = Engines(titles, load, context._open)
+        for modality, section in SECTIONS.items():
+            suite, stored = context.default(modality), examples.stored.get(section)
+            example = examples.opening(modality)
+            fits = suite and stored and stored["suite"] == suite.name
+            if suite and stored and fits and tuple(stored["tasks"]) == suite.task_names:
+                # shown until the engine is there, which then answers the same question again
+                context.opening[suite.name] = View(stored, suite, example, opening=True)
+        return context
+
+    def of(self, modality: str) -> list[Suite]:
+        return [suite for suite in self.suites.values() if suite.modality == modality]
+
+    def default(self, modality: str) -> Suite | None:
+        """The suite that a tab opens with."""
+        found = self.of(modality)
+        return found[0] if found else None
+
+    def suite(self, name: str) -> Suite:
+        if name not in self.suites:
+            raise UserError(f"The suite {str(name)[:60]!r} is unknown here.")
+        return self.suites[name]
+
+    def ask_image(
+        self,
+        suite: str,
+        source: str | Path | bytes,
+        settings: Settings,
+        example: Example | None = None,
+    ) -> tuple[View, Any]:
+        """A View of one image, and the image as the model sees it (PIL)."""
+        decoded = decode_image(source)
+        engine = self.engines.get(self.suite(suite).name)
+        result = engine.predict(decoded, settings).to_dict()
+        return View(result, self.suites[suite], example), engine.backbone.view(decoded.image)
+
+    def ask_text(
+        self,
+        suite: str,
+        text: str,
+        text_b: str | None,
+        settings: Settings,
+        example: Example | None = None,
+    ) -> View:
+        """A View of one sentence or sentence pair."""
+        cleaned = clean_text(text, text_b)
+        engine = self.engines.get(self.suite(suite).name)
+        result = engine.predict(cleaned, settings).to_dict()
+        return View(result, self.suites[suite], example)
+
+    def _open(self, name: str, engine: Any) -> None:
+        """Compute the opening example of a suite, right after its engine is there."""
+        suite = self.suites[name]
+        example = self.examples.opening(suite.modality)
+        if example is None:
+            return
+        if suite.modality == "image":
+            decoded = decode_image(example.file)
+            result = engine.predict(decoded, Settings())
+            self.seen[name] = engine.backbone.view(decoded.image)
+        else:
+            result = engine.predict(clean_text(example.text, example.text_b), Settings())
+        self.opening[name] = View(result.to_dict(), suite, example, opening=True)

@@ -1,0 +1,210 @@
+"""What the Vision and the Language tab have in common: input, examples and options on one side,
+the Result panel on the other, and every way to ask wired to the one panel."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import gradio as gr
+
+from semerge.errors import UserError
+from semerge.examples import Example
+from semerge.settings import Settings
+from semerge.suites import Suite
+from semerge.ui import gallery
+from semerge.ui.context import Context
+from semerge.ui.engines import FAILED, State
+from semerge.ui.events import model_event, page_event, told
+from semerge.ui.options import Options
+from semerge.ui.result_panel import ResultPanel
+from semerge.ui.view import View
+
+Source = dict[str, Any]  # what was asked: {"example": index} or whatever the tab puts in
+
+
+class Desk(ABC):
+    """Built inside a `gr.Tab`. `panel` shows the answer, `source` remembers what was asked."""
+
+    modality: str
+    name: str  # of the tab, in element ids
+    waiting: str  # shown while the models load
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.suites = context.of(self.modality)
+        self.suite = self.suites[0]
+        example = context.examples.opening(self.modality)
+        self.source = gr.State({"example": example.index} if example else {})
+        with gr.Row(elem_classes="se-desk", equal_height=False):
+            with gr.Column(scale=5, min_width=320, elem_classes="se-ask"):
+                with gr.Column(elem_classes="se-input"):
+                    self.layout(example)
+                self.gallery = gallery.gallery(self.suite, context.examples, self.name)
+                self.options = Options(self.suites, self.name)
+            with gr.Column(scale=8, min_width=320, elem_classes="se-tell"):
+                view = context.opening.get(self.suite.name)
+                self.panel = ResultPanel(self.name, view, self.waiting)
+        self._wire()
+        self.wire()
+        self._api()
+
+    # ---- what a tab has of its own -----------------------------------------------------------
+
+    @abstractmethod
+    def layout(self, example: Example | None) -> None:
+        """The components of the input."""
+
+    @abstractmethod
+    def wire(self) -> None:
+        """The events of the input, by `self.on`."""
+
+    @property
+    @abstractmethod
+    def given(self) -> list[Any]:
+        """Input components that an example fills, and that the API takes."""
+
+    @abstractmethod
+    def fill(self, example: Example) -> list[Any]:
+        """Values of `given` for an example."""
+
+    @property
+    def extras(self) -> list[Any]:
+        """Further components that an answer updates."""
+        return []
+
+    @abstractmethod
+    def answer(
+        self, source: Source, suite: Suite, settings: Settings, example: Example | None
+    ) -> tuple[View, list[Any]]:
+        """A View and the values of `extras`. Raises UserError for input that can't be used."""
+
+    @abstractmethod
+    def read(self, *values: Any) -> Source | None:
+        """Values of `given` -> what is asked; None where there is nothing to ask."""
+
+    def listing(self, suite: Suite) -> list[Any]:
+        """Updates of `given` for another suite."""
+        return [gr.skip() for _ in self.given]
+
+    # ---- wiring ------------------------------------------------------------------------------
+
+    @property
+    def outputs(self) -> list[Any]:
+        followers = self.options.followers
+        return [*self.panel.outputs, *followers, *self.extras, self.source, self.gallery]
+
+    def on(self, event: Any, fn: Any, inputs: list[Any], **options: Any) -> None:
+        """Let an event ask: `fn(*values of inputs)` gives a source, or None to do nothing."""
+
+        def ask(*values: Any) -> list[Any]:
+            own, (suite, *choices) = values[: len(inputs)], values[len(inputs) :]
+            try:
+                source = fn(*own)
+            except UserError as error:
+                return self._failed(error, {})
+            return self._ask(source, suite, choices) if source else self._kept(self.outputs)
+
+        event(ask, [*inputs, *self.options.inputs], self.outputs, **model_event(**options))
+
+    def _wire(self) -> None:
+        options, latest = self.options, model_event(trigger="always_last")
+        again = (self._again, [self.source, *options.inputs], self.outputs)
+        settings = [*options.inputs, options.preset_about]
+        self.gallery.select(self._example, options.inputs, [*self.outputs, *self.given], **latest)
+        gr.on([component.input for component in options.choices], *again, **latest)
+        options.suite.input(
+            self._change_suite,
+            options.suite,
+            [*settings, self.gallery, *self.given],
+            **page_event(),
+        ).then(*again, **latest)
+        options.reset.click(
+            lambda name: options.defaults(self.context.suite(name)),
+            options.suite,
+            settings,
+            **page_event(),
+        ).then(*again, **latest)
+
+    def _api(self) -> None:
+        """The JSON object of `predict --json`, for clients of the API."""
+        count = len(self.given)
+
+        def predict(*values: Any) -> dict[str, Any]:
+            try:
+                suite = self.context.suite(values[count])
+                settings = Options.read(suite, values[count + 1 :])
+                source = self.read(*values[:count]) or {}
+                return dict(self.answer(source, suite, settings, None)[0].result)
+            except UserError as error:
+                raise told(error) from None
+
+        event = model_event(api_visibility="public", api_name=f"predict_{self.modality}")
+        inputs = [*self.given, *self.options.inputs]
+        gr.Button(visible=False).click(predict, inputs, gr.JSON(visible=False), **event)
+
+    # ---- handlers ----------------------------------------------------------------------------
+
+    def _example(self, event: gr.EventData, suite: str, *choices: Any) -> list[Any]:
+        example = gallery.selected(event, self.context.examples.of(self.modality))
+        if example is None:
+            return self._kept([*self.outputs, *self.given])
+        return [*self._ask({"example": example.index}, suite, choices), *self.fill(example)]
+
+    def _again(self, source: Source, suite: str, *choices: Any) -> list[Any]:
+        """The same input with other options."""
+        return self._ask(source, suite, choices) if source else self._kept(self.outputs)
+
+    def _change_suite(self, name: str) -> list[Any]:
+        suite = self.context.suite(name)
+        content = gallery.content(suite, self.context.examples)
+        return [*self.options.defaults(suite), gr.update(value=content), *self.listing(suite)]
+
+    def _ask(self, source: Source, name: str, choices: Any) -> list[Any]:
+        try:
+            suite = self.context.suite(name)
+            settings = Options.read(suite, choices)
+            index = source.get("example")
+            examples = self.context.examples.of(self.modality)
+            example = None if index is None else examples[index]
+            view, extras = self.answer(source, suite, settings, example)
+        except UserError as error:
+            return self._failed(error, source)
+        follow = self.options.follow(suite, view.result)
+        return [*self.panel.show(view), *follow, *extras, source, self._mark(source)]
+
+    def _failed(self, error: UserError, source: Source) -> list[Any]:
+        """One clear sentence in the panel's place, where it stays until the next answer."""
+        kept = self._kept([*self.options.followers, *self.extras])
+        return [*self.panel.fail(str(error)), *kept, source, self._mark(source)]
+
+    @staticmethod
+    def _mark(source: Source) -> Any:
+        return gr.update(current=source.get("example", -1))
+
+    @staticmethod
+    def _kept(components: list[Any]) -> list[Any]:
+        return [gr.skip() for _ in components]
+
+    def settled(self, state: State) -> list[Any]:
+        """Values of `outputs` once the first suite's engine is there, or can't be had: the
+        opening example, or a sentence in its place."""
+        view = self.context.opening.get(self.suite.name)
+        values = self._kept(self.outputs)
+        if state.phase == FAILED:
+            shown = self.panel.fail(state.message)
+        elif view is None:
+            shown = self.panel.invite()
+        else:
+            shown = self.panel.show(view)
+        values[: len(shown)] = shown
+        if state.phase == FAILED or view is None:
+            return values
+        start = len(shown) + len(self.options.followers)
+        extras = self.opening_extras()
+        values[start : start + len(extras)] = extras
+        return values
+
+    def opening_extras(self) -> list[Any]:
+        """Values of `extras` for the opening example."""
+        return []

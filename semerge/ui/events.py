@@ -1,0 +1,39 @@
+"""How the page asks the models: one queue for all, and one way for bad input to be told."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import gradio as gr
+
+Trigger = Literal["once", "always_last"]
+
+
+def model_event(
+    progress_on: Any = None, trigger: Trigger = "once", **options: Any
+) -> dict[str, Any]:
+    """Keyword arguments of every event that runs a model.
+
+    They share one place in the queue: two cores serve one request at a time best. That sheds load
+    and is no lock; the engine needs none. `always_last` is for inputs that change quickly: the
+    latest change is answered, those between are dropped.
+    """
+    return {
+        "concurrency_id": "model",
+        "concurrency_limit": 1,
+        "trigger_mode": trigger,
+        "show_progress": "minimal" if progress_on is not None else "hidden",
+        "show_progress_on": progress_on,
+        "api_visibility": "private",
+        **options,
+    }
+
+
+def page_event(**options: Any) -> dict[str, Any]:
+    """Keyword arguments of events that touch no model."""
+    return {"show_progress": "hidden", "queue": False, "api_visibility": "private", **options}
+
+
+def told(error: Exception) -> gr.Error:
+    """A UserError as the message that a client of the API gets, without a traceback in the log."""
+    return gr.Error(str(error), print_exception=False)

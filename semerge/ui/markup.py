@@ -1,0 +1,272 @@
+"""HTML of the result panel. The one place where text becomes markup, so the one that escapes it.
+
+Labels, task names and sentences come from users, suites and files: every one goes through `esc`.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+
+from semerge.ui import words
+from semerge.ui.engines import State
+from semerge.ui.view import View
+
+TOP = 5  # predictions listed in a panel
+
+
+def esc(text: object) -> str:
+    """Text as literal HTML, also inside attributes.
+
+    `{`, `$` and the backtick are escaped too: Gradio's HTML component reads its template (never its
+    value) as Handlebars and as a JavaScript template string, and this keeps it so for any use.
+    """
+    escaped = html.escape(str(text), quote=True)
+    return escaped.translate({ord("{"): "&#123;", ord("$"): "&#36;", ord("`"): "&#96;"})
+
+
+def echo(text: object) -> str:
+    """A user's or suite's words inside a sentence: their direction can't leak out."""
+    return f'<bdi dir="auto">{esc(text)}</bdi>'
+
+
+def headline(view: View) -> str:
+    """The sentence, why this example opens the page, the right answer, and the notices."""
+    spans = []
+    for text, role in words.sentence_parts(view):
+        spans.append(f'<strong class="is-{role}">{echo(text)}</strong>' if role else esc(text))
+    parts = [f'<p class="se-sentence" aria-live="polite">{"".join(spans)}</p>']
+    if view.opening:
+        parts.append(_opening(view))
+    if view.example is not None:
+        parts.append(_truth(view))
+    parts += [notice(text) for text in view.result["notices"]]
+    return f'<div class="se-headline">{"".join(parts)}</div>'
+
+
+def _opening(view: View) -> str:
+    rates = '<a href="#rates" data-goto="about">See the overall rates</a>'
+    if view.right("se") and view.right("static") is False:
+        why = "This example was picked because the static merge misses it and SE-Merging gets it."
+        return f'<p class="se-why">{why} That is not always so: {rates[:9]}{rates[9:]}.</p>'
+    return f'<p class="se-why">One example to start with. {rates}.</p>'
+
+
+def _truth(view: View) -> str:
+    assert view.example is not None
+    task = view.title(view.example.task)
+    text = f"Right answer: <b>{echo(view.example.label)}</b> <span>({echo(task)})</span>"
+    if view.routed_right is False:
+        text += f'<span class="se-badge wrong">{CROSS}wrong expert chosen</span>'
+    return f'<p class="se-truth">{text}</p>'
+
+
+def notice(text: str) -> str:
+    return f'<p class="se-notice" role="note"><b>Note</b> {esc(text)}</p>'
+
+
+def answers(view: View) -> str:
+    """SE-Merging and the static merge in two equal cards, the difference in words between them."""
+    verdict = "Same answer" if view.same else "Different answers"
+    mark = "same" if view.same else "differ"
+    head = view.title(view.result["head"])
+    source = "the chosen expert's head" if view.routed else "the head you chose"
+    return (
+        f'<p class="se-verdict {mark}"><span>{verdict}</span>'
+        f"<small>Both read with the {echo(head)} head, {source}.</small></p>"
+        f'<div class="se-pair">{card(view, "se")}{card(view, "static")}</div>'
+    )
+
+
+def references(view: View) -> str:
+    """The chosen expert alone and the base model, for comparison."""
+    return f'<div class="se-pair">{card(view, "expert")}{card(view, "base")}</div>'
+
+
+CHECK = '<span aria-hidden="true">✓ </span>'
+CROSS = '<span aria-hidden="true">✗ </span>'
+ABOUT = {
+    "se": "coefficients set for this input",
+    "static": "the same coefficients for every input",
+    "expert": "no merging: the nearest expert by itself",
+    "base": "before any fine-tuning",
+}
+
+
+def card(view: View, kind: str) -> str:
+    """One model's answer: the best label large, then the first classes with their scores."""
+    best = view.result["predictions"][kind][0]
+    badges = ""
+    right = view.right(kind)
+    if right is not None:
+        word = f"{CHECK}right" if right else f"{CROSS}wrong"
+        badges += f'<span class="se-badge {"right" if right else "wrong"}">{word}</span>'
+    if kind != "se" and view.answer(kind) != view.answer("se"):
+        badges += '<span class="se-badge differs">differs from SE</span>'
+    rows = "".join(
+        _score(entry["label"], entry["score"]) for entry in view.result["predictions"][kind][:TOP]
+    )
+    name = words.MODELS[kind]
+    hidden = len(view.result["predictions"][kind]) - TOP
+    more = f'<p class="se-more">and {hidden} more classes</p>' if hidden > 0 else ""
+    return (
+        f'<section class="se-card {kind}" aria-label="{esc(name)}">'
+        f'<header><h3>{esc(name)}</h3><p class="se-about">{ABOUT[kind]}</p></header>'
+        f'<p class="se-answer">{echo(best["label"])}</p>'
+        f'<p class="se-meta"><span>score {words.percent(best["score"])}</span>{badges}</p>'
+        f'<ol class="se-scores">{rows}</ol>{more}</section>'
+    )
+
+
+def _score(label: str, score: float | None) -> str:
+    width = 100 * min(max(score or 0.0, 0.0), 1.0)
+    return (
+        f'<li><span class="se-label">{echo(label)}</span>'
+        f'<span class="se-bar" aria-hidden="true"><i style="width:{width:.2f}%"></i></span>'
+        f'<span class="se-value">{words.percent(score)}</span></li>'
+    )
+
+
+def table(
+    caption: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    marked: int = -1,
+    kind: str = "",
+) -> str:
+    """A real table; cells are ready HTML, the first of a row is its header. kind: "prose"."""
+    top = "".join(f'<th scope="col">{esc(h)}</th>' for h in heads)
+    body = ""
+    for i, row in enumerate(rows):
+        cells = f'<th scope="row">{row[0]}</th>' + "".join(f"<td>{c}</td>" for c in row[1:])
+        body += f'<tr class="chosen">{cells}</tr>' if i == marked else f"<tr>{cells}</tr>"
+    return (
+        f'<div class="se-scroll" tabindex="0" role="region" aria-label="{esc(caption)}">'
+        f'<table class="se-table {kind}"><caption>{esc(caption)}</caption>'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def figures(view: View) -> str:
+    """The figures of both charts as a table, and every setting that made them."""
+    result = view.result
+    rows = []
+    for i, title in enumerate(view.titles):
+        mark = ' <span class="se-badge chosen">chosen</span>' if i == view.chosen else ""
+        rows.append([
+            echo(title) + mark,
+            words.distance(view.column("distances")[i]),
+            words.number(view.column("similarities")[i], 3),
+            words.number(view.column("static_coefficients")[i], 3),
+            words.number(view.column("coefficients")[i], 3),
+        ])  # fmt: skip
+    heads = ("Expert", "Distance", "Similarity", "λ before", "λ after")
+    facts = [
+        ("Probe", f"{result['probe']}: {words.probing(view)}"),
+        ("Preset", result["preset"]),
+        ("Temperature", words.number(result["temperature"])),
+        ("Sum of coefficients", f"{words.number(_total(view))} (mass {result['mass']})"),
+        ("Static λ / probe λ", f"{result['lambda']:g} / {result['probe_lambda']:g}"),
+        ("Margin", f"{words.number(result['margin'], 3)} = (d₂ − d₁) / d₂, on raw distances"),
+        ("Entropy", f"{words.number(result['entropy'], 3)} (0 = one expert, 1 = all alike)"),
+        ("Merging method", result["method"].replace("_", " ")),
+        ("Suite and weights", f"{result['suite']}, {str(result['weights_sha256'])[:12]}"),
+        ("Version", result["version"]),
+    ]
+    terms = "".join(f"<div><dt>{k}</dt><dd>{esc(v)}</dd></div>" for k, v in facts)
+    caption = f"Figures of this input at {words.layer(result['layer'])}"
+    return table(caption, heads, rows, view.chosen) + f'<dl class="se-facts">{terms}</dl>'
+
+
+def _total(view: View) -> float:
+    return sum(value or 0.0 for value in view.column("coefficients"))
+
+
+def footer(view: View) -> str:
+    """Stage timings and the download of the whole Result as JSON."""
+    timings = {k: v for k, v in view.result["timings_ms"].items() if v is not None}
+    stages = "".join(
+        f'<div class="{"total" if k == "total" else ""}"><dt>{esc(words.STAGES.get(k, k))}</dt>'
+        f"<dd>{words.milliseconds(v)}</dd></div>"
+        for k, v in timings.items()
+    )
+    text = json.dumps(view.result, indent=2, ensure_ascii=False, allow_nan=False)
+    data = base64.b64encode(text.encode("utf-8")).decode("ascii")
+    name = f"semerge-{view.result['suite']}.json"
+    result = view.result
+    how = f"{view.suite.title}, preset {result['preset']}, probe {result['probe']}: "
+    return (
+        f'<div class="se-footer"><dl class="se-stages">{stages}</dl>'
+        f'<a class="se-button" download="{esc(name)}" '
+        f'href="data:application/json;base64,{data}">Download JSON</a></div>'
+        f'<p class="se-hint se-how-made">{esc(how + words.probing(view))}.</p>'
+    )
+
+
+LEGENDS = {
+    "similarity": (("after", "chosen expert"), ("rest", "the others")),
+    "coefficients": (("after", "after, SE-Merging"), ("before", "before, static λ")),
+}
+
+
+def chart_head(title: str, summary: str, tab: str, chart: str) -> str:
+    """A chart's heading with a button that saves it, the chart in words, and its legend."""
+    save = f'<button type="button" class="se-save" data-save="{esc(tab)}-{chart}">Save PNG</button>'
+    keys = "".join(f'<span><i class="{k}"></i>{text}</span>' for k, text in LEGENDS[chart])
+    return (
+        f'<div class="se-chart-head"><h3>{esc(title)}</h3>{save}</div>'
+        f'<p class="se-summary">{esc(summary)}</p>'
+        f'<p class="se-legend" aria-hidden="true">{keys}</p>'
+    )
+
+
+def waiting(what: str) -> str:
+    """In place of a result while the models load."""
+    lines = "".join(f'<i style="width:{w}%"></i>' for w in (92, 78, 55))
+    return (
+        f'<div class="se-wait" role="status"><p>{esc(what)}…</p>'
+        f'<div class="se-skeleton" aria-hidden="true">{lines}<b></b><b></b></div></div>'
+    )
+
+
+INVITATION = '<p class="se-sentence">Choose an example, or use an input of your own.</p>'
+
+
+def failure(message: str) -> str:
+    """In place of a result that can't be given."""
+    return f'<p class="se-failure" role="alert"><b>No result.</b> {esc(message)}</p>'
+
+
+def header() -> str:
+    """Name, what it is, and the switch between light and dark."""
+    return (
+        f'<header class="se-header">{LOGO}<div><h1>SE-Merging</h1><p>One model merged from many '
+        "experts, which recognises for each input the expert that it needs.</p></div>"
+        '<button type="button" class="se-button" data-theme-switch '
+        'aria-label="Theme: switch between light and dark">'
+        '<span aria-hidden="true">◐</span> <span>Theme</span></button></header>'
+    )
+
+
+LOGO = (
+    '<svg viewBox="0 0 48 48" width="44" height="44" aria-hidden="true" class="se-logo">'
+    '<path d="M8 10 C22 10 22 24 40 24 M8 24 H40 M8 38 C22 38 22 24 40 24"/>'
+    '<circle cx="8" cy="10" r="4"/><circle cx="8" cy="24" r="4" class="on"/>'
+    '<circle cx="8" cy="38" r="4"/><circle cx="40" cy="24" r="6" class="on"/></svg>'
+)
+
+
+def status(states: Sequence[State]) -> str:
+    """How far the engines are: nothing to see once all are ready."""
+    items = []
+    for state in states:
+        if state.phase == "failed":
+            items.append(f'<li class="failed"><b>{esc(state.title)}</b> {esc(state.message)}</li>')
+        elif state.phase != "ready":
+            word = "loading" if state.phase == "loading" else "waiting"
+            items.append(
+                f'<li class="{word}"><i aria-hidden="true"></i>{esc(state.title)}: {word}</li>'
+            )
+    return f'<ul class="se-status" role="status">{"".join(items)}</ul>' if items else ""

@@ -1,0 +1,134 @@
+"""The Options fold: suite, preset, probe, layer, pooling and head, with the suite's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from semerge.settings import AUTO, FINAL, PRESETS, PROBES, Settings, valid_layers, valid_pools
+from semerge.suites import Suite
+
+PROBE_NAMES = {"experts": "experts", "base": "base", "cache": "cache"}
+POOL_NAMES = {"all": "all tokens", "cls": "class token", "mean": "mean", "last": "last token"}
+
+
+class Options:
+    """The fold's components. `inputs` go into a handler, `read` makes Settings of their values."""
+
+    def __init__(self, suites: Sequence[Suite], name: str) -> None:
+        suite = suites[0]
+        with gr.Accordion("Options", open=False, elem_classes="se-fold", elem_id=f"{name}-options"):
+            self.suite = gr.Dropdown(
+                [(s.title, s.name) for s in suites],
+                value=suite.name,
+                label="Suite",
+                info="A base model with its experts",
+                visible=len(suites) > 1,
+            )
+            self.preset = gr.Radio(
+                list(PRESETS),
+                value=suite.defaults.preset,
+                label="Preset",
+                info="How similarities become coefficients",
+            )
+            self.preset_about = gr.Markdown(
+                PRESETS[suite.defaults.preset].about, elem_classes="se-hint"
+            )
+            self.probe = gr.Radio(
+                _probes(suite),
+                value=suite.defaults.probe,
+                label="Probe",
+                info="What each expert is compared with",
+            )
+            with gr.Row():
+                self.layer = gr.Dropdown(
+                    _layers(suite), value=suite.defaults.layer, label="Probe layer", min_width=120
+                )
+                self.pool = gr.Dropdown(
+                    _pools(suite, suite.defaults.probe, suite.defaults.layer),
+                    value=_pool(suite),
+                    label="Pooling",
+                    min_width=120,
+                )
+            self.head = gr.Dropdown(
+                _heads(suite),
+                value=AUTO,
+                label="Head",
+                info="Which classes the answer is read with",
+            )
+            self.reset = gr.Button(
+                "Back to the suite's defaults", size="sm", elem_classes="se-quiet"
+            )
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [self.suite, self.preset, self.probe, self.layer, self.pool, self.head]
+
+    @property
+    def choices(self) -> list[Any]:
+        """The inputs that change an answer of the same suite."""
+        return self.inputs[1:]
+
+    @staticmethod
+    def read(suite: Suite, values: Sequence[Any]) -> Settings:
+        """Values of `choices` -> Settings. A pooling left over from another layer or probe is
+        replaced by the default; anything else that does not fit is refused by the engine."""
+        preset, probe, layer, pool, head = values
+        fits = pool in valid_pools(suite, probe or suite.defaults.probe, layer)
+        return Settings(
+            probe=probe,
+            layer=layer,
+            pool=pool if fits else None,
+            preset=preset,
+            head=head or AUTO,
+        )
+
+    def follow(self, suite: Suite, result: Any) -> list[Any]:
+        """Updates of `followers`: the poolings that fit the probe and layer, the preset's words."""
+        probe, layer, pool = result["probe"], result["layer"], result["pool"]
+        choices = _pools(suite, probe, layer)
+        about = PRESETS[result["preset"]].about
+        return [gr.update(choices=choices, value=pool, interactive=layer != FINAL), about]
+
+    @property
+    def followers(self) -> list[Any]:
+        return [self.pool, self.preset_about]
+
+    def defaults(self, suite: Suite) -> list[Any]:
+        """Updates of `inputs` and `preset_about` for a suite, everything at its default."""
+        d = suite.defaults
+        return [
+            suite.name,
+            d.preset,
+            gr.update(choices=_probes(suite), value=d.probe),
+            gr.update(choices=_layers(suite), value=d.layer),
+            gr.update(choices=_pools(suite, d.probe, d.layer), value=_pool(suite)),
+            gr.update(choices=_heads(suite), value=AUTO),
+            PRESETS[d.preset].about,
+        ]
+
+
+def _probes(suite: Suite) -> list[str]:
+    return [probe for probe in PROBES if probe != "cache" or suite.statistics is not None]
+
+
+def _layers(suite: Suite) -> list[tuple[str, int | str]]:
+    return [
+        ("final embedding" if layer == FINAL else f"block {layer}", layer)
+        for layer in valid_layers(suite)
+    ]
+
+
+def _pools(suite: Suite, probe: str, layer: int | str) -> list[tuple[str, str]]:
+    names = {**POOL_NAMES, FINAL: "none (final embedding)"}
+    return [(names[pool], pool) for pool in valid_pools(suite, probe, layer)]
+
+
+def _pool(suite: Suite) -> str:
+    return FINAL if suite.defaults.layer == FINAL else suite.defaults.pool
+
+
+def _heads(suite: Suite) -> list[tuple[str, str]]:
+    return [("auto: the chosen expert's", AUTO), *((t.title, t.name) for t in suite.tasks)]

@@ -1,0 +1,166 @@
+"""Numbers and sentences in plain English: the words of the result panel, without markup.
+
+Every function returns plain text. Text from users and suites passes through unchanged; it is
+escaped once, where it becomes HTML (`semerge.ui.markup`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from semerge.ui.view import View
+
+COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+MODELS = {
+    "se": "SE-Merging",
+    "static": "Static Task Arithmetic",
+    "expert": "Chosen expert alone",
+    "base": "Base model",
+}
+PROBES = {
+    "experts": "the merged model's representation against each expert's",
+    "base": "the base model's representation against each expert's",
+    "cache": "the merged model's representation against stored samples of each task",
+}
+POOLS = {
+    "all": "all tokens",
+    "cls": "the class token",
+    "mean": "the mean of the tokens",
+    "last": "the last token",
+}
+STAGES = {
+    "preprocess": "Prepare input",
+    "probe": "Probe",
+    "route": "Similarity and rescaling",
+    "merge": "Merge weights",
+    "predict": "Second pass",
+    "total": "Total",
+}
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number for a person: fixed digits, small ones not shown as zero, missing as a dash."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value != 0 and abs(value) < 0.5 * 10**-digits:
+        return ("<" if value > 0 else ">−") + f"{10**-digits:.{digits}f}"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def distance(value: float | None) -> str:
+    """A raw distance: its scale depends on layer and pooling, so four significant digits."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.4g}"
+
+
+def percent(value: float | None) -> str:
+    """A share in [0, 1] as a percentage; 100 % and 0 % only where they are exact."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{100 * value:.1f}"
+    if text == "100.0" and value < 1:
+        return ">99.9\u00a0%"
+    if text == "0.0" and value > 0:
+        return "<0.1\u00a0%"
+    return f"{text}\u00a0%"
+
+
+def count(n: int) -> str:
+    return COUNTS[n] if 0 <= n < len(COUNTS) else str(n)
+
+
+def milliseconds(value: float) -> str:
+    if value >= 1000:
+        return f"{value / 1000:.1f}\u00a0s"
+    return f"{value:.0f}\u00a0ms" if value >= 10 else f"{value:.1f}\u00a0ms"
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+
+
+def layer(value: int | str) -> str:
+    return "the final embedding" if value == "final" else f"block {value}"
+
+
+def probing(view: View) -> str:
+    """Where and how the representations were compared, as one phrase."""
+    result = view.result
+    where = layer(result["layer"])
+    if result["layer"] != "final":
+        where += f", over {POOLS.get(result['pool'], result['pool'])}"
+    probe = PROBES.get(result["probe"], result["probe"])
+    return f"{probe}, at {where}"
+
+
+def change(view: View) -> tuple[str, str, str]:
+    """The chosen expert's coefficient: `raised`, `lowered` or `kept`, before, after."""
+    before = view.column("static_coefficients")[view.chosen]
+    after = view.column("coefficients")[view.chosen]
+    old, new = number(before), number(after)
+    if old == new or before is None or after is None:
+        return "kept", old, new
+    return ("raised" if after > before else "lowered"), old, new
+
+
+def sentence(view: View) -> str:
+    """What happened, with this input's numbers, in one sentence."""
+    return "".join(text for text, _ in sentence_parts(view))
+
+
+def sentence_parts(view: View) -> list[tuple[str, str]]:
+    """`sentence` as (text, role) pairs; role is "", "task", "number", "se" or "static"."""
+    verb, old, new = change(view)
+    where = layer(view.result["layer"])
+    head = "" if view.routed else f", read by the {view.title(view.result['head'])} head,"
+    parts = [
+        ("SE-Merging recognised ", ""),
+        (view.title(view.result["chosen"]), "task"),
+        (
+            f" at {where}, {verb} that expert's coefficient {'at' if verb == 'kept' else 'from'} ",
+            "",
+        ),
+        (old if verb == "kept" else f"{old} to {new}", "number"),
+        (f" and{head} answers ", ""),
+        (view.answer("se"), "se"),
+    ]
+    if view.same:
+        return [*parts, (f"; the static merge, {static_values(view)}, answers the same.", "")]
+    parts.append((f"; the static merge keeps {static_values(view)} and answers ", ""))
+    return [*parts, (view.answer("static"), "static"), (".", "")]
+
+
+def static_values(view: View) -> str:
+    """`0.30 for all eight`, or the range where the static coefficients differ."""
+    values = [v for v in view.column("static_coefficients") if v is not None]
+    low, high = number(min(values)), number(max(values))
+    return f"{low if low == high else f'{low} to {high}'} for all {count(len(values))}"
+
+
+def similarity_summary(view: View) -> str:
+    """The similarity chart in words."""
+    values = view.column("similarities")
+    rest = [(v, t) for i, (v, t) in enumerate(zip(values, view.titles, strict=True))
+            if i != view.chosen and v is not None]  # fmt: skip
+    text = f"{view.titles[view.chosen]} is the most similar ({number(values[view.chosen])})"
+    if rest:
+        value, title = max(rest)
+        text += f"; next is {title} ({number(value)})"
+    return text + f". The nearest two are {percent(view.result['margin'])} apart in distance."
+
+
+def coefficient_summary(view: View) -> str:
+    """The coefficient chart in words."""
+    after = view.column("coefficients")
+    _, old, new = change(view)
+    rest = [v for i, v in enumerate(after) if i != view.chosen and v is not None]
+    text = f"{view.titles[view.chosen]}: {old} before, {new} after."
+    if rest:
+        low, high = number(min(rest)), number(max(rest))
+        others = f"The other {count(len(rest))}" if len(rest) > 1 else "The other"
+        text += f" {others}: {static_values(view).split(' for all')[0]} before, "
+        text += f"{low if low == high else f'{low} to {high}'} after."
+    return text

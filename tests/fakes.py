@@ -1,0 +1,208 @@
+"""A suite, an engine and examples without weights or torch, for tests of the user interface.
+
+The engine's numbers come from a hash of the input: the same input gives the same Result, another
+input another one. Nothing here is learned; only the shape of the answers is true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from semerge.errors import UserError
+from semerge.result import Prediction, Result
+from semerge.settings import Settings
+from semerge.suites import Defaults, Suite, Task
+
+DIGITS = tuple(f"digit {i}" for i in range(10))
+VIT = {"kind": "open_clip", "vision_cfg": {"layers": 6}}
+GPT2 = {"kind": "gpt2", "n_layer": 6}
+TIMINGS = {"preprocess": 1.2, "probe": 21.4, "route": 0.3, "merge": 6.1, "predict": 9.8}
+VISION = {  # name: (title, about, classes)
+    "mnist": ("MNIST", "Handwritten digits", DIGITS),
+    "fashion_mnist": ("Fashion-MNIST", "Garments", ("T-shirt/top", "trouser", "coat", "boot")),
+    "cifar10": ("CIFAR-10", "Animals and vehicles", ("airplane", "bird", "cat", "dog", "ship")),
+    "eurosat": ("EuroSAT", "Land from space", ("forest", "river", "highway", "residential")),
+    "gtsrb": ("GTSRB", "German traffic signs", ("stop", "yield", "no entry", "priority road")),
+    "omniglot_alphabets": ("Omniglot alphabets", "Letters", ("Greek", "Latin", "Futurama")),
+    "charts": ("Charts", "Kinds of charts", ("bar chart", "line chart", "pie chart", "heat map")),
+    "textures": ("Textures", "Repeating patterns", ("striped", "dotted", "chequered", "woven")),
+}
+TEXT = {
+    "sentiment_mr": ("Film reviews", "Praise or complaint", ("negative", "positive")),
+    "banking77": ("Banking77", "Questions to a bank", ("card arrival", "atm support", "top up")),
+    "clinc_domain": ("CLINC domains", "What is asked about", ("travel", "kitchen", "work")),
+    "snips_intent": ("Snips intents", "Commands", ("get weather", "play music", "rate book")),
+    "clickbait": ("Clickbait", "Headlines", ("news", "clickbait")),
+    "stackoverflow20": ("Stack Overflow", "Programming", ("matlab", "haskell", "svn", "bash")),
+    "language_id": ("Languages", "Which language", ("English", "French", "German", "Tamil")),
+}
+SENTENCES = {
+    "sentiment_mr": "A slow start, but the last hour is worth every minute .",
+    "banking77": "I ordered a new card two weeks ago and it still has not come.",
+    "clinc_domain": "how long does a flight from oslo to lisbon take",
+    "snips_intent": "Play the new album by that singer on my kitchen speaker",
+    "clickbait": "17 Things You Only Know If You Grew Up By The Sea",
+    "stackoverflow20": "How can I fold over a list lazily without a stack overflow?",
+    "language_id": "Le marché ouvre chaque samedi matin près de la gare.",
+}
+
+
+def fake_suite(modality: str = "image", pair: bool = False) -> Suite:
+    """A suite of the bundled shape without any file behind it."""
+    tasks = tuple(
+        Task(
+            name=name,
+            title=title,
+            about=about,
+            classes=classes,
+            templates=("a photo of {}.",),
+            pair=pair,
+            real=name not in ("charts", "textures"),
+            weights=f"experts/{name}.safetensors",
+        )
+        for name, (title, about, classes) in (VISION if modality == "image" else TEXT).items()
+    )
+    image = modality == "image"
+    return Suite(
+        name="mini-vision" if image else "mini-text",
+        title="Mini Vision" if image else "Mini Text",
+        about="A small CLIP and eight experts." if image else "A small GPT-2 and seven experts.",
+        modality=modality,
+        architecture=VIT if image else GPT2,
+        tasks=tasks,
+        defaults=Defaults("experts", 4, "mean", "sharp", 0.3, 0.3),
+        thresholds={"near_tie": 0.02, "flat": 0.98, "far": None},
+        folder=Path(),
+        base_weights="base.safetensors",
+        heads="heads.safetensors",
+        statistics="statistics.safetensors",
+        sha256={},
+    )
+
+
+class FakeBackbone:
+    def view(self, image: Image.Image) -> Image.Image:
+        return image.convert("RGB").resize((48, 48))
+
+
+class FakeEngine:
+    """Answers like the engine: `predict(input, settings) -> Result`, deterministic per input."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self.backbone = FakeBackbone()
+        self.calls = 0
+
+    def predict(self, sample: object, settings: Settings | None = None) -> Result:
+        self.calls += 1
+        chosen = (settings or Settings()).resolve(self.suite)
+        text = getattr(sample, "text", sample)
+        if text == "fail":
+            raise RuntimeError("internal secret /etc/shadow")
+        if text == "refuse":
+            raise UserError("This sentence is refused.")
+        sample = getattr(sample, "image", sample)
+        raw = sample.tobytes() if isinstance(sample, Image.Image) else str(text).encode()
+        rng = random.Random(hashlib.sha256(raw + str(chosen.layer).encode()).hexdigest())
+        names, count = self.suite.task_names, len(self.suite.tasks)
+        distances = [rng.uniform(4, 9) for _ in names]
+        best = rng.randrange(count)
+        distances[best] = rng.uniform(1.5, 4)
+        inverse = [1 / d for d in distances]
+        low, high = min(inverse), max(inverse)
+        similar = [(s - low) / (high - low) for s in inverse]
+        exps = [math.exp(s / (chosen.temperature or 1e-2)) for s in similar]
+        weights = [e / sum(exps) for e in exps]
+        mass = count * 0.3 if chosen.mass == "T*lambda" else 1.0
+        head = names[best] if chosen.head == "auto" else chosen.head
+        two = sorted(distances)[:2]
+        entropy = -sum(w * math.log(w) for w in weights if w > 0) / math.log(count)
+        return Result(
+            suite=self.suite.name, method=chosen.method, preset=chosen.preset, probe=chosen.probe,
+            layer=chosen.layer, pool=chosen.pool, tasks=names, distances=tuple(distances),
+            similarities=tuple(similar), weights=tuple(weights),
+            coefficients=tuple(mass * w for w in weights), static_coefficients=(0.3,) * count,
+            static_lambda=0.3, probe_lambda=chosen.probe_lambda, similarity=chosen.similarity,
+            normalise=chosen.normalise, temperature=chosen.temperature, mass=chosen.mass, head=head,
+            head_choice=chosen.head, chosen=names[best], margin=(two[1] - two[0]) / two[1],
+            entropy=entropy, notices=(), input_kind=self.suite.modality, version="0.0",
+            predictions={k: self._ranked(rng, head) for k in ("se", "static", "expert", "base")},
+            timings_ms={**TIMINGS, "total": sum(TIMINGS.values())},
+            weights_sha256="0" * 64,
+        )  # fmt: skip
+
+    def _ranked(self, rng: random.Random, head: str) -> tuple[Prediction, ...]:
+        classes = self.suite.task(head).classes
+        scores = [rng.random() ** 4 + 1e-3 for _ in classes]
+        pairs = sorted(zip(classes, scores, strict=True), key=lambda p: -p[1])
+        return tuple(Prediction(label, score / sum(scores)) for label, score in pairs)
+
+
+def fake_examples(folder: Path) -> Path:
+    """Write four small drawings a vision task, eight sentences a text task, and their index."""
+    vision, text = [], []
+    for t, (task, (_, _, classes)) in enumerate(VISION.items()):
+        for i in range(4):
+            file = folder / "vision" / f"{task}_{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _drawing(t, i).save(file)
+            entry = {"file": f"vision/{file.name}", "task": task, "drawing": task == "cifar10"}
+            vision.append({**entry, "label": classes[i % len(classes)]})
+    for task, (_, _, classes) in TEXT.items():
+        for i in range(8):
+            words = SENTENCES[task] if i == 0 else f"{SENTENCES[task]} ({i})"
+            text.append({"text": words, "task": task, "label": classes[i % len(classes)]})
+    hits = {
+        "vision": {"n": 32, "se": 29, "static": 18, "expert": 30, "base": 12},
+        "text": {"n": 56, "se": 50, "static": 33, "expert": 52, "base": 21},
+    }
+    index = {"vision": vision, "text": text, "first": {"vision": 1, "text": 0}, "hits": hits}
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    return folder
+
+
+def _drawing(task: int, variant: int) -> Image.Image:
+    rng = random.Random(task * 10 + variant)
+    dark = task in (0, 1)
+    image = Image.new("RGB", (96, 96), "black" if dark else (235, 232, 224))
+    draw = ImageDraw.Draw(image)
+    for _ in range(3 + task):
+        box = sorted(rng.sample(range(8, 88), 2)), sorted(rng.sample(range(8, 88), 2))
+        shape = (box[0][0], box[1][0], box[0][1], box[1][1])
+        ink = "white" if dark else tuple(rng.randrange(30, 220) for _ in range(3))
+        (draw.ellipse if rng.random() < 0.5 else draw.rectangle)(shape, outline=ink, width=6)
+    return image
+
+
+@contextmanager
+def fake_app(folder: Path, gate: threading.Event | None = None) -> Iterator[str]:
+    """The whole app with fake engines on a free port; yields its address.
+
+    gate: engines wait for it while they load, so that a test can see the page before.
+    """
+    from semerge.examples import load_examples
+    from semerge.ui.app import launch_options, make_context, start
+
+    suites = {s.name: s for s in (fake_suite("image"), fake_suite("text"))}
+
+    def load(name: str) -> FakeEngine:
+        if gate is not None:
+            assert gate.wait(300)
+        return FakeEngine(suites[name])
+
+    examples = load_examples(fake_examples(folder))
+    page = start(make_context(list(suites.values()), examples, load))
+    _, url, _ = page.launch(**launch_options(port=None), prevent_thread_lock=True)
+    try:
+        yield url
+    finally:
+        page.close()

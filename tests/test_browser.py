@@ -1,0 +1,316 @@
+"""The page in a headless chromium, as a visitor uses it: mouse, keyboard, finger, both themes.
+
+Engines are fakes: what is tested is that the page shows the Result that an engine gives.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeEngine, fake_app, fake_suite
+
+from semerge.inputs import decode_image
+from semerge.result import Result
+from semerge.settings import Settings
+from semerge.ui import words
+from semerge.ui.view import View
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:.*no_silent_downcasting"),
+]
+PATIENCE = 120_000  # ms: for slow machines
+DESKTOP, PHONE = (1280, 900), (390, 844)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("examples")
+
+
+@pytest.fixture(scope="module")
+def app(folder: Path) -> Iterator[str]:
+    with fake_app(folder) as url:
+        yield url
+
+
+@pytest.fixture
+def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
+    """Opens the page in a fresh browser context. Fails on errors in the console and on requests
+    to any host but this one."""
+    contexts, troubles = [], []
+
+    def open_page(size: tuple[int, int] = DESKTOP, theme: str = "light", url: str = app) -> Any:
+        width, height = size
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, has_touch=size == PHONE
+        )
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
+        page.on("request", lambda r: None if local(r.url) else troubles.append(r.url))
+        page.goto(f"{url}?__theme={theme}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+def local(url: str) -> bool:
+    return url.startswith(("data:", "blob:", "http://127.0.0.1", "http://localhost"))
+
+
+def shown(page: Any, tab: str = "vision") -> dict[str, Any]:
+    """The Result behind what is on the page: the file that the download button saves."""
+    link = page.locator(f"#{tab}-footer a[download]").get_attribute("href")
+    return json.loads(base64.b64decode(link.split(",", 1)[1]))
+
+
+def settle(page: Any, expected: Result, tab: str = "vision") -> dict[str, Any]:
+    """Wait until the page shows this Result, and check every place that shows it."""
+    want = json.loads(json.dumps(expected.to_dict()))
+    view = View(want, fake_suite("image" if tab == "vision" else "text"))
+    sentence = page.locator(f"#{tab}-sentence .se-sentence")
+    page.wait_for_function(
+        "([node, text]) => document.querySelector(node)?.textContent === text",
+        arg=[f"#{tab}-sentence .se-sentence", words.sentence(view)],
+    )
+    assert view.title(want["chosen"]) in sentence.inner_text()
+    assert shown(page, tab) == want
+    for kind in ("se", "static"):
+        card = page.locator(f"#{tab}-answers .se-card.{kind} .se-answer")
+        assert card.inner_text() == view.answer(kind)
+    drawn = chart(page, f"{tab}-similarity")
+    assert f"{words.number(want['similarities'][view.chosen])}  chosen" in drawn
+    assert [t for t in drawn if t in view.titles] == view.titles
+    pairs = zip(want["static_coefficients"], want["coefficients"], strict=True)
+    arrows = [f"{words.number(a)} → {words.number(b)}" for a, b in pairs]
+    assert [t for t in chart(page, f"{tab}-coefficients") if "→" in t] == arrows
+    return want
+
+
+def chart(page: Any, name: str) -> list[str]:
+    """The words of a chart, in order."""
+    texts = page.locator(f"#{name} .annotation-text")
+    texts.first.wait_for()
+    return [text.replace("\xa0", " ") for text in texts.all_text_contents()]
+
+
+def engine(modality: str = "image") -> FakeEngine:
+    return FakeEngine(fake_suite(modality))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_first_example_is_there_and_an_upload_is_answered(
+    visit: Any, folder: Path, theme: str
+) -> None:
+    page = visit(theme=theme)
+    settle(page, engine().predict(decode_image(folder / "vision" / "mnist_1.png")))
+    assert page.locator("#vision-examples [aria-pressed=true][data-example]").count() == 1
+
+    file = folder / "vision" / "gtsrb_2.png"
+    page.get_by_label("Remove Image").or_(page.get_by_label("Clear")).first.click()
+    page.locator("#vision-image input[type=file]").set_input_files(file)
+    settle(page, engine().predict(decode_image(file)))
+    assert page.locator("#vision-examples [aria-pressed=true][data-example]").count() == 0
+    assert (
+        page.locator("#vision-seen img").get_attribute("alt").endswith("48\u00a0×\u00a048\u00a0px")
+    )
+
+    page.get_by_role("tab", name="Language").click()
+    page.get_by_label("Sentence").fill("Play some quiet music")
+    page.get_by_role("button", name="Run").click()
+    settle(page, engine("text").predict("Play some quiet music"), "language")
+
+
+def test_examples_options_and_reset(visit: Any, folder: Path) -> None:
+    page = visit()
+    page.locator("#vision-sentence .se-sentence").wait_for()
+    page.get_by_role("button", name="EuroSAT: river").click()
+    picture = decode_image(folder / "vision" / "eurosat_1.png")
+    settle(page, engine().predict(picture))
+    assert "Right answer: river" in page.locator("#vision-sentence").inner_text()
+
+    page.get_by_role("button", name="Options").click()
+    page.get_by_label("literal").check()
+    settle(page, engine().predict(picture, Settings(preset="literal")))
+    choose(page, "Probe layer", "final embedding")
+    settle(page, engine().predict(picture, Settings(preset="literal", layer="final")))
+    choose(page, "Probe layer", "block 2")
+    choose(page, "Head", "Textures")
+    want = engine().predict(picture, Settings(preset="literal", layer=2, head="textures"))
+    settle(page, want)
+    assert "the head you chose" in page.locator("#vision-answers").inner_text()
+    page.get_by_role("button", name="Back to the suite's defaults").click()
+    settle(page, engine().predict(picture))
+
+
+def choose(page: Any, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def test_a_sentence_by_example_by_enter_and_hostile(visit: Any) -> None:
+    page = visit()
+    page.get_by_role("tab", name="Language").click()
+    page.locator("#language-sentence .se-sentence").wait_for()
+    page.get_by_role("button", name="Languages").click()
+    line = page.get_by_role("button", name="Le marché ouvre").first
+    line.click()
+    settle(page, engine("text").predict(line.inner_text()), "language")
+    box = page.get_by_label("Sentence")
+    assert box.input_value() == line.inner_text()
+    hostile = "<img src=x onerror=alert(1)> {{x}} ${y} =1+1 \u05e9\u05dc\u05d5\u05dd"
+    box.fill(hostile)
+    box.press("Enter")
+    settle(page, engine("text").predict(hostile), "language")
+    box.fill("   ")
+    page.get_by_role("button", name="Run").click()
+    page.get_by_text("Type a sentence.").wait_for()
+
+
+def test_a_bad_image_is_told_and_the_next_one_works(
+    visit: Any, folder: Path, tmp_path: Path
+) -> None:
+    page = visit()
+    page.locator("#vision-sentence .se-sentence").wait_for()
+    bad = tmp_path / "text.png"
+    bad.write_text("no image at all")
+    page.get_by_label("Remove Image").or_(page.get_by_label("Clear")).first.click()
+    page.locator("#vision-image input[type=file]").set_input_files(bad)
+    alert = page.locator("#vision-sentence [role=alert]")
+    alert.wait_for()
+    assert "not a readable image" in alert.inner_text()
+    assert not page.locator("#vision-answers").is_visible()  # no old answer beside the new input
+    page.get_by_role("button", name="MNIST: digit 2").click()
+    settle(page, engine().predict(decode_image(folder / "vision" / "mnist_2.png")))
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_drawing_is_answered_and_can_be_taken_back(visit: Any, size: tuple[int, int]) -> None:
+    page = visit(size)
+    before = page.locator("#vision-sentence .se-sentence").inner_text()
+    page.get_by_role("tab", name="Draw").click()
+    pad = page.locator("#vision-pad canvas")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    x, y = box["x"] + 60, box["y"] + 60
+    if size == PHONE:
+        page.touchscreen.tap(x, y)
+    else:
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 120, y + 140, steps=6)
+        page.mouse.up()
+    page.wait_for_function(
+        "text => document.querySelector('#vision-sentence .se-sentence')?.textContent !== text",
+        arg=before,
+    )
+    ink = (
+        "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+        ".filter(v => v > 200).length"
+    )
+    opaque = 336 * 336
+    assert pad.evaluate(ink) > opaque  # some pixels are white
+    page.get_by_role("button", name="Undo").click()
+    assert pad.evaluate(ink) == opaque
+    page.get_by_role("button", name="Paper").click()
+    assert pad.evaluate(ink) == 4 * opaque
+
+
+def test_the_page_opens_before_the_models_and_fills_itself(
+    browser: Any, visit: Any, tmp_path: Path
+) -> None:
+    gate = threading.Event()
+    with fake_app(tmp_path, gate) as url:
+        page = visit(url=url)
+        page.locator("#status li").first.wait_for()
+        status = page.locator("#status").inner_text()
+        assert "Mini Vision: loading" in status and "Mini Text: waiting" in status
+        assert "Loading the vision experts" in page.locator("#vision-sentence").inner_text()
+        gate.set()
+        settle(page, engine().predict(decode_image(tmp_path / "vision" / "mnist_1.png")))
+        page.locator("#status li").first.wait_for(state="detached")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_no_tab_has_serious_accessibility_faults(
+    visit: Any, theme: str, size: tuple[int, int]
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit(size, theme)
+    faults = {}
+    for tab in ("Vision", "Language", "About"):
+        page.get_by_role("tab", name=tab).click()
+        if tab != "About":
+            page.locator(f"#{tab.lower()}-coefficients .annotation-text").first.wait_for()
+            page.get_by_role("button", name="All figures as a table").click()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        for violation in Axe().run(page).response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                nodes = [n["html"][:160] for n in violation["nodes"][:3]]
+                faults[f"{tab}: {violation['id']}"] = nodes
+    assert not faults, json.dumps(faults, indent=1)
+
+
+def test_headings_labels_and_the_way_by_keyboard(visit: Any) -> None:
+    page = visit()
+    page.locator("#vision-coefficients .annotation-text").first.wait_for()
+    levels = page.evaluate(
+        "[...document.querySelectorAll('h1,h2,h3,h4')].filter(h => h.offsetParent)"
+        ".map(h => Number(h.tagName[1]))"
+    )
+    assert levels.count(1) == 1 and levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    unnamed = page.evaluate(
+        "[...document.querySelectorAll('.se-desk button, .se-desk img, .se-header button')]"
+        ".filter(n => n.offsetParent && !(n.innerText?.trim() || n.title || n.alt"
+        " || n.getAttribute('aria-label'))).map(n => n.outerHTML.slice(0, 120))"
+    )
+    assert not unnamed
+    # by the Tab key: input first, then examples, then options, then the answer
+    order = []
+    for _ in range(90):
+        page.keyboard.press("Tab")
+        where = page.evaluate(
+            "(n => n.closest('.se-input') ? 'input' : n.closest('#vision-examples') ? 'examples'"
+            " : n.closest('#vision-options') ? 'options' : n.closest('.se-result') ? 'result' : '')"
+            "(document.activeElement)"
+        )
+        if where and where not in order:
+            order.append(where)
+    assert order == ["input", "examples", "options", "result"]
+
+
+def test_the_rates_are_one_click_from_the_opening_example(visit: Any) -> None:
+    page = visit()
+    page.get_by_role("link", name=re.compile("overall rates")).click()
+    page.get_by_role("heading", name="How often it is right").wait_for()
+
+
+def test_charts_follow_the_theme(visit: Any) -> None:
+    page = visit()
+    page.locator("#vision-coefficients .annotation-text").first.wait_for()
+    colour = "n => getComputedStyle(n).fill"
+    text = page.locator("#vision-coefficients .annotation-text").first
+    light = text.evaluate(colour)
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert text.evaluate(colour) != light
+    page.reload()
+    page.locator("#vision-coefficients .annotation-text").first.wait_for()
+    # the address names a theme, which counts more than the last choice
+    assert text.evaluate(colour) == light

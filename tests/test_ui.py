@@ -1,0 +1,549 @@
+"""The app without a browser: words, markup, charts, loading, launch options, and the live API."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeEngine, fake_app, fake_examples, fake_suite
+from PIL import Image
+
+from semerge.errors import UserError
+from semerge.examples import Example, load_examples
+from semerge.settings import PRESETS, Settings
+from semerge.ui import charts, markup, words
+from semerge.ui.engines import Engines
+from semerge.ui.report import read_report
+from semerge.ui.view import View
+
+# Gradio's queue asks pandas for an option that pandas has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:.*no_silent_downcasting")
+
+HOSTILE = "<script>alert(1)</script><b onclick='x'>{{y}}${z}`"
+
+
+def view_of(modality: str = "image", seed: str = "a", **changes: Any) -> View:
+    """A View of a fake Result; `changes` replace keys of the JSON object."""
+    suite = fake_suite(modality)
+    result = FakeEngine(suite).predict(seed).to_dict()
+    return View({**result, **changes}, suite)
+
+
+def with_answers(view: View, se: str, static: str) -> View:
+    """The same view, with other best labels."""
+    predictions = {k: list(v) for k, v in view.result["predictions"].items()}
+    for kind, label in (("se", se), ("static", static)):
+        predictions[kind] = [{"label": label, "score": 0.9}, *predictions[kind]]
+    return dataclasses.replace(view, result={**view.result, "predictions": predictions})
+
+
+# ---- words ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.3, "0.30"), (0.0, "0.00"), (1e-4, "<0.01"), (-1e-4, ">−0.01"), (-1.5, "−1.50"), (None, "–"),
+     (float("nan"), "–"), (float("inf"), "–")],
+)  # fmt: skip
+def test_numbers_are_never_rounded_to_a_lie(value: float | None, expected: str) -> None:
+    assert words.number(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(1.0, "100.0 %"), (0.99999, ">99.9 %"), (0.0, "0.0 %"), (1e-5, "<0.1 %"), (0.4567, "45.7 %")],
+)
+def test_percent_is_full_or_nil_only_where_it_is_exact(value: float, expected: str) -> None:
+    assert words.percent(value) == expected.replace(" ", "\u00a0")
+
+
+def test_the_sentence_tells_expert_layer_coefficients_and_both_answers() -> None:
+    view = with_answers(view_of(), "digit 3", "digit 8")
+    text = words.sentence(view)
+    after = words.number(view.column("coefficients")[view.chosen])
+    assert view.title(view.result["chosen"]) in text and "at block 4" in text
+    assert f"from 0.30 to {after}" in text
+    assert "answers digit 3; the static merge keeps 0.30 for all eight and answers digit 8." in text
+
+
+def test_the_sentence_says_so_when_both_answer_the_same() -> None:
+    text = words.sentence(with_answers(view_of(), "digit 3", "digit 3"))
+    assert text.endswith("the static merge, 0.30 for all eight, answers the same.")
+
+
+def test_the_sentence_tells_a_head_that_the_user_chose() -> None:
+    view = view_of(head="eurosat", chosen="mnist")
+    assert "read by the EuroSAT head" in words.sentence(view)
+
+
+@pytest.mark.parametrize(("after", "verb"), [(0.9, "raised"), (0.1, "lowered"), (0.3, "kept")])
+def test_the_change_of_the_coefficient_is_named(after: float, verb: str) -> None:
+    view = view_of()
+    values = list(view.column("coefficients"))
+    values[view.chosen] = after
+    changed = dataclasses.replace(view, result={**view.result, "coefficients": values})
+    assert words.change(changed)[0] == verb and verb in words.sentence(changed)
+
+
+def test_softmaxed_similarity_is_never_called_a_probability() -> None:
+    view = view_of()
+    text = markup.headline(view) + markup.answers(view) + markup.figures(view)
+    text += words.similarity_summary(view) + words.coefficient_summary(view)
+    assert "probab" not in text.lower()
+
+
+def test_missing_numbers_are_dashes_not_crashes() -> None:
+    view = view_of(distances=[None] * 8, margin=None, entropy=None)
+    assert "–" in markup.figures(view)
+    assert words.similarity_summary(view)
+
+
+# ---- markup --------------------------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    """Checks that every tag that is opened is closed, in order."""
+
+    VOID = frozenset(("img", "br", "input", "path", "circle"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def parse(html: str) -> Tags:
+    tags = Tags()
+    tags.feed(html)
+    tags.close()
+    assert not tags.open
+    return tags
+
+
+def hostile_view() -> View:
+    """Every string that a user or a suite can set is hostile."""
+    view = with_answers(view_of(), HOSTILE, HOSTILE + "2")
+    tasks = tuple(dataclasses.replace(t, title=HOSTILE) for t in view.suite.tasks)
+    suite = dataclasses.replace(view.suite, tasks=tasks, title=HOSTILE)
+    result = {**view.result, "notices": [HOSTILE], "preset": HOSTILE, "version": HOSTILE}
+    return View(result, suite, Example(0, "mnist", HOSTILE), opening=True)
+
+
+@pytest.mark.parametrize(
+    "part", [markup.headline, markup.answers, markup.references, markup.figures, markup.footer]
+)
+def test_markup_is_well_formed_and_escapes_everything(part: Any) -> None:
+    html = part(hostile_view())
+    tags = parse(html)
+    assert not [t for t, a in tags.seen if t == "script" or any(k.startswith("on") for k in a)]
+    assert "{{" not in html and "${" not in html and "`" not in html
+
+
+def test_differences_are_told_by_words() -> None:
+    html = markup.answers(with_answers(view_of(), "digit 3", "digit 8"))
+    assert "Different answers" in html and "differs from SE" in html
+    html = markup.answers(with_answers(view_of(), "digit 3", "digit 3"))
+    assert "Same answer" in html and "differs" not in html
+
+
+def test_right_and_wrong_need_the_right_tasks_head() -> None:
+    view = with_answers(view_of(head="mnist", chosen="mnist"), "digit 3", "digit 8")
+    known = dataclasses.replace(view, example=Example(0, "mnist", "digit 3"))
+    assert known.right("se") is True and known.right("static") is False
+    # the same class name of another task is no right answer
+    other = dataclasses.replace(known, result={**view.result, "head": "charts"})
+    assert other.right("se") is False
+    assert view.right("se") is None
+
+
+def test_the_opening_example_says_why_it_was_picked_only_if_it_is_true() -> None:
+    view = with_answers(view_of(head="mnist", chosen="mnist"), "digit 3", "digit 8")
+    first = dataclasses.replace(view, example=Example(0, "mnist", "digit 3"), opening=True)
+    assert "picked because the static merge misses it" in markup.headline(first)
+    assert 'data-goto="about"' in markup.headline(first)
+    same = dataclasses.replace(with_answers(first, "digit 8", "digit 8"))
+    assert "picked because" not in markup.headline(same)
+
+
+def test_the_table_has_the_figures_of_the_result() -> None:
+    view = view_of()
+    html = markup.figures(view)
+    assert html.count("<tr") == 9 and html.count("chosen</span>") == 1
+    for value in view.column("coefficients"):
+        assert words.number(value, 3).replace("<", "&lt;") in html or words.number(value, 3) in html
+
+
+def test_the_download_is_the_result_itself() -> None:
+    import base64
+
+    view = view_of("text", "ein Satz mit ümlaut")
+    data = re.search(r"base64,([^\"]+)\"", markup.footer(view))
+    assert data and json.loads(base64.b64decode(data[1])) == view.result
+
+
+# ---- charts --------------------------------------------------------------------------------------
+
+
+def test_the_similarity_chart_holds_the_results_numbers_in_order() -> None:
+    view = view_of()
+    figure = json.loads(charts.similarity(view).to_json())
+    texts = [a["text"] for a in figure["layout"]["annotations"]]
+    assert [t for t in texts if "chosen" in t] == [
+        f"<b>{words.number(view.column('similarities')[view.chosen])}  chosen</b>"
+    ]
+    assert charts.similarity(view).data[0].x == tuple(view.column("similarities"))
+    assert texts[0].removeprefix("<b>").startswith(view.titles[0])
+
+
+def test_the_coefficient_chart_holds_before_and_after() -> None:
+    view = view_of()
+    after, before = charts.coefficients(view).data
+    assert after.x == tuple(view.column("coefficients"))
+    assert before.x == tuple(view.column("static_coefficients"))
+    assert before.marker.symbol == "line-ns"  # another shape, not another colour alone
+
+
+def test_charts_escape_labels_and_survive_missing_numbers() -> None:
+    text = charts.similarity(hostile_view()).to_json()
+    assert "<script" not in text.replace("\\u003c", "<")
+    view = view_of(similarities=[None] * 8, coefficients=[None] * 8)
+    assert charts.similarity(view).to_json() and charts.coefficients(view).to_json()
+
+
+@pytest.mark.parametrize("values", [[-3.0, -1, -2, -4, -5, -6, -7, -8], [1e6] * 8, [0.0] * 8])
+def test_charts_fit_any_range(values: list[float]) -> None:
+    figure = charts.similarity(view_of(similarities=values))
+    low, high = figure.layout.xaxis.range
+    assert low <= min(values) and high >= max(values) and high > low
+
+
+# ---- loading -------------------------------------------------------------------------------------
+
+
+def test_engines_load_once_in_order_and_are_waited_for() -> None:
+    loaded: list[str] = []
+
+    def load(name: str) -> str:
+        loaded.append(name)
+        time.sleep(0.05)
+        return name.upper()
+
+    engines = Engines({"a": "A", "b": "B"}, load)
+    engines.start(["a", "b"])
+    results: list[str] = []
+    threads = [threading.Thread(target=lambda: results.append(engines.get("b"))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["B"] * 5 and loaded == ["a", "b"]
+
+
+def test_a_broken_suite_is_told_and_leaves_the_others_alone() -> None:
+    def load(name: str) -> str:
+        if name == "bad":
+            raise UserError("The file x is damaged.")
+        if name == "worse":
+            raise RuntimeError("internal path /etc")
+        return name
+
+    engines = Engines({"bad": "Bad", "worse": "Worse", "good": "Good"}, load)
+    engines.start(["bad", "worse", "good"]).join()
+    assert engines.get("good") == "good"
+    with pytest.raises(UserError, match="The file x is damaged"):
+        engines.get("bad")
+    with pytest.raises(UserError, match="see the log") as error:
+        engines.get("worse")
+    assert "/etc" not in str(error.value)
+    with pytest.raises(UserError, match="unknown"):
+        engines.get("nobody")
+
+
+def test_an_engine_that_takes_too_long_is_told() -> None:
+    engines = Engines({"a": "A"}, lambda name: time.sleep(1))
+    with pytest.raises(UserError, match="still loading"):
+        engines.get("a", patience=0.05)
+
+
+def test_the_status_names_what_is_loading_and_nothing_when_ready() -> None:
+    engines = Engines({"a": HOSTILE}, str)
+    assert "waiting" in markup.status(engines.states())
+    parse(markup.status(engines.states()))
+    engines.start(["a"]).join()
+    assert markup.status(engines.states()) == ""
+
+
+# ---- examples and report -------------------------------------------------------------------------
+
+
+def test_examples_are_read_and_grouped(tmp_path: Path) -> None:
+    examples = load_examples(fake_examples(tmp_path))
+    assert len(examples.vision) == 32 and len(examples.text) == 56
+    opening = examples.opening("image")
+    assert opening and opening.index == 1
+    grouped = examples.by_task("image", ["mnist", "nothing"])
+    assert len(grouped["mnist"]) == 4 and grouped["nothing"] == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vision": [{"file": "../x.png", "task": "a", "label": "b"}]}, "no file of"),
+        ({"text": [{"task": "a", "label": "b"}]}, "text.*missing"),
+        ({"vision": {}}, "must be a list"),
+        ({"first": {"text": 999}}, "names no example"),
+    ],
+)
+def test_a_damaged_index_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    file = fake_examples(tmp_path) / "index.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(UserError, match=message):
+        load_examples(tmp_path)
+
+
+def test_a_folder_without_an_index_has_no_examples(tmp_path: Path) -> None:
+    assert load_examples(tmp_path).opening("image") is None
+
+
+ROW = {"n": 10, "base_oracle": 0.2, "static_oracle": 0.5, "se_oracle": 0.9, "expert": 0.91,
+       "se_routed": 0.88, "static_routed": 0.4, "routing": 0.97}  # fmt: skip
+
+
+@pytest.mark.parametrize("nest", [lambda r: r, lambda r: {"other": 1, "test": r}])
+def test_a_report_is_read_by_its_keys(tmp_path: Path, nest: Any) -> None:
+    from semerge.ui.about import rates, summary
+
+    suite = dataclasses.replace(fake_suite(), folder=tmp_path)
+    assert read_report(suite) is None
+    report = {"tasks": {"mnist": ROW, "<b>": {**ROW, "expert": None}}, "average": ROW, "split": "t"}
+    (tmp_path / "report.json").write_text(json.dumps(nest(report)))
+    found = read_report(suite)
+    assert found and found.titles == ["MNIST", "<b>"]
+    assert found.series()["expert"] == [0.91, None]
+    assert "<b></th>" not in rates(found) and "90.0\u00a0%" in rates(found)
+    assert "SE-Merging 90.0\u00a0%" in summary(found) and "88.0\u00a0%" in summary(found)
+    parse(rates(found))
+
+
+# ---- the live app --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("examples")
+
+
+@pytest.fixture(scope="module")
+def app(folder: Path) -> Iterator[str]:
+    """The page with fake engines, served on a free port: its address."""
+    with fake_app(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def client(app: str) -> Any:
+    from gradio_client import Client
+
+    return Client(app, verbose=False)
+
+
+VISION = ("mini-vision", "sharp", "experts", 4, "mean", "auto")
+TEXT = ("mini-text", "sharp", "experts", 4, "mean", "auto")
+
+
+def ask_image(client: Any, file: Path, *choices: Any) -> Any:
+    from gradio_client import handle_file
+
+    return client.predict(handle_file(file), *(choices or VISION), api_name="/predict_image")
+
+
+def test_launch_options_are_safe() -> None:
+    from semerge.ui.app import launch_options
+
+    options = launch_options()
+    assert options["server_name"] == "127.0.0.1"
+    for key in (
+        "share",
+        "show_error",
+        "run_history",
+        "enable_monitoring",
+        "ssr_mode",
+        "mcp_server",
+    ):
+        assert options[key] is False
+    assert options["strict_cors"] is True and options["max_file_size"] == "10mb"
+    assert "allowed_paths" not in options
+    assert all(Path(path).is_file() for path in options["css_paths"])
+    assert "http" not in options["head"].replace("https://www.w3.org", "")
+
+
+def test_styles_and_scripts_ask_no_network() -> None:
+    from semerge.ui import sketch, theme
+
+    for file in (*theme.STYLES, theme.SCRIPT, sketch.SCRIPT):
+        text = file.read_text(encoding="utf-8")
+        assert "http:" not in text and "https:" not in text and "@import" not in text
+
+
+def test_the_api_answers_with_the_commands_json(client: Any, folder: Path) -> None:
+    from semerge.inputs import decode_image
+
+    file = folder / "vision" / "gtsrb_2.png"
+    answer = ask_image(client, file)
+    expected = FakeEngine(fake_suite()).predict(decode_image(file), Settings()).to_dict()
+    assert answer == json.loads(json.dumps(expected))
+    answer = client.predict("Play some music", "", *TEXT, api_name="/predict_text")
+    expected = FakeEngine(fake_suite("text")).predict("Play some music").to_dict()
+    assert answer == json.loads(json.dumps(expected))
+
+
+def test_settings_reach_the_engine(client: Any, folder: Path) -> None:
+    choices = ("mini-vision", "literal", "base", "final", "mean", "eurosat")
+    answer = ask_image(client, folder / "vision" / "mnist_0.png", *choices)
+    got = [answer[k] for k in ("preset", "probe", "layer", "pool", "head")]
+    assert got == ["literal", "base", "final", "final", "eurosat"]
+
+
+def bad_files(folder: Path) -> dict[str, bytes]:
+    png = (folder / "vision" / "mnist_0.png").read_bytes()
+    return {
+        "empty.png": b"",
+        "text.png": b"this is no image",
+        "page.jpg": b"<html><script>alert(1)</script></html>",
+        "cut.png": png[: len(png) // 2],
+        "vector.png": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "vector.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["empty.png", "text.png", "page.jpg", "cut.png", "vector.png", "vector.svg"]
+)
+def test_a_bad_image_gets_one_sentence_and_the_next_one_works(
+    client: Any, folder: Path, tmp_path: Path, name: str
+) -> None:
+    from gradio_client.exceptions import AppError
+
+    file = tmp_path / name
+    file.write_bytes(bad_files(folder)[name])
+    with pytest.raises(AppError) as error:
+        ask_image(client, file)
+    text = str(error.value)
+    assert re.search("image|SVG", text) and "Traceback" not in text and "\n" not in text
+    assert ask_image(client, folder / "vision" / "mnist_0.png")["suite"] == "mini-vision"
+
+
+def test_no_image_and_no_sentence_are_told(client: Any) -> None:
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError, match="Choose or upload an image"):
+        client.predict(None, *VISION, api_name="/predict_image")
+    for text in ("", "   ", "\u200b\u200b"):
+        with pytest.raises(AppError, match="Type a sentence"):
+            client.predict(text, "", *TEXT, api_name="/predict_text")
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "😀", "=1+1", "שלום", "a" * 2000, "\x00nul\u202e"])
+def test_strange_sentences_get_an_answer(client: Any, text: str) -> None:
+    assert client.predict(text, "", *TEXT, api_name="/predict_text")["suite"] == "mini-text"
+
+
+def test_refusals_and_crashes_are_told_apart(client: Any) -> None:
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError, match=r"This sentence is refused\."):
+        client.predict("refuse", "", *TEXT, api_name="/predict_text")
+    with pytest.raises(AppError) as error:
+        client.predict("fail", "", *TEXT, api_name="/predict_text")
+    assert "secret" not in str(error.value)
+    with pytest.raises(AppError, match="2,000"):
+        client.predict("a" * 100_000, "", *TEXT, api_name="/predict_text")
+
+
+def test_only_the_two_endpoints_are_public(client: Any) -> None:
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(endpoints) == {"/predict_image", "/predict_text"}
+
+
+def test_the_page_and_its_config_name_no_other_host(app: str) -> None:
+    import httpx
+
+    with httpx.Client(trust_env=False) as http:
+        page = http.get(app).text
+        direct = http.post(app + "gradio_api/run/predict_text", json={"data": ["x", "", *TEXT]})
+    assert direct.status_code == 404  # the queue can't be passed by
+    hosts = set(re.findall(r"https?://([\w.-]+)", page))
+    meta = {"gradio.app", "www.gradio.app", "raw.githubusercontent.com", "www.w3.org", "127.0.0.1"}
+    assert hosts <= {*meta, "arxiv.org", "localhost"}
+
+
+def test_opening_examples_are_computed_with_the_engines(folder: Path) -> None:
+    from semerge.ui.app import make_context
+
+    suite = fake_suite("image")
+    context = make_context(
+        [suite], load_examples(fake_examples(folder)), lambda _: FakeEngine(suite)
+    )
+    context.engines.start([suite.name]).join()
+    view = context.opening[suite.name]
+    assert view.opening and view.example and view.example.index == 1
+    assert view.result["suite"] == suite.name and context.seen[suite.name].size == (48, 48)
+
+
+def test_a_page_without_any_suite_still_opens() -> None:
+    from semerge.examples import Examples
+    from semerge.ui.app import build, make_context
+
+    page = build(make_context([], Examples(), FakeEngine))
+    texts = [str(c["props"].get("value")) for c in page.get_config_file()["components"]]
+    assert any("There is no vision suite here" in text for text in texts)
+
+
+def test_options_offer_what_the_suite_has() -> None:
+    from semerge.ui.options import Options
+
+    suite = dataclasses.replace(fake_suite("text"), statistics=None)
+    updates = Options.defaults(None, suite)  # type: ignore[arg-type]
+    assert updates[2]["choices"] == ["experts", "base"]
+    assert [c[1] for c in updates[3]["choices"]] == [1, 2, 3, 4, 5, 6, "final"]
+    read = Options.read(fake_suite("text"), ("sharp", "cache", 4, "all", "auto"))
+    assert read.pool is None  # `all` has no meaning for the cache probe on text
+    assert set(PRESETS) == {"literal", "sharp", "hard"}
+
+
+def test_drawings_are_checked() -> None:
+    from semerge.ui.sketch import png
+
+    with pytest.raises(UserError, match="Draw something"):
+        png("")
+    for bad in (7, "data:text/html;base64,AAAA", "data:image/png;base64,%%%"):
+        with pytest.raises(UserError, match="not a readable image"):
+            png(bad)
+    with pytest.raises(UserError, match="too large"):
+        png("data:image/png;base64," + "A" * 3_000_000)
+    assert png("data:image/png;base64,AAAA") == b"\x00\x00\x00"
+
+
+def test_the_image_as_seen_is_shown_pixel_by_pixel() -> None:
+    from semerge.ui.gallery import seen
+
+    html = seen(Image.new("RGB", (48, 48), "red"))
+    parse(html)
+    assert "48\u00a0×\u00a048\u00a0px" in html and 'alt="The input as the model sees it' in html
