@@ -30,7 +30,7 @@ class ExpertConfig:
             "gtsrb": 12.0,
             "mnist": 12.0,
             "omniglot_alphabets": 3.0,
-            "eurosat": 3.0,
+            "eurosat": 12.0,
             "fashion_mnist": 12.0,
             "charts": 12.0,
             "textures": 12.0,
@@ -55,7 +55,6 @@ class ExpertConfig:
     scale: dict[str, float] = field(
         default_factory=lambda: {
             "gtsrb": 40.0,
-            "eurosat": 40.0,
             "omniglot_alphabets": 40.0,
             "fashion_mnist": 40.0,
             "charts": 40.0,
@@ -69,7 +68,7 @@ class ExpertConfig:
             "gtsrb": 2000,
             "mnist": 900,
             "omniglot_alphabets": 1500,
-            "eurosat": 1400,
+            "eurosat": 1000,
             "fashion_mnist": 700,
             "charts": 500,
             "textures": 500,

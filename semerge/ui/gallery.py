@@ -47,7 +47,7 @@ element.addEventListener('click', event => {
   }
 });
 watch(['current', 'value'], mark);
-mark();
+mark(); console.warn("MARK", element.id, JSON.stringify(Object.keys(props)), props.current);
 """
 
 
