@@ -152,7 +152,7 @@ class Foreign:
     def draw(self, count: int) -> list[tuple[list[list[int]], list[str]]]:
         """`count` batches of like length and the origin of each sentence."""
         names = list(self.pools)
-        need = np.array([0.05 + self.need[n] for n in names])
+        need = np.array([0.1 + self.need[n] for n in names])
         found: list[tuple[list[int], str]] = []
         size = 0
         while size < count * self.tokens:

@@ -24,8 +24,10 @@ THUMBNAIL = 96  # px
 # A click selects; `current` (an index, or -1 for an input of the visitor's own) marks the example
 # that is shown. Delegated to the component's root, so it outlives a redraw of the content.
 SCRIPT = """
+// a tab that was not open yet loses the property with its first update; the content has it too
+const current = () => props.current ?? Number(element.querySelector('.se-examples').dataset.current);
 const mark = () => element.querySelectorAll('[data-example]').forEach(b => {
-  const shown = Number(b.dataset.example) === props.current;
+  const shown = Number(b.dataset.example) === current();
   b.setAttribute('aria-pressed', String(shown));
   const list = b.closest('[data-of]');
   if (shown && list) open(list.dataset.of);
@@ -47,7 +49,7 @@ element.addEventListener('click', event => {
   }
 });
 watch(['current', 'value'], mark);
-mark(); console.warn("MARK", element.id, JSON.stringify(Object.keys(props)), props.current);
+mark();
 """
 
 
@@ -71,12 +73,14 @@ def selected(event: gr.EventData, examples: tuple[Example, ...]) -> Example | No
 
 def content(suite: Suite, examples: Examples) -> str:
     groups = examples.by_task(suite.modality, suite.task_names)
-    head = (
+    first = examples.opening(suite.modality)
+    draw = _pictures if suite.modality == "image" else _sentences
+    return (
+        f'<div class="se-examples" data-current="{first.index if first else -1}">'
         f'<h2 class="se-title">Examples</h2><p class="se-hint">{esc(suite.title)} knows '
         f"{len(suite.tasks)} tasks. Choose one of their examples, or use your own.</p>"
+        f"{draw(suite, groups, examples.notes)}</div>"
     )
-    draw = _pictures if suite.modality == "image" else _sentences
-    return f'<div class="se-examples">{head}{draw(suite, groups, examples.notes)}</div>'
 
 
 def _pictures(suite: Suite, groups: dict[str, tuple[Example, ...]], notes: Any) -> str:
