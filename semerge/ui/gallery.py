@@ -24,8 +24,9 @@ THUMBNAIL = 96  # px
 # A click selects; `current` (an index, or -1 for an input of the visitor's own) marks the example
 # that is shown. Delegated to the component's root, so it outlives a redraw of the content.
 SCRIPT = """
-// a tab that was not open yet loses the property with its first update; the content has it too
-const current = () => props.current ?? Number(element.querySelector('.se-examples').dataset.current);
+// a tab not opened yet loses the property with its first update; the content has it too
+const initial = () => Number(element.querySelector('.se-examples').dataset.current);
+const current = () => props.current ?? initial();
 const mark = () => element.querySelectorAll('[data-example]').forEach(b => {
   const shown = Number(b.dataset.example) === current();
   b.setAttribute('aria-pressed', String(shown));

@@ -10,6 +10,7 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets"
 STYLES = tuple(
     ASSETS / "styles" / name for name in ("page.css", "input.css", "result.css", "charts.css")
 )
+FRAME = ASSETS / "styles" / "frame.css"
 SCRIPT = ASSETS / "scripts" / "page.js"
 
 # the package's semi-bold cut lacks letters, so 600 falls to bold
@@ -97,5 +98,6 @@ def theme() -> gr.themes.Base:
 
 
 def head() -> str:
-    """What goes into the page's head: the page's script, inline."""
-    return f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>"
+    """What goes into the page's head: colours and frame, and the page's script, inline."""
+    style, script = (file.read_text(encoding="utf-8") for file in (FRAME, SCRIPT))
+    return f"<style>{style}</style><script>{script}</script>"
