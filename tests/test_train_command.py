@@ -70,7 +70,7 @@ def test_smoke_makes_a_suite_that_answers(
 def test_what_train_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options, words in (
         (["--suite", "gpt2-glue", "--data", str(tmp_path)], "train makes"),
-        (["--suite", "mini-text"], "needs --data"),
+        (["--suite", "mini-text"], "required: --data"),
         (["--suite", "mini-text", "--data", str(tmp_path / "none")], "no data folder"),
     ):
         assert main(["train", "--out", str(tmp_path / "out"), *options]) == 2

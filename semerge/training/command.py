@@ -36,8 +36,6 @@ def run(args: argparse.Namespace) -> int:
     """Train, measure and write a suite. Returns the exit code."""
     if args.suite not in SUITES:
         raise UserError(f"train makes {' or '.join(SUITES)}, not {args.suite!r}.")
-    if not args.data:
-        raise UserError("train needs --data DIR, a folder with the suite's tasks.")
     data, out = Path(args.data), Path(args.out)
     tasks_in(data)  # tells at once if there is no such folder
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
