@@ -13,6 +13,7 @@ from semerge.ui import markup, theme
 from semerge.ui.about import about_tab
 from semerge.ui.context import Context
 from semerge.ui.desk import Desk
+from semerge.ui.engines import State
 from semerge.ui.events import page_event
 from semerge.ui.language import LanguageTab
 from semerge.ui.result_panel import html
@@ -44,7 +45,7 @@ def build(context: Context) -> gr.Blocks:
     """The page. Needs no engine; the tabs fill when the engines are there."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
         html(markup.header())
-        status = html(markup.status(context.engines.states()), elem_id="status")
+        status = html(markup.status(_first_states(context)), elem_id="status")
         desks: list[Desk] = []
         with gr.Tabs(elem_id="tabs"):
             for label, make in (("Vision", VisionTab), ("Language", LanguageTab)):
@@ -79,7 +80,7 @@ def _follow_loading(page: gr.Blocks, context: Context, status: gr.HTML, desks: l
             if fresh:
                 done.append(name)
             values += desk.settled(state) if fresh and not own else [gr.skip()] * len(desk.outputs)
-        states = [context.engines.state(desk.suite.name) for desk in desks]
+        states = _first_states(context)
         running = gr.Timer(active=not all(state.settled for state in states))
         return [markup.status(states), running, done, *values]
 
@@ -87,6 +88,12 @@ def _follow_loading(page: gr.Blocks, context: Context, status: gr.HTML, desks: l
     outputs = [status, timer, filled, *panels]
     page.load(look, inputs, outputs, **page_event())
     timer.tick(look, inputs, outputs, **page_event())
+
+
+def _first_states(context: Context) -> list[State]:
+    """How far the suites are that the tabs open with; others load when somebody asks them."""
+    suites = [context.default(modality) for modality in ("image", "text")]
+    return [context.engines.state(suite.name) for suite in suites if suite]
 
 
 def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str, Any]:
@@ -117,6 +124,5 @@ def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str
 def start(context: Context) -> gr.Blocks:
     """Build the page and let the engines load behind it, each tab's first suite."""
     page = build(context)
-    first = [suite.name for m in ("image", "text") if (suite := context.default(m))]
-    context.engines.start(first)
+    context.engines.start([state.name for state in _first_states(context)])
     return page

@@ -24,7 +24,7 @@ class LanguageTab(Desk):
             example.text if example else "",
             label="Sentence",
             placeholder="Type a sentence and press Enter",
-            lines=2,
+            lines=1,  # so that Enter asks; the style sheet makes room for two
             max_lines=6,
             max_length=MAX_CHARACTERS,
             elem_id="language-text",

@@ -82,7 +82,8 @@ class VisionTab(Desk):
     def wire(self) -> None:
         calm = {"progress_on": self.panel.headline}
         self.on(self.run.click, self.read, [self.image], validator=_chosen, **calm)
-        self.on(self.image.input, self.read, [self.image], **calm)
+        # files, drops, pastes and the camera; `input` would also fire as an image is taken away
+        self.on(self.image.upload, self.read, [self.image], **calm)
         self.on(self.pad.submit, _drawn, [self.pad], trigger="always_last")
 
     def read(self, *values: Any) -> Source | None:
