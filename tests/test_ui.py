@@ -100,6 +100,11 @@ def test_softmaxed_similarity_is_never_called_a_probability() -> None:
     assert "probab" not in text.lower()
 
 
+def test_a_probe_lambda_of_its_own_is_shown() -> None:
+    assert "λ 0.02" in words.made(view_of(probe_lambda=0.02))
+    assert "λ" not in words.made(view_of()) and "block 4, over the mean" in words.made(view_of())
+
+
 def test_missing_numbers_are_dashes_not_crashes() -> None:
     view = view_of(distances=[None] * 8, margin=None, entropy=None)
     assert "–" in markup.figures(view)
@@ -507,6 +512,32 @@ def test_opening_examples_are_computed_with_the_engines(folder: Path) -> None:
     assert view.result["suite"] == suite.name and context.seen[suite.name].size == (48, 48)
 
 
+def test_the_app_gives_a_real_engines_numbers(tmp_path: Path) -> None:
+    from tiny import tiny_text_suite, tiny_vision_suite
+
+    from semerge.engine import load_engine
+    from semerge.examples import Examples
+    from semerge.suites import read_suite
+    from semerge.ui.app import make_context
+
+    folders = [tiny_vision_suite(tmp_path / "v"), tiny_text_suite(tmp_path / "t")]
+    suites = [read_suite(folder) for folder in folders]
+    engines = {suite.name: load_engine(suite.folder) for suite in suites}
+    context = make_context(suites, Examples(), engines.__getitem__)
+    file = tmp_path / "x.png"
+    Image.effect_mandelbrot((64, 48), (-3, -2.5, 2, 2.5), 100).save(file)
+    settings = Settings(preset="literal", layer=1)
+    view, seen = context.ask_image(suites[0].name, file, settings)
+    same = engines[suites[0].name].predict(Image.open(file), settings).to_dict()
+    assert {**view.result, "timings_ms": 0} == {**same, "timings_ms": 0}
+    assert seen.size == (16, 16)
+    view = context.ask_text(suites[1].name, "a cat and a dog", None, settings)
+    same = engines[suites[1].name].predict("a cat and a dog", settings).to_dict()
+    assert {**view.result, "timings_ms": 0} == {**same, "timings_ms": 0}
+    for part in (markup.headline, markup.answers, markup.references, markup.figures, markup.footer):
+        parse(part(view))
+
+
 def test_a_page_without_any_suite_still_opens() -> None:
     from semerge.examples import Examples
     from semerge.ui.app import build, make_context
@@ -521,7 +552,7 @@ def test_options_offer_what_the_suite_has() -> None:
 
     suite = dataclasses.replace(fake_suite("text"), statistics=None)
     updates = Options.defaults(None, suite)  # type: ignore[arg-type]
-    assert updates[2]["choices"] == ["experts", "base"]
+    assert [c[1] for c in updates[2]["choices"]] == ["experts", "base"]
     assert [c[1] for c in updates[3]["choices"]] == [1, 2, 3, 4, 5, 6, "final"]
     read = Options.read(fake_suite("text"), ("sharp", "cache", 4, "all", "auto"))
     assert read.pool is None  # `all` has no meaning for the cache probe on text

@@ -7,13 +7,15 @@ from typing import Any
 import gradio as gr
 
 from semerge.examples import SECTIONS, Examples
-from semerge.settings import PRESETS
+from semerge.settings import FINAL, PRESETS
+from semerge.suites import Suite
 from semerge.ui import charts, words
 from semerge.ui.context import Context
 from semerge.ui.markup import esc, table
 from semerge.ui.report import COLUMNS, Report, read_report
 from semerge.ui.result_panel import html, plot
 
+PAPER_PROBE = "experts"
 PAPER = "https://arxiv.org/abs/2506.18135"
 
 STEPS = (
@@ -61,7 +63,8 @@ def about_tab(context: Context) -> None:
         html(_method())
         html(_readings())
         html('<h2 id="rates">How often it is right</h2>' + _explain())
-        reports = [r for r in map(read_report, context.suites.values()) if r]
+        suites = [*context.of("image"), *context.of("text")]
+        reports = [report for report in map(read_report, suites) if report]
         for report in reports:
             _show(report)
         if not reports:
@@ -96,7 +99,7 @@ def _readings() -> str:
         "<section class='se-card'><h3>Fixed by the paper's summaries</h3>"
         f"<ul>{fixed}</ul></section><section class='se-card'>"
         f"<h3>Our readings, all of them options</h3><ul>{open_}</ul></section></div>"
-        + table("Presets", ("Preset", "What it does"), presets, kind="prose")
+        + table("Presets", ("Preset", "What it does"), presets, kind="words")
     )
 
 
@@ -113,8 +116,8 @@ def _show(report: Report) -> None:
     """One suite's rates: chart, chart in words, table."""
     suite = report.suite
     html(
-        f"<h3>{esc(suite.title)}</h3><p class='se-summary'>{esc(summary(report))}</p>"
-        + _legend(report)
+        f"<h3>{esc(suite.title)}</h3><p class='se-summary'>{esc(suite.about)}</p>"
+        f"<p class='se-summary'>{esc(summary(report))}</p>{_legend(report)}"
     )
     if report.series():
         gr.Plot(
@@ -123,7 +126,10 @@ def _show(report: Report) -> None:
             container=False,
             elem_classes="se-plot",
         )
-    html(rates(report))
+    html(rates(report) + shortfalls(report))
+    if report.ways or report.layers:
+        with gr.Accordion(f"More of {suite.title}", open=False, elem_classes="se-fold"):
+            html(more(report))
 
 
 SHORT = {"base": "Base", "static": "Static", "se": "SE-Merging", "expert": "Expert"}
@@ -157,7 +163,16 @@ def summary(report: Report) -> str:
         text += f". As this app answers, with the routed head: SE-Merging {routed}"
         if "static_routed" in row:
             text += f", static merge {words.percent(row['static_routed'])}"
-    return text + "."
+    return f"{text}. {default_probe(report.suite)}"
+
+
+def default_probe(suite: Suite) -> str:
+    """Which probe the suite's figures are of, and whether it is the paper's."""
+    probe = suite.defaults.probe
+    text = f"The probe here is {probe}: {words.PROBES[probe]}"
+    if probe == PAPER_PROBE:
+        return text + ", as in the paper."
+    return text + f". The paper's is {PAPER_PROBE}; validation data chose this one instead."
 
 
 def rates(report: Report) -> str:
@@ -175,6 +190,47 @@ def rates(report: Report) -> str:
     if report.about:
         caption += f" ({report.about})"
     return table(caption, ["Task", *(COLUMNS[key] for key in columns)], rows)
+
+
+def shortfalls(report: Report) -> str:
+    """What the suite was meant to show and does not."""
+    if not report.missed:
+        return ""
+    items = "".join(f"<li>{esc(line)}</li>" for line in report.missed)
+    return f'<p class="se-short">Missed of what it was meant to show:</p><ul>{items}</ul>'
+
+
+WAYS = {
+    "oracle_real": "Oracle head, real",
+    "oracle_all": "Oracle head, all",
+    "routed_real": "Routed head, real",
+    "routed_all": "Routed head, all",
+    "routing_all": "Right expert, all",
+}
+
+
+def more(report: Report) -> str:
+    """The other presets, probes and static λs, and the routing by layer and pooling."""
+    html = ""
+    if report.ways:
+        keys = [key for key in WAYS if any(key in row for row in report.ways.values())]
+        rows = [
+            [esc(name), *(words.percent(row.get(key)) for key in keys)]
+            for name, row in report.ways.items()
+        ]
+        caption = "Other ways to set the coefficients: average accuracy over real and all tasks"
+        html += table(caption, ["", *(WAYS[key] for key in keys)], rows)
+    if report.layers:
+        pools = list(dict.fromkeys(pool for row in report.layers.values() for pool in row))
+        tokens = [pool for pool in pools if pool != FINAL]
+        rows = []
+        for layer, row in report.layers.items():
+            # the final embedding has no tokens to pool: one figure for the whole row
+            cells = [row.get(FINAL) if layer == FINAL else row.get(pool) for pool in tokens]
+            rows.append([esc(words.layer(layer)), *map(words.percent, cells)])
+        heads = ["Layer", *(words.POOLS.get(pool, pool) for pool in tokens)]
+        html += table("How often the right expert is chosen, by layer and pooling", heads, rows)
+    return html
 
 
 def _examples(examples: Examples) -> str:

@@ -102,7 +102,7 @@ def _label(figure: go.Figure, row: int, text: str, x: int, anchor: str, bold: bo
     figure.add_annotation(
         text=f"<b>{safe}</b>" if bold else safe,
         x=x, xref="paper", xanchor=anchor, y=row - RISE, yref="y", yanchor="middle",
-        showarrow=False, borderpad=0,
+        align=anchor, showarrow=False, borderpad=0,
     )  # fmt: skip
 
 

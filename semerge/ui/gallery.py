@@ -91,7 +91,7 @@ def _pictures(suite: Suite, groups: dict[str, tuple[Example, ...]], notes: Any) 
         note = notes.get(task.name)
         small = f"<small>{esc(note)}</small>" if note else ""
         cells += (
-            f'<div class="se-task"><div title="{esc(task.about)}"><h3>{echo(task.title)}</h3>'
+            f'<div class="se-task"><div title="{esc(_about(task))}"><h3>{echo(task.title)}</h3>'
             f"<p>{len(task.classes)} classes</p></div><div>{buttons}</div>{small}</div>"
         )
     return f'<div class="se-tasks">{cells}</div>'
@@ -135,8 +135,9 @@ def _second(example: Example) -> str:
 
 
 def _about(task: Task) -> str:
-    count = len(task.classes)
-    return f"{task.about.rstrip('.')}, {count} classes"
+    about = task.about[:1].upper() + task.about[1:].rstrip(".")
+    count = str(len(task.classes))
+    return about if count in about else f"{about}; {count} classes"
 
 
 @lru_cache(maxsize=512)

@@ -42,7 +42,8 @@ def headline(view: View) -> str:
         parts.append(_opening(view))
     if view.example is not None:
         parts.append(_truth(view))
-    parts += [notice(text) for text in view.result["notices"]]
+    if view.result["notices"]:
+        parts.append(notes(view.result["notices"]))
     return f'<div class="se-headline">{"".join(parts)}</div>'
 
 
@@ -63,8 +64,10 @@ def _truth(view: View) -> str:
     return f'<p class="se-truth">{text}</p>'
 
 
-def notice(text: str) -> str:
-    return f'<p class="se-notice" role="note"><b>Note</b> {esc(text)}</p>'
+def notes(texts: Sequence[str]) -> str:
+    """What the reader has to know about this result, in one box."""
+    lines = "".join(f"<p>{esc(text)}</p>" for text in texts)
+    return f'<div class="se-notice" role="note"><b>Note</b><div>{lines}</div></div>'
 
 
 def answers(view: View) -> str:
@@ -136,7 +139,10 @@ def table(
     marked: int = -1,
     kind: str = "",
 ) -> str:
-    """A real table; cells are ready HTML, the first of a row is its header. kind: "prose"."""
+    """A real table. Cells are ready HTML, the first of a row is its header.
+
+    marked: the row of the chosen expert. kind: "words" for cells of text, set on the left.
+    """
     top = "".join(f'<th scope="col">{esc(h)}</th>' for h in heads)
     body = ""
     for i, row in enumerate(rows):
@@ -195,13 +201,11 @@ def footer(view: View) -> str:
     text = json.dumps(view.result, indent=2, ensure_ascii=False, allow_nan=False)
     data = base64.b64encode(text.encode("utf-8")).decode("ascii")
     name = f"semerge-{view.result['suite']}.json"
-    result = view.result
-    how = f"{view.suite.title}, preset {result['preset']}, probe {result['probe']}: "
     return (
         f'<div class="se-footer"><dl class="se-stages">{stages}</dl>'
         f'<a class="se-button" download="{esc(name)}" '
         f'href="data:application/json;base64,{data}">Download JSON</a></div>'
-        f'<p class="se-hint se-how-made">{esc(how + words.probing(view))}.</p>'
+        f'<p class="se-hint se-how-made">{esc(words.made(view))}</p>'
     )
 
 
@@ -213,7 +217,10 @@ LEGENDS = {
 
 def chart_head(title: str, summary: str, tab: str, chart: str) -> str:
     """A chart's heading with a button that saves it, the chart in words, and its legend."""
-    save = f'<button type="button" class="se-save" data-save="{esc(tab)}-{chart}">Save PNG</button>'
+    save = (
+        f'<button type="button" class="se-save" data-save="{esc(tab)}-{chart}" '
+        f'aria-label="Save PNG: {esc(title)}">Save PNG</button>'
+    )
     keys = "".join(f'<span><i class="{k}"></i>{text}</span>' for k, text in LEGENDS[chart])
     return (
         f'<div class="se-chart-head"><h3>{esc(title)}</h3>{save}</div>'

@@ -10,7 +10,7 @@ import gradio as gr
 from semerge.settings import AUTO, FINAL, PRESETS, PROBES, Settings, valid_layers, valid_pools
 from semerge.suites import Suite
 
-PROBE_NAMES = {"experts": "experts", "base": "base", "cache": "cache"}
+PROBE_NAMES = {"experts": "experts (the paper's)", "base": "base", "cache": "cache"}
 POOL_NAMES = {"all": "all tokens", "cls": "class token", "mean": "mean", "last": "last token"}
 
 
@@ -110,8 +110,12 @@ class Options:
         ]
 
 
-def _probes(suite: Suite) -> list[str]:
-    return [probe for probe in PROBES if probe != "cache" or suite.statistics is not None]
+def _probes(suite: Suite) -> list[tuple[str, str]]:
+    return [
+        (PROBE_NAMES[probe], probe)
+        for probe in PROBES
+        if probe != "cache" or suite.statistics is not None
+    ]
 
 
 def _layers(suite: Suite) -> list[tuple[str, int | str]]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from semerge.evaluation.tables import WORDS
 from semerge.suites import Suite
 
 COLUMNS = {
@@ -26,19 +27,25 @@ COLUMNS = {
 SERIES = {"base": "base_oracle", "static": "static_oracle", "se": "se_oracle", "expert": "expert"}
 AVERAGES = {
     "average": "Average",
-    "average_real": "Average, real tasks",
     "average_all": "Average, all tasks",
+    "average_real": "Average, real tasks",
 }
+
+
+WAYS = ("oracle_real", "oracle_all", "routed_real", "routed_all", "routing_all")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is shown of one suite's test figures."""
+    """What is shown of one suite's test figures. Accuracies are fractions."""
 
     suite: Suite
     tasks: Mapping[str, Mapping[str, float]]  # by task name
     averages: Mapping[str, Mapping[str, float]]  # by title
     about: str  # data, split, settings in one line
+    ways: Mapping[str, Mapping[str, float]]  # by way to set the coefficients: keys of WAYS
+    layers: Mapping[str, Mapping[str, float]]  # right expert chosen: by layer, by pooling
+    missed: tuple[str, ...]  # what the suite was meant to show and does not, as sentences
 
     @property
     def columns(self) -> list[str]:
@@ -48,11 +55,7 @@ class Report:
 
     @property
     def titles(self) -> list[str]:
-        names = self.suite.task_names
-        return [
-            self.suite.tasks[names.index(task)].title if task in names else task
-            for task in self.tasks
-        ]
+        return [_title(self.suite, task) for task in self.tasks]
 
     def series(self) -> dict[str, list[float | None]]:
         """By kind of model: the accuracy of each task with the oracle head, in [0, 1]."""
@@ -71,16 +74,15 @@ def read_report(suite: Suite) -> Report | None:
     found = _evaluation(raw)
     if found is None:
         return None
-    tasks = {str(name): _numbers(row) for name, row in found["tasks"].items()}
-    averages = {
-        title: _numbers(found[key]) for key, title in AVERAGES.items() if _is_row(found.get(key))
-    }
-    about = [f"split {found['split']}"] if isinstance(found.get("split"), str) else []
-    config = found.get("config")
-    if isinstance(config, dict):
-        keys = ("probe", "layer", "pool", "preset")
-        about += [f"{key} {config[key]}" for key in keys if key in config]
-    return Report(suite, tasks, averages, ", ".join(about))
+    return Report(
+        suite=suite,
+        tasks={str(name): _numbers(row) for name, row in found["tasks"].items()},
+        averages=_averages(found),
+        about=_about(raw, found),
+        ways=_ways(raw),
+        layers=_layers(raw),
+        missed=_missed(raw, suite),
+    )
 
 
 def _evaluation(raw: Any) -> dict[str, Any] | None:
@@ -94,13 +96,95 @@ def _evaluation(raw: Any) -> dict[str, Any] | None:
     return next((found for _, value in inner if (found := _evaluation(value))), None)
 
 
+def _averages(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Averages by title. Where every task is real the two averages are one."""
+    rows = {title: _numbers(found[k]) for k, title in AVERAGES.items() if _is_row(found.get(k))}
+    if len(rows) == 2 and len({tuple(row.items()) for row in rows.values()}) == 1:
+        return {AVERAGES["average"]: next(iter(rows.values()))}
+    return rows
+
+
+def _about(raw: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    parts = [f"{found['split']} split" if isinstance(found.get("split"), str) else "test split"]
+    config = found.get("config", raw.get("defaults"))
+    if isinstance(config, dict):
+        keys = ("probe", "layer", "pool", "preset")
+        parts += [f"{key} {config[key]}" for key in keys if config.get(key) is not None]
+        if config.get("layer") == "final":
+            parts = [part for part in parts if not part.startswith("pool")]
+    return ", ".join(parts)
+
+
+def _ways(raw: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Static λs, presets and probes, each with its averages."""
+    found: dict[str, dict[str, float]] = {}
+    for scale, row in _objects(raw, "task_arithmetic"):
+        pairs = (("oracle_real", "average_real"), ("oracle_all", "average_all"))
+        found[f"Static, λ {scale}"] = {a: row[b] for a, b in pairs if _is_number(row.get(b))}
+    figures = (("oracle", "se_oracle"), ("routed", "se_routed"), ("routing", "routing"))
+    for group, kind in (("presets", "preset"), ("probes", "probe")):
+        for name, row in _objects(raw, group):
+            averages = {on: row.get(f"average_{on}") for on in ("real", "all")}
+            cells = {
+                f"{way}_{on}": average[key]
+                for on, average in averages.items()
+                for way, key in figures
+                if isinstance(average, dict) and _is_number(average.get(key))
+            }
+            if cells:
+                found[f"SE, {kind} {name}"] = cells
+    return found
+
+
+def _layers(raw: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """How often the right expert is chosen with the default probe, by layer and pooling."""
+    rows, defaults = raw.get("routing"), raw.get("defaults")
+    found: dict[str, dict[str, float]] = {}
+    if not isinstance(rows, list) or not isinstance(defaults, dict):
+        return found
+    for row in rows:
+        if not isinstance(row, dict) or row.get("probe") != defaults.get("probe"):
+            continue
+        if row.get("probe_lambda") in (defaults.get("probe_lambda"), 0.0) and _is_number(
+            row.get("routing_all")
+        ):
+            found.setdefault(str(row.get("layer")), {})[str(row.get("pool"))] = row["routing_all"]
+    return found
+
+
+def _missed(raw: Mapping[str, Any], suite: Suite) -> tuple[str, ...]:
+    lines = raw.get("lines")
+    found = []
+    for line in lines if isinstance(lines, list) else []:
+        if not isinstance(line, dict) or line.get("met") is not False:
+            continue
+        value, target = line.get("value"), line.get("target")
+        if _is_number(value) and _is_number(target):
+            what = WORDS.get(str(line.get("line")), str(line.get("line")).replace("_", " "))
+            on = {"real": "real tasks", "all": "all tasks"}.get(str(line.get("on")))
+            on = on or _title(suite, str(line.get("on")))
+            found.append(f"{what}, {on}: {value:.1%} of {target:.1%}".replace("%", "\u00a0%"))
+    return tuple(found)
+
+
+def _title(suite: Suite, task: str) -> str:
+    names = suite.task_names
+    return suite.tasks[names.index(task)].title if task in names else task
+
+
+def _objects(raw: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    value = raw.get(key)
+    items = value.items() if isinstance(value, dict) else ()
+    return [(str(name), row) for name, row in items if isinstance(row, dict)]
+
+
 def _is_row(row: Any) -> bool:
     return isinstance(row, dict) and bool(_numbers(row))
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        key: row[key]
-        for key in COLUMNS
-        if isinstance(row.get(key), (int, float)) and not isinstance(row.get(key), bool)
-    }
+    return {key: row[key] for key in COLUMNS if _is_number(row.get(key))}

@@ -96,6 +96,17 @@ def probing(view: View) -> str:
     return f"{probe}, at {where}"
 
 
+def made(view: View) -> str:
+    """How this result was made: suite, preset and probe, in one sentence."""
+    result = view.result
+    text = (
+        f"{view.suite.title}, preset {result['preset']}, probe {result['probe']}: {probing(view)}"
+    )
+    if result["probe"] != "base" and result["probe_lambda"] != result["lambda"]:
+        text += f"; the merged model that is probed has λ {result['probe_lambda']:g}"
+    return text + "."
+
+
 def change(view: View) -> tuple[str, str, str]:
     """The chosen expert's coefficient: `raised`, `lowered` or `kept`, before, after."""
     before = view.column("static_coefficients")[view.chosen]
