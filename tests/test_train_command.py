@@ -64,6 +64,14 @@ def test_smoke_makes_a_suite_that_answers(
     assert engine.predict(sample).chosen in engine.suite.task_names
     report = json.loads((out / suite / "report.json").read_text(encoding="utf-8"))
     assert report["seed"] == 5 and report["lines"]
+    assert [row["experts"] for row in report["ablation"]] == [
+        "plain",
+        "preserve",
+        "preserve and drift",
+    ]
+    assert {"base", *known} <= {
+        stage.removeprefix("expert-") for stage in report["training"]["seconds"]
+    }
     assert (out / suite / "README.md").is_file()
 
 

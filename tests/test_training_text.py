@@ -68,3 +68,19 @@ def test_held_out_sentences_stay_out(data: Path) -> None:
     for task in TASKS:
         kept = training_set(data, task, held_out)
         assert not held_out.marks & {fingerprint(t) for t in kept.texts}
+
+
+def test_a_class_without_training_sentences_gets_the_projects_own() -> None:
+    from semerge.evaluation.data import LabelledSet
+    from semerge.training.written import COPIES, WRITTEN, with_written
+
+    classes = ("English", "Hindi")
+    found = LabelledSet("language_id", "train", classes, np.array([0, 0]), texts=("a", "b"))
+    more = with_written(found)
+    own = WRITTEN["language_id"]["Hindi"]
+    assert more.texts == ("a", "b", *own * COPIES)
+    assert more.labels.tolist() == [0, 0] + [1] * len(own) * COPIES
+    assert with_written(more) is more  # it has some now
+    assert with_written(replace(found, task="other")).texts == ("a", "b")
+    assert all("\u0900" <= c <= "\u097f" for s in own for c in s if c.isalpha())
+    assert len(set(own)) == len(own)

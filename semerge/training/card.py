@@ -31,7 +31,11 @@ SOURCES: dict[str, tuple[str, str]] = {
         "Stack Overflow titles, Xu et al.",
         "no licence file; Stack Overflow content is CC BY-SA; citation requested",
     ),
-    "language_id": ("Wikipedia sentences in 17 languages", "treated as CC BY-SA"),
+    "language_id": (
+        "Wikipedia sentences in 17 languages; Hindi, missing from the train part, written by this "
+        "project",
+        "treated as CC BY-SA; the project's own",
+    ),
 }
 CORPUS = (
     "Language modelling: parts of WikiText-2 and of Wikipedia (CC BY-SA), State of the Union and "

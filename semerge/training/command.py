@@ -9,8 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import time
-from collections.abc import Callable
+import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +25,11 @@ SMOKE_SAMPLES = 24
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
+    from semerge.training.ablation import Make
     from semerge.training.export import SuiteSpec, Trained
 
-    # what a suite is, its weights, the seed, and what makes stages/ablation.json
-    Made = tuple[SuiteSpec, Trained, int, Callable[[Suite], None] | None]
+    # what a suite is, its weights, the seed, and what makes experts for the ablation
+    Made = tuple[SuiteSpec, Trained, int, Make]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,18 +39,23 @@ def run(args: argparse.Namespace) -> int:
     data, out = Path(args.data), Path(args.out)
     tasks_in(data)  # tells at once if there is no such folder
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    stages, started = out / "stages", time.perf_counter()
+    stages = out / "stages"
     stages.mkdir(parents=True, exist_ok=True)
     train = _vision if args.suite == "mini-vision" else _text
-    spec, trained, seed, ablate = train(data, stages, args.seed, args.smoke)
+    spec, trained, seed, make = train(data, stages, args.seed, args.smoke)
 
+    from semerge.evaluation.sets import suite_sets
+    from semerge.loading import load
+    from semerge.training.ablation import STEPS, ablate
     from semerge.training.finish import finish, trivial_accuracies
 
+    limit, steps = (SMOKE_SAMPLES, 2) if args.smoke else (None, STEPS)
+
     def told(suite: Suite) -> dict[str, Any]:
-        if ablate:
-            ablate(suite)
+        validation = suite_sets(suite, data, "validation", limit)
+        ablate(stages, make, load(suite), list(validation.sets), steps)
         trivial = {} if args.smoke else {"trivial": trivial_accuracies(suite)}
-        return facts(stages, seed, time.perf_counter() - started) | trivial
+        return facts(stages, seed) | trivial
 
     suite = finish(
         out / args.suite,
@@ -59,25 +64,47 @@ def run(args: argparse.Namespace) -> int:
         trained,
         told,
         f"python -m semerge train --suite {args.suite} --data DIR --out DIR",
-        limit=SMOKE_SAMPLES if args.smoke else None,
+        limit=limit,
     )
     print(f"{suite.name} is in {suite.folder}")
     return 0
 
 
-def facts(stages: Path, seed: int, seconds: float) -> dict[str, Any]:
-    """What the stages tell the report. `log.json` may hold device and wall times of earlier,
-    interrupted runs, `ablation.json` how experts made in other ways fared."""
-    found: dict[str, Any] = {"seed": seed, "training": {"device": "cpu", "this_run_s": seconds}}
-    for path in (stages / "log.json", stages / "final" / "log.json"):
-        if path.is_file():
-            found["training"] |= json.loads(path.read_text(encoding="utf-8"))
+def facts(stages: Path, seed: int) -> dict[str, Any]:
+    """What the stages tell the report: device, seconds of training, and `ablation.json`."""
+    import torch
+
+    spent = seconds_of(stages)
+    found: dict[str, Any] = {
+        "seed": seed,
+        "training": {
+            "device": f"CPU ({platform.machine()}), {torch.get_num_threads()} thread(s)",
+            "wall_time": f"{sum(spent.values()) / 60:.0f} minutes of training",
+            "seconds": spent,
+        },
+    }
     if (path := stages / "ablation.json").is_file():
         found["ablation"] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
+def seconds_of(stages: Path) -> dict[str, float]:
+    """Seconds that each stage trained, over all runs, as its file's metadata say."""
+    from safetensors import safe_open
+
+    spent = {}
+    for path in sorted(
+        [*stages.glob("*.safetensors"), *stages.glob("experts/final/*.safetensors")]
+    ):
+        with safe_open(path, "pt") as file:
+            told = (file.metadata() or {}).get("seconds")
+        if told is not None:
+            spent[path.stem] = float(told)
+    return spent
+
+
 def _vision(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:
+    from semerge.training.ablation import vision_variants
     from semerge.training.assemble import vision_suite
     from semerge.training.vision import train_vision
     from semerge.training.vision_config import VisionConfig, smoke_config
@@ -85,20 +112,12 @@ def _vision(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:
     config = VisionConfig() if seed is None else replace(VisionConfig(), seed=seed)
     folder = train_vision(data, stages, config, smoke)
     made = smoke_config(config) if smoke else config
-
-    def compare(suite: Suite) -> None:
-        from semerge.evaluation.sets import suite_sets
-        from semerge.loading import load
-        from semerge.training.vision_ablation import STEPS, ablate
-
-        limit, steps = (SMOKE_SAMPLES, 2) if smoke else (None, STEPS)
-        validation = suite_sets(suite, data, "validation", limit)
-        ablate(data, stages, made, load(suite), list(validation.sets), steps)
-
-    return *vision_suite(folder, made.open_clip()), config.seed, compare
+    make = vision_variants(data, stages, made)
+    return *vision_suite(folder, made.open_clip()), config.seed, make
 
 
 def _text(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:
+    from semerge.training.ablation import text_variants
     from semerge.training.assemble import text_suite
     from semerge.training.text import train_text
     from semerge.training.text_config import TextConfig, smoke_config
@@ -106,4 +125,5 @@ def _text(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:
     config = TextConfig() if seed is None else replace(TextConfig(), seed=seed)
     train_text(data, stages, config, smoke)
     made = smoke_config(config) if smoke else config
-    return *text_suite(stages, data, {"n_head": made.heads}), config.seed, None
+    make = text_variants(data, stages, made)
+    return *text_suite(stages, data, {"n_head": made.heads}), config.seed, make

@@ -63,7 +63,8 @@ def train(
     """Minimise `loss(params, step, generator)` from `params`; returns trained copies.
 
     The result is kept as `folder/stage.safetensors`: if it is there, it is returned at once. An
-    unfinished stage goes on from its last checkpoint.
+    unfinished stage goes on from its last checkpoint. The file's metadata says how many `seconds`
+    of training it took, over all runs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / f"{stage}.safetensors"
@@ -79,10 +80,10 @@ def train(
     ]
     optimiser = torch.optim.AdamW(groups, lr=schedule.lr, betas=schedule.betas, fused=True)
     checkpoint = folder / f"{stage}.checkpoint"
-    first = 0
+    first, before = 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
-        first = state["step"]
+        first, before = state["step"], state["seconds"]
         optimiser.load_state_dict(state["optimiser"])
         with torch.no_grad():
             for n, p in leaves.items():
@@ -105,6 +106,7 @@ def train(
         if step % save_every == save_every - 1 and step + 1 < schedule.steps:
             state = {
                 "step": step + 1,
+                "seconds": before + time.perf_counter() - started,
                 "optimiser": optimiser.state_dict(),
                 "params": {n: p.detach() for n, p in leaves.items()},
             }
@@ -112,6 +114,7 @@ def train(
             torch.save(state, partial)
             partial.replace(checkpoint)
     trained = {n: p.detach().contiguous() for n, p in leaves.items()}
-    save_file(trained, done)
+    spent = before + time.perf_counter() - started
+    save_file(trained, done, {"seconds": f"{spent:.0f}"})
     checkpoint.unlink(missing_ok=True)
     return trained

@@ -6,17 +6,15 @@ Stages, each kept on disk in the run's folder and taken up where it ended:
 2. `words.safetensors`: the token table learns each task's words, as bags of words.
 3. `base.safetensors`, `heads.safetensors`: a brief look at every task gives base and heads.
 4. `experts/<variant>/<task>.safetensors`: blocks and final norm of each expert, heads frozen.
-5. `validation.json`, `final/`: figures on validation, and the weights that the suite is made of.
+5. `validation.json`: figures on validation.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -47,10 +45,10 @@ def language_model(shop: Workshop) -> Params:
     checks = [s for t in shop.validation.values() for s in t.ids[:64]]
     tokens = sum(map(len, sentences))
     shop.log(f"lm: {tokens} tokens of task text, {len(running)} windows of running text")
-    params = train_language_model(
+    params, seconds = train_language_model(
         shop.model, sentences, running, checks, shop.config, shop.folder, shop.log
     )
-    save_file(params, shop.folder / "lm.safetensors")
+    save_file(params, shop.folder / "lm.safetensors", told(seconds))
     return params
 
 
@@ -66,6 +64,7 @@ def base_and_heads(shop: Workshop, lm: Params) -> tuple[Params, Params]:
         tasks = {t: lessons(shop, t, shop.config.smoothing) for t in shop.config.tasks}
         words_file = shop.folder / "words.safetensors"
         if not words_file.exists():
+            started = time.monotonic()
             table, word_heads = train_words(lm["wte.weight"], tasks, checks, shop.config, shop.log)
             save_file(word_heads | {"table": table}, shop.folder / "word_heads.safetensors")
             sentences = [s for t, _ in tasks.values() for s in t.ids] + list(shop.extra)
@@ -78,11 +77,12 @@ def base_and_heads(shop: Workshop, lm: Params) -> tuple[Params, Params]:
                 shop.config,
                 shop.log,
             )
-            save_file(summed, words_file)
+            save_file(summed, words_file, told(time.monotonic() - started))
         lm = load_file(words_file)
+        started = time.monotonic()
         base, heads = train_base(shop.model, lm, tasks, shop.config, shop.log, check)
         save_file(half(heads), heads_file)
-        save_file(half(base), base_file)
+        save_file(half(base), base_file, told(time.monotonic() - started))
     return single(load_file(base_file)), single(load_file(heads_file))
 
 
@@ -103,6 +103,7 @@ def make_experts(
     for task in sorted(tasks, key=order.index):
         file = folder / f"{task}.safetensors"
         if not file.exists():
+            started = time.monotonic()
             own, targets = lessons(shop, task, expert.smoothing, expert=True)
             steps = max(1, round(config.steps_by_task.get(task, 1.0) * expert.steps))
             foreign = {t: s.ids for t, s in shop.train.items() if t != task and t in tasks}
@@ -128,9 +129,14 @@ def make_experts(
             )
             before, after = check(base), check(base | single(half(found)))
             shop.log(f"{variant}/{task}: validation {before:.4f} -> {after:.4f}")
-            save_file(half(found), file)
+            save_file(half(found), file, told(time.monotonic() - started))
     made = [single(load_file(folder / f"{t}.safetensors")) for t in tasks]
     return TaskVectors(base, made, shop.model.segments)
+
+
+def told(seconds: float) -> dict[str, str]:
+    """A file's metadata: how long its training took."""
+    return {"seconds": f"{seconds:.0f}"}
 
 
 def half(params: Params) -> Params:
@@ -163,7 +169,6 @@ def train_text(
 
     Returns the figures on validation, as in `out/validation.json`.
     """
-    started = time.monotonic()
     config = config or TextConfig()
     shop, base, heads = prepare(data, out, smoke_config(config) if smoke else config)
     vectors = make_experts(shop, base, heads, "final", shop.config.expert, shop.config.tasks)
@@ -173,32 +178,4 @@ def train_text(
         shop.log(summary(found))
         file.write_text(json.dumps(found, indent=1) + "\n")
     figures: dict[str, Any] = json.loads(file.read_text())
-    write_final(shop, figures, time.monotonic() - started)
     return figures
-
-
-def write_final(shop: Workshop, figures: Mapping[str, Any], seconds: float) -> Path:
-    """Stage 5. `final/`: weights, tokenizer, configuration, and a log of how they came about."""
-    import tokenizers
-
-    final = shop.folder / "final"
-    shutil.rmtree(final, ignore_errors=True)
-    shutil.copytree(shop.folder / "experts" / "final", final / "experts")
-    (final / "experts" / "config.json").unlink()
-    for name in ("base.safetensors", "heads.safetensors", "tokenizer.json"):
-        shutil.copy(shop.folder / name, final / name)
-    (final / "config.json").write_text(json.dumps(asdict(shop.config), indent=1) + "\n")
-    log = {
-        "seed": shop.config.seed,
-        "device": f"CPU, one thread, bf16 autocast ({platform.machine()})",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "tokenizers": tokenizers.__version__,
-        },
-        "last_run_s": round(seconds, 1),
-        "validation": figures,
-        "lines": (shop.folder / "train.log").read_text(encoding="utf-8").splitlines(),
-    }
-    (final / "log.json").write_text(json.dumps(log, indent=1) + "\n")
-    return final

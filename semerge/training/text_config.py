@@ -29,7 +29,7 @@ class ExpertConfig:
     dropout: float = 0.1
     smoothing: float = 0.1
     preserve: float = 15.0
-    drift: float = 1.0
+    drift: float = 2.0
     margin: float = 0.1  # of the squared relative displacement
     probe_layer: int = 2
 
@@ -80,20 +80,20 @@ class TextConfig:
     sentiment_sets: tuple[str, ...] = ("review_sentiment_uci",)
     sentiment_texts: tuple[str, ...] = ("subjectivity",)
     sentiment_partial: int = 3  # copies of the train part with words left out
-    sentiment_mixed: int = 80_000  # sentences of two halves, for the expert alone
+    sentiment_mixed: int = 200_000  # sentences of two halves, for the expert alone
     teacher_share: float = 0.5
     teacher_temperature: float = 1.5
-    bag_taught: tuple[str, ...] = ("stackoverflow20",)  # experts that learn from the bag too
+    bag_taught: tuple[str, ...] = TASKS[1:]  # experts that learn from the bag too
     # experts
     expert: ExpertConfig = ExpertConfig()
     steps_by_task: Mapping[str, float] = field(
         default_factory=lambda: {
-            "sentiment_mr": 1.4,
-            "banking77": 1.3,
-            "stackoverflow20": 1.2,
+            "sentiment_mr": 4.0,
+            "banking77": 1.8,
+            "stackoverflow20": 1.8,
             "clinc_domain": 1.0,
             "language_id": 1.0,
-            "snips_intent": 0.5,
+            "snips_intent": 0.8,
             "clickbait": 0.6,
         }
     )  # times expert.steps

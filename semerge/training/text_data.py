@@ -19,6 +19,7 @@ import torch
 
 from semerge.backbones import Batch
 from semerge.evaluation.data import LabelledSet, read_set, tasks_in
+from semerge.training.written import with_written
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -89,7 +90,7 @@ class HeldOut:
 
 def training_set(folder: Path, task: str, held_out: HeldOut) -> LabelledSet:
     """The train part of one task without sentences that are held out in any task."""
-    found = read_set(folder, task, "train")
+    found = with_written(read_set(folder, task, "train"))
     return found.take(held_out.allowed(found.texts))
 
 

@@ -78,8 +78,11 @@ def train_language_model(
     config: TextConfig,
     folder: Path,
     log: Log,
-) -> dict[str, Tensor]:
-    """Train, or take up again at the last checkpoint in `folder`; returns float32 parameters."""
+) -> tuple[dict[str, Tensor], float]:
+    """Train, or take up again at the last checkpoint in `folder`.
+
+    Returns float32 parameters, and the seconds that it took over all runs.
+    """
     state_file = folder / "lm_state.pt"
     params = initial(model, config.seed)
     for p in params.values():
@@ -97,14 +100,14 @@ def train_language_model(
         weight_decay=0.0,
         fused=True,
     )
-    done = 0
+    done, before = 0, 0.0
     if state_file.exists():
         state = torch.load(state_file, weights_only=True)
         with torch.no_grad():
             for name, p in params.items():
                 p.copy_(state["params"][name])
         optimizer.load_state_dict(state["optimizer"])
-        done = state["step"]
+        done, before = state["step"], state["seconds"]
     plan = [epoch_batches(sentences, running, config, e) for e in range(config.lm_epochs)]
     batches = [b for epoch in plan for b in epoch][: config.lm_steps]
     started, mean = time.monotonic(), 0.0
@@ -128,13 +131,15 @@ def train_language_model(
                 "params": detached,
                 "optimizer": optimizer.state_dict(),
                 "step": step + 1,
+                "seconds": before + time.monotonic() - started,
             }
             torch.save(checkpoint, state_file.with_suffix(".new"))
             state_file.with_suffix(".new").rename(state_file)
             log(
                 f"lm step {step + 1} validation loss {validation_loss(model, detached, checks):.3f}"
             )
-    return {n: p.detach() for n, p in params.items()}
+    spent = before + time.monotonic() - started
+    return {n: p.detach() for n, p in params.items()}, spent
 
 
 @torch.no_grad()

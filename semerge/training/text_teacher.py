@@ -52,7 +52,7 @@ def fit_teacher(
     texts: Sequence[str],
     labels: np.ndarray,
     seed: int,
-    epochs: int = 12,
+    epochs: int = 20,
     decay: float = 3e-3,
     rate: float = 0.02,
 ) -> Teacher:

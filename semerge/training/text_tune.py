@@ -168,7 +168,7 @@ class Foreign:
     def learn(self, origins: list[str], missing: Tensor) -> None:
         """missing (B,): how far each sentence is from the margin, 0 where it is met."""
         for name, m in zip(origins, missing.tolist(), strict=True):
-            self.need[name] += 0.02 * (m - self.need[name])
+            self.need[name] += 0.05 * (m - self.need[name])
 
 
 def train_expert(

@@ -30,8 +30,8 @@ class ExpertConfig:
             "gtsrb": 12.0,
             "mnist": 12.0,
             "omniglot_alphabets": 3.0,
-            "eurosat": 12.0,
-            "fashion_mnist": 12.0,
+            "eurosat": 3.0,
+            "fashion_mnist": 3.0,
             "charts": 12.0,
             "textures": 12.0,
         }
@@ -45,9 +45,9 @@ class ExpertConfig:
             "cifar10": 0.6,
             "mnist": 1.0,
             "gtsrb": 0.6,
-            "fashion_mnist": 0.75,
+            "fashion_mnist": 0.85,
             "omniglot_alphabets": 0.85,
-            "eurosat": 0.6,
+            "eurosat": 0.75,
             "charts": 0.85,
             "textures": 0.75,
         }
@@ -57,6 +57,7 @@ class ExpertConfig:
             "gtsrb": 40.0,
             "omniglot_alphabets": 40.0,
             "fashion_mnist": 40.0,
+            "eurosat": 40.0,
             "charts": 40.0,
             "textures": 40.0,
             "mnist": 40.0,
@@ -68,10 +69,10 @@ class ExpertConfig:
             "gtsrb": 2000,
             "mnist": 900,
             "omniglot_alphabets": 1500,
-            "eurosat": 1000,
-            "fashion_mnist": 700,
-            "charts": 500,
-            "textures": 500,
+            "eurosat": 1500,
+            "fashion_mnist": 1500,
+            "charts": 1200,
+            "textures": 1200,
         }
     )
 
