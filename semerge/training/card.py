@@ -32,8 +32,7 @@ SOURCES: dict[str, tuple[str, str]] = {
         "no licence file; Stack Overflow content is CC BY-SA; citation requested",
     ),
     "language_id": (
-        "Wikipedia sentences in 17 languages; Hindi, missing from the train part, written by this "
-        "project",
+        "Wikipedia sentences in 17 languages; the train part has no Hindi: written by this project",
         "treated as CC BY-SA; the project's own",
     ),
 }
