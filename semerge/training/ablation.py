@@ -24,7 +24,7 @@ from semerge.training.vision_config import VisionConfig
 
 logger = logging.getLogger(__name__)
 
-STEPS = 150
+STEPS = 120
 SAMPLES = 100
 
 
@@ -88,6 +88,7 @@ def vision_variants(data: Path, out: Path, config: VisionConfig) -> Make:
             drift=usual.drift if variant.drift else 0.0,
             batch=min(64, usual.batch),
             replay=min(24, usual.replay),
+            taught=(),
             steps=dict.fromkeys(usual.steps, steps),
         )
         short = replace(config, expert=expert)

@@ -85,6 +85,7 @@ def bag_lessons(shop: Workshop, task: str, smoothing: float) -> tuple[Sentences,
     stored = load_file(shop.folder / "word_heads.safetensors")
     own, rng = shop.train[task], np.random.default_rng([shop.config.seed, 11])
     known = soft_targets(own.labels, shop.classes[task], smoothing)
+    sharpness = shop.config.bag_sharpness
     more = []
     for ids in own.ids:
         keep = rng.random(len(ids)) < rng.uniform(0.4, 0.9)
@@ -96,7 +97,9 @@ def bag_lessons(shop: Workshop, task: str, smoothing: float) -> tuple[Sentences,
     pool = [*own.ids, *more]
     said = torch.cat(
         [
-            (bag(stored["table"], pad(pool[i : i + 500])) @ stored[task].mT).softmax(-1)
+            (bag(stored["table"], pad(pool[i : i + 500])) @ (sharpness * stored[task]).mT).softmax(
+                -1
+            )
             for i in range(0, len(pool), 500)
         ]
     )

@@ -27,6 +27,7 @@ from semerge.training.loop import Schedule, train
 from semerge.training.vision_config import VisionConfig, smoke_config
 from semerge.training.vision_data import Images, mixture, training_images, validation_images
 from semerge.training.vision_tasks import TASKS
+from semerge.training.vision_teacher import train_teacher
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +129,11 @@ def train_expert(
         t: e.replay // len(others) + (i < e.replay % len(others)) for i, t in enumerate(others)
     }
 
+    teacher = None
+    if task in e.taught:
+        teacher = train_teacher(
+            task, len(head), sets, config.share, e.teacher_steps, config.seed, out
+        )
     sharpen = e.scale.get(task, backbone.logit_scale) / backbone.logit_scale
 
     def loss(
@@ -135,6 +141,7 @@ def train_expert(
     ) -> tuple[Tensor, dict[str, float]]:
         images, labels = mixture(sets, own, config.share, rng)
         y = labels[task]
+        said = teacher(images) if teacher else None
         if e.drift:
             images = torch.cat([images, mixture(sets, elsewhere, config.share, rng)[0]])
         batch = normalise(images, backbone)
@@ -156,6 +163,8 @@ def train_expert(
             h = backbone.block(p, layer, h, batch)
         logits = sharpen * backbone.logits(backbone.final(p, h, batch), head)
         hit = F.cross_entropy(logits, y, label_smoothing=e.smoothing)
+        if said is not None:
+            hit = (hit + F.cross_entropy(logits, said)) / 2
         shift = torch.stack(moved)  # (upto, B)
         stay = shift[:, : len(y)].mean()
         go = F.relu(e.margin - shift[:, len(y) :]).mean() if e.drift else torch.zeros(())

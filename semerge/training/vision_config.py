@@ -19,6 +19,8 @@ class ExpertConfig:
     scale: the factor on cosine similarities in the task's loss, where it is not the one that the
     base learned. Class embeddings of one task lie close together (neighbouring road signs at a
     cosine of .999): at the learned 12.6 their logits could hardly differ.
+    taught: the tasks whose expert also learns what a convolutional net says of each image, the
+    mean of label and teacher; teacher_steps: how long that net is trained.
     """
 
     batch: int = 96
@@ -40,6 +42,8 @@ class ExpertConfig:
     margin: float = 0.15
     upto: int = 2
     smoothing: float = 0.1
+    taught: tuple[str, ...] = ("fashion_mnist",)
+    teacher_steps: int = 1500
     keep: dict[str, float] = field(
         default_factory=lambda: {
             "cifar10": 0.6,
@@ -70,7 +74,7 @@ class ExpertConfig:
             "mnist": 900,
             "omniglot_alphabets": 1500,
             "eurosat": 1500,
-            "fashion_mnist": 1500,
+            "fashion_mnist": 2600,
             "charts": 1200,
             "textures": 1200,
         }
@@ -169,6 +173,7 @@ def smoke_config(config: VisionConfig) -> VisionConfig:
             batch=16,
             replay=14,
             upto=1,
+            teacher_steps=4,
             steps=dict.fromkeys(config.expert.steps, 6),
         ),
     )
