@@ -1,7 +1,8 @@
-"""Stage timings of one request."""
+"""Stage timings: of one request, and of a start."""
 
 from __future__ import annotations
 
+import sys
 from time import perf_counter
 
 STAGES = ("preprocess", "probe", "route", "merge", "predict")
@@ -24,3 +25,17 @@ class Clock:
         """Milliseconds by stage, and `total`."""
         stages = {stage: 1e3 * seconds for stage, seconds in self._seconds.items()}
         return {**stages, "total": 1e3 * (self._last - self._start)}
+
+
+class Stopwatch:
+    """Tells on stderr how long each stage of a start took, where that is wanted."""
+
+    def __init__(self, told: bool) -> None:
+        self._told, self._last = told, perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """`stage` ends now; the next one begins."""
+        now = perf_counter()
+        if self._told:
+            print(f"semerge: {stage}: {1e3 * (now - self._last):.0f} ms", file=sys.stderr)
+        self._last = now

@@ -1,63 +1,68 @@
 """SE-Merging for one suite: probe, route, merge, predict (arXiv 2506.18135).
 
 An engine is immutable. Everything it holds is made when it is loaded and only read afterwards; a
-request owns all that it computes. So threads need no lock, and a request that dies leaves nothing
-behind. `predict` and the batch functions that evaluation uses are the same way through.
+request owns all that it computes, but for room to merge in, which each thread keeps for itself. So
+threads need no lock, and a request that dies leaves nothing behind. `predict` and the batch
+functions that evaluation uses are the same way through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import semerge
-from semerge import answer
+from semerge import answer, fast
 from semerge.backbones import Batch
 from semerge.clock import Clock
-from semerge.errors import UserError
-from semerge.loading import Loaded, load
-from semerge.models import Models, Point
+from semerge.loading import load
 from semerge.result import Result
-from semerge.routing import Routing, route
-from semerge.settings import (
-    AUTO,
-    FINAL,
-    POOLS,
-    Resolved,
-    Settings,
-    valid_layers,
-    valid_pools,
-    valid_probes,
-)
+from semerge.routing import nearest as nearest_of
+from semerge.settings import AUTO, POOLS, Resolved, Settings
+from semerge.steps import Probing, Steps
 from semerge.suites import read_suite
 
-Probing = tuple[str, int | str, str]  # (probe, layer, pool)
 
-
-def load_engine(name_or_path: str | Path) -> Engine:
+def load_engine(name_or_path: str | Path, device: str = "cpu") -> Engine:
     """The engine of a bundled suite, by name, or of a folder with a suite.json.
 
     Raises:
         UserError: no such suite, or a file of it is missing, changed or damaged.
     """
-    return Engine(load(read_suite(name_or_path)))
+    return Engine(load(read_suite(name_or_path)), device)
 
 
-class Engine:
+@dataclass(frozen=True)
+class Probed:
+    """One input and all that does not depend on how it is routed. Nothing in it is ever written.
+
+    distances: (1, T) for each (probe, layer, pool) that was run. columns: final embeddings (1, D)
+    of the models that SE-Merging is compared with: static, base, and the expert `nearest`, which
+    the settings that probed would choose. early: what the fast mode found out, if asked.
+    """
+
+    batch: Batch
+    notices: tuple[str, ...]
+    probe_lambda: float
+    distances: Mapping[Probing, Tensor]
+    columns: Mapping[str, Tensor]
+    nearest: int
+    early: fast.Early | None = None
+
+    def fits(self, resolved: Resolved) -> bool:
+        """Whether a request can be answered from this without probing again."""
+        if (self.early is not None) != resolved.fast or self.probe_lambda != resolved.probe_lambda:
+            return False
+        return resolved.probing in self.distances
+
+
+class Engine(Steps):
     """One suite in memory. Safe to share between threads; nothing is written after `__init__`."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        self.suite = loaded.suite
-        self.backbone = loaded.backbone
-        self.models = Models(loaded)
-
-    # ---- one request -------------------------------------------------------------------------
-
-    @torch.inference_mode()
     def predict(self, sample: object, settings: Settings | None = None) -> Result:
         """Route, merge and answer for one input.
 
@@ -67,34 +72,123 @@ class Engine:
         Raises:
             UserError: the settings or the input do not fit the suite.
         """
+        resolved, clock = (settings or Settings()).resolve(self.suite), Clock()
+        return self._answer(self._probe(sample, resolved, None, clock), resolved, clock)
+
+    def probe(
+        self,
+        sample: object,
+        settings: Settings | None = None,
+        layers: Sequence[int | str] | None = None,
+    ) -> Probed:
+        """The part of `predict` that a new preset, temperature, mass or head does not change.
+
+        layers: keep the distances at all of these, with every pooling, beside those of the
+            settings. They cost one run to the deepest of them; only the distances are kept.
+
+        Raises:
+            UserError: as `predict`.
+        """
         resolved = (settings or Settings()).resolve(self.suite)
-        clock = Clock()
+        return self._probe(sample, resolved, layers, Clock())
+
+    def answer(self, probed: Probed, settings: Settings | None = None) -> Result:
+        """The rest of `predict`: route, merge, answer. Probes again only where it must.
+
+        Raises:
+            UserError: the settings do not fit the suite.
+        """
+        resolved, clock = (settings or Settings()).resolve(self.suite), Clock()
+        if not probed.fits(resolved):
+            probed = self.probe_batch(probed.batch, resolved, probed.notices, clock=clock)
+        return self._answer(probed, resolved, clock)
+
+    def _probe(
+        self,
+        sample: object,
+        resolved: Resolved,
+        layers: Sequence[int | str] | None,
+        clock: Clock,
+    ) -> Probed:
         model_input, notices = answer.unpack(sample, self.suite)
         notices += self.backbone.notices(*model_input)
-        batch = self.backbone.preprocess(*model_input)
+        batch = self.models.place(self.backbone.preprocess(*model_input))
         clock.lap("preprocess")
-        distances = self.distances(batch, resolved)[resolved.probing]  # (1, T)
+        return self.probe_batch(batch, resolved, notices, layers, clock)
+
+    @torch.inference_mode()
+    def probe_batch(
+        self,
+        batch: Batch,
+        resolved: Resolved,
+        notices: tuple[str, ...] = (),
+        layers: Sequence[int | str] | None = None,
+        clock: Clock | None = None,
+    ) -> Probed:
+        """`probe` for an input that is prepared already, a batch of one."""
+        clock = clock or Clock()
+        early = self.early(batch, resolved) if resolved.fast else None
+        if early is not None:
+            distances = {resolved.probing: early.distances}
+        elif layers is None:
+            distances = self.distances(batch, resolved)
+        else:
+            every = dict.fromkeys([resolved.layer, *layers])
+            distances = self.distances(
+                batch, resolved, layers=tuple(every), pools=POOLS[self.suite.modality]
+            )
         clock.lap("probe")
+        nearest = int(nearest_of(distances[resolved.probing])[0])
+        columns = {
+            "static": self.static_embedding(batch),
+            "base": self.base_embedding(batch),
+            "expert": self.expert_embedding(batch, nearest, early),
+        }
+        clock.lap("predict")
+        return Probed(batch, notices, resolved.probe_lambda, distances, columns, nearest, early)
+
+    @torch.inference_mode()
+    def _answer(self, probed: Probed, resolved: Resolved, clock: Clock) -> Result:
+        batch, distances = probed.batch, probed.distances[resolved.probing]
         routing = self.route(distances, resolved)
         clock.lap("route")
 
         chosen = int(routing.chosen[0])
         head = self.suite.task_names[chosen] if resolved.head == AUTO else resolved.head
         coefficients = routing.coefficients  # (1, T)
-        z = self.merged_embedding(batch, coefficients, clock)  # (1, D)
+        expert = probed.columns["expert"]
+        if chosen != probed.nearest:  # another layer than the one that probed
+            expert = self.expert_embedding(batch, chosen)
+        saturated = resolved.fast and fast.saturated(routing, resolved)
+        if saturated:
+            coefficients = torch.nn.functional.one_hot(routing.chosen, len(self.suite.tasks))
+            coefficients = coefficients.to(routing.coefficients)
+        fallback = bool(routing.flags["fallback"][0])
+        if fallback:
+            z = probed.columns["static"]  # the coefficients are the static ones
+        elif bool((coefficients[0, chosen] == 1.0) & (coefficients[0].count_nonzero() == 1)):
+            z = expert  # one expert's weights alone
+        else:
+            z = self.merged_embedding(batch, coefficients, clock)  # (1, D)
         embeddings = {
             "se": z,
-            "static": self.static_embedding(batch),
-            "expert": self.expert_embedding(batch, chosen),
-            "base": self.base_embedding(batch),
+            "static": probed.columns["static"],
+            "expert": expert,
+            "base": probed.columns["base"],
         }
-        fallback = bool(routing.flags["fallback"][0])
         if not torch.isfinite(z).all():
             embeddings["se"], fallback = embeddings["static"], True
             coefficients = torch.full_like(coefficients, self.suite.defaults.static_lambda)
         logits = {kind: self.logits(z, head)[0] for kind, z in embeddings.items()}  # (C,) each
         predictions = answer.predictions(logits, self.suite.task(head).classes)
         clock.lap("predict")
+        notices = (
+            *probed.notices,
+            *answer.notices(routing, distances, fallback, resolved, self.suite),
+        )
+        if probed.early is not None:
+            count = len(self.suite.tasks)
+            notices += fast.notices(probed.early, saturated, resolved, count)
 
         return Result(
             suite=self.suite.name,
@@ -120,150 +214,10 @@ class Engine:
             chosen=self.suite.task_names[chosen],
             margin=float(routing.margin[0]),
             entropy=float(routing.entropy[0]),
-            notices=(*notices, *answer.notices(routing, distances, fallback, resolved, self.suite)),
+            notices=notices,
             predictions=predictions,
             timings_ms=clock.timings(),
             input_kind=self.suite.modality,
             version=semerge.__version__,
             weights_sha256=self.models.sha256,
         )
-
-    # ---- the same, batch by batch ------------------------------------------------------------
-
-    @torch.inference_mode()
-    def distances(
-        self,
-        batch: Batch,
-        resolved: Resolved,
-        *,
-        layers: Sequence[int | str] | None = None,
-        pools: Sequence[str] | None = None,
-        probes: Sequence[str] | None = None,
-    ) -> dict[Probing, Tensor]:
-        """Distances of B samples to T experts, (B, T) for each (probe, layer, pool).
-
-        Every needed model runs once, up to the deepest layer asked for. Lists that are left out
-        hold what `resolved` chose. Combinations without a meaning are left out of the answer; the
-        layer "final" comes with the pool "final" alone.
-
-        Raises:
-            UserError: the cache probe is asked for and the suite has no statistics for it.
-        """
-        keys = self._combinations(resolved, layers, pools, probes)
-        points: dict[str, set[Point]] = {"experts": set(), "base": set(), "cache": set()}
-        for probe, layer, pool in keys:
-            points[probe].add((layer, pool))
-        if points["cache"] and resolved.probe_lambda != self.suite.defaults.probe_lambda:
-            raise UserError("The cache probe's statistics fit the suite's own probe-lambda alone.")
-
-        run = self.models.representations  # each yields (layer, pool), (.., B, K)
-        probed = self.models.probed(resolved.probe_lambda)
-        of_merged = dict(run(probed, batch, points["experts"] | points["cache"]))
-        of_base = dict(run(self.models.base, batch, points["base"]))
-        found: dict[Probing, list[Tensor]] = {key: [] for key in keys}  # columns, in order of t
-        for point in points["cache"]:
-            d = self.models.statistics[point].distances(of_merged[point])  # (B, T)
-            found["cache", point[0], point[1]].append(d)
-        of_experts = points["experts"] | points["base"]
-        for experts in self.models.experts() if of_experts else ():
-            for point, r in run(experts, batch, of_experts):  # (G, B, K)
-                for probe, reference in (("experts", of_merged), ("base", of_base)):
-                    if point in points[probe]:
-                        d = torch.linalg.vector_norm(r - reference[point], dim=-1)  # (G, B)
-                        found[probe, point[0], point[1]].append(d.mT)
-        return {key: torch.cat(columns, dim=1) for key, columns in found.items()}  # (B, T)
-
-    def route(self, distances: Tensor, resolved: Resolved) -> Routing:
-        """Distances (B, T) -> coefficients, with the suite's static lambda and thresholds.
-
-        The threshold `far` has the unit of one distance, so it holds for the suite's default
-        probe, layer, pool and probe_lambda alone.
-        """
-        defaults, thresholds = self.suite.defaults, dict(self.suite.thresholds)
-        usual = (defaults.probe, defaults.layer, defaults.pool, defaults.probe_lambda)
-        if (*resolved.probing, resolved.probe_lambda) != usual:
-            thresholds["far"] = None
-        return route(distances, resolved, defaults.static_lambda, thresholds)
-
-    @torch.inference_mode()
-    def merged_embedding(
-        self, batch: Batch, coefficients: Tensor, clock: Clock | None = None
-    ) -> Tensor:
-        """Second pass: final embeddings (B, D) of θ0 + Σt λt(x) τt, coefficients (B, T) by sample.
-
-        Samples with the same coefficients share one merge; the others are run in groups.
-        """
-        rows, inverse = torch.unique(coefficients, dim=0, return_inverse=True)
-        order: list[Tensor] = []  # which samples parts[i] holds
-        parts: list[Tensor] = []
-        singles: list[Tensor] = []
-        for i, row in enumerate(rows):
-            members = (inverse == i).nonzero()[:, 0]
-            if len(members) == 1 and len(rows) > 1:
-                singles.append(members)
-                continue
-            merged = self.models.merged(row)
-            if clock:
-                clock.lap("merge")
-            order.append(members)
-            parts.append(self.models.embedding(merged, batch[members]))
-        if singles:
-            order.append(torch.cat(singles))
-            parts.append(self.models.one_by_one(batch[order[-1]], coefficients[order[-1]]))
-        return torch.cat(parts)[torch.cat(order).argsort()]
-
-    @torch.inference_mode()
-    def static_embedding(self, batch: Batch) -> Tensor:
-        """Final embeddings (B, D) of the static merge θ0 + λ Σt τt."""
-        return self.models.embedding(self.models.static, batch)
-
-    @torch.inference_mode()
-    def expert_embedding(self, batch: Batch, t: int) -> Tensor:
-        """Final embeddings (B, D) of expert t alone."""
-        return self.models.embedding(partial(self.models.expert, t), batch)
-
-    @torch.inference_mode()
-    def base_embedding(self, batch: Batch) -> Tensor:
-        """Final embeddings (B, D) of the base."""
-        return self.models.embedding(self.models.base, batch)
-
-    @torch.inference_mode()
-    def logits(self, embedding: Tensor, task_name: str) -> Tensor:
-        """Final embeddings (B, D) -> logits (B, C) by the head of one task."""
-        return self.backbone.logits(embedding, self.models.heads[task_name])
-
-    def weights_sha256(self) -> str:
-        """The hash over all loaded weights, as it was when they were loaded."""
-        return self.models.sha256
-
-    def verify_weights(self) -> bool:
-        """Hash everything that is held, now: True if nothing was written since it was loaded."""
-        return self.models.unchanged()
-
-    def _combinations(
-        self,
-        resolved: Resolved,
-        layers: Iterable[int | str] | None,
-        pools: Iterable[str] | None,
-        probes: Iterable[str] | None,
-    ) -> list[Probing]:
-        """Every (probe, layer, pool) with a meaning, without repeats."""
-        probes = [resolved.probe] if probes is None else list(probes)
-        layers = [resolved.layer] if layers is None else list(layers)
-        pools = [resolved.pool] if pools is None else list(pools)
-        for name, values, valid in (
-            ("probe", probes, valid_probes(self.suite)),
-            ("layer", layers, valid_layers(self.suite)),
-            ("pool", pools, (*POOLS[self.suite.modality], FINAL)),
-        ):
-            for value in values:
-                if value not in valid:
-                    known = ", ".join(map(str, valid))
-                    raise UserError(f"{name} {value!r} is unknown; valid are {known}.")
-        keys: dict[Probing, None] = {}
-        for probe in probes:
-            for layer in layers:
-                for pool in valid_pools(self.suite, probe, layer):
-                    if layer == FINAL or pool in pools:
-                        keys[probe, layer, pool] = None
-        return list(keys)

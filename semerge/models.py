@@ -1,113 +1,183 @@
 """All models of one suite as parameter dictionaries: base, experts, static merge, merges on demand.
 
 Everything is made once, in `__init__`, and only read afterwards. There are no modules: a model is
-a choice of parameters, and running it is a call of the backbone's pure functions.
+a choice of parameters, and running it is a call of the backbone's pure functions. Base and experts
+are views of one matrix a stage; other models are merged from it while they run.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from semerge.backbones import Batch, Params
+from semerge.clock import Clock
 from semerge.loading import Loaded
+from semerge.merged import Merged, Scratch, Stage
 from semerge.methods import task_arithmetic
 from semerge.settings import FINAL
 
 Point = tuple[int | str, str]  # (layer, pool); ("final", "final") is the final embedding
-Stage = Callable[[int], Params]  # segment (0 embedding, 1..L blocks, L + 1 final) -> parameters
 
-STACK_LIMIT = 50_000_000  # numbers: experts that fit below it are kept stacked and run at once
-GROUP = 16  # samples with weights of their own that are run at once
+STACK_LIMIT = 50_000_000  # numbers: experts that fit below it are run at once, as one grouped model
+STACK_BATCH = 8  # samples: above it a stack's activations outgrow the caches, one by one is faster
+MERGE_ROOM = 128_000_000  # numbers (512 MB in float32): room a thread has for merged stages
+GROUP = 16  # samples with weights of their own that are run at once, where the room allows it
+
+
+@dataclass(frozen=True)
+class Reached:
+    """An activation h (.., B, N, d) after block `layer`; 0 is the embedding."""
+
+    h: Tensor
+    layer: int
+
+    def of(self, rows: Tensor | slice) -> Reached:
+        """Of some of the samples."""
+        return Reached(self.h[rows], self.layer)
 
 
 class Models:
-    """The parameter sets of a suite and the ways to run them."""
+    """The parameter sets of a suite and the ways to run them.
+
+    device, dtype: where the weights are and how precise. Inputs are moved there by `place`.
+    """
 
     @torch.inference_mode()
-    def __init__(self, loaded: Loaded) -> None:
-        suite = loaded.suite
+    def __init__(
+        self,
+        loaded: Loaded,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        defaults = loaded.suite.defaults
+        self.device, self.dtype = torch.device(device), dtype
         self.backbone = loaded.backbone
-        self.heads = {name: loaded.heads[name] for name in suite.task_names}
-        self.statistics = loaded.statistics
-        self.vectors = task_arithmetic.effective(loaded.vectors)
-        self._base = self.vectors.base()
-        self._static = task_arithmetic.merge(self.vectors, suite.defaults.static_lambda)
-        self._probe_lambda = suite.defaults.probe_lambda
-        self._probed = self._static
-        if self._probe_lambda != suite.defaults.static_lambda:
-            self._probed = task_arithmetic.merge(self.vectors, self._probe_lambda)
-
-        numbers = sum(segment.base.numel() for segment in self.vectors.segments)
-        everyone = torch.eye(self.vectors.count)
-        self._stacked: tuple[Params, ...] | None = None  # a stage: tensors with a leading axis T
-        if numbers * self.vectors.count <= STACK_LIMIT:
-            stages = range(len(self.vectors.segments))
-            self._stacked = tuple(self.vectors.merge(everyone, stage) for stage in stages)
-        # a group holds GROUP copies of a stage; large models take their samples singly
-        self._group = GROUP if numbers * GROUP <= STACK_LIMIT else 1
+        self.heads = {t: loaded.heads[t].to(device) for t in loaded.suite.task_names}
+        self.statistics = {point: s.to(device) for point, s in loaded.statistics.items()}
+        self.vectors = task_arithmetic.effective(loaded.vectors).to(device, dtype)
+        self._scratch = Scratch()
+        segments = self.vectors.segments
+        stages = range(len(segments))
+        self._base = tuple(self.vectors.base(stage) for stage in stages)
+        self._experts = tuple(
+            tuple(self.vectors.expert(t, stage) for stage in stages)
+            for t in range(self.vectors.count)
+        )
+        numbers = sum(s.numel for s in segments)
+        small = numbers * self.vectors.count <= STACK_LIMIT
+        # a stage: views with a leading axis T
+        self._stacked = tuple(s.unflatten(s.weights[1:]) for s in segments) if small else None
+        # the one merge that every request may probe is held; another static λ only if it is small
+        self._held = {defaults.probe_lambda: self._merge(defaults.probe_lambda)}
+        if small and defaults.static_lambda not in self._held:
+            self._held[defaults.static_lambda] = self._merge(defaults.static_lambda)
+        self._static_lambda = defaults.static_lambda
+        room = max(s.changing for s in segments[1:]) or 1
+        self._group = max(1, min(GROUP, MERGE_ROOM // room))
         self.sha256 = _sha256(self._loaded_tensors())
         self._derived = _sha256(self._derived_tensors())
+
+    def _merge(self, scale: float) -> tuple[Params, ...]:
+        """A whole static merge by stage."""
+        params = task_arithmetic.merge(self.vectors, scale)
+        return tuple({name: params[name] for name in s.names} for s in self.vectors.segments)
+
+    def place(self, batch: Batch) -> Batch:
+        """A batch where the weights are; images in their precision."""
+        return batch.to(self.device, self.dtype)
 
     # ---- choices of parameters ---------------------------------------------------------------
 
     def base(self, stage: int) -> Params:
         """θ0."""
-        return self._base
+        return self._base[stage]
 
     def static(self, stage: int) -> Params:
         """θ0 + λ Σt τt at the suite's static λ."""
-        return self._static
+        return self.probed(self._static_lambda)(stage)
 
     def probed(self, probe_lambda: float) -> Stage:
-        """The merged model that is probed; other λ than the suite's are merged on demand."""
-        if probe_lambda == self._probe_lambda:
-            return lambda stage: self._probed
-        return partial(self.vectors.merge, torch.full((self.vectors.count,), probe_lambda))
+        """The static merge at a λ: the merged model that is probed. Held, or merged on demand."""
+        if probe_lambda in self._held:
+            return self._held[probe_lambda].__getitem__
+        return self.merged(torch.full((self.vectors.count,), probe_lambda, device=self.device))
 
-    def merged(self, coefficients: Tensor) -> Stage:
-        """θ0 + Σt λt τt, merged here and now; coefficients (T,)."""
-        params = self.vectors.merge(coefficients)
-        return lambda stage: params
+    def merged(self, coefficients: Tensor, clock: Clock | None = None) -> Stage:
+        """θ0 + Σt λt τt, merged stage by stage while it runs; coefficients (T,).
+
+        Coefficients of one expert alone are that expert: there is nothing to merge.
+        """
+        alone = coefficients.tolist()
+        if alone.count(1.0) == 1 and alone.count(0.0) == len(alone) - 1:
+            return partial(self.expert, alone.index(1.0))
+        return Merged(self.vectors, coefficients, self._scratch, clock)
 
     def expert(self, t: int, stage: int) -> Params:
         """θt = θ0 + τt, one stage of it."""
-        if self._stacked is not None:
-            return {name: tensor[t] for name, tensor in self._stacked[stage].items()}
-        return self.vectors.expert(t, stage)
+        return self._experts[t][stage]
 
-    def experts(self) -> Iterator[Stage]:
-        """All experts in order, as grouped parameters: at once if they are stacked."""
-        if self._stacked is not None:
-            yield self._stacked.__getitem__
+    def experts(
+        self, batch: Batch, start: Reached | None = None
+    ) -> Iterator[tuple[Stage, Reached | None]]:
+        """All experts in order, and where each begins if all begin at `start`.
+
+        Small ones come all T at once, with a group axis; others singly, without one.
+        """
+        if self._stacked is not None and len(batch) <= STACK_BATCH:
+            if start is not None:
+                start = Reached(start.h.expand(self.vectors.count, *start.h.shape), start.layer)
+            yield self._stacked.__getitem__, start
             return
         for t in range(self.vectors.count):
-            yield partial(self._expert_grouped, t)
-
-    def _expert_grouped(self, t: int, stage: int) -> Params:
-        return {name: tensor[None] for name, tensor in self.expert(t, stage).items()}
+            yield partial(self.expert, t), start
 
     # ---- running them ------------------------------------------------------------------------
 
-    def embedding(self, stage: Stage, batch: Batch) -> Tensor:
-        """Final embeddings (.., B, D) of one model, or of G at once."""
+    def start(self, batch: Batch, before: int | str = 1) -> Reached | None:
+        """What all models compute alike, run once: the embedding, and blocks before `before`.
+
+        None where already the embedding differs between the models.
+        """
+        segments, depth = self.vectors.segments, self.backbone.depth
+        if segments[0].changing:
+            return None
+        h, layer = self.backbone.embed(self._base[0], batch), 0
+        last = depth if before == FINAL else int(before) - 1
+        while layer < last and not segments[layer + 1].changing:
+            layer += 1
+            h = self.backbone.block(self._base[layer], layer, h, batch)
+        return Reached(h, layer)
+
+    def embedding(self, stage: Stage, batch: Batch, start: Reached | None = None) -> Tensor:
+        """Final embeddings (.., B, D) of one model, or of G at once, from `start` on."""
         point: Point = (FINAL, FINAL)
-        return dict(self.representations(stage, batch, {point}))[point]
+        return dict(self.representations(stage, batch, {point}, start))[point]
 
     def representations(
-        self, stage: Stage, batch: Batch, points: Collection[Point]
+        self,
+        stage: Stage,
+        batch: Batch,
+        points: Collection[Point],
+        start: Reached | None = None,
     ) -> Iterator[tuple[Point, Tensor]]:
-        """Run as far as needed and yield ((layer, pool), (.., B, K)) for each point asked for."""
+        """Run as far as needed and yield ((layer, pool), (.., B, K)) for each point asked for.
+
+        start: where the run begins; no point may lie at its layer or before it.
+        """
         if not points:
             return
         depth = self.backbone.depth
         deepest = max(depth + 1 if layer == FINAL else int(layer) for layer, _ in points)
-        h = self.backbone.embed(stage(0), batch)  # (.., B, N, d)
-        for layer in range(1, min(deepest, depth) + 1):
+        if start is None:
+            start = Reached(self.embed(stage, batch), 0)
+        h = start.h
+        for layer in range(start.layer + 1, min(deepest, depth) + 1):
             h = self.backbone.block(stage(layer), layer, h, batch)
             for pool in self.backbone.pools:
                 if (layer, pool) in points:
@@ -115,22 +185,38 @@ class Models:
         if deepest > depth:
             yield (FINAL, FINAL), self.backbone.final(stage(depth + 1), h, batch)
 
-    def one_by_one(self, batch: Batch, coefficients: Tensor) -> Tensor:
-        """Final embeddings (B, D) of B samples, each under weights of its own: (B, T)."""
-        groups = torch.arange(len(batch)).split(self._group)
-        return torch.cat([self._one_group(batch[g], coefficients[g]) for g in groups])
+    def embed(self, stage: Stage, batch: Batch) -> Tensor:
+        """Input of the first block: (.., B, N, d)."""
+        if isinstance(stage, Merged):
+            return stage.embed(self.backbone, batch)
+        return self.backbone.embed(stage(0), batch)
 
-    def _one_group(self, batch: Batch, coefficients: Tensor) -> Tensor:
-        merge, backbone, each = self.vectors.merge, self.backbone, range(len(batch))
-        # only blocks take one sample a group; the ends are run sample by sample
-        first = [backbone.embed(merge(coefficients[g], 0), batch[g : g + 1]) for g in each]
-        h = torch.stack(first)  # (G, 1, N, d)
-        for layer in range(1, backbone.depth + 1):
-            h = backbone.block(merge(coefficients, layer), layer, h, batch)
-        last = merge(coefficients, backbone.depth + 1)
+    def one_by_one(
+        self, batch: Batch, coefficients: Tensor, start: Reached | None = None
+    ) -> Tensor:
+        """Final embeddings (B, D) of B samples, each under weights of its own: (B, T).
+
+        Samples go in groups whose merged stages fit the room; a group's merge is one product.
+        """
+        found = []
+        for first in range(0, len(batch), self._group):
+            g = slice(first, first + self._group)
+            begin = None if start is None else start.of(g)
+            found.append(self._one_group(batch[g], coefficients[g], begin))
+        return torch.cat(found)
+
+    def _one_group(self, batch: Batch, coefficients: Tensor, start: Reached | None) -> Tensor:
+        stage, backbone = Merged(self.vectors, coefficients, self._scratch), self.backbone
+        if start is None:
+            start = Reached(stage.embed(backbone, batch), 0)
+        h = start.h[:, None]  # (G, 1, N, d)
+        for layer in range(start.layer + 1, backbone.depth + 1):
+            h = backbone.block(stage(layer), layer, h, batch)
+        last = stage(backbone.depth + 1)
+        # the end reads each sample's own length, so it goes sample by sample
         final = [
             backbone.final({name: x[g] for name, x in last.items()}, h[g], batch[g : g + 1])
-            for g in each
+            for g in range(len(batch))
         ]
         return torch.cat(final)  # (G, D)
 
@@ -148,13 +234,19 @@ class Models:
             yield from (x for x in (s.mean, s.whiten, s.scale) if x is not None)
 
     def _derived_tensors(self) -> Iterator[Tensor]:
-        for params in (self._static, self._probed, *(self._stacked or ())):
-            yield from params.values()
+        for stages in self._held.values():
+            for params in stages:
+                yield from params.values()
 
 
 def _sha256(tensors: Iterable[Tensor]) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(str(tuple(tensor.shape)).encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
+        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    """The l2 distance over the last axis, in float32 whatever the weights are: (.., K) -> (..)."""
+    return torch.linalg.vector_norm(a - b, dim=-1, dtype=torch.float32)

@@ -96,6 +96,7 @@ class Resolved:
     temperature: float  # 0.0 where hard
     mass: Mass
     hard: bool
+    fast: bool = False  # semerge.fast: fewer passes, almost always the same answer
     changed: tuple[str, ...] = ()  # "temperature 0.5": what was overridden in the preset
 
     @property
@@ -119,6 +120,7 @@ class Settings:
     normalise: str | None = None
     temperature: float | None = None
     mass: str | None = None
+    fast: bool = False
 
     def resolve(self, suite: Suite) -> Resolved:
         """Fill every field from the suite's defaults and the preset.
@@ -177,6 +179,7 @@ class Settings:
             temperature=temperature,
             mass="1" if mass == "1" else "T*lambda",
             hard=preset.hard,
+            fast=self.fast,
             changed=changed,
         )
 

@@ -1,9 +1,10 @@
-"""θ0, the task vectors τt = θt − θ0, and their linear combinations.
+"""θ0, the experts θt = θ0 + τt, and the merges θ0 + Σt λt τt.
 
 "Editing Models with Task Arithmetic", Ilharco et al., arXiv 2212.04089.
 
-Weights are kept as flat matrices, one a segment (a stage of the forward pass), so that a merge is
-one matrix product and can be done stage by stage.
+Weights are kept as one flat matrix a segment (a stage of the forward pass) with the base and the
+experts as rows. As τt = θt − θ0, a merge is (1 − Σt λt) θ0 + Σt λt θt: one product of the
+coefficients with that matrix, done stage by stage, while an expert's own weights are views.
 """
 
 from __future__ import annotations
@@ -18,23 +19,44 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Segment:
-    """The parameters of one stage: names and shapes, θ0 as (P,), the τt as (T, P).
+    """The parameters of one stage, those that some expert changes first.
 
-    deltas is None where every expert equals the base: nothing to merge there.
+    names and shapes: all of them. weights: (1 + T, M), the base's M changing numbers and each
+    expert's. rest: (R,), the numbers that are the base's in every model; M + R is the stage's size.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
-    base: Tensor
-    deltas: Tensor | None
+    weights: Tensor
+    rest: Tensor
 
-    def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
-        """(P,) or (G, P) -> views by name, (\\*shape) or (G, \\*shape)."""
-        parts = flat.split([prod(s) for s in self.shapes], dim=-1)
-        lead = flat.shape[:-1]
-        return {
-            n: p.view(*lead, *s) for n, p, s in zip(self.names, parts, self.shapes, strict=True)
-        }
+    @property
+    def changing(self) -> int:
+        """M, the count of numbers in which any expert differs from the base."""
+        return self.weights.shape[1]
+
+    @property
+    def numel(self) -> int:
+        """M + R, the count of numbers in one model."""
+        return self.changing + self.rest.numel()
+
+    @property
+    def deltas(self) -> Tensor | None:
+        """The τt, (T, M), computed; None where nothing changes."""
+        return self.weights[1:] - self.weights[:1] if self.changing else None
+
+    def unflatten(self, changed: Tensor) -> dict[str, Tensor]:
+        """(M,) or (G, M) -> views by name, (\\*shape) or (G, \\*shape); the base's for the rest."""
+        lead = changed.shape[:-1]
+        flat, start = changed, 0
+        params = {}
+        for name, shape in zip(self.names, self.shapes, strict=True):
+            if flat is changed and start == self.changing:
+                flat, start = self.rest.expand(*lead, -1), 0
+            stop = start + prod(shape)
+            params[name] = flat[..., start:stop].view(*lead, *shape)
+            start = stop
+        return params
 
 
 class TaskVectors:
@@ -46,58 +68,112 @@ class TaskVectors:
         experts: Sequence[Mapping[str, Tensor]],
         segments: Sequence[Sequence[str]],
     ) -> None:
-        """base: every parameter; experts: those that differ from the base's (others are shared)."""
+        """Read the base, then one expert after the other, each tensor once.
+
+        base: every parameter. experts: those that may differ from the base's; what an expert does
+        not hold is shared. The mappings may read their tensors from files: no more than one tensor
+        is held at a time, and one stage of the base.
+        """
         self.count = len(experts)
-        self.segments = tuple(self._segment(base, experts, tuple(names)) for names in segments)
+        held = {name for expert in experts for name in expert}
+        rooms = [_room(base, len(experts), names, held) for names in segments]
+        for t, expert in enumerate(experts):
+            for room in rooms:
+                own = room.unflatten(room.weights[1 + t])
+                for name, shared in room.unflatten(room.weights[0]).items():
+                    if name in held:
+                        own[name].copy_(expert.get(name, shared))
+        self.segments = tuple(_trimmed(room) for room in rooms)
 
-    @staticmethod
-    def _segment(
-        base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], names: tuple[str, ...]
-    ) -> Segment:
-        shapes = tuple(tuple(base[n].shape) for n in names)
-        flat = torch.cat([base[n].reshape(-1) for n in names]).float()
-        deltas = None
-        if any(n in expert for expert in experts for n in names):
-            deltas = torch.zeros(len(experts), flat.numel())
-            for row, expert in zip(deltas, experts, strict=True):
-                start = 0
-                for n, shape in zip(names, shapes, strict=True):
-                    stop = start + prod(shape)
-                    if n in expert:
-                        row[start:stop] = expert[n].reshape(-1).float() - flat[start:stop]
-                    start = stop
-        return Segment(names, shapes, flat, deltas)
+    @classmethod
+    def of(cls, segments: Sequence[Segment], count: int) -> TaskVectors:
+        """From segments with `count` experts, which are taken as they are: nothing is copied."""
+        made = cls.__new__(cls)
+        made.count, made.segments = count, tuple(segments)
+        return made
 
-    def merge(self, coefficients: Tensor, segment: int | None = None) -> dict[str, Tensor]:
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> TaskVectors:
+        """The same on a device, in a precision; no copy where that changes nothing."""
+        moved = [
+            Segment(s.names, s.shapes, s.weights.to(device, dtype), s.rest.to(device, dtype))
+            for s in self.segments
+        ]
+        return TaskVectors.of(moved, self.count)
+
+    def rows(self, coefficients: Tensor) -> Tensor:
+        """Coefficients (.., T) of the τt -> those of the rows θ0, θ1 .. θT: (.., 1 + T).
+
+        Raises:
+            ValueError: the number of coefficients is not T.
+        """
+        if coefficients.shape[-1] != self.count:
+            raise ValueError(f"{coefficients.shape[-1]} coefficients for {self.count} task vectors")
+        weights = self.segments[0].weights
+        c = coefficients.to(weights.dtype).double()  # so that θ0's follows from what is multiplied
+        first = 1.0 - c.sum(dim=-1, keepdim=True)
+        return torch.cat([first, c], dim=-1).to(weights.device, weights.dtype)
+
+    def merge(
+        self, coefficients: Tensor, segment: int | None = None, out: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """θ0 + Σt λt τt, by name.
 
         coefficients: (T,), or (G, T) for G sets of weights with a leading axis G.
         segment: one stage alone (0 embedding, 1..L blocks, L + 1 final), or None for all.
+        out: flat room for one stage, G · M numbers or more, that the answer lies in; new if None.
         """
-        if coefficients.shape[-1] != self.count:
-            raise ValueError(f"{coefficients.shape[-1]} coefficients for {self.count} task vectors")
         if segment is None:
             parts = [self.merge(coefficients, s) for s in range(len(self.segments))]
             return {name: tensor for part in parts for name, tensor in part.items()}
-        s = self.segments[segment]
-        lead = coefficients.shape[:-1]
-        if s.deltas is None:
-            return s.unflatten(s.base.expand(*lead, -1))
-        rows = coefficients.reshape(-1, self.count).to(s.deltas.dtype)
-        flat = torch.addmm(s.base.unsqueeze(0), rows, s.deltas)  # (G or 1, P)
-        return s.unflatten(flat.view(*lead, -1))
+        return self.combine(self.rows(coefficients), segment, out)
+
+    def combine(self, rows: Tensor, segment: int, out: Tensor | None = None) -> dict[str, Tensor]:
+        """`merge` of one stage, by coefficients (1 + T,) or (G, 1 + T) from `rows`."""
+        s, lead = self.segments[segment], rows.shape[:-1]
+        if not s.changing:
+            return s.unflatten(s.rest.new_empty(*lead, 0))
+        c = rows.reshape(-1, self.count + 1)  # (G or 1, 1 + T)
+        if out is not None:
+            out = out[: len(c) * s.changing].view(len(c), s.changing)
+        return s.unflatten(torch.mm(c, s.weights, out=out).view(*lead, s.changing))
 
     def base(self, segment: int | None = None) -> dict[str, Tensor]:
         """θ0, as views: of one stage, or of all."""
-        chosen = self.segments if segment is None else self.segments[segment : segment + 1]
-        return {n: p for s in chosen for n, p in s.unflatten(s.base).items()}
+        return self._row(0, segment)
 
     def expert(self, t: int, segment: int | None = None) -> dict[str, Tensor]:
-        """θt = θ0 + τt: of one stage, or of all."""
+        """θt = θ0 + τt, as views: of one stage, or of all."""
+        if not 0 <= t < self.count:
+            raise IndexError(f"expert {t} of {self.count}")
+        return self._row(1 + t, segment)
+
+    def _row(self, row: int, segment: int | None) -> dict[str, Tensor]:
         chosen = self.segments if segment is None else self.segments[segment : segment + 1]
-        flat = [s.base if s.deltas is None else s.base + s.deltas[t] for s in chosen]
-        return {n: p for s, f in zip(chosen, flat, strict=True) for n, p in s.unflatten(f).items()}
+        return {name: x for s in chosen for name, x in s.unflatten(s.weights[row]).items()}
 
     def tensors(self) -> list[Tensor]:
         """Everything held, in a fixed order: to hash, to count, to move."""
-        return [x for s in self.segments for x in (s.base, s.deltas) if x is not None]
+        return [x for s in self.segments for x in (s.weights, s.rest)]
+
+
+def _room(base: Mapping[str, Tensor], count: int, names: Sequence[str], held: set[str]) -> Segment:
+    """A segment that holds the base, with room for the experts."""
+    names = sorted(names, key=lambda name: name not in held)  # stable: else in their order
+    tensors = {name: base[name] for name in names}  # of one stage at a time
+    shapes = tuple(tuple(x.shape) for x in tensors.values())
+    changing = sum(prod(s) for n, s in zip(names, shapes, strict=True) if n in held)
+    numbers = sum(prod(s) for s in shapes)
+    weights, rest = torch.empty(1 + count, changing), torch.empty(numbers - changing)
+    segment = Segment(tuple(names), shapes, weights, rest)
+    for name, view in segment.unflatten(weights[0]).items():
+        view.copy_(tensors[name])
+    return segment
+
+
+def _trimmed(segment: Segment) -> Segment:
+    """The same, without room for experts that all turned out to equal the base."""
+    first = segment.weights[:1]
+    if not segment.changing or any(not torch.equal(first, row[None]) for row in segment.weights):
+        return segment
+    rest = torch.cat([first[0], segment.rest])
+    return Segment(segment.names, segment.shapes, segment.weights[:, :0].clone(), rest)

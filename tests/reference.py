@@ -22,20 +22,30 @@ State = dict[str, Tensor]
 
 class Reference:
     def __init__(self, folder: Path) -> None:
-        self.suite = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
+        suite = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
+        base = floats(folder / suite["base"]["weights"])
+        experts = []
+        for task in suite["tasks"]:
+            state = dict(base)
+            for key, value in floats(folder / task["weights"]).items():
+                state[key] = value
+            experts.append(state)
+        self.statistics = floats(folder / suite["statistics"])
+        self._take(suite, base, experts, floats(folder / suite["heads"]))
+
+    @classmethod
+    def of(cls, suite: Any, base: State, experts: list[State], heads: State) -> Reference:
+        """From weights in memory, without a cache probe; `suite` as in suite.json."""
+        made = cls.__new__(cls)
+        made._take(suite, base, experts, heads)
+        return made
+
+    def _take(self, suite: Any, base: State, experts: list[State], heads: State) -> None:
+        self.suite, self.base, self.experts, self.heads = suite, base, experts, heads
         self.names = [task["name"] for task in self.suite["tasks"]]
         self.config = self.suite["architecture"]
         self.is_image = self.config["kind"] == "open_clip"
         self.empty = self._vision() if self.is_image else self._gpt2()
-        self.base = floats(folder / self.suite["base"]["weights"])
-        self.experts = []
-        for task in self.suite["tasks"]:
-            state = dict(self.base)
-            for key, value in floats(folder / task["weights"]).items():
-                state[key] = value
-            self.experts.append(state)
-        self.heads = floats(folder / self.suite["heads"])
-        self.statistics = floats(folder / self.suite["statistics"])
         self.models: dict[Any, nn.Module] = {}  # deep copies that were made already
 
     # ---- models ------------------------------------------------------------------------------

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from concurrency import answers, check_threads, sample_of
 from equivalence import check_answers, check_distances, close, pair, samples_of
 from PIL import Image
-from tiny import SENTENCES, tiny_text_suite, tiny_vision_suite
+from tiny import tiny_text_suite, tiny_vision_suite
 
 import semerge.models
 from semerge.backbones import GPT2, VisionTransformer
 from semerge.engine import Engine, load_engine
 from semerge.errors import UserError
-from semerge.inputs import CleanText, DecodedImage
+from semerge.inputs import CleanText
 from semerge.loading import load
 from semerge.settings import PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import read_suite
@@ -67,13 +66,6 @@ def engine(folder: Path) -> Engine:
 @pytest.fixture(scope="module")
 def vision(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return load_engine(tiny_vision_suite(tmp_path_factory.mktemp("vision") / "suite"))
-
-
-def sample_of(engine: Engine, seed: int) -> object:
-    if engine.suite.modality == "text":
-        return CleanText(SENTENCES[seed % len(SENTENCES)])
-    pixels = np.random.default_rng(seed).integers(0, 256, (20, 17, 3), dtype=np.uint8)
-    return DecodedImage(Image.fromarray(pixels))
 
 
 # ---- equal to the reference ------------------------------------------------------------------
@@ -325,42 +317,8 @@ def test_distances_refuse_what_is_unknown(engine: Engine) -> None:
 # ---- shared state ----------------------------------------------------------------------------
 
 
-def answers(result: object) -> dict[str, object]:
-    """Everything but the timings."""
-    return {k: v for k, v in vars(result).items() if k != "timings_ms"}
-
-
-def mixed_requests(engine: Engine, count: int) -> list[tuple[object, Settings]]:
-    suite, requests = engine.suite, []
-    for i in range(count):
-        probe = valid_probes(suite)[i % 3]
-        layer = valid_layers(suite)[i % 3]
-        pools = valid_pools(suite, probe, layer)
-        settings = Settings(
-            probe=probe,
-            layer=layer,
-            pool=pools[i % len(pools)],
-            preset=tuple(PRESETS)[(i // 3) % 3],
-            probe_lambda=0.25 if i % 4 == 0 and probe != "cache" else None,
-            head="auto" if i % 2 else suite.task_names[i % 3],
-        )
-        requests.append((sample_of(engine, i), settings))
-    return requests
-
-
 def test_sixteen_threads_equal_one_bit_for_bit(engine: Engine) -> None:
-    requests = mixed_requests(engine, 20)
-    alone = [answers(engine.predict(*request)) for request in requests]
-
-    def client(start: int) -> list[tuple[int, dict[str, object]]]:
-        order = [(start + i) % len(requests) for i in range(len(requests))]
-        return [(i, answers(engine.predict(*requests[i]))) for i in order]
-
-    with ThreadPoolExecutor(16) as pool:
-        for rows in pool.map(client, range(16)):
-            for i, row in rows:
-                assert row == alone[i]
-    assert engine.verify_weights()
+    check_threads([engine])
 
 
 @pytest.mark.parametrize("stage", ["embed", "block", "final", "pool", "logits"])
@@ -386,11 +344,13 @@ def test_the_hash_sees_every_tensor(tmp_path: Path) -> None:
     assert engine.weights_sha256() == load_engine(folder).weights_sha256()
     models = engine.models
     held = [
-        models.vectors.segments[1].deltas,
+        models.vectors.segments[1].weights,
+        models.vectors.segments[0].rest,
         models.heads["task1"],
         models.statistics[1, "mean"].mean,
-        models._static["proj"],
-        models._stacked[2]["transformer.resblocks.1.ln_1.bias"],
+        models.static(3)["proj"],
+        models.probed(0.1)(2)["transformer.resblocks.1.ln_1.bias"],
+        models.expert(1, 2)["transformer.resblocks.1.ln_1.bias"],
     ]
     for tensor in held:
         old = tensor.clone()

@@ -44,9 +44,10 @@ class Batch:
         n = self.data.shape[1]
         return torch.arange(n, device=self.data.device) < self.lengths[:, None]
 
-    def to(self, device: torch.device | str) -> Batch:
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Batch:
+        """The same on a device, images in a precision."""
         lengths = None if self.lengths is None else self.lengths.to(device)
-        return Batch(self.data.to(device), lengths)
+        return Batch(self.data.to(device, dtype if lengths is None else None), lengths)
 
 
 class Backbone(Protocol):
@@ -60,6 +61,11 @@ class Backbone(Protocol):
     @property
     def pools(self) -> tuple[str, ...]:
         """Ways to pool a block's output: of `all`, `cls`, `mean`, `last`."""
+        ...
+
+    @property
+    def linear_embed(self) -> bool:
+        """Whether `embed` is linear in its parameters: then merging its outputs is enough."""
         ...
 
     @property

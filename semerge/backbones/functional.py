@@ -37,13 +37,13 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     return x * per_group(weight, x.dim()) + per_group(bias, x.dim())
 
 
-def attention(qkv: Tensor, heads: int, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+def attention(qkv: Tensor, heads: int, causal: bool = False) -> Tensor:
     """Multi-head attention of packed projections: (*, N, 3d) -> (*, N, d).
 
-    mask: boolean, True where a query may look at a key, to broadcast over (*, heads, N, N).
+    Groups and samples become one axis: the fused kernels take four axes, others run slower ones.
     """
     *lead, n, width = qkv.shape
     d = width // 3
-    q, k, v = qkv.view(*lead, n, 3, heads, d // heads).movedim(-3, 0).transpose(-2, -3).unbind(0)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-    return out.transpose(-2, -3).reshape(*lead, n, d)
+    q, k, v = qkv.view(-1, n, 3, heads, d // heads).permute(2, 0, 3, 1, 4).unbind(0)
+    out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)  # (*, heads, N, d / heads)
+    return out.transpose(1, 2).reshape(*lead, n, d)

@@ -44,6 +44,7 @@ class VisionTransformer:
     std: tuple[float, float, float] = OPENAI_STD
 
     pools = ("all", "cls", "mean")
+    linear_embed = False  # it ends in a layer norm
     eps = 1e-5
 
     @property

@@ -21,10 +21,10 @@ def batches(
 ) -> Iterator[tuple[np.ndarray, Batch]]:
     """(rows, batch) pairs that cover a set once. Sentences of like length go together, which
     saves padding; `rows` says which samples a batch holds."""
-    if samples.images is not None:
+    if samples.visual:
         for start in range(0, len(samples), size):
             rows = np.arange(start, min(start + size, len(samples)))
-            images = [backbone.preprocess(picture(samples.images[i])) for i in rows]
+            images = [backbone.preprocess(picture(samples.pixels(i))) for i in rows]
             yield rows, backbone.collate(images)
         return
     sentences = [

@@ -14,6 +14,7 @@ from semerge.ui.context import Context
 from semerge.ui.markup import esc, table
 from semerge.ui.report import COLUMNS, Report, read_report
 from semerge.ui.result_panel import html, plot
+from semerge.ui.speed import show_speed
 
 PAPER_PROBE = "experts"
 PAPER = "https://arxiv.org/abs/2506.18135"
@@ -70,6 +71,7 @@ def about_tab(context: Context) -> None:
         if not reports:
             html('<p class="se-hint">No suite here has a report yet.</p>')
         html(_examples(context.examples))
+        show_speed()
         html(_privacy())
 
 

@@ -168,3 +168,31 @@ def report(
         yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": "  ", **_axis()},
     )
     return figure
+
+
+def cost(modes: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Ways to an answer: agreement with the exact one by cost, in passes of the static merge."""
+    marks = {"fast": ("circle", SE), "static": ("diamond", STATIC), "exact": ("circle-open", INK)}
+    figure = go.Figure()
+    for row in modes:
+        symbol, color = marks.get(row["mode"].partition(",")[0], ("square-open", GREY))
+        figure.add_trace(
+            go.Scatter(
+                x=[row["cost"]],
+                y=[row["agreement"]],
+                mode="markers",
+                name=row["mode"],
+                marker={"symbol": symbol, "size": 12, "color": color, "line": {"width": 2}},
+                hovertemplate=html.escape(row["mode"])
+                + "<br>cost %{x:.2f}, agrees %{y:.1%}<extra></extra>",
+                cliponaxis=False,
+            )
+        )
+    layout = _base(320)
+    layout["margin"] |= {"l": 8, "r": 16, "t": 8}
+    figure.update_layout(
+        **layout,
+        xaxis={"rangemode": "tozero", "title": {"text": "cost, in static passes"}, **_axis()},
+        yaxis={"range": [0, 1.05], "tickformat": ".0%", "automargin": True, **_axis()},
+    )
+    return figure

@@ -1,0 +1,1 @@
+"""What SE-Merging costs, against what it can't avoid: `python -m semerge bench`."""

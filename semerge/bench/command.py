@@ -1,0 +1,145 @@
+"""python -m semerge bench: what an answer costs, against what it can't avoid."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import semerge
+from semerge.errors import UserError
+from semerge.suites import published_suites, read_suite
+
+ROUNDS, LARGE_ROUNDS = 15, 5
+INPUTS, LARGE_INPUTS = 16, 8
+LIMIT = 200  # samples a task of labelled data
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, write or print. Returns the exit code."""
+    found = bench(args)
+    if args.write:
+        _write(Path(args.write), found)
+    if args.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n".join(lines(found)))
+    return 0
+
+
+def bench(args: argparse.Namespace) -> dict[str, Any]:
+    """Everything about one suite, as plain numbers, strings, lists and dictionaries."""
+    large = args.suite in published_suites()
+    if not large:
+        read_suite(args.suite)  # a wrong name is told before torch is imported
+    if args.data and large:
+        raise UserError(f"{args.suite} is measured with random weights; --data means nothing then.")
+
+    from semerge.bench import figures, modes, start, subject
+
+    inputs = LARGE_INPUTS if large else INPUTS
+    rounds = args.rounds or (LARGE_ROUNDS if large else ROUNDS)
+    if args.quick:
+        inputs, rounds = max(2, inputs // 4), min(rounds, 2)
+    make = partial(subject.published if large else subject.bundled, args.suite, inputs)
+    made, peak = figures.peak(make)
+    found: dict[str, Any] = {
+        "suite": args.suite,
+        "weights": made.weights,
+        "weights_sha256": made.engine.weights_sha256(),
+        "experts": made.engine.models.vectors.count,
+        "exact": _named(made),
+        **figures.figures(made, rounds, _tell),
+    }
+    found["figures"]["peak_over_weights"] = peak
+    if args.data:
+        limit = LIMIT if args.limit is None else args.limit
+        few = min(rounds, 5)
+        found["labelled"] = modes.measured(made, args.data, args.split, limit, few, _tell)
+        row = next(m for m in found["labelled"]["modes"] if m["mode"] == modes.NAMED)
+        found["figures"]["fast_agreement"] = row["agreement"]
+        found["figures"]["fast_default_agreement"] = row["default_agreement"]
+    found["growth"] = [] if args.quick else figures.growth(made, min(rounds, 3), _tell)
+    found["start_ms"] = None if large else start.start_ms(args.suite, 1 if args.quick else 3)
+    found["acceptance"] = figures.acceptance(found, large)
+    found["about"] = figures.ABOUT
+    return found | {"machine": machine(), "quick": args.quick}
+
+
+def machine() -> dict[str, Any]:
+    """What the times were taken on."""
+    import torch
+
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "device": "cpu",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "semerge": semerge.__version__,
+    }
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The figures as text."""
+    on = found["machine"]
+    size = f"{found['samples']} inputs, {found['rounds']} rounds"
+    text = [
+        f"{found['suite']}, {found['weights']} weights, {found['experts']} experts",
+        f"{size} on {on['processor']}, {on['threads']} threads",
+        "exact: " + ", ".join(f"{key} {value}" for key, value in found["exact"].items()),
+    ]
+    told = {row["figure"]: row for row in found["acceptance"]}
+    for name, value in found["figures"].items():
+        row = told.get(name)
+        limit = "" if row is None else f"  {row['limit']:>9}  {_met(row['met'])}"
+        text.append(f"  {name:28} {'-' if value is None else f'{value:8.3f}'}{limit}")
+    for title in ("cases_ms", "stages_ms", "start_ms"):
+        if found[title]:
+            rows = ", ".join(f"{name} {value:.4g}" for name, value in found[title].items())
+            text.append(f"{title}: {rows}")
+    for row in found.get("labelled", {}).get("modes", ()):
+        text.append(
+            f"  {row['mode']:20} cost {row['cost']:6.2f}  agrees {row['agreement']:.4f}  "
+            f"with the default {row['default_agreement']:.4f}  right {row['accuracy']:.4f}"
+        )
+    return [*text, *(f"growth: {row}" for row in found["growth"])]
+
+
+def _met(met: bool | None) -> str:
+    return "not measured" if met is None else ("met" if met else "missed")
+
+
+def _named(subject: Any) -> dict[str, Any]:
+    at = subject.settings.resolve(subject.suite)
+    return {key: getattr(at, key) for key in ("probe", "layer", "pool", "preset", "probe_lambda")}
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    file = Path("/proc/cpuinfo")
+    rows = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    names = [row.partition(":")[2].strip() for row in rows if row.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _write(path: Path, found: dict[str, Any]) -> None:
+    """Put the figures of this suite beside those of others in a JSON file."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        text = json.dumps(known | {found["suite"]: found}, indent=1, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be written: {error}.") from None
+
+
+def _tell(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"semerge: {text}", file=sys.stderr)

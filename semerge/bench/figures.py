@@ -1,0 +1,161 @@
+"""The figures of one suite: what each is a ratio of. Definitions stand beside the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+from semerge.bench import memory
+from semerge.bench.subject import Subject, fewer, grown
+from semerge.bench.timing import Times, interleaved
+from semerge.bench.work import Work
+from semerge.engine import Engine
+
+ABOUT = {
+    "exact_over_needed": "exact over what it can't avoid: the probed model and T experts to the "
+    "probe layer (one by one or together, whichever is faster), the merge's bytes at the measured "
+    "speed of a copy, and one forward pass",
+    "reference_over_exact": "the tests' plain implementation over exact, one input at a time",
+    "fast_over_static": "the fast mode over one pass of the static merge; on random weights with "
+    "the cache probe and a saturated routing, imposed",
+    "fast_miss_over_static": "the same where the routing is not saturated and is merged; on "
+    "random weights imposed",
+    "fast_dropped_over_static": "the fast mode with the probe experts where one expert wins at "
+    "layer 1, over static; imposed",
+    "sweep_over_loop": "exact on all inputs one at a time over exact on all of them at once",
+    "reroute_over_merge_forward": "another preset for a probed input, answer and all columns, over "
+    "a merge and a forward pass",
+    "peak_over_weights": "the most memory that making the engine and exact answers added to the "
+    "process, over the bytes of base and experts in float32",
+    "full_ensemble_over_static": "T full passes one by one over one",
+}
+GROWTH = (2, 4, 8, 16, 20)
+TIMED = 3  # inputs of a large model that are timed one by one; sweeps take them all
+HEADROOM = 1.3  # of the weights: memory that must be free before the growth is measured
+Tell = Callable[[str], None]
+
+
+def figures(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> dict[str, Any]:
+    """All ratios but memory and agreement, and the times that they are made from."""
+    work = Work(subject)
+    copy, copies = work.copy()
+    cases = {
+        "static": work.static,
+        "exact": work.exact,
+        "to_layer": work.to_layer,
+        "experts_to_layer": work.experts_to_layer,
+        "copy": copy,
+        "merge_forward": work.merge_forward,
+        "reroute": work.reroute,
+    }
+    if subject.weights == "trained":
+        cases["fast"] = work.quick
+    else:
+        cases |= {"fast": work.cached(True), "fast_miss": work.cached(False)}
+    cases["fast_dropped"] = work.dropped
+    plain = work.reference()
+    if plain:
+        cases["reference"] = plain
+    timed = min(len(work.samples), TIMED if subject.weights == "random" else len(work.samples))
+    found = interleaved(cases, timed, rounds, tell)
+    many = interleaved({"loop": work.loop, "sweep": work.sweep}, 1, rounds, tell)
+    count = work.models.vectors.count
+    stages = [work.stages(i) for i in range(len(work.samples))]
+    ratios = {
+        "exact_over_needed": found.total("exact") / needed(found, count, copies),
+        "reference_over_exact": found.ratio("reference", "exact") if plain else None,
+        "fast_over_static": found.ratio("fast", "static"),
+        "fast_dropped_over_static": found.ratio("fast_dropped", "static"),
+        "sweep_over_loop": many.ratio("loop", "sweep"),
+        "reroute_over_merge_forward": found.ratio("reroute", "merge_forward"),
+        "full_ensemble_over_static": float(count),
+    }
+    if "fast_miss" in cases:
+        ratios["fast_miss_over_static"] = found.ratio("fast_miss", "static")
+    return {
+        "figures": ratios,
+        "stages_ms": {name: median(s[name] for s in stages) for name in stages[0]},
+        "cases_ms": {name: found.mean_ms(name) for name in cases}
+        | {name: many.mean_ms(name) / len(work.samples) for name in ("loop", "sweep")},
+        "copies": copies,
+        "samples": timed,
+        "rounds": rounds,
+    }
+
+
+def needed(times: Times, count: int, copies: float) -> float:
+    """Seconds over all samples that no exact answer can avoid (ABOUT["exact_over_needed"])."""
+    one_by_one = (1 + count) * times.total("to_layer")
+    together = times.total("to_layer", "experts_to_layer")
+    merging = copies * times.total("copy")
+    return min(one_by_one, together) + merging + times.total("static")
+
+
+def peak(make: Callable[[], Subject]) -> tuple[Subject, float | None]:
+    """Make a subject and let it answer; peak_over_weights, None where the system can't tell."""
+    memory.reset_peak()
+    before = memory.resident()
+    subject = make()
+    resolved = subject.settings.resolve(subject.engine.suite)
+    for batch in subject.samples[:2]:
+        probed = subject.engine.probe_batch(subject.engine.models.place(batch), resolved)
+        subject.engine.answer(probed, subject.settings)
+    weights = 4 * sum(x.numel() for x in subject.engine.models.vectors.tensors())
+    most = memory.peak()
+    if before is None or most is None:
+        return subject, None
+    return subject, (most - before) / weights
+
+
+def growth(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> list[dict[str, Any]]:
+    """Exact and static milliseconds by the number of experts, on random weights of this shape.
+
+    Left out, with what was missing, where the memory does not hold the largest T.
+    """
+    vectors = subject.engine.models.vectors
+    room = HEADROOM * 4 * (1 + GROWTH[-1]) * sum(s.numel for s in vectors.segments)
+    free = memory.available()
+    if free is not None and free < room:
+        return [
+            {"left_out": f"needs {room / 1e9:.1f} GB of free memory, {free / 1e9:.1f} are here"}
+        ]
+    loaded, samples = grown(subject, GROWTH[-1])
+    rows: list[dict[str, Any]] = []
+    for count in GROWTH:
+        tell(f"growth, {count} experts")
+        engine = Engine(fewer(loaded, count))
+        work = Work(Subject(engine.suite, engine, samples, "random", subject.settings))
+        found = interleaved({"static": work.static, "exact": work.exact}, len(samples), rounds)
+        rows.append({"experts": count, **{k: found.mean_ms(k) for k in ("static", "exact")}})
+    return rows
+
+
+def acceptance(found: dict[str, Any], large: bool) -> Sequence[dict[str, Any]]:
+    """The limits that the project set itself, with what was measured: met, missed or not there."""
+    limits = LARGE if large else SMALL
+    rows = []
+    for name, (sign, limit) in limits.items():
+        value = found["figures"].get(name)
+        met = None if value is None else (value <= limit if sign == "<=" else value >= limit)
+        rows.append({"figure": name, "limit": f"{sign} {limit:g}", "value": value, "met": met})
+    return rows
+
+
+SMALL = {
+    "exact_over_needed": ("<=", 1.5),
+    "reference_over_exact": (">=", 3.0),
+    "fast_over_static": ("<=", 3.0),
+    "fast_agreement": (">=", 0.995),
+    "sweep_over_loop": (">=", 4.0),
+    "reroute_over_merge_forward": ("<=", 1.5),
+}
+LARGE = {
+    "exact_over_needed": ("<=", 1.10),
+    "reference_over_exact": (">=", 2.0),
+    "fast_over_static": ("<=", 2.0),
+    "fast_miss_over_static": ("<=", 3.5),
+    "sweep_over_loop": (">=", 1.5),
+    "reroute_over_merge_forward": ("<=", 1.3),
+    "peak_over_weights": ("<=", 1.15),
+}

@@ -1,0 +1,179 @@
+"""Every way to an answer on labelled data: how often it agrees with the exact one, and is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semerge import fast
+from semerge.backbones import Batch
+from semerge.bench.subject import Subject
+from semerge.bench.timing import interleaved
+from semerge.bench.work import Work, exact, quick
+from semerge.engine import Engine
+from semerge.evaluation.batches import batches
+from semerge.evaluation.sets import suite_sets
+from semerge.settings import FINAL, Resolved, Settings, valid_layers, valid_pools, valid_probes
+
+RATIOS = (1.5, fast.RATIO, 3.0)
+SURES = (0.8, fast.SURE, 0.99)
+Run = Callable[[Batch], tuple[Tensor, Tensor]]  # a batch -> chosen experts (B,), answers (B,)
+NAMED = "fast"  # the mode as it is shipped, among the modes
+REFERENCE, DEFAULT = "exact", "default"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to an answer. single: it takes one sample at a time."""
+
+    run: Run
+    single: bool = False
+
+
+def modes(subject: Subject) -> dict[str, Mode]:
+    """By name: the exact one at the validated point first, and then all others."""
+    engine = subject.engine
+    main = subject.settings.resolve(subject.suite)
+    default = Settings().resolve(subject.suite)
+    found = {REFERENCE: Mode(_exact(engine, main)), DEFAULT: Mode(_exact(engine, default))}
+    found["static"] = Mode(_static(engine, main))
+    for layer in valid_layers(subject.suite):
+        pools = valid_pools(subject.suite, "experts", layer)
+        pool = main.pool if main.pool in pools else (FINAL if layer == FINAL else "mean")
+        at = replace(subject.settings, layer=layer, pool=pool).resolve(subject.suite)
+        found[f"exact, layer {layer}"] = Mode(_exact(engine, at))
+    found[NAMED] = Mode(_quick(engine, main), single=True)
+    for ratio in RATIOS:
+        if ratio != fast.RATIO:
+            found[f"fast, ratio {ratio:g}"] = Mode(_quick(engine, main, ratio=ratio), single=True)
+    for sure in SURES:
+        if sure != fast.SURE:
+            found[f"fast, sure {sure:g}"] = Mode(_quick(engine, main, sure=sure), single=True)
+    if "cache" in valid_probes(subject.suite):
+        cache = default
+        if default.probe != "cache":
+            cache = Settings(probe="cache", preset=main.preset).resolve(subject.suite)
+        found["fast, probe cache"] = Mode(_quick(engine, cache), single=True)
+    found["full ensemble"] = Mode(_ensemble(engine))
+    return found
+
+
+def measured(
+    subject: Subject,
+    data: str,
+    split: str,
+    limit: int | None,
+    rounds: int,
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Every mode's cost (over the static pass), agreement and accuracy on a labelled split.
+
+    agreement: share of samples with the exact answer: the same expert chosen and the same class.
+    default_agreement: the same with the suite's default settings. accuracy: the chosen expert is
+    the right one and so is the class; the static merge is read by the head that exact chooses.
+    """
+    found = suite_sets(subject.suite, data, split, limit, 0, tell)
+    run = modes(subject)
+    answers: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in run}
+    tasks, labels = [], []
+    for task, many, truth in _batches(subject.engine, found.sets):
+        tell(f"modes on {task}")
+        tasks.append(torch.full((len(many),), subject.suite.index(task)))
+        labels.append(truth)
+        for name, mode in run.items():
+            parts = [many[i : i + 1] for i in range(len(many))] if mode.single else [many]
+            for part in parts:
+                answers[name].append(mode.run(part))
+    chosen = {name: torch.cat([c for c, _ in parts]) for name, parts in answers.items()}
+    given = {name: torch.cat([a for _, a in parts]) for name, parts in answers.items()}
+    own, label = torch.cat(tasks), torch.cat(labels)
+    cost = _cost(subject, run, rounds, tell)
+    rows = []
+    for name in run:
+        same = {
+            other: (chosen[name] == chosen[other]) & (given[name] == given[other])
+            for other in (REFERENCE, DEFAULT)
+        }
+        right = (chosen[name] == own) & (given[name] == label)
+        rows.append(
+            {
+                "mode": name,
+                "cost": cost[name],
+                "agreement": float(same[REFERENCE].double().mean()),
+                "default_agreement": float(same[DEFAULT].double().mean()),
+                "accuracy": float(right.double().mean()),
+            }
+        )
+    return {"split": split, "n": len(own), "limit": limit, "modes": rows}
+
+
+def _cost(
+    subject: Subject, run: dict[str, Mode], rounds: int, tell: Callable[[str], None]
+) -> dict[str, float]:
+    """One input at a time, over the static pass: medians of interleaved rounds on the inputs."""
+    work = Work(subject)
+    cases: dict[str, Any] = {"static pass": work.static}
+    for name, mode in run.items():
+        cases[name] = lambda i, mode=mode: mode.run(work.samples[i])
+    cases["static"] = work.static
+    found = interleaved(cases, len(work.samples), rounds, tell)
+    return {name: found.ratio(name, "static pass") for name in run}
+
+
+def _batches(engine: Engine, sets: Any) -> Iterator[tuple[str, Batch, Tensor]]:
+    for samples in sets:
+        for rows, batch in batches(engine.backbone, samples):
+            yield samples.task, engine.models.place(batch), torch.from_numpy(samples.labels[rows])
+
+
+def _classes(engine: Engine, chosen: Tensor, z: Tensor) -> Tensor:
+    """The class under the chosen expert's head, sample by sample: (B,)."""
+    names = engine.suite.task_names
+    found = [engine.logits(z[i : i + 1], names[t]).argmax() for i, t in enumerate(chosen.tolist())]
+    return torch.stack(found)
+
+
+def _exact(engine: Engine, resolved: Resolved) -> Run:
+    def run(batch: Batch) -> tuple[Tensor, Tensor]:
+        chosen, z = exact(engine, batch, resolved)
+        return chosen, _classes(engine, chosen, z)
+
+    return run
+
+
+def _static(engine: Engine, resolved: Resolved) -> Run:
+    def run(batch: Batch) -> tuple[Tensor, Tensor]:
+        chosen = engine.route(engine.distances(batch, resolved)[resolved.probing], resolved).chosen
+        return chosen, _classes(engine, chosen, engine.static_embedding(batch))
+
+    return run
+
+
+def _quick(
+    engine: Engine, resolved: Resolved, ratio: float = fast.RATIO, sure: float = fast.SURE
+) -> Run:
+    def run(batch: Batch) -> tuple[Tensor, Tensor]:
+        t, z, _ = quick(engine, batch, resolved, ratio, sure)
+        chosen = torch.tensor([t])
+        return chosen, _classes(engine, chosen, z)
+
+    return run
+
+
+def _ensemble(engine: Engine) -> Run:
+    """Every expert runs to its end under its own head; the highest softmax score wins."""
+
+    def run(batch: Batch) -> tuple[Tensor, Tensor]:
+        best = [
+            engine.logits(engine.expert_embedding(batch, t), name).softmax(1).max(1)
+            for t, name in enumerate(engine.suite.task_names)
+        ]
+        chosen = torch.stack([b.values for b in best]).argmax(0)  # (B,)
+        answers = torch.stack([b.indices for b in best])  # (T, B)
+        return chosen, answers[chosen, torch.arange(len(chosen))]
+
+    return run

@@ -1,0 +1,165 @@
+"""What is measured: an engine, inputs for it, and the settings that count as exact SE-Merging."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semerge.answer import unpack
+from semerge.backbones import GPT2, Batch
+from semerge.checkpoints.bundled import Statistics
+from semerge.engine import Engine, load_engine
+from semerge.examples import load_examples
+from semerge.inputs import clean_text, decode_image
+from semerge.loading import Loaded, build_backbone
+from semerge.settings import FINAL, Settings
+from semerge.suites import Suite, read_suite
+from semerge.task_vectors import Segment, TaskVectors
+
+SPREAD, MOVE = 0.02, 0.002  # standard deviations of random weights and of random task vectors
+TOKENS = 32  # of a random sentence
+PRESET = "sharp"  # its coefficients are spread a little: it merges, where `hard` need not
+
+
+@dataclass(frozen=True)
+class Subject:
+    """weights: "trained", or "random" where answers mean nothing and only times count."""
+
+    suite: Suite
+    engine: Engine
+    samples: tuple[Batch, ...]
+    weights: str
+    settings: Settings  # probe `experts`, at the layer, pooling and λ that were chosen for it
+
+
+def bundled(name: str, inputs: int) -> Subject:
+    """A suite that is here with its weights; its inputs are bundled examples of every task."""
+    engine = load_engine(name)
+    suite = engine.suite
+    found = [e for e in load_examples().of(suite.modality) if e.task in suite.task_names]
+    step = max(1, len(found) // inputs)
+    samples = []
+    for example in found[::step]:
+        if example.file is not None:
+            read: object = decode_image(example.file)
+        else:
+            read = clean_text(example.text, example.text_b)
+        samples.append(engine.backbone.preprocess(*unpack(read, suite)[0]))
+    return Subject(suite, engine, tuple(samples), "trained", validated(suite))
+
+
+def validated(suite: Suite) -> Settings:
+    """The probe `experts` as the suite's report chose it on validation, else by its defaults."""
+    settings = Settings(probe="experts", preset=PRESET)
+    file = suite.path("report.json")
+    if not file.is_file():
+        return settings
+    best = json.loads(file.read_text(encoding="utf-8"))["validation"]["best"]["experts"]
+    return replace(
+        settings, layer=best["layer"], pool=best["pool"], probe_lambda=best["probe_lambda"]
+    )
+
+
+def published(name: str, inputs: int, count: int | None = None) -> Subject:
+    """A published suite at its full size with random weights and inputs, made in memory.
+
+    count: experts; default: as many as the suite has tasks. Nothing is learned. The cache probe has
+    random statistics at the default layer; they cost what others cost.
+    """
+    described = read_suite(name)
+    suite = replace(
+        described,
+        tasks=described.tasks[: count or len(described.tasks)],
+        statistics="random",
+    )
+    loaded = random_weights(suite, backbone_of(suite))
+    samples = random_inputs(loaded.backbone, inputs)
+    return Subject(suite, Engine(loaded), samples, "random", Settings("experts", preset=PRESET))
+
+
+def backbone_of(suite: Suite) -> Any:
+    """The architecture, without the tokenizer that random token ids do not need."""
+    config = suite.architecture
+    if config["kind"] != "gpt2":
+        return build_backbone(suite)
+    sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+    return GPT2(*(int(config[key]) for key in sizes))
+
+
+def random_weights(suite: Suite, backbone: Any, seed: int = 0) -> Loaded:
+    """Weights as both models are initialised, and experts a little off; heads likewise."""
+    random, count = torch.Generator().manual_seed(seed), len(suite.tasks)
+    segments = []
+    for names in backbone.segments:
+        shapes = tuple(tuple(backbone.shapes[n]) for n in names)
+        weights = torch.empty(1 + count, sum(prod(s) for s in shapes))
+        segment = Segment(tuple(names), shapes, weights, torch.empty(0))
+        weights[0].normal_(0, SPREAD, generator=random)
+        for name, view in segment.unflatten(weights[0]).items():
+            if "ln_" in name and name.endswith("weight"):
+                view.add_(1)
+        for row in weights[1:]:
+            row.normal_(0, MOVE, generator=random).add_(weights[0])
+        segments.append(segment)
+    width = backbone.width if isinstance(backbone, GPT2) else backbone.output_dim
+    heads = {t.name: torch.randn(len(t.classes), width, generator=random) for t in suite.tasks}
+    point = (suite.defaults.layer, suite.defaults.pool)
+    size = _pooled_size(backbone, *point)
+    mean = torch.randn(count, size, generator=random)
+    statistics = {point: Statistics(mean, scale=torch.ones(size))}
+    unit = {task: torch.nn.functional.normalize(head, dim=-1) for task, head in heads.items()}
+    return Loaded(suite, backbone, TaskVectors.of(segments, count), unit, statistics)
+
+
+def fewer(loaded: Loaded, count: int) -> Loaded:
+    """The same with its first experts alone: views, so that it costs no memory."""
+    segments = [
+        Segment(s.names, s.shapes, s.weights[: 1 + count], s.rest) for s in loaded.vectors.segments
+    ]
+    suite = replace(loaded.suite, tasks=loaded.suite.tasks[:count])
+    statistics = {
+        point: Statistics(s.mean[:count], s.whiten, s.scale)
+        for point, s in loaded.statistics.items()
+    }
+    vectors = TaskVectors.of(segments, count)
+    return replace(loaded, suite=suite, vectors=vectors, statistics=statistics)
+
+
+def random_inputs(backbone: Any, count: int, seed: int = 1) -> tuple[Batch, ...]:
+    """Batches of one: noise as pixels, or sentences of random tokens."""
+    random = torch.Generator().manual_seed(seed)
+    if isinstance(backbone, GPT2):
+        size = min(TOKENS, backbone.positions)
+        return tuple(
+            Batch(torch.randint(backbone.vocab, (1, size), generator=random), torch.tensor([size]))
+            for _ in range(count)
+        )
+    size = backbone.image_size
+    return tuple(Batch(torch.randn(1, 3, size, size, generator=random)) for _ in range(count))
+
+
+def _pooled_size(backbone: Any, layer: int | str, pool: str) -> int:
+    """K of a pooled representation."""
+    if layer == FINAL:
+        return int(backbone.width if isinstance(backbone, GPT2) else backbone.output_dim)
+    (batch,) = random_inputs(backbone, 1)
+    tokens = (
+        batch.data.shape[1]
+        if isinstance(backbone, GPT2)
+        else backbone.shapes["positional_embedding"][0]
+    )
+    h: Tensor = torch.zeros(1, tokens, backbone.width)
+    return int(backbone.pool(h, pool, batch).shape[-1])
+
+
+def grown(subject: Subject, count: int) -> tuple[Loaded, tuple[Batch, ...]]:
+    """Random weights of the same shape with `count` experts, and a few inputs for them."""
+    suite, tasks = subject.suite, subject.suite.tasks
+    made = [replace(tasks[t % len(tasks)], name=f"task{t}") for t in range(count)]
+    loaded = random_weights(replace(suite, tasks=tuple(made)), subject.engine.backbone)
+    return loaded, subject.samples[:2]

@@ -1,0 +1,194 @@
+"""The things that are timed, each a function of a sample's number.
+
+One unit of work is one input that is prepared already (decoding and tokenising are not counted), to
+the logits of one head. `exact` is the engine's own way with the probe `experts`.
+"""
+
+from __future__ import annotations
+
+import runpy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semerge import fast
+from semerge.backbones import Batch
+from semerge.bench.subject import Subject
+from semerge.bench.timing import Case
+from semerge.clock import Clock
+from semerge.engine import Engine
+from semerge.settings import Resolved
+
+REFERENCE = Path(__file__).resolve().parents[2] / "tests" / "reference.py"
+COPIED = 64_000_000  # numbers at most that are copied to measure the memory's bandwidth
+
+
+@torch.inference_mode()
+def exact(engine: Engine, batch: Batch, resolved: Resolved) -> tuple[Tensor, Tensor]:
+    """Probe, route, merge, run: chosen experts (B,) and final embeddings (B, D)."""
+    routing = engine.route(engine.distances(batch, resolved)[resolved.probing], resolved)
+    return routing.chosen, engine.merged_embedding(batch, routing.coefficients)
+
+
+@torch.inference_mode()
+def quick(
+    engine: Engine,
+    batch: Batch,
+    resolved: Resolved,
+    ratio: float = fast.RATIO,
+    sure: float = fast.SURE,
+) -> tuple[int, Tensor, bool]:
+    """The fast mode on one sample: chosen expert, (1, D), whether that expert answered alone."""
+    if resolved.probe == "cache":
+        early = engine.early(batch, resolved)
+    else:
+        early = fast.probe(engine.models, batch, resolved, ratio)
+    routing = engine.route(early.distances, resolved)
+    chosen = int(routing.chosen[0])
+    if fast.saturated(routing, resolved, sure):
+        return chosen, engine.expert_embedding(batch, chosen, early), True
+    return chosen, engine.merged_embedding(batch, routing.coefficients), False
+
+
+class Work:
+    """The cases of one subject."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.engine, self.settings = subject.engine, subject.settings
+        self.resolved = subject.settings.resolve(self.engine.suite)
+        self.models = self.engine.models
+        self.samples = [self.models.place(batch) for batch in subject.samples]
+        self.together = self.engine.backbone.collate(self.samples)
+        self.head = self.engine.suite.task_names[0]
+        self.point = {(self.resolved.layer, self.resolved.pool)}
+        self.probed = [self.engine.probe_batch(batch, self.resolved) for batch in self.samples]
+        literal = replace(self.settings, preset="literal").resolve(self.engine.suite)
+        self.coefficients = [
+            self.engine.route(p.distances[literal.probing], literal).coefficients
+            for p in self.probed
+        ]
+
+    def logits(self, z: Tensor) -> Tensor:
+        return self.engine.logits(z, self.head)
+
+    def static(self, i: int) -> Tensor:
+        """One forward pass of a merged model that is in memory."""
+        return self.logits(self.engine.static_embedding(self.samples[i]))
+
+    def exact(self, i: int) -> Tensor:
+        """Probe, route, merge, run."""
+        return self.logits(exact(self.engine, self.samples[i], self.resolved)[1])
+
+    def stages(self, i: int) -> dict[str, float]:
+        """`exact` with a stopwatch: milliseconds by stage."""
+        clock, batch = Clock(), self.samples[i]
+        distances = self.engine.distances(batch, self.resolved)[self.resolved.probing]
+        clock.lap("probe")
+        coefficients = self.engine.route(distances, self.resolved).coefficients
+        clock.lap("route")
+        self.logits(self.engine.merged_embedding(batch, coefficients, clock))
+        clock.lap("predict")
+        return clock.timings()
+
+    def sweep(self, _: int) -> Tensor:
+        """All samples at once."""
+        return self.logits(exact(self.engine, self.together, self.resolved)[1])
+
+    def loop(self, _: int) -> list[Tensor]:
+        """All samples, one at a time."""
+        return [self.exact(i) for i in range(len(self.samples))]
+
+    def quick(self, i: int) -> Tensor:
+        """The fast mode, with whatever this sample gives it."""
+        return self.logits(quick(self.engine, self.samples[i], self.resolved)[1])
+
+    def cached(self, alone: bool) -> Case:
+        """The fast mode with the cache probe at the suite's default layer; the outcome imposed.
+
+        alone: the routing is saturated, so that the chosen expert's weights answer, which are in
+        memory; otherwise its coefficients are merged.
+        """
+        resolved = replace(self.settings, probe="cache", fast=True).resolve(self.engine.suite)
+
+        def case(i: int) -> Tensor:
+            batch = self.samples[i]
+            early = self.engine.early(batch, resolved)
+            routing = self.engine.route(early.distances, resolved)
+            if alone:
+                return self.logits(self.engine.expert_embedding(batch, int(routing.chosen[0])))
+            return self.logits(self.engine.merged_embedding(batch, routing.coefficients + 1e-3))
+
+        return case
+
+    def dropped(self, i: int) -> Tensor:
+        """The fast mode with the probe `experts` where one expert wins at layer 1; imposed."""
+        early = fast.probe(self.models, self.samples[i], self.resolved, ratio=1.0)
+        return self.logits(
+            self.engine.expert_embedding(self.samples[i], next(iter(early.reached)), early)
+        )
+
+    @torch.inference_mode()
+    def to_layer(self, i: int) -> object:
+        """The probed merged model to the probe layer."""
+        probed = self.models.probed(self.resolved.probe_lambda)
+        return list(self.models.representations(probed, self.samples[i], self.point))
+
+    @torch.inference_mode()
+    def experts_to_layer(self, i: int) -> object:
+        """All T experts to the probe layer, as the engine runs them."""
+        batch = self.samples[i]
+        start = self.engine.start(batch, [self.resolved.probing])
+        return [
+            list(self.models.representations(experts, batch, self.point, begin))
+            for experts, begin in self.models.experts(batch, start)
+        ]
+
+    def copy(self) -> tuple[Case, float]:
+        """A copy between two buffers, and how many of them move as much as a merge must.
+
+        A merge reads 1 + T numbers and writes one for each number that changes; a copy reads one
+        and writes one.
+        """
+        segments = self.models.vectors.segments
+        blocks = segments[1:] if self.engine.backbone.linear_embed else segments
+        moved = sum(s.weights.numel() + s.changing for s in blocks)
+        source = torch.ones(min(moved // 2, COPIED))
+        target = torch.empty_like(source)
+        return lambda i: target.copy_(source), moved / (2 * len(source))
+
+    def merge_forward(self, i: int) -> Tensor:
+        """What is left when the coefficients are known: merge and run."""
+        z = self.engine.merged_embedding(self.samples[i], self.coefficients[i])
+        return self.logits(z)
+
+    def reroute(self, i: int) -> object:
+        """Another preset for an input that was probed: all of `Engine.answer`."""
+        return self.engine.answer(self.probed[i], replace(self.settings, preset="literal"))
+
+    def reference(self) -> Case | None:
+        """The plain implementation of the tests on the same weights; None outside the repository.
+
+        Real modules, hooks, full passes of every model, a deep copy for every merge.
+        """
+        if not REFERENCE.is_file():
+            return None
+        reference: Any = runpy.run_path(str(REFERENCE))["Reference"]
+        suite, vectors = self.engine.suite, self.models.vectors
+        described = {
+            "tasks": [{"name": name} for name in suite.task_names],
+            "architecture": suite.architecture,
+            "defaults": {"static_lambda": suite.defaults.static_lambda},
+        }
+        experts = [vectors.expert(t) for t in range(vectors.count)]
+        plain = reference.of(described, vectors.base(), experts, self.models.heads)
+
+        def case(i: int) -> object:
+            batch, resolved = self.samples[i], self.resolved
+            at = (resolved.probe, resolved.layer, resolved.pool, resolved.probe_lambda)
+            coefficients = plain.coefficients(plain.distances(batch.data, *at), resolved)
+            return plain.logits(plain.model(plain.merged(coefficients)), batch.data, self.head)
+
+        return case

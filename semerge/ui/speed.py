@@ -1,0 +1,82 @@
+"""What an answer costs, on the About tab: the figures of `python -m semerge bench --write`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from semerge.ui import charts
+from semerge.ui.markup import esc, table
+from semerge.ui.result_panel import html, plot
+
+BENCH = Path(__file__).resolve().parents[2] / "assets" / "bench.json"
+FAST = "fast"
+_log = logging.getLogger(__name__)
+
+
+def show_speed(file: Path = BENCH) -> None:
+    """Built inside a column. Nothing where nobody has measured yet."""
+    suites = read_bench(file)
+    if not suites:
+        return
+    html(
+        '<h2 id="speed">What it costs</h2><p>Ratios of times on one machine, measured in turns by '
+        "<code>python -m semerge bench</code>. Exact is SE-Merging with the probe experts; the "
+        "fast mode drops experts early and may answer otherwise: how often it agrees is told.</p>"
+    )
+    for found in suites:
+        html(figures(found))
+        modes = found.get("labelled", {}).get("modes", ())
+        if modes:
+            gr.Plot(plot(charts.cost(modes)), show_label=False, container=False)
+            html(ways(found))
+
+
+def read_bench(file: Path) -> Sequence[dict[str, Any]]:
+    """The figures by suite; none where the file is not there or can't be read."""
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError):
+        _log.exception("%s can't be read", file)
+        return ()
+    return [found for found in raw.values() if "figures" in found]
+
+
+def figures(found: dict[str, Any]) -> str:
+    """One suite's ratios with their limits and what they mean, and the machine."""
+    limits = {row["figure"]: row for row in found["acceptance"]}
+    rows = []
+    for name, value in found["figures"].items():
+        row = limits.get(name, {})
+        met = {True: "met", False: "missed"}.get(row.get("met"), "")
+        shown = "not measured" if value is None else f"{value:.3g}"
+        told = f"{esc(row['limit'])} {met}" if row else ""
+        rows.append((esc(name), shown, told, esc(found["about"].get(name, ""))))
+    on = found["machine"]
+    where = f"{on['processor']}, {on['threads']} threads, torch {on['torch']}"
+    caption = f"{found['suite']}, {found['weights']} weights, {found['experts']} experts; {where}"
+    return table(caption, ("Figure", "Ratio", "Limit", "What it is"), rows, kind="words")
+
+
+def ways(found: dict[str, Any]) -> str:
+    """Every way to an answer: cost, agreement, accuracy."""
+    data = found["labelled"]
+    rows = [
+        (
+            esc(row["mode"]),
+            f"{row['cost']:.2f}",
+            f"{row['agreement']:.1%}",
+            f"{row['default_agreement']:.1%}",
+            f"{row['accuracy']:.1%}",
+        )
+        for row in data["modes"]
+    ]
+    heads = ("Way", "Cost", "Agrees with exact", "with the default", "Right")
+    return table(f"{found['suite']}, {data['split']}: {data['n']} samples", heads, rows)

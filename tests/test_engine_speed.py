@@ -1,0 +1,280 @@
+"""What the engine saves must not change an answer: reuse, grouping, dropping, devices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from concurrency import sample_of
+from equivalence import close, pair, samples_of
+from tiny import tiny_text_suite, tiny_vision_suite
+
+import semerge.models
+from semerge import fast
+from semerge.backbones import Batch
+from semerge.engine import Engine, load_engine
+from semerge.loading import Loaded, load
+from semerge.models import Models
+from semerge.settings import PRESETS, Settings, valid_layers
+from semerge.suites import read_suite
+from semerge.task_vectors import TaskVectors
+
+MAKERS = {"image": tiny_vision_suite, "text": tiny_text_suite}
+
+
+@pytest.fixture(scope="module", params=["image", "text"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return MAKERS[request.param](tmp_path_factory.mktemp(request.param) / "suite")
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Engine:
+    return load_engine(folder)
+
+
+def shown(result: object) -> dict[str, object]:
+    return {k: v for k, v in vars(result).items() if k != "timings_ms"}
+
+
+def count_blocks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Notes the layer of every block that is run from now on."""
+    layers: list[int] = []
+    block = type(engine.backbone).block
+
+    def noted(self: object, params: object, layer: int, *rest: object) -> torch.Tensor:
+        layers.append(layer)
+        return block(self, params, layer, *rest)
+
+    monkeypatch.setattr(type(engine.backbone), "block", noted)
+    return layers
+
+
+# ---- what is repeated ------------------------------------------------------------------------
+
+
+def test_a_new_preset_probes_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = sample_of(engine, 1)
+    probed = engine.probe(sample)
+    asked = [Settings(preset=p) for p in PRESETS]
+    asked += [Settings(head=t) for t in engine.suite.task_names]
+    asked += [Settings(temperature=0.3), Settings(mass="T*lambda"), Settings(normalise="zscore")]
+    expected = [shown(engine.predict(sample, settings)) for settings in asked]
+    layers = count_blocks(engine, monkeypatch)
+    for settings, right in zip(asked, expected, strict=True):
+        layers.clear()
+        assert shown(engine.answer(probed, settings)) == right
+        # one second pass, of two blocks; the chosen expert alone was run when it was probed
+        assert layers == ([] if settings.preset == "hard" else [1, 2])
+
+
+def test_a_new_layer_reuses_what_was_kept(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample, layers = sample_of(engine, 2), valid_layers(engine.suite)
+    probed = engine.probe(sample, layers=layers)
+    expected = {at: shown(engine.predict(sample, Settings(layer=at))) for at in layers}
+    monkeypatch.setattr(Engine, "distances", lambda *_, **__: pytest.fail("probed again"))
+    for at in layers:
+        assert shown(engine.answer(probed, Settings(layer=at))) == expected[at]
+
+
+def test_what_was_not_probed_is_probed_then(engine: Engine) -> None:
+    sample = sample_of(engine, 0)
+    probed = engine.probe(sample)
+    for settings in (Settings(layer=1), Settings(probe="base"), Settings(probe_lambda=0.2)):
+        assert shown(engine.answer(probed, settings)) == shown(engine.predict(sample, settings))
+
+
+# ---- sweeps ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", ["STACK_BATCH", "GROUP"])
+def test_a_sweep_equals_one_by_one(
+    folder: Path, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is run together: all experts at once or not, samples in groups or alone."""
+    monkeypatch.setattr(semerge.models, limit, 3 if limit == "GROUP" else 0)
+    engine = load_engine(folder)
+    samples = samples_of(engine, 7)
+    batch = engine.backbone.collate(samples)
+    for preset in PRESETS:
+        resolved = Settings(probe="experts", preset=preset).resolve(engine.suite)
+        together = engine.distances(batch, resolved)[resolved.probing]
+        routed = engine.route(together, resolved).coefficients
+        z = engine.merged_embedding(batch, routed)
+        for i, sample in enumerate(samples):
+            alone = engine.distances(sample, resolved)[resolved.probing]
+            close(together[i], alone[0], f"{preset} distances {i}")
+            own = engine.route(alone, resolved).coefficients
+            close(z[i], engine.merged_embedding(sample, own)[0], f"{preset} sample {i}")
+
+
+def test_the_room_for_merging_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = max(s.changing for s in load_engine(folder).models.vectors.segments[1:])
+    monkeypatch.setattr(semerge.models, "MERGE_ROOM", 2 * numbers)
+    models = load_engine(folder).models
+    assert models._group == 2
+    monkeypatch.setattr(semerge.models, "MERGE_ROOM", 1)
+    assert load_engine(folder).models._group == 1
+
+
+# ---- what all models share -------------------------------------------------------------------
+
+
+def shared_first(loaded: Loaded, blocks: int) -> Loaded:
+    """The same suite where the embedding and the first blocks are the base's in every expert."""
+    vectors, kept = loaded.vectors, range(1 + blocks)
+    base = vectors.base()
+    experts = []
+    for t in range(vectors.count):
+        own = vectors.expert(t)
+        own |= {name: base[name] for stage in kept for name in vectors.segments[stage].names}
+        experts.append(own)
+    return replace(loaded, vectors=TaskVectors(base, experts, loaded.backbone.segments))
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_shared_stages_run_once(folder: Path, blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = shared_first(load(read_suite(folder)), blocks)
+    engine = Engine(loaded)
+    assert [s.changing > 0 for s in loaded.vectors.segments[: 1 + blocks]] == [False] * (1 + blocks)
+    samples = samples_of(engine, 3)
+    batch = engine.backbone.collate(samples)
+    resolved = Settings(probe="experts", layer=2).resolve(engine.suite)
+    layers = count_blocks(engine, monkeypatch)
+    found = engine.distances(batch, resolved)[resolved.probing]
+    assert layers.count(1) == (1 if blocks else 2)  # together, or the merged model and the experts
+    for t in range(3):
+        points = {(2, resolved.pool)}
+        run = engine.models.representations
+        ((_, r),) = run(lambda stage, t=t: engine.models.expert(t, stage), batch, points)
+        ((_, m),) = run(engine.models.probed(resolved.probe_lambda), batch, points)
+        close(found[:, t], (r - m).norm(dim=-1), f"expert {t}")
+    rows = torch.tensor([[0.2, 0.1, 0.6], [1.0, 0.0, 0.0], [0.3, 0.3, 0.3]])
+    z = engine.merged_embedding(batch, rows)
+    for i, sample in enumerate(samples):
+        params = engine.models.vectors.merge(rows[i])
+        close(z[i], engine.models.embedding(lambda stage, p=params: p, sample)[0], f"{i}")
+
+
+def test_task_vectors_are_views_of_one_matrix(folder: Path) -> None:
+    vectors = load(read_suite(folder)).vectors
+    for segment in vectors.segments:
+        assert segment.weights.shape == (1 + vectors.count, segment.changing)
+        rows = segment.unflatten(segment.weights)
+        for t in range(vectors.count):
+            own = segment.unflatten(segment.weights[1 + t])
+            moving = [n for n in segment.names if own[n].data_ptr() == rows[n][1 + t].data_ptr()]
+            assert moving == list(segment.names)
+        if segment.changing:
+            delta = segment.deltas
+            assert torch.equal(delta, segment.weights[1:] - segment.weights[0])
+    alone = torch.eye(vectors.count)
+    for t in range(vectors.count):
+        merged, expert = vectors.merge(alone[t]), vectors.expert(t)
+        assert all(torch.equal(merged[name], expert[name]) for name in expert)
+    with pytest.raises(IndexError):
+        vectors.expert(-1)
+    with pytest.raises(ValueError, match="2 coefficients for 3"):
+        vectors.merge(torch.zeros(2))
+
+
+# ---- the fast mode ---------------------------------------------------------------------------
+
+
+def test_a_fast_probe_that_drops_nothing_is_exact(engine: Engine) -> None:
+    for layer in valid_layers(engine.suite):
+        for probe in ("experts", "base"):
+            resolved = Settings(probe=probe, layer=layer).resolve(engine.suite)
+            (sample,) = samples_of(engine, 1)
+            early = fast.probe(engine.models, sample, resolved, ratio=float("inf"))
+            exact = engine.distances(sample, resolved)[resolved.probing]
+            close(early.distances[0], exact[0], f"{probe} {layer}")
+            assert (early.layer, early.left) == (layer, 3)
+
+
+def test_the_nearest_at_the_first_layer_wins_if_the_others_are_dropped(engine: Engine) -> None:
+    (sample,) = samples_of(engine, 1)
+    resolved = Settings(probe="experts", layer=2).resolve(engine.suite)
+    first = Settings(probe="experts", layer=1, pool=resolved.pool).resolve(engine.suite)
+    d = engine.distances(sample, first)[first.probing][0]
+    early = fast.probe(engine.models, sample, resolved, ratio=1.0)
+    assert (early.layer, early.left, list(early.reached)) == (1, 1, [int(d.argmin())])
+    close(early.distances[0], d, "estimates are the distances where the experts were dropped")
+
+
+def test_an_expert_goes_on_from_where_the_probe_left_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = sample_of(engine, 3)
+    settings = Settings(probe="experts", layer=2, preset="hard", fast=True)
+    exact = engine.predict(sample, replace(settings, fast=False))
+    layers = count_blocks(engine, monkeypatch)
+    probed = engine.probe(sample, settings)
+    layers.clear()
+    result = engine.answer(probed, settings)
+    assert layers == []
+    assert "Fast mode" in " ".join(result.notices)
+    assert "Fast mode" not in " ".join(exact.notices)
+    if result.chosen == exact.chosen:
+        for a, b in zip(result.predictions["se"], exact.predictions["se"], strict=True):
+            assert (a.label, a.score) == (b.label, pytest.approx(b.score, abs=1e-5))
+
+
+def test_saturated_means_one_expert_and_a_mass_of_one(engine: Engine) -> None:
+    near = torch.tensor([[1e-6, 1.0, 1.0]])
+    for preset, alone in (("sharp", True), ("hard", True), ("literal", False)):
+        resolved = Settings(preset=preset).resolve(engine.suite)
+        assert fast.saturated(engine.route(near, resolved), resolved) == alone
+    resolved = Settings(preset="sharp").resolve(engine.suite)
+    broken = torch.tensor([[1e-6, torch.nan, 1.0]])
+    assert not fast.saturated(engine.route(broken, resolved), resolved)
+
+
+# ---- devices ---------------------------------------------------------------------------------
+
+
+def test_every_tensor_follows_the_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another default device, any tensor that was made without asking where would clash."""
+    engine = load_engine(folder)
+    samples = samples_of(engine, 3)
+    batch = engine.backbone.collate(samples)
+    resolved = Settings(probe="experts", fast=True).resolve(engine.suite)
+    torch.set_default_device("meta")
+    try:
+        for probe in ("experts", "base", "cache"):
+            at = Settings(probe=probe).resolve(engine.suite)
+            d = engine.distances(batch, at)[at.probing]
+        z = engine.merged_embedding(batch, engine.route(d, at).coefficients)
+        early = engine.early(batch[:1], resolved)
+    finally:
+        torch.set_default_device(None)
+    assert {x.device.type for x in (d, z, early.distances)} == {"cpu"}
+
+
+def test_half_the_precision_runs_too(folder: Path) -> None:
+    loaded = load(read_suite(folder))
+    exact, rough = Engine(loaded), Engine(loaded, dtype=torch.bfloat16)
+    assert {x.dtype for x in rough.models.vectors.tensors()} == {torch.bfloat16}
+    a, b = (e.predict(sample_of(exact, 0), Settings(preset="literal")) for e in (exact, rough))
+    assert b.distances == pytest.approx(a.distances, rel=0.1)
+    assert b.coefficients == pytest.approx(a.coefficients, rel=0.1)
+
+
+def test_a_batch_goes_where_the_weights_are(folder: Path) -> None:
+    loaded = load(read_suite(folder))
+    models = Models(loaded, dtype=torch.bfloat16)
+    images, words = Batch(torch.zeros(1, 3, 4, 4)), Batch(torch.zeros(1, 4).long(), torch.ones(1))
+    assert models.place(images).data.dtype == torch.bfloat16
+    assert models.place(words).data.dtype == torch.int64
+
+
+def test_large_models_equal_the_reference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One expert at a time, and the static merge on demand because its λ is not the probe's."""
+    monkeypatch.setattr(semerge.models, "STACK_LIMIT", 0)
+    engine, reference = pair(folder)
+    (sample,) = samples_of(engine, 1)
+    assert list(engine.models._held) == [0.1]
+    head = engine.suite.task_names[0]
+    expected = reference.logits(reference.static(0.3), sample.data, head)
+    close(engine.logits(engine.static_embedding(sample), head)[0], expected, "static")
