@@ -12,15 +12,22 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from semerge.checkpoints.hub import gigabytes, locate, missing_files
+from semerge.clock import Stopwatch
 from semerge.errors import UserError
+from semerge.memory import need
+from semerge.progress import Counter, listening
 from semerge.settings import AUTO, MASSES, NORMALISERS, PRESETS, PROBES, SIMILARITIES, Settings
-from semerge.suites import available_suites, read_suite
+from semerge.suites import available_suites, published_suites, read_suite
 
 if TYPE_CHECKING:
     from semerge.result import Result
 
 ELSEWHERE = {  # command -> module whose run(args) does it; imported when it is asked for
+    "bench": "semerge.bench.command",
+    "download": "semerge.checkpoints.command",
     "evaluate": "semerge.evaluation.command",
+    "init-suite": "semerge.skeleton.command",
     "train": "semerge.training.command",
 }
 SHOWN = 5  # predictions a column, where no JSON is asked for
@@ -39,9 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser().parse_args(argv)
         if args.command == "suites":
             return suites(args)
-        if args.command == "predict":
-            return predict(args)
-        return elsewhere(args)
+        with listening(Counter(sys.stderr)):
+            return predict(args) if args.command == "predict" else elsewhere(args)
     except UserError as error:
         print(f"semerge: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -65,12 +71,16 @@ def parser() -> Parser:
     one.add_argument("--preset", choices=tuple(PRESETS))
     one.add_argument("--head", default=AUTO, metavar="auto|TASK", help="whose head answers")
     one.add_argument("--method", default="task_arithmetic", metavar="M")
+    one.add_argument("--fast", action="store_true", help="fewer passes, almost always the same")
     one.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    one.add_argument("--verbose", action="store_true", help="tell the time of each stage")
     _overrides(one)
 
     one = commands.add_parser("evaluate", help="measure on labelled data", allow_abbrev=False)
     _suite(one)
-    one.add_argument("--data", required=True, metavar="DIR", help="a data folder, or: generated")
+    what = "a data folder, or: generated, hub, examples, a .zip, .csv or .jsonl file of your own"
+    one.add_argument("--data", required=True, metavar="DIR", help=what)
+    one.add_argument("--task", metavar="TASK", help="of such a file; default: the one that fits")
     one.add_argument("--split", default="test", help="default: test")
     one.add_argument("--limit", type=int, metavar="N", help="N samples a task, class-balanced")
     one.add_argument("--seed", type=int, default=0, metavar="N", help="of the limit's choice")
@@ -79,9 +89,37 @@ def parser() -> Parser:
     one.add_argument("--pool", metavar="P|all")
     one.add_argument("--layer", metavar="L|all")
     one.add_argument("--preset", metavar="P|all")
+    why = "also why: hypothesis, automatic choice, misfits; into a report.json, if one is named"
+    one.add_argument("--diagnose", nargs="?", const="", metavar="F", help=why)
     one.add_argument("--json", metavar="F", help="write the report; - prints it")
     one.add_argument("--csv", metavar="F", help="write the table; - prints it")
     _overrides(one)
+
+    one = commands.add_parser("bench", help="measure what answers cost", allow_abbrev=False)
+    _suite(one)
+    one.add_argument("--data", metavar="DIR", help="labelled data, for the fast modes' agreement")
+    one.add_argument("--split", default="test", help="default: test")
+    one.add_argument("--limit", type=int, metavar="N", help="N samples a task; default: 200")
+    one.add_argument("--rounds", type=int, metavar="N", help="of which the medians are told")
+    one.add_argument("--quick", action="store_true", help="few inputs and rounds, no growth")
+    one.add_argument("--json", action="store_true", help="print JSON")
+    one.add_argument("--write", metavar="F", help="put the figures into a JSON file of all suites")
+
+    one = commands.add_parser(
+        "download", help="fetch the weights of a published suite", allow_abbrev=False
+    )
+    _suite(one)
+
+    one = commands.add_parser(
+        "init-suite", help="write a suite.json for checkpoints of your own", allow_abbrev=False
+    )
+    one.add_argument("out", metavar="OUT", help="the suite's folder; files elsewhere are linked")
+    one.add_argument("--base", required=True, metavar="FILE", help="weights of the base model")
+    one.add_argument("--expert", action="append", default=[], metavar="NAME=FILE")
+    one.add_argument("--head", action="append", default=[], metavar="NAME=FILE")
+    one.add_argument("--text-tower", metavar="FILE", help="a CLIPModel, where the base has none")
+    one.add_argument("--tokenizer", metavar="FILE", help="default: the one beside the models")
+    one.add_argument("--name", metavar="N", help="default: the folder's name")
 
     one = commands.add_parser("train", help="rebuild a bundled suite", allow_abbrev=False)
     _suite(one)
@@ -93,8 +131,8 @@ def parser() -> Parser:
 
 
 def suites(args: argparse.Namespace) -> int:
-    """List the bundled suites."""
-    known = [read_suite(name) for name in available_suites()]
+    """List the suites: the bundled ones, then those whose weights are on the hub."""
+    known = [read_suite(name) for name in (*available_suites(), *published_suites())]
     if args.json:
         rows = [
             {
@@ -105,6 +143,9 @@ def suites(args: argparse.Namespace) -> int:
                 "tasks": list(suite.task_names),
                 "layers": suite.depth,
                 "defaults": vars(suite.defaults),
+                "download_bytes": suite.download_size,
+                "memory_bytes": need(suite).total,
+                "here": not missing_files(suite),
             }
             for suite in known
         ]
@@ -112,6 +153,10 @@ def suites(args: argparse.Namespace) -> int:
         return 0
     for suite in known:
         print(f"{suite.name}  {suite.modality}, {len(suite.tasks)} tasks: {suite.title}")
+        if suite.published:
+            place = "not on this disk" if missing_files(suite) else "on this disk"
+            size, memory = gigabytes(suite.download_size), gigabytes(need(suite).total)
+            print(f"  from the hub, {size}, {place}; needs {memory} of memory")
         for task in suite.tasks:
             print(f"  {task.name}  {len(task.classes)} classes: {task.title}")
     return 0
@@ -132,8 +177,10 @@ def predict(args: argparse.Namespace) -> int:
         normalise=args.normalise,
         temperature=args.temperature,
         mass=args.mass,
+        fast=args.fast,
     )
     settings.resolve(suite)  # a wrong option is told before torch is imported
+    locate(suite)
     if suite.modality == "image" and args.text_b is not None:
         raise UserError(f"suite {suite.name} reads images; --text-b belongs to text.")
 
@@ -142,9 +189,14 @@ def predict(args: argparse.Namespace) -> int:
     image = suite.modality == "image"
     sample = decode_image(args.input) if image else clean_text(args.input, args.text_b)
 
+    watch = Stopwatch(told=args.verbose)
     from semerge.engine import load_engine
 
-    result = load_engine(args.suite).predict(sample, settings)
+    watch.lap("import the engine")
+    engine = load_engine(args.suite)
+    watch.lap("load the suite")
+    result = engine.predict(sample, settings)
+    watch.lap("answer")
     if args.json:
         print(json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
     else:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from torch import Tensor
 
 from semerge.backbones import GPT2, VisionTransformer
-from semerge.checkpoints.bundled import Point, Statistics, check_files, read_weights
+from semerge.checkpoints.bundled import Point, Statistics, check_files, read_statistics
+from semerge.checkpoints.checkpoint import Checkpoint
+from semerge.checkpoints.config import check_config
+from semerge.checkpoints.formats import open_base, open_expert
+from semerge.checkpoints.hub import locate
+from semerge.checkpoints.names import Shapes
 from semerge.errors import UserError
+from semerge.heads import read_heads
+from semerge.lineage import check_lineage
+from semerge.memory import check_memory
 from semerge.settings import Settings
+from semerge.suite import OWN_LAYOUT
 from semerge.suites import Suite
 from semerge.task_vectors import TaskVectors
+from semerge.tokenizing import read_tokenizer
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,45 @@ def load(suite: Suite) -> Loaded:
         Settings().resolve(suite)
     except UserError as error:
         raise UserError(f"{suite.path('suite.json')}: defaults: {error}") from None
+    suite = locate(suite)
     check_files(suite)
     backbone = build_backbone(suite)
-    width = backbone.width if isinstance(backbone, GPT2) else backbone.output_dim
-    weights = read_weights(suite, backbone.shapes, width)
-    vectors = TaskVectors(weights.base, weights.experts, backbone.segments)
-    return Loaded(suite, backbone, vectors, weights.heads, weights.statistics)
+    check_memory(suite)
+    # heads first: a text tower is let go before the experts come
+    heads = read_heads(suite, backbone)
+    base_path = suite.path(suite.base_weights)
+    base = open_base(base_path, suite.base_layout, backbone.shapes)
+    check_config(base, base_path, suite.base_layout, suite.architecture)
+    experts = _Experts(suite, backbone.shapes, base)
+    vectors = TaskVectors(base, experts, backbone.segments)
+    if any(task.layout != OWN_LAYOUT for task in suite.tasks):
+        check_lineage(vectors, suite.task_names, [suite.path(t.weights) for t in suite.tasks])
+    file = suite.statistics
+    statistics = read_statistics(suite, suite.path(file)) if file else {}
+    return Loaded(suite, backbone, vectors, heads, statistics)
+
+
+class _Experts(Sequence[Mapping[str, Tensor]]):
+    """The experts of a suite, opened when they are asked for, so that one at a time is held."""
+
+    def __init__(self, suite: Suite, shapes: Shapes, base: Checkpoint) -> None:
+        self._suite, self._shapes, self._base = suite, shapes, base
+
+    def __len__(self) -> int:
+        return len(self._suite.tasks)
+
+    @overload
+    def __getitem__(self, t: int) -> Mapping[str, Tensor]: ...
+    @overload
+    def __getitem__(self, t: slice) -> Sequence[Mapping[str, Tensor]]: ...
+    def __getitem__(self, t: int | slice) -> Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]]:
+        if isinstance(t, slice):
+            return [self[i] for i in range(len(self))[t]]
+        task, suite = self._suite.tasks[t], self._suite
+        path = suite.path(task.weights)
+        expert = open_expert(path, task.layout, self._shapes, self._base)
+        check_config(expert, path, task.layout, suite.architecture)
+        return expert
 
 
 def build_backbone(suite: Suite) -> VisionTransformer | GPT2:
@@ -69,16 +112,8 @@ def _open_clip(config: Mapping[str, Any]) -> VisionTransformer:
 
 
 def _gpt2(suite: Suite, config: Mapping[str, Any]) -> GPT2:
-    from tokenizers import Tokenizer
-
     path = suite.path(config["tokenizer"])
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the Rust side raises bare Exception
-        raise UserError(f"{path} can't be read as a tokenizer: {error}.") from None
-    # state that a tokenizer.json may carry; length is the backbone's business
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = read_tokenizer(path)
     if tokenizer.get_vocab_size() > int(config["vocab_size"]):
         raise UserError(f"{path} has more tokens than the model: {tokenizer.get_vocab_size()}.")
     return GPT2(
@@ -90,4 +125,5 @@ def _gpt2(suite: Suite, config: Mapping[str, Any]) -> GPT2:
         eps=float(config.get("layer_norm_epsilon", 1e-5)),
         tokenizer=tokenizer,
         pad_id=int(config.get("pad_id", 0)),
+        max_length=int(config["max_length"]) if "max_length" in config else None,
     )

@@ -21,7 +21,7 @@ from semerge.backbones.functional import attention, layer_norm, linear
 
 @dataclass(frozen=True)
 class GPT2:
-    """Shape of a GPT-2 body. positions is the longest input, in tokens."""
+    """Shape of a GPT-2 body. positions is its window, in tokens; max_length a shorter limit."""
 
     vocab: int
     positions: int
@@ -31,8 +31,10 @@ class GPT2:
     eps: float = 1e-5
     tokenizer: object = None  # a tokenizers.Tokenizer; needed by preprocess alone
     pad_id: int = 0
+    max_length: int | None = None
 
     pools = ("all", "mean", "last")
+    linear_embed = True  # rows of two tables, added
 
     @property
     def depth(self) -> int:
@@ -72,25 +74,43 @@ class GPT2:
         )
         return (tuple(names[:2]), *blocks, tuple(names[-2:]))
 
-    def encode(self, text: str, second: str | None = None) -> list[int]:
-        """All token ids. A pair is one sequence, first sentence first."""
-        ids: list[int] = list(self.tokenizer.encode(text).ids)  # type: ignore[attr-defined]
-        if second:
-            ids += self.tokenizer.encode(second).ids  # type: ignore[attr-defined]
-        return ids
+    @property
+    def limit(self) -> int:
+        """The longest input that is read, in tokens."""
+        return min(self.positions, self.max_length or self.positions)
+
+    def encode(self, text: str, second: str | None = None) -> tuple[list[int], int]:
+        """Token ids as the model reads them, and how many there were before the cut.
+
+        A pair is one sequence, first sentence first, with nothing in between. What is too long is
+        cut at the end of the longer sentence, token by token, as transformers' "longest_first".
+        Padding tokens at the end are no input: transformers pools before them.
+        """
+        first, rest = self._ids(text), self._ids(second) if second else []
+        total = len(first) + len(rest)
+        for _ in range(total - self.limit):
+            (first if len(first) > len(rest) else rest).pop()
+        ids = first + rest
+        while ids and ids[-1] == self.pad_id:
+            ids.pop()
+        return ids or [self.pad_id], total
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text).ids)  # type: ignore[attr-defined]
 
     def notices(self, sample: object, second: str | None = None) -> tuple[str, ...]:
         """Says so where the text is longer than the window."""
-        n = len(self.encode(str(sample), second))
-        if n <= self.positions:
+        _, n = self.encode(str(sample), second)
+        if n <= self.limit:
             return ()
-        return (f"The text has {n} tokens; the model reads the first {self.positions}.",)
+        part = f"{self.limit} of them" if second else f"the first {self.limit}"
+        return (f"The text has {n} tokens; the model reads {part}.",)
 
     def preprocess(self, sample: object, second: str | None = None) -> Batch:
         """A sentence (and a second one, for pair tasks) -> ids (1, N) and lengths (1,)."""
         if not isinstance(sample, str):
             raise TypeError(f"expected a sentence, got {type(sample).__name__}")
-        ids = self.encode(sample, second)[: self.positions] or [self.pad_id]
+        ids, _ = self.encode(sample, second)
         return Batch(torch.tensor([ids]), torch.tensor([len(ids)]))
 
     def collate(self, batches: Sequence[Batch]) -> Batch:

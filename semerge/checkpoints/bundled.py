@@ -1,27 +1,25 @@
-"""Weights of a suite in the project's own format: safetensors beside suite.json.
+"""What the project's own suites hold beside weights: heads, statistics, and the hash of each file.
 
-Names are those of the reference modules (open_clip `VisionTransformer`, transformers `GPT2Model`).
-An expert's file holds only the tensors that differ from the base's. Half precision on disk becomes
-float32 in memory. Everything is checked before it is used; errors name the file and the key.
+Everything is checked before it is used; errors name the file and the key.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from semerge.checkpoints.checkpoint import Checkpoint
+from semerge.checkpoints.names import same
+from semerge.checkpoints.rawfile import open_raw
 from semerge.errors import UserError
 from semerge.settings import valid_layers, valid_pools
 from semerge.suites import Suite, loaded_files
 
-Shapes = Mapping[str, tuple[int, ...]]
 Point = tuple[int | str, str]  # (layer, pool)
 
 
@@ -45,44 +43,31 @@ class Statistics:
         assert self.scale is not None
         return torch.linalg.vector_norm(difference * self.scale, dim=-1)
 
-
-@dataclass(frozen=True)
-class Weights:
-    """All tensors of a suite, float32, checked."""
-
-    base: dict[str, Tensor]
-    experts: tuple[dict[str, Tensor], ...]  # in the order of the suite's tasks
-    heads: dict[str, Tensor]  # by task: (C, D)
-    statistics: dict[Point, Statistics]  # empty where the suite ships none
+    def to(self, device: torch.device | str) -> Statistics:
+        """The same on a device."""
+        whiten = None if self.whiten is None else self.whiten.to(device)
+        scale = None if self.scale is None else self.scale.to(device)
+        return Statistics(self.mean.to(device), whiten, scale)
 
 
-def read_weights(suite: Suite, shapes: Shapes, width: int) -> Weights:
-    """Read the tensors of a suite and check them. Call `check_files` first.
-
-    Args:
-        shapes: every parameter of the backbone.
-        width: D, the size of the final embedding.
+def read_heads(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """The heads of a suite in the project's own format, by task: unit class embeddings (C, D).
 
     Raises:
-        UserError: a file is damaged, a key is missing or unknown, a shape is wrong, or a value is
-            not finite.
+        UserError: the file is damaged, a task is missing or unknown, or a shape is wrong.
     """
-    base = _read(suite.path(suite.base_weights), shapes, required=shapes)
-    experts = tuple(_read(suite.path(task.weights), shapes) for task in suite.tasks)
-    head_shapes = {task.name: (len(task.classes), width) for task in suite.tasks}
-    heads = _read(suite.path(suite.heads), head_shapes, required=head_shapes)
-    statistics = _read_statistics(suite, suite.path(suite.statistics)) if suite.statistics else {}
-    return Weights(base, experts, heads, statistics)
+    return dict(Checkpoint(open_raw(path), same(shapes, ""), shapes))
 
 
 def check_files(suite: Suite) -> None:
-    """Compare every file that will be loaded with its hash in suite.json.
+    """Compare every file that will be loaded with its hash in suite.json, where it has one.
 
     Raises:
         UserError: a file is missing or is not the one described.
     """
     for file in loaded_files(suite):
-        _check_hash(suite.path(file), suite.sha256[file])
+        if file in suite.sha256:
+            _check_hash(suite.path(file), suite.sha256[file])
 
 
 def sha256_of(path: Path) -> str:
@@ -105,38 +90,17 @@ def _check_hash(path: Path, expected: str) -> None:
         )
 
 
-def _load(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file as float32; refuses integers and values that are not finite."""
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} can't be read as safetensors: {error}.") from None
-    for key, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            raise UserError(f"{path}: {key} holds {tensor.dtype}, not floating point numbers.")
-        if not torch.isfinite(tensor).all():
-            raise UserError(f"{path}: {key} holds values that are not finite.")
-    return {key: tensor.to(torch.float32) for key, tensor in tensors.items()}
+def read_statistics(suite: Suite, path: Path) -> dict[Point, Statistics]:
+    """What the cache probe compares with, for every valid layer and pool.
 
+    Keys are `mean/{layer}/{pool}`, and `whiten/{layer}/{pool}` or `scale/{layer}/{pool}`.
 
-def _read(path: Path, shapes: Shapes, required: Iterable[str] = ()) -> dict[str, Tensor]:
-    tensors = _load(path)
-    for key in required:
-        if key not in tensors:
-            raise UserError(f"{path}: {key} is missing.")
-    for key, tensor in tensors.items():
-        if key not in shapes:
-            raise UserError(f"{path}: {key} is not a known key.")
-        if tuple(tensor.shape) != tuple(shapes[key]):
-            raise UserError(
-                f"{path}: {key} has shape {tuple(tensor.shape)}, not {tuple(shapes[key])}."
-            )
-    return tensors
-
-
-def _read_statistics(suite: Suite, path: Path) -> dict[Point, Statistics]:
-    """`mean/{layer}/{pool}` with `whiten/...` or `scale/...`, for every valid layer and pool."""
-    tensors = _load(path)
+    Raises:
+        UserError: the file is damaged, a key is missing or unknown, or shapes do not fit.
+    """
+    raw = open_raw(path)
+    stored = Checkpoint(raw, same(raw.shapes, ""), raw.shapes)
+    tensors = dict(stored)
     statistics: dict[Point, Statistics] = {}
     for layer in valid_layers(suite):
         for pool in valid_pools(suite, "cache", layer):

@@ -6,12 +6,19 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from semerge.checkpoints.hub import locate
 from semerge.errors import UserError
+from semerge.evaluation import diagnosis_text
 from semerge.evaluation.metrics import COLUMNS
+from semerge.evaluation.published import published_lines
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
+
+if TYPE_CHECKING:
+    from semerge.engine import Engine
+    from semerge.evaluation.evaluate import Request
 
 AXES = ("probe", "layer", "pool", "preset")
 ALL = "all"
@@ -30,29 +37,35 @@ SHORT = {
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write what was asked for, and print the figures. Returns the exit code."""
     suite = read_suite(args.suite)
+    locate(suite)
     request = _request(args, suite)
     if args.json == "-" and args.csv == "-":
         raise UserError("--json - and --csv - both want stdout; write one of them to a file.")
 
     from semerge.engine import load_engine
     from semerge.evaluation.evaluate import evaluate
-    from semerge.evaluation.rows import write_csv
+    from semerge.evaluation.exports import write_csv
 
-    found = evaluate(
-        load_engine(args.suite), request, notice=_tell, progress=_Bar() if _watched() else None
-    )
+    engine = load_engine(args.suite)
+    found = evaluate(engine, request, notice=_tell, progress=_Bar() if _watched() else None)
     content = found.to_dict() | _reported(suite, found)
+    if args.diagnose is not None:
+        content["diagnosis"] = _diagnosis(engine, request)
+    if args.diagnose:
+        _into_report(Path(args.diagnose), content["diagnosis"])
+    if suite.family and found.split == "test":
+        content["family"] = suite.family
     if args.json == "-":
         print(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
     elif args.json:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         _write(Path(args.json), text + "\n")
     if args.csv == "-":
-        write_csv(found.rows, sys.stdout)
+        write_csv(found.inspection, sys.stdout)
     elif args.csv:
         try:
             with Path(args.csv).open("w", encoding="utf-8", newline="") as file:
-                write_csv(found.rows, file)
+                write_csv(found.inspection, file)
         except OSError as error:
             raise UserError(f"{args.csv} can't be written: {error.strerror}.") from None
     if "-" not in (args.json, args.csv):
@@ -92,7 +105,10 @@ def lines(content: dict[str, Any]) -> list[str]:
     if difference := content.get("reported", {}).get("difference"):
         worst = max(abs(v) for v in difference.values())
         text.append(f"report.json has these averages too; the largest difference is {worst:.4f}")
-    return [*text, *(_table_line(row) for row in content.get("table", ()))]
+    text += [_table_line(row) for row in content.get("table", ())]
+    if "diagnosis" in content:
+        text += diagnosis_text.lines(content["diagnosis"])
+    return [*text, *published_lines(content.get("family"), content["tasks"])]
 
 
 def _table_line(row: dict[str, Any]) -> str:
@@ -102,7 +118,22 @@ def _table_line(row: dict[str, Any]) -> str:
     return " ".join([at, *cells])
 
 
-def _request(args: argparse.Namespace, suite: Suite) -> Any:
+def _diagnosis(engine: Engine, request: Request) -> dict[str, Any]:
+    """At the suite's defaults; from both splits of the data, whichever was evaluated."""
+    from semerge.evaluation.diagnosis import SAMPLES, diagnose
+    from semerge.evaluation.sets import suite_sets
+
+    limit = request.limit or SAMPLES
+    validation, test = (
+        suite_sets(engine.suite, request.data, split, limit, request.seed)
+        for split in ("validation", "test")
+    )
+    return diagnose(
+        engine, validation, test, request.data, samples=limit, seed=request.seed, tell=_tell
+    )
+
+
+def _request(args: argparse.Namespace, suite: Suite) -> Request:
     from semerge.evaluation.evaluate import Request
 
     every = tuple(axis for axis in AXES if getattr(args, axis) == ALL)
@@ -128,6 +159,7 @@ def _request(args: argparse.Namespace, suite: Suite) -> Any:
         settings=settings,
         every=every,
         methods=methods,
+        task=args.task,
     )
 
 
@@ -145,6 +177,19 @@ def _reported(suite: Suite, found: Any) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         _tell(f"{path} can't be compared with: {error}.")
         return {}
+
+
+def _into_report(path: Path, diagnosis: dict[str, Any]) -> None:
+    """Put a diagnosis into a report.json that was written without one, or anew."""
+    from semerge.evaluation.report import write_report
+
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read as JSON: {error}.") from None
+    if not isinstance(report, dict):
+        raise UserError(f"{path} is no report: it must hold one JSON object.")
+    write_report(path, report | {"diagnosis": diagnosis})
 
 
 def _write(path: Path, text: str) -> None:

@@ -20,6 +20,7 @@ from zlib import crc32
 import numpy as np
 
 from semerge.errors import UserError
+from semerge.evaluation.pictures import Pictures
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE = 0.1
@@ -28,7 +29,11 @@ SPLIT_SEED = 20250618
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Samples of one task: images uint8 (N, H, W[, 3]) or sentences, and labels int64 (N,)."""
+    """Samples of one task: images uint8 (N, H, W[, 3]) or sentences, and labels int64 (N,).
+
+    files: the images instead, of any size. names: what each sample is called where it was found,
+    for sets that are not in the folder format.
+    """
 
     task: str
     split: str
@@ -37,9 +42,29 @@ class LabelledSet:
     images: np.ndarray | None = None
     texts: tuple[str, ...] = ()
     texts_b: tuple[str | None, ...] = ()
+    files: Pictures | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def visual(self) -> bool:
+        """Whether the samples are images."""
+        return self.images is not None or self.files is not None
+
+    def pixels(self, row: int | np.integer) -> np.ndarray:
+        """One image, uint8 (H, W) or (H, W, 3).
+
+        Raises:
+            ValueError: the samples are sentences.
+        """
+        if self.files is not None:
+            return self.files[row]
+        if self.images is None:
+            raise ValueError(f"{self.task} has no images")
+        image: np.ndarray = self.images[row]
+        return image
 
     def take(self, rows: Sequence[int] | np.ndarray) -> LabelledSet:
         """The samples at `rows`, in that order."""
@@ -48,13 +73,17 @@ class LabelledSet:
             self,
             labels=self.labels[rows],
             images=None if self.images is None else self.images[rows],
+            files=None if self.files is None else self.files.take(rows),
             texts=tuple(self.texts[i] for i in rows) if self.texts else (),
             texts_b=tuple(self.texts_b[i] for i in rows) if self.texts_b else (),
+            names=tuple(self.names[i] for i in rows) if self.names else (),
         )
 
     def sha256(self) -> str:
         """A hash over samples and labels, to show that two splits are what they were."""
         digest = hashlib.sha256(np.ascontiguousarray(self.labels).tobytes())
+        if self.files is not None:
+            digest.update(self.files.sha256())
         if self.images is not None:
             digest.update(np.ascontiguousarray(self.images).tobytes())
         digest.update(json.dumps([self.texts, self.texts_b], ensure_ascii=False).encode())

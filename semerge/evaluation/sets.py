@@ -10,6 +10,7 @@ import numpy as np
 
 from semerge.errors import UserError
 from semerge.evaluation.data import SPLITS, LabelledSet, balanced_rows, read_set, tasks_in
+from semerge.evaluation.hub_data import HUB, check_hub_data, hub_set
 from semerge.suites import Suite, Task
 
 GENERATED = "generated"
@@ -49,9 +50,9 @@ def suite_sets(
 ) -> Sets:
     """The sets of a suite's tasks, in the suite's order.
 
-    data: a folder, or "generated" for the tasks that the project renders. Where a folder holds
-    every real task of the suite, the rendered ones are added. Folders of tasks that the suite
-    does not know are skipped with a notice.
+    data: a folder, "generated" for the tasks that the project renders, or "hub" for the sets that
+    a published suite names. Where a folder holds every real task of the suite, the rendered ones
+    are added. Folders of tasks that the suite does not know are skipped with a notice.
     limit: at most so many samples a task, with the classes as even as they can be, seeded.
 
     Raises:
@@ -67,6 +68,9 @@ def suite_sets(
             raise UserError(f"Suite {suite.name} has no rendered tasks; name a data folder.")
         in_folder: list[str] = []
         made, words = rendered, GENERATED
+    elif str(data) == HUB:
+        check_hub_data(suite)
+        in_folder, made, words = [], [], HUB
     else:
         folder = Path(data)
         in_folder = _known(suite, folder, notice)
@@ -79,6 +83,8 @@ def suite_sets(
             whole = _in_suite_order(read_set(Path(data), task.name, split), task)
         elif task.name in made:
             whole = generated_set(task.name, split, _side(suite), limit)
+        elif words == HUB and task.data:
+            whole = _in_suite_order(hub_set(task, split, suite.modality), task)
         else:
             continue
         _check_kind(whole, suite)
@@ -134,7 +140,7 @@ def _in_suite_order(found: LabelledSet, task: Task) -> LabelledSet:
 
 
 def _check_kind(found: LabelledSet, suite: Suite) -> None:
-    if (found.images is None) == (suite.modality == "image"):
+    if found.visual != (suite.modality == "image"):
         wanted = "images" if suite.modality == "image" else "sentences"
         raise UserError(f"{found.task}: suite {suite.name} needs {wanted}.")
 

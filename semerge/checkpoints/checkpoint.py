@@ -1,0 +1,93 @@
+"""A checked checkpoint: tensors by canonical name, read from the file when they are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from semerge.checkpoints.names import Origin, Shapes
+from semerge.checkpoints.rawfile import RawFile
+from semerge.errors import UserError
+
+
+class Checkpoint(Mapping[str, Tensor]):
+    """The parameters of one model in float32, under the backbone's names.
+
+    Keys, shapes and types are checked when it is made, values when a tensor is read. A tensor may
+    be a view of a memory map: read it, use it, drop it.
+
+    Args:
+        raw: the file.
+        origins: what each parameter is made from.
+        shapes: of the parameters, in canonical form.
+        known: a pattern for keys of the file that are no parameters, which may be there or not.
+
+    Raises:
+        UserError: a key is missing or unknown, or a shape or type is wrong. The first one is named.
+    """
+
+    def __init__(
+        self, raw: RawFile, origins: Mapping[str, Origin], shapes: Shapes, known: str = r"(?!)"
+    ) -> None:
+        self._raw = raw
+        self._origins = dict(origins)
+        # what else the file tells: left-overs of the text tower, the factor on cosine similarities
+        self.anchors: Mapping[str, Tensor] = {}
+        self.logit_scale: float | None = None
+        used = set()
+        for name, origin in self._origins.items():
+            for key in origin.keys:
+                self._check(key, origin.shape(shapes[name]))
+                used.add(key)
+        for key in raw.shapes:
+            if key not in used and not re.fullmatch(known, key):
+                raise UserError(f"{raw.path}: {key} is not a known key.")
+
+    @property
+    def path(self) -> Path:
+        return self._raw.path
+
+    @property
+    def quick_gelu(self) -> bool | None:
+        """Whether the file says that its blocks use QuickGELU; None where it says nothing."""
+        return self._raw.quick_gelu
+
+    def _check(self, key: str, shape: tuple[int, ...]) -> None:
+        path, shapes, dtypes = self._raw.path, self._raw.shapes, self._raw.dtypes
+        if key not in shapes:
+            raise UserError(f"{path}: {key} is missing.")
+        if shapes[key] != shape:
+            raise UserError(f"{path}: {key} has shape {shapes[key]}, not {shape}.")
+        if not dtypes[key].is_floating_point:
+            raise UserError(f"{path}: {key} holds {dtypes[key]}, not floating point numbers.")
+
+    def __len__(self) -> int:
+        return len(self._origins)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._origins)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._origins
+
+    def __getitem__(self, name: str) -> Tensor:
+        origin = self._origins[name]
+        parts = [self._stored(key) for key in origin.keys]
+        tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return tensor.T.contiguous() if origin.transposed else tensor
+
+    def _stored(self, key: str) -> Tensor:
+        tensor = self._raw.tensor(key).detach().to(torch.float32)
+        check_finite(tensor, f"{self._raw.path}: {key}")
+        return tensor
+
+
+def check_finite(tensor: Tensor, what: str) -> None:
+    """Refuse NaN and infinity, without a temporary tensor. `what` names file and key."""
+    low, high = tensor.aminmax()  # both are NaN if one number is
+    if not (torch.isfinite(low) and torch.isfinite(high)):
+        raise UserError(f"{what} holds values that are not finite.")

@@ -1,0 +1,299 @@
+"""Fetching the files of a published suite: announced, checked for room, resumable, pinned, hashed.
+
+`huggingface_hub` knows the hub's addresses, tokens, proxies and its cache; it drops a partial file
+when a process ends, so the bytes are fetched here: into a `.partial` file in the cache, continued
+by an HTTP range, and moved to its place only with the hash that the hub states.
+
+Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_OFFLINE, as in `huggingface_hub`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semerge.checkpoints.hub import (
+    COMMIT,
+    SHORT_COMMIT,
+    Lock,
+    Pin,
+    cache_folder,
+    gigabytes,
+    locate,
+    lock_file,
+    missing_files,
+    not_here,
+    read_lock,
+    repo_folder,
+    write_lock,
+)
+from semerge.errors import UserError
+from semerge.progress import Progress, silent
+from semerge.suite import Source, Suite
+
+ATTEMPTS = 4  # connections without a single new byte, before the download gives up
+PAUSE = 1.0  # seconds between them
+PIECE = 1 << 20  # bytes
+RESERVE = 200_000_000  # bytes that stay free on the disk
+SHA256_DIGITS, GIT_DIGITS = 64, 40
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One file that is still to be fetched."""
+
+    name: str  # its path in suite.json
+    source: Source
+    pin: Pin
+
+    @property
+    def blob(self) -> Path:
+        """Where the cache keeps the content: under its digest."""
+        return repo_folder(self.source) / "blobs" / self.pin.digest
+
+    @property
+    def partial(self) -> Path:
+        return self.blob.with_name(f"{self.blob.name}.partial")
+
+    @property
+    def here(self) -> int:
+        """Bytes that are on this disk already."""
+        if self.blob.is_file():
+            return self.pin.size
+        return self.partial.stat().st_size if self.partial.is_file() else 0
+
+
+def download(
+    suite: Suite,
+    announce: Callable[[str], None] = lambda text: None,
+    progress: Progress = silent,
+) -> Suite:
+    """Fetch what is missing of a suite, and return it with every file located.
+
+    Args:
+        announce: gets a sentence on what is about to be fetched.
+        progress: gets bytes that are here, bytes in all, and the file that is coming.
+
+    Raises:
+        UserError: no network, not enough room, another file than the pinned one, or a connection
+            that stays away. What has been fetched stays for the next time.
+    """
+    missing = missing_files(suite)
+    if not missing:
+        announce(f"{suite.name}: all {len(suite.sources)} files are on this disk.")
+        return locate(suite)
+    _check_allowed(suite, missing)
+    remotes = _plan(suite, missing)
+    total = sum(remote.pin.size for remote in remotes)
+    here = sum(remote.here for remote in remotes)
+    _check_room(suite, remotes, total, here, announce)
+    for remote in remotes:
+        before = here - remote.here
+
+        def report(done: int, before: int = before, name: str = remote.name) -> None:
+            progress(before + done, total, name)
+
+        _fetch(remote, report)
+        here = before + remote.pin.size
+    return locate(suite)
+
+
+def _check_allowed(suite: Suite, missing: tuple[str, ...]) -> None:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        size = sum(suite.sources[name].size for name in missing)
+        raise UserError(f"{not_here(suite, size)}; HF_HUB_OFFLINE forbids it here.")
+
+
+def _plan(suite: Suite, missing: tuple[str, ...]) -> list[Remote]:
+    """Ask the hub for commit, size and digest of each file, and pin them."""
+    lock = read_lock(suite)
+    commits = {_key(suite.sources[name]): pin.commit for name, pin in lock.items()}
+    found: Lock = {}
+    for name in missing:
+        source = suite.sources[name]
+        with _told(f"{source.repo}/{source.file}"):
+            key = _key(source)
+            revision = commits.get(key) or _revision(source)
+            commits[key], pin = _ask(source, revision)
+        _check_pin(suite, name, lock.get(name), pin)
+        found[name] = pin
+    write_lock(suite, lock | found)
+    return [Remote(name, suite.sources[name], pin) for name, pin in found.items()]
+
+
+def _key(source: Source) -> tuple[str, str]:
+    """Files of one revision of one repository are of one commit."""
+    return source.repo, source.revision
+
+
+def _revision(source: Source) -> str:
+    """What the hub is asked for: it knows branches and whole commits, not the beginning of one."""
+    if COMMIT.fullmatch(source.revision) or not SHORT_COMMIT.fullmatch(source.revision):
+        return source.revision
+    from huggingface_hub import HfApi
+
+    commits = [c.commit_id for c in HfApi().list_repo_commits(source.repo)]
+    matching = [c for c in commits if c.startswith(source.revision)]
+    if len(matching) != 1:
+        raise UserError(f"{source.repo} has no commit {source.revision} on the hub.")
+    return str(matching[0])
+
+
+def _ask(source: Source, revision: str) -> tuple[str, Pin]:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    found = get_hf_file_metadata(hf_hub_url(source.repo, source.file, revision=revision))
+    if not found.commit_hash or not found.etag or found.size is None:
+        raise UserError(f"the hub states no commit, hash or size of {source.repo}/{source.file}.")
+    if len(found.etag) not in (SHA256_DIGITS, GIT_DIGITS):
+        raise UserError(f"the hub's hash of {source.repo}/{source.file} is of no known kind.")
+    return found.commit_hash, Pin(found.commit_hash, found.size, found.etag)
+
+
+def _check_pin(suite: Suite, name: str, locked: Pin | None, pin: Pin) -> None:
+    if locked is not None and locked != pin:
+        raise UserError(
+            f"{name} is no longer what it was when {suite.name} was first downloaded; delete "
+            f"{lock_file(suite)} to take the new one."
+        )
+    wanted = suite.sources[name].sha256
+    if wanted is not None and wanted != pin.digest:
+        raise UserError(
+            f"{name} on the hub is not the file that suite.json describes: its hash is "
+            f"{pin.digest[:12]}..., not {wanted[:12]}...."
+        )
+
+
+def _check_room(
+    suite: Suite, remotes: list[Remote], total: int, here: int, announce: Callable[[str], None]
+) -> None:
+    folder = cache_folder()
+    while not folder.is_dir():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    announce(
+        f"{suite.name}: {len(remotes)} of {len(suite.sources)} files, {gigabytes(total)}, of which "
+        f"{gigabytes(total - here)} are to be fetched; {gigabytes(free)} are free in "
+        f"{cache_folder()}."
+    )
+    if total - here + RESERVE > free:
+        raise UserError(
+            f"{suite.name} needs {gigabytes(total - here)} in {cache_folder()} and "
+            f"{gigabytes(RESERVE)} to spare, but {gigabytes(free)} are free; set HF_HOME to "
+            "another disk."
+        )
+
+
+def _fetch(remote: Remote, report: Callable[[int], None]) -> None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import WeakFileLock
+
+    remote.partial.parent.mkdir(parents=True, exist_ok=True)
+    # the app and the command line may want the same file at the same time
+    with WeakFileLock(remote.partial.with_suffix(".lock")):
+        if not remote.blob.is_file():
+            _bring(remote, report)
+            _check_arrived(remote)
+            remote.partial.replace(remote.blob)
+    report(remote.pin.size)
+    with _told(remote.name):
+        # the content is there, so this only enters it under its commit and name
+        hf_hub_download(remote.source.repo, remote.source.file, revision=remote.pin.commit)
+
+
+def _check_arrived(remote: Remote) -> None:
+    digest = _digest(remote.partial, remote.pin)
+    if digest != remote.pin.digest:
+        remote.partial.unlink()
+        raise UserError(
+            f"{remote.name} did not arrive whole: its hash is {digest[:12]}..., not "
+            f"{remote.pin.digest[:12]}...; it was deleted, please download again."
+        )
+
+
+def _bring(remote: Remote, report: Callable[[int], None]) -> None:
+    """Fill the partial file; a connection that is cut is taken up again where it ended."""
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    idle = 0
+    while (start := remote.here) < remote.pin.size or start == 0:
+        report(start)
+        try:
+            _stream(remote, start, report)
+        except HfHubHTTPError as error:
+            raise UserError(f"{remote.name}: the hub answered {_first_line(error)}.") from None
+        except (HTTPError, OSError) as error:
+            reason = _first_line(error)
+        else:
+            reason = "the connection ended early"
+        if remote.here >= remote.pin.size:
+            return
+        idle = 0 if remote.here > start else idle + 1
+        if idle >= ATTEMPTS:
+            raise UserError(
+                f"{remote.name} stopped at {gigabytes(remote.here)} of "
+                f"{gigabytes(remote.pin.size)} ({reason}); the same command goes on from there."
+            )
+        time.sleep(PAUSE)
+
+
+def _stream(remote: Remote, start: int, report: Callable[[int], None]) -> None:
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    source = remote.source
+    # the bytes themselves are wanted, or neither range nor size would mean anything
+    headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    url = hf_hub_url(source.repo, source.file, revision=remote.pin.commit)
+    with get_session().stream("GET", url, headers=headers, follow_redirects=True) as response:
+        hf_raise_for_status(response)
+        ranged = response.status_code == 206
+        done = start if ranged else 0
+        with remote.partial.open("ab" if ranged else "wb") as file:
+            for piece in response.iter_bytes():  # as they come: whole pieces would be lost at a cut
+                file.write(piece)
+                done += len(piece)
+                report(min(done, remote.pin.size))
+
+
+def _digest(path: Path, pin: Pin) -> str:
+    """The hash of a file in the hub's own way: sha256, or git's for files kept in git."""
+    if len(pin.digest) == SHA256_DIGITS:
+        digest: Any = hashlib.sha256()
+    else:
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return str(digest.hexdigest())
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """The hub's refusals as one sentence."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise UserError(f"{name} is behind a licence on the hub; set HF_TOKEN.") from None
+    except errors.RepositoryNotFoundError:
+        raise UserError(f"{name} is not on the hub, or HF_TOKEN may not read it.") from None
+    except (errors.RevisionNotFoundError, errors.EntryNotFoundError):
+        raise UserError(f"{name} is not on the hub in the pinned revision.") from None
+    except (errors.HTTPError, OSError) as error:
+        raise UserError(f"{name}: the hub can't be reached ({_first_line(error)}).") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,129 @@
+"""LoRA adapters as PEFT stores them: W = W0 + s B A (Hu et al., arXiv 2106.09685).
+
+s is alpha / r, or alpha / sqrt(r) with `use_rslora`. An `adapter_config.json` lies beside the file.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semerge.checkpoints.checkpoint import Checkpoint, check_finite
+from semerge.checkpoints.config import read_json
+from semerge.checkpoints.names import Shapes, clip_vision
+from semerge.checkpoints.rawfile import RawFile
+from semerge.errors import UserError
+
+CONFIG = "adapter_config.json"
+# Each of these changes what an adapter means, when it is set.
+_UNSUPPORTED = (
+    "use_dora",
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "fan_in_fan_out",
+    "lora_bias",
+    "layer_replication",
+)
+_KEY = re.compile(
+    r"(?:base_model\.model\.)?(?:vision_model\.)?(?P<module>.+)"
+    r"\.lora_(?P<ab>[AB])(?:\.default)?\.weight"
+)
+
+
+class LoraCheckpoint(Mapping[str, Tensor]):
+    """The parameters of an image tower that adapters change, with the adapters merged in.
+
+    Raises:
+        UserError: adapter_config.json is missing or asks for more than plain LoRA; a key is not
+            known, half of a pair is missing, a shape does not fit.
+    """
+
+    def __init__(self, raw: RawFile, shapes: Shapes, base: Checkpoint) -> None:
+        self.path = raw.path
+        self._raw, self._base = raw, base
+        rank, self._scale = _config(raw.path.parent / CONFIG)
+        weights = {}  # module in transformers' naming: (parameter, which of its equal parts, of n)
+        for name, origin in clip_vision(shapes, "", projection=None).items():
+            for part, key in enumerate(origin.keys):
+                if key.startswith("encoder.layers.") and len(shapes[name]) == 2:
+                    weights[key.removesuffix(".weight")] = (name, part, len(origin.keys))
+        pairs: dict[str, dict[str, str]] = {}
+        for key in raw.shapes:
+            match = _KEY.fullmatch(key)
+            if match is None or match["module"] not in weights:
+                raise UserError(f"{raw.path}: {key} is not a known key.")
+            pairs.setdefault(match["module"], {})[match["ab"]] = key
+        if not pairs:
+            raise UserError(f"{raw.path} holds no adapters.")
+        # parameter: (part, of n, key of A, key of B), for each of its parts that has an adapter
+        self._parts: dict[str, list[tuple[int, int, str, str]]] = {}
+        for module, pair in pairs.items():
+            name, part, parts = weights[module]
+            for half, other in (("A", "B"), ("B", "A")):
+                if half not in pair:
+                    raise UserError(f"{raw.path}: {pair[other]} is there, but no lora_{half}.")
+            rows, columns = shapes[name]
+            self._check(pair["A"], (rank, columns))
+            self._check(pair["B"], (rows // parts, rank))
+            self._parts.setdefault(name, []).append((part, parts, pair["A"], pair["B"]))
+
+    def _check(self, key: str, shape: tuple[int, int]) -> None:
+        if self._raw.shapes[key] != shape:
+            raise UserError(f"{self.path}: {key} has shape {self._raw.shapes[key]}, not {shape}.")
+        if not self._raw.dtypes[key].is_floating_point:
+            raise UserError(
+                f"{self.path}: {key} holds {self._raw.dtypes[key]}, not floating point numbers."
+            )
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parts
+
+    def __getitem__(self, name: str) -> Tensor:
+        merged = self._base[name].clone()
+        for part, parts, key_a, key_b in self._parts[name]:
+            change = self._scale * (self._stored(key_b) @ self._stored(key_a))
+            merged.chunk(parts)[part].add_(change)
+        return merged
+
+    def _stored(self, key: str) -> Tensor:
+        tensor = self._raw.tensor(key).to(torch.float32)
+        check_finite(tensor, f"{self.path}: {key}")
+        return tensor
+
+
+def _config(path: Path) -> tuple[int, float]:
+    """Rank r and scale s of adapter_config.json."""
+    config = read_json(path)
+    if config is None:
+        raise UserError(f"{path} is missing: it says how strongly the adapters act.")
+    if config.get("peft_type") != "LORA":
+        raise UserError(f"{path}: peft_type is {config.get('peft_type')!r}, not 'LORA'.")
+    for key in _UNSUPPORTED:
+        if config.get(key):
+            raise UserError(f"{path}: {key} is set; only plain LoRA can be read.")
+    if config.get("bias", "none") != "none":
+        raise UserError(f"{path}: bias is {config['bias']!r}; only 'none' can be read.")
+    rank, alpha = _number(config, "r", path), _number(config, "lora_alpha", path)
+    if rank != int(rank):
+        raise UserError(f"{path}: r is {rank}, not a whole number.")
+    return int(rank), alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _number(config: Mapping[str, Any], key: str, path: Path) -> float:
+    value = config.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise UserError(f"{path}: {key} is {value!r}, not a positive number.")
+    return float(value)

@@ -1,0 +1,107 @@
+"""One weight file as stored: tensors by the file's own names, mapped into memory piece by piece.
+
+Pages of a map count as memory until the map goes. A `RawFile` therefore lets go of its map after
+every `BUDGET` bytes that it has handed out, and maps anew when the next tensor is asked for.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from semerge.errors import UserError
+
+BUDGET = 32 * 2**20  # bytes
+PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))  # how a pickle starts
+
+
+class RawFile:
+    """Named tensors of one file; nothing is read before it is asked for.
+
+    Args:
+        path: named in every message.
+        load: opens the file and returns its tensors, views of a fresh memory map where it can.
+        remap: False where `load` reads the whole file instead of mapping it.
+    """
+
+    def __init__(
+        self, path: Path, load: Callable[[], Mapping[str, Tensor]], remap: bool = True
+    ) -> None:
+        self.path = path
+        self._load = load
+        self._remap = remap
+        self._open: Mapping[str, Tensor] | None = load()
+        self._handed_out = 0
+        self.quick_gelu: bool | None = None  # where the file itself tells its activation
+        self.shapes = {key: tuple(tensor.shape) for key, tensor in self._open.items()}
+        self.dtypes = {key: tensor.dtype for key, tensor in self._open.items()}
+
+    def tensor(self, key: str) -> Tensor:
+        """The stored tensor. It keeps its map alive: use it and drop it."""
+        if self._open is None:
+            self._open = self._load()
+        tensor = self._open[key]
+        self._handed_out += tensor.numel() * tensor.element_size()
+        if self._remap and self._handed_out >= BUDGET:
+            self._open, self._handed_out = None, 0
+        return tensor
+
+
+def open_raw(path: Path) -> RawFile:
+    """A safetensors file or a torch state dict. A file named so must be safetensors; of others
+    the content decides.
+
+    Raises:
+        UserError: the file is missing, damaged or holds more than tensors by name.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing.")
+    with path.open("rb") as file:
+        start = file.read(9)
+    # a safetensors file is a length (8 bytes), then JSON; "PK" alone may well be such a length
+    json = start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**26
+    if path.suffix != ".safetensors" and not json and start[:2] in (b"PK", *PICKLES):
+        zipped = zipfile.is_zipfile(path)
+        return RawFile(path, lambda: _state_dict(path, zipped), remap=zipped)
+    return RawFile(path, lambda: _safetensors(path))
+
+
+def _safetensors(path: Path) -> Mapping[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} can't be read as safetensors: {error}.") from None
+    return tensors
+
+
+def _state_dict(path: Path, zipped: bool) -> Mapping[str, Tensor]:
+    """Read with `weights_only`, which runs nothing; before torch 1.6 files were no archives."""
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path} holds Python objects, not tensors alone; a pickled ImageEncoder has the "
+            "layout openclip-pickle."
+        ) from None
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise UserError(f"{path} can't be read as a torch file: {_short(error)}.") from None
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds a {type(state).__name__}, not tensors by name.")
+    # nik-dim/tall_masks' code may leave the model's name among the tensors
+    state.pop("model_name", None)
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise UserError(f"{path}: {key} is no tensor.")
+    return state
+
+
+def _short(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

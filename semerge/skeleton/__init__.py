@@ -1,0 +1,1 @@
+"""python -m semerge init-suite: a suite.json for checkpoints that somebody has."""

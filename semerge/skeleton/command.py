@@ -1,0 +1,208 @@
+"""python -m semerge init-suite OUT --base FILE --expert NAME=FILE ...: a suite.json, validated.
+
+What files say is filled in: layouts, architecture, number of classes. What they cannot say, titles
+and class names above all, is filled in where a task of that name is published, else left as a
+placeholder that the command names. JSON has no comments, so a key `_comment` explains the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from semerge.errors import UserError
+from semerge.suite import IN_EXPERT, TEXT_TOWER
+from semerge.suite_reader import FORMAT
+from semerge.suites import SUITES_FOLDER, published_suites, read_suite
+
+TASK_WORDS = SUITES_FOLDER.parent / "clip_tasks.json"
+PLACEHOLDER = "class {}"
+TEMPLATE = "a photo of a {}."
+BESIDE = ("config.json", "adapter_config.json", "vocab.json", "merges.txt", "tokenizer.json")
+COMMENT = {
+    "name": "letters, digits and _ . -; what results and reports call the suite",
+    "title, about": "for people: a short name, and a sentence",
+    "family": "add one of the families of published figures to see them beside `evaluate`",
+    "base, tasks[].weights": "files inside this folder; layout says how their keys are read",
+    "tasks[].classes": "labels in the order of the data's numbers and of the head's rows",
+    "tasks[].templates": "prompts for the text tower, {} for the class; [] for text",
+    "tasks[].pair": "true where an input is two sentences",
+    "tasks[].data": "the set on the hub for `evaluate --data hub`: id, config, split, columns",
+    "heads": "from the text-tower, in each expert, or from files: then each task has a head file",
+    "defaults": "what a request gets that does not choose; choose them on validation data",
+    "thresholds": "on raw distances, for notices; null switches one off",
+    "sha256": "file -> hash, checked at every start; may be left empty for published layouts",
+}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write and check the suite, and say what is left to fill in. Returns the exit code."""
+    from semerge.skeleton.detect import architecture, detect
+
+    out = Path(args.out)
+    if (out / "suite.json").exists():
+        raise UserError(f"{out / 'suite.json'} is there already.")
+    experts = dict(_named(pair, "--expert") for pair in args.expert)
+    heads = dict(_named(pair, "--head") for pair in args.head)
+    if len(experts) < 2:
+        raise UserError("a suite needs two experts or more: --expert NAME=FILE --expert NAME=FILE.")
+    for name in heads:
+        if name not in experts:
+            raise UserError(f"--head {name}: there is no expert of that name.")
+    if heads and set(heads) != set(experts):
+        raise UserError("--head is needed for every expert, or for none.")
+    base = Path(args.base)
+    base_layout, shapes = detect(base)
+    model = architecture(base, base_layout, shapes)
+    found = {name: detect(file) for name, file in experts.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    raw: dict[str, Any] = {
+        "_comment": COMMENT,
+        "format": FORMAT,
+        "name": _plain(args.name or out.resolve().name),
+        "title": args.name or out.resolve().name,
+        "about": "Experts of one base model.",
+        "modality": "text" if model["kind"] == "gpt2" else "image",
+        "architecture": model,
+        "base": {"weights": _bring(base, out, "base"), "layout": base_layout},
+        "tasks": [],
+        "heads": {"from": IN_EXPERT if model["kind"] == "gpt2" else TEXT_TOWER},
+    }
+    words = _words()
+    for name, file in experts.items():
+        layout, keys = found[name]
+        rows = keys["score.weight"][0] if layout == "gpt2-classifier" else None
+        task = _task(name, raw["modality"], rows, words.get(name, {}))
+        raw["tasks"].append(task | {"weights": _bring(file, out, name), "layout": layout})
+        if heads:
+            raw["tasks"][-1]["head"] = _bring(heads[name], out, f"{name}/head")
+    if heads:
+        raw["heads"] = {"from": "files"}
+    if args.text_tower:
+        layout, tower = detect(Path(args.text_tower))
+        model |= {"text_cfg": architecture(Path(args.text_tower), layout, tower).get("text_cfg")}
+        raw["text_tower"] = {
+            "weights": _bring(Path(args.text_tower), out, "text_tower"),
+            "layout": layout,
+        }
+    if model["kind"] == "gpt2":
+        model["tokenizer"] = _tokenizer(args, [base, *experts.values()], out)
+    raw |= _defaults(model)
+    file = out / "suite.json"
+    file.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _validate(out)
+    _report(out, raw)
+    return 0
+
+
+def _named(pair: str, option: str) -> tuple[str, Path]:
+    name, equals, file = pair.partition("=")
+    if not equals or not name or not file:
+        raise UserError(f"{option} {pair!r} is not of the form NAME=FILE.")
+    return name, Path(file)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).lstrip("_.-") or "suite"
+
+
+def _bring(file: Path, out: Path, place: str) -> str:
+    """The file's path inside `out`; from elsewhere it is linked there, or copied where it can't."""
+    if not file.is_file():
+        raise UserError(f"{file} is missing.")
+    if file.resolve().is_relative_to(out.resolve()):
+        return file.resolve().relative_to(out.resolve()).as_posix()
+    target = out / place / file.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for source in (file, *(file.with_name(name) for name in BESIDE)):
+        copy = target.with_name(source.name)
+        if source.is_file() and not copy.exists():
+            try:
+                os.link(source.resolve(), copy)  # takes no room on the same disk
+            except OSError:
+                shutil.copyfile(source, copy)
+    return target.relative_to(out).as_posix()
+
+
+def _words() -> dict[str, dict[str, Any]]:
+    """Task -> what published suites say of it."""
+    known = json.loads(TASK_WORDS.read_text(encoding="utf-8"))["tasks"]
+    keys = ("title", "about", "classes", "templates", "pair", "data")
+    for name in published_suites():
+        for task in read_suite(name).tasks:
+            told = {key: getattr(task, key) for key in keys}
+            known[task.name] = {k: list(v) if isinstance(v, tuple) else v for k, v in told.items()}
+    return dict(known)
+
+
+def _task(name: str, modality: str, rows: int | None, words: dict[str, Any]) -> dict[str, Any]:
+    fits = words if rows is None or len(words.get("classes", ())) == rows else {}
+    made = {
+        "name": name,
+        "title": name,
+        "about": "",
+        "classes": [PLACEHOLDER.format(i) for i in range(rows or 2)],
+        "templates": [TEMPLATE] if modality == "image" else [],
+        "pair": False,
+        "real": True,
+    }
+    return made | fits
+
+
+def _tokenizer(args: argparse.Namespace, models: list[Path], out: Path) -> str:
+    if args.tokenizer:
+        return _bring(Path(args.tokenizer), out, "tokenizer")
+    for model in models:
+        for name in ("tokenizer.json", "vocab.json"):
+            if (beside := model.with_name(name)).is_file():
+                return _bring(beside, out, "tokenizer")
+    raise UserError("no tokenizer.json or vocab.json lies beside the models; name it: --tokenizer.")
+
+
+def _defaults(model: dict[str, Any]) -> dict[str, Any]:
+    """Three quarters up, where the literature finds the tasks most apart; a reading."""
+    layers = model["n_layer"] if model["kind"] == "gpt2" else model["vision_cfg"]["layers"]
+    return {
+        "defaults": {
+            "probe": "experts",
+            "layer": max(1, round(0.75 * layers)),
+            "pool": "mean",
+            "preset": "sharp",
+            "static_lambda": 0.3,
+            "probe_lambda": 0.3,
+        },
+        "thresholds": {"near_tie": None, "flat": None, "far": None},
+        "sha256": {},
+    }
+
+
+def _validate(out: Path) -> None:
+    """Open every file as its layout says: keys, shapes and types are checked, values are not."""
+    from semerge.checkpoints.config import check_config
+    from semerge.checkpoints.formats import open_base, open_expert
+    from semerge.loading import build_backbone
+
+    suite = read_suite(out)
+    backbone = build_backbone(suite)
+    path = suite.path(suite.base_weights)
+    base = open_base(path, suite.base_layout, backbone.shapes)
+    check_config(base, path, suite.base_layout, suite.architecture)
+    for task in suite.tasks:
+        path = suite.path(task.weights)
+        expert = open_expert(path, task.layout, backbone.shapes, base)
+        check_config(expert, path, task.layout, suite.architecture)
+
+
+def _report(out: Path, raw: dict[str, Any]) -> None:
+    print(f"{out / 'suite.json'}: base {raw['base']['layout']}, and")
+    for task in raw["tasks"]:
+        print(f"  {task['name']}: {task['layout']}, {len(task['classes'])} classes")
+    guessed = [t["name"] for t in raw["tasks"] if t["classes"][0] == PLACEHOLDER.format(0)]
+    if guessed:
+        print(f"fill in the class names of {', '.join(guessed)}; they are placeholders")
+    print(f"then: python -m semerge predict --suite {out} ...")

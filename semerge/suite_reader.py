@@ -1,0 +1,233 @@
+"""suite.json -> `Suite`: every key is checked, every error names the file and the key."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from semerge.errors import UserError
+from semerge.suite import (
+    BASE_LAYOUTS,
+    EXPERT_LAYOUTS,
+    HEAD_FILE,
+    HEAD_FILES,
+    HEAD_SOURCES,
+    OWN_LAYOUT,
+    Defaults,
+    Source,
+    Suite,
+    Task,
+    depth_of,
+    loaded_files,
+    own_files,
+)
+
+FORMAT = 1
+MODALITIES = {"open_clip": "image", "gpt2": "text"}
+THRESHOLDS = ("near_tie", "flat", "far")
+SAFE = (".safetensors",)
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")  # what published layouts come in
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_REPO_PARTS = 2  # a file on the hub is owner/repo/file
+
+
+class SuiteReader:
+    """Turns parsed JSON into a Suite."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def fail(self, text: str) -> UserError:
+        return UserError(f"{self.file}: {text}.")
+
+    def get(self, raw: Any, key: str, kind: type | tuple[type, ...], where: str = "") -> Any:
+        value = raw.get(key) if isinstance(raw, dict) else None
+        # bool is an int in Python; a number is never meant to be true or false
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            names = [k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,))]
+            raise self.fail(f"{where}{key} is missing or is not of type {' or '.join(names)}")
+        return value
+
+    def strings(self, raw: Any, key: str, where: str) -> tuple[str, ...]:
+        values = self.get(raw, key, list, where)
+        if not all(isinstance(value, str) for value in values):
+            raise self.fail(f"{where}{key} must be a list of strings")
+        return tuple(values)
+
+    def relative(
+        self, raw: Any, key: str, where: str = "", suffixes: tuple[str, ...] = SAFE
+    ) -> str:
+        """A file inside the suite's folder: a suite from elsewhere must not point out of it."""
+        value = str(self.get(raw, key, str, where))
+        path = PurePosixPath(value)
+        inside = not path.is_absolute() and ".." not in path.parts and "\\" not in value
+        if not inside or path.suffix not in suffixes or str(path) != value:
+            raise self.fail(
+                f"{where}{key} must be a {' or '.join(suffixes)} file inside the suite's folder, "
+                f"not {value!r}"
+            )
+        return value
+
+    def name(self, raw: Any, where: str = "") -> str:
+        value = self.get(raw, "name", str, where)
+        if not _NAME.fullmatch(value) or value == "auto":
+            raise self.fail(f"{where}name {value!r} may hold letters, digits and _ . - only")
+        return str(value)
+
+    def number(self, raw: Any, key: str, where: str) -> float:
+        value = float(self.get(raw, key, (int, float), where))
+        if not math.isfinite(value):
+            raise self.fail(f"{where}{key} must be finite")
+        return value
+
+    def layout(self, raw: Any, where: str, known: tuple[str, ...]) -> str:
+        value = self.get(raw, "layout", str, where) if "layout" in raw else OWN_LAYOUT
+        if value not in known:
+            raise self.fail(f"{where}layout {value!r} is unknown; valid are {', '.join(known)}")
+        return str(value)
+
+    def weights(
+        self, raw: Any, where: str, known: tuple[str, ...] = EXPERT_LAYOUTS
+    ) -> tuple[str, str]:
+        """A file and its layout."""
+        layout = self.layout(raw, where, known)
+        suffixes = SAFE if layout == OWN_LAYOUT else WEIGHTS
+        return self.relative(raw, "weights", where, suffixes), layout
+
+    def task(self, raw: Any, number: int, heads: str) -> Task:
+        where = f"tasks[{number}]."
+        classes = self.strings(raw, "classes", where)
+        if not classes:
+            raise self.fail(f"{where}classes is empty")
+        weights, layout = self.weights(raw, where)
+        return Task(
+            name=self.name(raw, where),
+            title=self.get(raw, "title", str, where),
+            about=self.get(raw, "about", str, where),
+            classes=classes,
+            templates=self.strings(raw, "templates", where),
+            pair=self.get(raw, "pair", bool, where),
+            real=self.get(raw, "real", bool, where),
+            weights=weights,
+            layout=layout,
+            head=self.relative(raw, "head", where, WEIGHTS) if heads == HEAD_FILES else None,
+            data=self.get(raw, "data", dict, where) if "data" in raw else {},
+        )
+
+    def defaults(self, raw: Any) -> Defaults:
+        where = "defaults."
+        return Defaults(
+            probe=self.get(raw, "probe", str, where),
+            layer=self.get(raw, "layer", (int, str), where),
+            pool=self.get(raw, "pool", str, where),
+            preset=self.get(raw, "preset", str, where),
+            static_lambda=self.number(raw, "static_lambda", where),
+            probe_lambda=self.number(raw, "probe_lambda", where),
+        )
+
+    def thresholds(self, raw: Any) -> dict[str, float | None]:
+        return {
+            key: None if raw.get(key) is None else self.number(raw, key, "thresholds.")
+            for key in THRESHOLDS
+        }
+
+    def architecture(self, raw: Any, modality: str) -> dict[str, Any]:
+        kind = self.get(raw, "kind", str, "architecture.")
+        if MODALITIES.get(kind) != modality:
+            pairs = ", ".join(f"{k} ({m})" for k, m in MODALITIES.items())
+            raise self.fail(
+                f"architecture.kind {kind!r} with modality {modality!r}; valid: {pairs}"
+            )
+        try:
+            depth = depth_of(raw)
+        except (KeyError, TypeError, ValueError):
+            depth = 0
+        if depth < 1:
+            raise self.fail("architecture does not state its number of blocks")
+        if kind == "gpt2":
+            self.relative(raw, "tokenizer", "architecture.", (".json",))
+        return dict(raw)
+
+    def heads(self, raw: Any) -> tuple[str | None, str]:
+        """The heads' file, if there is one, and where heads come from."""
+        if not isinstance(raw.get("heads"), dict):
+            return self.relative(raw, "heads"), HEAD_FILE
+        source = self.get(raw["heads"], "from", str, "heads.")
+        known = tuple(s for s in HEAD_SOURCES if s != HEAD_FILE)
+        if source not in known:
+            raise self.fail(f"heads.from {source!r} is unknown; valid are {', '.join(known)}")
+        return None, source
+
+    def source(self, file: str, raw: Any) -> Source:
+        """Where a file lies on the hub; its path begins with the repository's id."""
+        where = f"sources.{file}."
+        parts = PurePosixPath(file).parts
+        if len(parts) <= _REPO_PARTS:
+            raise self.fail(f"sources: {file!r} is not of the form owner/repo/file")
+        size = self.get(raw, "bytes", int, where)
+        digest = raw.get("sha256")
+        if digest is not None and not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
+            raise self.fail(f"{where}sha256 must be 64 hexadecimal digits")
+        return Source(
+            repo="/".join(parts[:_REPO_PARTS]),
+            file="/".join(parts[_REPO_PARTS:]),
+            revision=self.get(raw, "revision", str, where),
+            size=size,
+            sha256=digest,
+        )
+
+    def suite(self, raw: Any) -> Suite:
+        if self.get(raw, "format", int) != FORMAT:
+            raise self.fail(f"format {raw['format']} is not known here, only {FORMAT}")
+        modality = self.get(raw, "modality", str)
+        heads, head_source = self.heads(raw)
+        found = self.get(raw, "tasks", list)
+        tasks = tuple(self.task(task, i, head_source) for i, task in enumerate(found))
+        names = [task.name for task in tasks]
+        if len(tasks) < 2:
+            raise self.fail("tasks must be two or more: with one expert there is nothing to route")
+        if len(set(names)) != len(names):
+            raise self.fail("tasks has the same name twice")
+        base, base_layout = self.weights(self.get(raw, "base", dict), "base.", BASE_LAYOUTS)
+        tower: tuple[str, str] | tuple[None, None] = (None, None)
+        if "text_tower" in raw:
+            tower = self.weights(self.get(raw, "text_tower", dict), "text_tower.", BASE_LAYOUTS)
+        has_statistics = raw.get("statistics") is not None
+        sources = self.get(raw, "sources", dict) if "sources" in raw else {}
+        suite = Suite(
+            name=self.name(raw),
+            title=self.get(raw, "title", str),
+            about=self.get(raw, "about", str),
+            modality=modality,
+            architecture=self.architecture(self.get(raw, "architecture", dict), modality),
+            tasks=tasks,
+            defaults=self.defaults(self.get(raw, "defaults", dict)),
+            thresholds=self.thresholds(self.get(raw, "thresholds", dict)),
+            folder=self.file.parent,
+            base_weights=base,
+            base_layout=base_layout,
+            heads=heads,
+            head_source=head_source,
+            text_tower=tower[0],
+            text_tower_layout=tower[1],
+            statistics=self.relative(raw, "statistics") if has_statistics else None,
+            sha256=self.get(raw, "sha256", dict),
+            sources={file: self.source(file, entry) for file, entry in sources.items()},
+            family=self.get(raw, "family", str) if "family" in raw else None,
+        )
+        self.check(suite)
+        return suite
+
+    def check(self, suite: Suite) -> None:
+        """What holds between the keys."""
+        for file in own_files(suite):
+            self.get(suite.sha256, file, str, "sha256.")
+        for file in suite.sha256:
+            self.get(suite.sha256, file, str, "sha256.")
+        if suite.sources:
+            for file in loaded_files(suite):
+                if file not in suite.sources and not suite.path(file).is_file():
+                    raise self.fail(f"sources.{file} is missing, and so is the file itself")

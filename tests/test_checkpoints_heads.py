@@ -1,0 +1,117 @@
+"""Heads of published suites: by the text tower and kept on disk, from files, or from nowhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from pickled_fakes import write_pickled_head
+from published_fakes import TEXT, VIT
+from published_suites import BASE, CLASSES, TEMPLATES, TOWER, clip_suite
+from torch.nn.functional import normalize
+from transformers_models import clip_model
+
+from semerge.backbones import clip_heads
+from semerge.backbones.clip_text import captions, tokenizer
+from semerge.checkpoints.cache import cache_folder
+from semerge.engine import load_engine
+from semerge.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SEMERGE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def reference_head(classes: tuple[str, ...]) -> torch.Tensor:
+    """What FusionBench does, by transformers' text tower."""
+    model = clip_model(VIT, BASE, TOWER, TEXT)
+    ids = tokenizer(TEXT["vocab_size"], TEXT["context_length"])(captions(classes, TEMPLATES))
+    with torch.inference_mode():
+        features = model.get_text_features(ids, attention_mask=torch.ones_like(ids))
+    features = normalize(getattr(features, "pooler_output", features), dim=-1)
+    return normalize(features.view(len(classes), len(TEMPLATES), -1).mean(1), dim=-1)
+
+
+def test_heads_by_the_text_tower_equal_transformers(tmp_path: Path) -> None:
+    heads = load_engine(clip_suite(tmp_path / "suite", "fusionbench-clip")).models.heads
+    for t, classes in enumerate(CLASSES):
+        assert torch.allclose(heads[f"task{t}"], reference_head(classes), atol=1e-5)
+
+
+def test_heads_are_made_once(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = clip_suite(tmp_path / "suite", "peft-lora")
+    made = load_engine(folder).models.heads
+    files = sorted((cache / "heads").iterdir())
+    assert len(files) == 3 and all(file.suffix == ".safetensors" for file in files)
+
+    class Refusing:
+        def __init__(self, *args: object) -> None:
+            raise AssertionError("a head is made")
+
+    working = clip_heads._Tower
+    monkeypatch.setattr(clip_heads, "_Tower", Refusing)
+    again = load_engine(folder).models.heads
+    assert all(torch.equal(again[name], made[name]) for name in made)
+
+    raw = json.loads((folder / "suite.json").read_text())
+    raw["tasks"][0]["classes"] = ["cat", "cow"]  # other words: another head
+    (folder / "suite.json").write_text(json.dumps(raw))
+    with pytest.raises(AssertionError, match="a head is made"):
+        load_engine(folder)
+    monkeypatch.setattr(clip_heads, "_Tower", working)
+    load_engine(folder)
+    assert len(list((cache / "heads").iterdir())) == 4
+
+    for file in files:
+        file.write_bytes(b"damaged")
+    with caplog.at_level(logging.WARNING):
+        mended = load_engine(folder).models.heads
+    assert "is damaged and will be computed again" in caplog.text
+    assert torch.equal(mended["task1"], made["task1"])
+
+
+def test_a_cache_that_can_not_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SEMERGE_CACHE", str(tmp_path / "file"))
+    with caplog.at_level(logging.WARNING):
+        assert len(load_engine(clip_suite(tmp_path / "suite", "peft-lora")).models.heads) == 3
+    assert "can't be written" in caplog.text
+
+
+def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SEMERGE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert cache_folder() == tmp_path / "semerge"
+
+
+def test_heads_from_files(tmp_path: Path) -> None:
+    folder = tmp_path / "suite"
+    units = [normalize(torch.randn(len(classes), 16), dim=-1) for classes in CLASSES]
+    for t, unit in enumerate(units):
+        write_pickled_head(folder / f"head_{t}.pt", 50 * unit)
+    suite = clip_suite(folder, "openclip-pickle", {"from": "files"})
+    heads = load_engine(suite).models.heads
+    for t, unit in enumerate(units):
+        assert torch.allclose(heads[f"task{t}"], unit, atol=1e-6)
+    (folder / "head_0.pt").rename(folder / "head_1.pt")  # swapped: two rows for three classes
+    with pytest.raises(UserError, match=r"head_.\.pt"):
+        load_engine(suite)
+
+
+def test_heads_that_no_source_can_give(tmp_path: Path) -> None:
+    suite = clip_suite(tmp_path / "a", "peft-lora", {"from": "expert"})
+    with pytest.raises(UserError, match=r"heads\.from 'expert' is not possible with"):
+        load_engine(suite)
+    suite = clip_suite(tmp_path / "b", "peft-lora", text_cfg=None)
+    with pytest.raises(UserError, match=r"architecture\.text_cfg is missing"):
+        load_engine(suite)

@@ -1,0 +1,257 @@
+"""Published suites from the hub: download, resume, refuse, and work offline afterwards.
+
+Each command is a process of its own, as `huggingface_hub` reads its environment once.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_stand_in import StandIn
+from PIL import Image
+from tiny import hash_files, tiny_vision_suite
+
+from semerge.suites import read_suite
+
+BASE = "lab/base"
+
+
+@pytest.fixture
+def hub() -> Iterator[StandIn]:
+    with StandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, hub: StandIn) -> Path:
+    """A suite.json alone, whose files are in repositories of the stand-in."""
+    made = tiny_vision_suite(tmp_path / "made")
+    raw = json.loads((made / "suite.json").read_text(encoding="utf-8"))
+    places = {raw["base"]["weights"]: f"{BASE}/model.safetensors"}
+    places |= {"heads.safetensors": f"{BASE}/heads.safetensors"}
+    places |= {"statistics.safetensors": f"{BASE}/statistics.safetensors"}
+    for task in raw["tasks"]:
+        places[task["weights"]] = f"lab/{task['name']}/model.safetensors"
+    layout = tmp_path / "hub"
+    for old, new in places.items():
+        (layout / new).parent.mkdir(parents=True, exist_ok=True)
+        (layout / new).write_bytes((made / old).read_bytes())
+    (layout / BASE / "config.json").write_text("{}", encoding="utf-8")  # small: git, not storage
+    hub.add_folder(layout)
+    raw["base"]["weights"] = places[raw["base"]["weights"]]
+    raw |= {"heads": places["heads.safetensors"], "statistics": places["statistics.safetensors"]}
+    for task in raw["tasks"]:
+        task["weights"] = places[task["weights"]]
+    raw["sources"] = {
+        name: {"revision": "main", "bytes": (layout / name).stat().st_size}
+        for name in [*places.values(), f"{BASE}/config.json"]
+    }
+    raw["sha256"] = {}
+    suite = tmp_path / "suite"
+    suite.mkdir()
+    (suite / "suite.json").write_text(json.dumps(raw), encoding="utf-8")
+    (layout / "suite.json").write_text(json.dumps(raw | {"sources": {}}), encoding="utf-8")
+    hash_files(layout)
+    edit(suite, sha256=json.loads((layout / "suite.json").read_text())["sha256"])
+    return suite
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    file = folder / "suite.json"
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(raw | changes), encoding="utf-8")
+
+
+def edit_source(folder: Path, name: str, **changes: Any) -> None:
+    sources = json.loads((folder / "suite.json").read_text(encoding="utf-8"))["sources"]
+    sources[name] |= changes
+    edit(folder, sources=sources)
+
+
+def semerge(environment: dict[str, str], *argv: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "semerge", *map(str, argv)]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def refused(environment: dict[str, str], *argv: object) -> str:
+    run = semerge(environment, *argv)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert run.stderr.count("\n") == 1 and run.stderr.startswith("semerge: "), run.stderr
+    return run.stderr
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    file = tmp_path / "image.png"
+    Image.linear_gradient("L").convert("RGB").save(file)
+    return file
+
+
+def test_download_then_answer_offline(
+    hub: StandIn, folder: Path, image: Path, tmp_path: Path
+) -> None:
+    online = hub.environment(tmp_path / "home", HF_TOKEN="hf_secret")
+    offline = online | {"HF_HUB_OFFLINE": "1"}
+    assert "is not on this disk" in refused(offline, "predict", "--suite", folder, image)
+    assert "HF_HUB_OFFLINE" in refused(offline, "download", "--suite", folder)
+    assert hub.seen == []
+
+    run = semerge(online, "download", "--suite", folder)
+    assert (run.returncode, run.stderr) == (0, "")
+    size = read_suite(folder).download_size
+    assert f"7 of 7 files, {size / 1e6:.1f} MB, of which {size / 1e6:.1f} MB are" in run.stdout
+    assert "are free in" in run.stdout
+    # the token goes to the hub and to no other host
+    tokens = {request.path.startswith("/storage/"): request.token for request in hub.seen}
+    assert tokens == {False: "Bearer hf_secret", True: None}
+
+    hub.stop()
+    made = json.loads(semerge(offline, "predict", "--suite", folder, image, "--json").stdout)
+    local = semerge(offline, "predict", "--suite", tmp_path / "made", image, "--json").stdout
+    assert made | {"timings_ms": 0} == json.loads(local) | {"timings_ms": 0}
+    assert "all 7 files are on this disk" in semerge(offline, "download", "--suite", folder).stdout
+
+
+def test_a_cut_connection_is_taken_up_again(hub: StandIn, folder: Path, tmp_path: Path) -> None:
+    environment = hub.environment(tmp_path / "home")
+    hub.cuts["model.safetensors"] = [1500]
+    run = semerge(environment, "download", "--suite", folder)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert hub.starts("model.safetensors").count(1500) == 1
+
+
+def test_a_later_process_goes_on_where_an_earlier_one_stopped(
+    hub: StandIn, folder: Path, tmp_path: Path
+) -> None:
+    environment = hub.environment(tmp_path / "home")
+    hub.cuts["model.safetensors"] = [1000, 0, 0, 0, 0]
+    words = refused(environment, "download", "--suite", folder)
+    assert "model.safetensors stopped at 0.0 MB of" in words
+    assert "the same command goes on from there" in words
+    partial = list((tmp_path / "home").rglob("*.partial"))
+    assert [file.stat().st_size for file in partial] == [1000]
+
+    hub.cuts.clear()
+    hub.seen.clear()
+    run = semerge(environment, "download", "--suite", folder)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert hub.starts("model.safetensors") == [1000, 0, 0, 0]
+    assert not list((tmp_path / "home").rglob("*.partial"))
+
+
+def test_a_server_that_knows_no_ranges_starts_over(
+    hub: StandIn, folder: Path, tmp_path: Path
+) -> None:
+    hub.cuts["model.safetensors"] = [1500]
+    hub.ranges = False
+    run = semerge(hub.environment(tmp_path / "home"), "download", "--suite", folder)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_wrong_hash_is_refused(hub: StandIn, folder: Path, tmp_path: Path, name: str) -> None:
+    environment = hub.environment(tmp_path / "home")
+    data = next(iter(hub.repos[BASE].commits.values()))[name]
+    hub.lies[name] = data[:-1] + bytes([data[-1] ^ 1])
+    assert "did not arrive whole" in refused(environment, "download", "--suite", folder)
+    assert not list((tmp_path / "home").rglob(f"snapshots/*/{name}"))
+    assert not list((tmp_path / "home").rglob("*.partial"))
+    hub.lies.clear()
+    assert semerge(environment, "download", "--suite", folder).returncode == 0
+
+
+def test_a_hash_of_the_suite_file_is_held(hub: StandIn, folder: Path, tmp_path: Path) -> None:
+    edit_source(folder, f"{BASE}/model.safetensors", sha256="0" * 64)
+    environment = hub.environment(tmp_path / "home")
+    words = refused(environment, "download", "--suite", folder)
+    assert "not the file that suite.json describes" in words and "000000000000" in words
+
+
+def test_the_first_commit_stays(hub: StandIn, folder: Path, tmp_path: Path) -> None:
+    environment = hub.environment(tmp_path / "home")
+    semerge(environment, "download", "--suite", folder)
+    (lock,) = (tmp_path / "home").rglob("*.lock.json")
+    (old,) = hub.repos[BASE].commits
+    pins = json.loads(lock.read_text(encoding="utf-8"))["files"]
+    assert pins[f"{BASE}/model.safetensors"]["commit"] == old
+
+    # main has moved on, and a file is fetched again: it is still the first commit's
+    files = hub.repos[BASE].commits[old]
+    hub.add(BASE, {name: data + b" " for name, data in files.items()})
+    for file in (tmp_path / "home").rglob("config.json"):
+        file.resolve().unlink()
+        file.unlink()
+    assert semerge(environment, "download", "--suite", folder).returncode == 0
+    (file,) = (tmp_path / "home").rglob("config.json")
+    assert (file.parent.name, file.read_bytes()) == (old, files["config.json"])
+
+    # the same commit with other content is refused
+    hub.repos[BASE].commits[old] = files | {"config.json": b"[]"}
+    file.resolve().unlink()
+    file.unlink()
+    assert "no longer what it was" in refused(environment, "download", "--suite", folder)
+
+
+def test_the_beginning_of_a_commit_is_enough(hub: StandIn, folder: Path, tmp_path: Path) -> None:
+    (old,) = hub.repos[BASE].commits
+    hub.add(BASE, dict.fromkeys(hub.repos[BASE].commits[old], b"new"))
+    for name in ("model", "heads", "statistics"):
+        edit_source(folder, f"{BASE}/{name}.safetensors", revision=old[:7])
+    edit_source(folder, f"{BASE}/config.json", revision=old[:7])
+    environment = hub.environment(tmp_path / "home")
+    assert semerge(environment, "download", "--suite", folder).returncode == 0
+    edit_source(folder, f"{BASE}/config.json", revision="0" * 7)
+    other = hub.environment(tmp_path / "other")
+    assert "no commit 0000000" in refused(other, "download", "--suite", folder)
+
+
+def test_a_changed_file_in_the_cache_is_told(
+    hub: StandIn, folder: Path, image: Path, tmp_path: Path
+) -> None:
+    environment = hub.environment(tmp_path / "home")
+    semerge(environment, "download", "--suite", folder)
+    (file,) = (tmp_path / "home").glob("hub/models--lab--task1/snapshots/*/model.safetensors")
+    file.write_bytes(b"short")
+    words = refused(environment, "predict", "--suite", folder, image)
+    assert "is not the file that was downloaded: it has 5 bytes" in words
+
+
+def test_what_the_hub_lacks_is_told(hub: StandIn, folder: Path, tmp_path: Path) -> None:
+    environment = hub.environment(tmp_path / "home")
+    repo = hub.repos.pop("lab/task2")
+    assert "lab/task2/model.safetensors is not on the hub, or HF_TOKEN" in refused(
+        environment, "download", "--suite", folder
+    )
+    hub.repos["lab/task2"] = repo
+    edit_source(folder, "lab/task2/model.safetensors", revision="none")
+    assert "in the pinned revision" in refused(environment, "download", "--suite", folder)
+    hub.stop()
+    assert "the hub can't be reached" in refused(environment, "download", "--suite", folder)
+    made = tmp_path / "made"
+    assert "the weights of tiny-vision are here" in refused(
+        environment, "download", "--suite", made
+    )
+
+
+def test_what_another_program_has_fetched_is_found(
+    hub: StandIn, folder: Path, tmp_path: Path
+) -> None:
+    """A Space's `preload_from_hub` fills the cache with no lock of ours."""
+    environment = hub.environment(tmp_path / "home")
+    code = (
+        "import sys; from huggingface_hub import hf_hub_download as get;"
+        "[get(*name.rsplit('/', 1)) for name in sys.argv[1:]]"
+    )
+    command = [sys.executable, "-c", code, *read_suite(folder).sources]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    hub.stop()
+    offline = environment | {"HF_HUB_OFFLINE": "1"}
+    assert "all 7 files are on this disk" in semerge(offline, "download", "--suite", folder).stdout

@@ -1,0 +1,72 @@
+"""How far a long step is, from where it happens to the command line and the app's status."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from published_suites import clip_suite
+
+from semerge.cli import main
+from semerge.progress import Counter, listening, tell
+from semerge.ui import markup
+from semerge.ui.engines import Engines, State
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_thread_hears_its_own_steps_alone() -> None:
+    heard: list[tuple[int, int, str]] = []
+    tell(1, 2, "before")
+    with listening(lambda *told: heard.append(told)):
+        tell(1, 2, "steps")
+        other = threading.Thread(target=tell, args=(1, 2, "elsewhere"))
+        other.start()
+        other.join()
+    tell(2, 2, "after")
+    assert heard == [(1, 2, "steps")]
+
+
+def test_a_count_on_a_terminal_and_in_a_file() -> None:
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        for done in (0, 1000, 2000):
+            Counter(stream)(done, 2000, "captions read")
+    lines = [f"\rsemerge: {done} of 2,000 captions read" for done in ("0", "1,000", "2,000")]
+    assert terminal.getvalue() == "".join(lines) + "\n"
+    assert file.getvalue() == "semerge: 0 of 2,000 captions read\n"
+
+
+def test_the_command_tells_that_heads_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEMERGE_CACHE", str(tmp_path / "cache"))
+    folder = clip_suite(tmp_path / "suite", "fusionbench-clip")
+    image = tmp_path / "image.png"
+    Image.radial_gradient("L").convert("RGB").save(image)
+    told = []
+    for _ in range(2):
+        assert main(["predict", "--suite", str(folder), str(image)]) == 0
+        told.append(capsys.readouterr().err)
+    assert told == ["semerge: 0 of 14 captions read for the heads\n", ""]
+
+
+def test_the_status_shows_the_step_of_a_suite_that_loads() -> None:
+    seen: list[State] = []
+
+    def load(name: str) -> str:
+        tell(1, 4, "captions <read>")
+        seen.append(engines.state(name))
+        return name
+
+    engines = Engines({"here": "Here"}, load)
+    assert engines.get("here") == "here"
+    shown = markup.status(seen)
+    assert "Here: loading, captions &lt;read&gt; <progress" in shown and "25%" in shown
+    assert markup.status(engines.states()) == ""

@@ -1,0 +1,163 @@
+"""The published suites: what their files promise, and their family's figures beside a run's."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hub_sets import FakeDatasets, FakeSet
+
+from semerge.errors import UserError
+from semerge.evaluation import hub_data
+from semerge.evaluation.hub_data import hub_set
+from semerge.evaluation.published import FAMILIES, published_lines
+from semerge.evaluation.sets import suite_sets
+from semerge.settings import Settings
+from semerge.suites import SUITES_FOLDER, available_suites, published_suites, read_suite
+
+NAMES = ("clip-vit-b-16", "clip-vit-b-32", "clip-vit-l-14", "gpt2-glue")
+CLASSES = {
+    "sun397": 397,
+    "stanford-cars": 196,
+    "resisc45": 45,
+    "eurosat": 10,
+    "svhn": 10,
+    "gtsrb": 43,
+    "mnist": 10,
+    "dtd": 47,
+}
+
+
+def test_bundled_and_published_are_apart() -> None:
+    assert published_suites() == list(NAMES)
+    assert not set(available_suites()) & set(NAMES)
+    assert not any(read_suite(name).published for name in available_suites())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_published_suite_is_a_file_alone(name: str) -> None:
+    suite = read_suite(name)
+    assert [file.name for file in suite.folder.iterdir()] == ["suite.json"]
+    assert suite.published and suite.name == name
+    Settings().resolve(suite)
+    assert suite.defaults.static_lambda == suite.defaults.probe_lambda  # one merge in memory
+    assert set(suite.thresholds.values()) == {None}  # made for no data of ours
+    assert "not chosen on validation data" in suite.about
+    assert suite.family in FAMILIES
+    assert FAMILIES[suite.family].tasks == suite.task_names
+    assert all(task.data for task in suite.tasks)
+    for source in suite.sources.values():
+        assert source.revision == "main" or len(source.revision) in (7, 40)
+
+
+def test_the_words_of_clip() -> None:
+    for name in NAMES[:3]:
+        suite = read_suite(name)
+        assert {task.name: len(task.classes) for task in suite.tasks} == CLASSES
+        assert all("{}" in template for task in suite.tasks for template in task.templates)
+        assert suite.architecture["quick_gelu"] is True
+        for task in suite.tasks:
+            assert task.weights.endswith(f"_{task.name}/model.safetensors")
+            assert len(set(task.classes)) == len(task.classes)
+    words = json.loads((SUITES_FOLDER.parent / "clip_tasks.json").read_text(encoding="utf-8"))
+    assert len(words["tasks"]) == 20
+
+
+def test_download_sizes() -> None:
+    """To the third digit, as the literature and the hub's listings state them, in GB."""
+    sizes = {name: round(read_suite(name).download_size / 1e9, 1) for name in NAMES}
+    assert sizes["clip-vit-b-32"] == 3.4
+    assert sizes["clip-vit-l-14"] == 11.4
+    assert sizes["gpt2-glue"] == 4.0
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_published_averages_are_those_of_their_rows(name: str) -> None:
+    family = FAMILIES[name]
+    for method, figures in family.rows.items():
+        assert len(figures) in (1, len(family.tasks) + 1), method
+        if len(figures) > 1:
+            mean = sum(figures[:-1]) / len(family.tasks)
+            # as printed at the source, where one average is 0.2 off its own row
+            assert abs(mean - figures[-1]) < 0.25, f"{method}: {mean:.2f}"
+
+
+def test_a_run_stands_beside_its_own_family() -> None:
+    columns = ("base_oracle", "static_oracle", "se_oracle", "expert")
+    found = {task: dict.fromkeys(columns, 0.5) for task in FAMILIES["fusionbench-gpt2-glue"].tasks}
+    text = published_lines("fusionbench-gpt2-glue", found)
+    assert "FusionBench checkpoints, GPT-2 on GLUE" in text[0]
+    assert next(line for line in text if line.startswith("here: SE-Merging")).endswith("50.0")
+    assert any(line.startswith("TIES 0.6") and line.endswith("70.0") for line in text)
+    assert not any("task_vectors" in line for line in text)
+    # no average over other tasks than the table's
+    part = published_lines("fusionbench-gpt2-glue", {"cola": found["cola"]})
+    assert next(line for line in part if line.startswith("here: base")).count("50.0") == 1
+    assert published_lines(None, found) == published_lines("nobody", found) == []
+
+
+# ---- data by their ids on the hub ------------------------------------------------------------
+
+
+@pytest.fixture
+def datasets(monkeypatch: pytest.MonkeyPatch) -> FakeDatasets:
+    fake = FakeDatasets()
+    monkeypatch.setattr(hub_data.importlib, "import_module", lambda name: fake)
+    monkeypatch.setattr(hub_data.importlib.util, "find_spec", lambda name: SimpleNamespace())
+    return fake
+
+
+def test_images_from_the_hub(datasets: FakeDatasets) -> None:
+    suite = read_suite("clip-vit-b-32")
+    names = ["A nnual crop land", *suite.task("eurosat").classes[1:]]
+    datasets.sets["tanganke/eurosat", None, "test"] = FakeSet.of_images([3, 0, 9, 1], names)
+    found = hub_set(suite.task("eurosat"), "test", "image")
+    assert found.labels.tolist() == [3, 0, 9, 1]
+    assert found.classes == suite.task("eurosat").classes  # the same but for case and signs
+    assert found.visual and found.pixels(2).shape == (8, 8, 3)
+    assert int(found.pixels(2)[0, 0, 0]) == 2
+    assert int(found.take(np.array([3, 1])).pixels(0)[0, 0, 0]) == 3
+
+
+def test_validation_is_cut_from_train(datasets: FakeDatasets) -> None:
+    suite = read_suite("clip-vit-b-32")
+    names = list(suite.task("mnist").classes)
+    made = FakeSet.of_images([i % 10 for i in range(40)], names)
+    datasets.sets["ylecun/mnist", None, "train"] = made
+    parts = [hub_set(suite.task("mnist"), split, "image") for split in ("train", "validation")]
+    assert [len(part) for part in parts] == [36, 4]
+
+
+def test_pairs_from_the_hub_with_a_limit(datasets: FakeDatasets) -> None:
+    suite = read_suite("gpt2-glue")
+    for task in suite.tasks:
+        rows = [(f"{task.name} {i}", f"b {i}", i % len(task.classes)) for i in range(12)]
+        place = (task.data["id"], task.data["config"], task.data["split"])
+        datasets.sets[place] = FakeSet.of_texts(task.data["columns"], rows)
+    sets = suite_sets(suite, "hub", limit=6)
+    assert (sets.data, sets.total, sets.complete) == ("hub", 42, False)
+    mnli = sets.sets[1]
+    assert (mnli.task, sorted(mnli.labels.tolist())) == ("mnli", [0, 0, 1, 1, 2, 2])
+    assert mnli.texts[0].startswith("mnli ") and mnli.texts_b[0] is not None
+    assert sets.sets[0].texts_b == ()
+
+
+def test_what_the_hub_lacks_is_told(
+    datasets: FakeDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = read_suite("clip-vit-b-32")
+    with pytest.raises(UserError, match=r"tanganke/dtd can't be had from the hub: no such set"):
+        hub_set(suite.task("dtd"), "test", "image")
+    datasets.sets["tanganke/dtd", None, "test"] = FakeSet.of_texts(["x"], [("a", "b", 0)])
+    with pytest.raises(UserError, match="has no column 'image'"):
+        hub_set(suite.task("dtd"), "test", "image")
+    datasets.sets["ylecun/mnist", None, "test"] = FakeSet.of_images([10], None)
+    with pytest.raises(UserError, match="labels must be 0 to 9"):
+        hub_set(suite.task("mnist"), "test", "image")
+    with pytest.raises(UserError, match="names no data sets on the hub"):
+        suite_sets(read_suite("mini-text"), "hub")
+    monkeypatch.setattr(hub_data.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install semerge\[hub\]"):
+        suite_sets(suite, "hub")

@@ -1,0 +1,121 @@
+"""Published suites in the app: chosen from the menu, fetched behind the page, or refused."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tiny import tiny_vision_suite
+
+from semerge.errors import UserError
+from semerge.examples import Examples
+from semerge.suites import published_suites, read_suite
+from semerge.ui import engines as module
+from semerge.ui import markup, spaces
+from semerge.ui.app import make_context
+from semerge.ui.context import Context
+from semerge.ui.engines import FAILED, FETCHING, READY, WAITING, Engines
+from semerge.ui.options import _called
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GLANCE", 0.2)
+
+
+def test_the_menu_holds_them_after_the_bundled_ones() -> None:
+    context = make_context()
+    for modality in ("image", "text"):
+        suites = context.of(modality)
+        flags = [suite.published for suite in suites]
+        assert flags == sorted(flags) and any(flags) and not flags[0]
+    assert _called(read_suite("clip-vit-b-32")) == (
+        "CLIP ViT-B/32 (FusionBench), 3.40 GB from the hub"
+    )
+    # one that is named at the start is what its tab opens with, and stands there once
+    first = make_context(["gpt2-glue"]).of("text")
+    assert [suite.name for suite in first] == ["gpt2-glue", "mini-text"]
+
+
+def test_without_network_one_sentence_and_the_bundled_suite_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from semerge.checkpoints.download import download
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    bundled = read_suite(tiny_vision_suite(tmp_path / "suite"))
+    suites = [bundled, *map(read_suite, published_suites())]
+    context = Context.make(
+        suites,
+        Examples(),
+        lambda suite: SimpleNamespace(suite=suite),
+        lambda suite, progress: download(suite, progress=progress),
+    )
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE forbids it here") as error:
+        context.engines.get("clip-vit-b-32", patience=60)
+    text = str(error.value)
+    assert text.startswith("CLIP ViT-B/32 (FusionBench) is not on this disk: 3.40 GB have yet to")
+    assert text.count("\n") == 0 and text.endswith(".")
+    assert context.engines.state("clip-vit-b-32").phase == FAILED
+    assert context.engines.get("tiny-vision", patience=60).suite is bundled
+
+
+def test_others_answer_while_one_is_fetched() -> None:
+    go = threading.Event()
+    told: list[tuple[int, int, str]] = []
+
+    def fetch(name: str, progress: Any) -> None:
+        progress(34, 100, "file")
+        told.append((34, 100, name))
+        assert go.wait(60)
+
+    engines = Engines({"here": "Here", "far": "Far"}, lambda n: n, None, fetch, ["far"])
+    with pytest.raises(UserError, match=r"^Far is being fetched \(34%\); other suites answer"):
+        engines.get("far")
+    assert engines.get("here") == "here"
+    (state,) = engines.arriving()
+    assert (state.phase, state.share) == (FETCHING, 0.34)
+    shown = markup.status([state])
+    assert 'Far: fetching from the hub <progress max="1" value="0.340"></progress> 34%' in shown
+    go.set()
+    engines.start([]).join()
+    assert engines._settled["far"].wait(60)
+    assert engines.get("far") == "far" and engines.state("far").phase == READY
+    assert engines.arriving() == [] and len(told) == 1
+
+
+def test_one_that_failed_is_tried_again() -> None:
+    network: list[bool] = []
+
+    def fetch(name: str, progress: Any) -> None:
+        if not network:
+            raise UserError("The hub can't be reached.")
+
+    engines = Engines({"far": "Far"}, lambda n: n, None, fetch, ["far"])
+    assert engines.state("far").phase == WAITING
+    for _ in range(2):
+        with pytest.raises(UserError, match="can't be reached"):
+            engines.get("far")
+    network.append(True)
+    assert engines.get("far") == "far"
+
+
+def test_zero_gpu_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plain(x: int) -> int:
+        return x + 1
+
+    assert spaces.on_gpu(plain) is plain
+    asked: list[int] = []
+
+    def gpu(duration: int) -> Any:
+        asked.append(duration)
+        return lambda function: lambda *args: 100 + function(*args)
+
+    monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=gpu))
+    monkeypatch.setattr(spaces.importlib.util, "find_spec", lambda name: object())
+    assert spaces.on_gpu(plain)(1) == 102
+    assert asked == [spaces.SECONDS]
