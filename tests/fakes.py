@@ -11,9 +11,10 @@ import json
 import math
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
@@ -21,6 +22,9 @@ from semerge.errors import UserError
 from semerge.result import Prediction, Result
 from semerge.settings import Settings
 from semerge.suites import Defaults, Suite, Task
+
+if TYPE_CHECKING:
+    from semerge.ui.context import Context
 
 DIGITS = tuple(f"digit {i}" for i in range(10))
 VIT = {"kind": "open_clip", "vision_cfg": {"layers": 6}}
@@ -56,7 +60,7 @@ SENTENCES = {
 }
 
 
-def fake_suite(modality: str = "image", pair: bool = False) -> Suite:
+def fake_suite(modality: str = "image", pair: bool = False, name: str = "") -> Suite:
     """A suite of the bundled shape without any file behind it."""
     tasks = tuple(
         Task(
@@ -73,8 +77,8 @@ def fake_suite(modality: str = "image", pair: bool = False) -> Suite:
     )
     image = modality == "image"
     return Suite(
-        name="mini-vision" if image else "mini-text",
-        title="Mini Vision" if image else "Mini Text",
+        name=name or ("mini-vision" if image else "mini-text"),
+        title=name or ("Mini Vision" if image else "Mini Text"),
         about="A small CLIP and eight experts." if image else "A small GPT-2 and seven experts.",
         modality=modality,
         architecture=VIT if image else GPT2,
@@ -184,23 +188,33 @@ def _drawing(task: int, variant: int) -> Image.Image:
 
 
 @contextmanager
-def fake_app(folder: Path, gate: threading.Event | None = None) -> Iterator[str]:
+def fake_app(
+    folder: Path, gate: threading.Event | None = None, more: Sequence[Suite] = ()
+) -> Iterator[str]:
     """The whole app with fake engines on a free port; yields its address.
 
     gate: engines wait for it while they load, so that a test can see the page before.
+    more: further suites beside the two.
     """
     from semerge.examples import load_examples
-    from semerge.ui.app import launch_options, make_context, start
+    from semerge.ui.context import Context
 
-    suites = {s.name: s for s in (fake_suite("image"), fake_suite("text"))}
-
-    def load(name: str) -> FakeEngine:
+    def load(suite: Suite) -> FakeEngine:
         if gate is not None:
             assert gate.wait(300)
-        return FakeEngine(suites[name])
+        return FakeEngine(suite)
 
-    examples = load_examples(fake_examples(folder))
-    page = start(make_context(list(suites.values()), examples, load))
+    suites = [fake_suite("image"), fake_suite("text"), *more]
+    with served(Context.make(suites, load_examples(fake_examples(folder)), load)) as url:
+        yield url
+
+
+@contextmanager
+def served(context: Context) -> Iterator[str]:
+    """The whole app on a free port; yields its address."""
+    from semerge.ui.app import launch_options, start
+
+    page = start(context)
     _, url, _ = page.launch(**launch_options(port=None), prevent_thread_lock=True)
     try:
         yield url

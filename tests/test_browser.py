@@ -5,7 +5,6 @@ Engines are fakes: what is tested is that the page shows the Result that an engi
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import threading
@@ -14,21 +13,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import browsing
 import pytest
+from browsing import DESKTOP, PHONE, choose, serious_faults, upload, visits
 from fakes import FakeEngine, fake_app, fake_suite
 
 from semerge.inputs import decode_image
 from semerge.result import Result
 from semerge.settings import Settings
-from semerge.ui import words
-from semerge.ui.view import View
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
 ]
-PATIENCE = 120_000  # ms: for slow machines
-DESKTOP, PHONE = (1280, 900), (390, 844)
 
 
 @pytest.fixture(scope="module")
@@ -44,73 +41,13 @@ def app(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
-    """Opens the page in a fresh browser context. Fails on errors in the console and on requests
-    to any host but this one."""
-    contexts, troubles = [], []
-
-    def open_page(size: tuple[int, int] = DESKTOP, theme: str = "light", url: str = app) -> Any:
-        width, height = size
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, has_touch=size == PHONE
-        )
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda m: troubles.append(m.text) if bad(m) else None)
-        page.on("request", lambda r: None if local(r.url) else troubles.append(r.url))
-        page.goto(f"{url}?__theme={theme}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not troubles
+    with visits(browser, app) as open_page:
+        yield open_page
 
 
-def bad(message: Any) -> bool:
-    """Errors, but not the browser's remark that a validator refused (status 422)."""
-    return message.type == "error" and "status of 422" not in message.text
-
-
-def local(url: str) -> bool:
-    return url.startswith(("data:", "blob:", "http://127.0.0.1", "http://localhost"))
-
-
-def shown(page: Any, tab: str = "vision") -> dict[str, Any]:
-    """The Result behind what is on the page: the file that the download button saves."""
-    link = page.locator(f"#{tab}-footer a[download]").get_attribute("href")
-    return json.loads(base64.b64decode(link.split(",", 1)[1]))
-
-
-def settle(page: Any, expected: Result, tab: str = "vision") -> dict[str, Any]:
-    """Wait until the page shows this Result, and check every place that shows it."""
-    want = json.loads(json.dumps(expected.to_dict()))
-    view = View(want, fake_suite("image" if tab == "vision" else "text"))
-    sentence = page.locator(f"#{tab}-sentence .se-sentence")
-    page.wait_for_function(
-        "([node, text]) => document.querySelector(node)?.textContent === text",
-        arg=[f"#{tab}-sentence .se-sentence", words.sentence(view)],
-    )
-    assert view.title(want["chosen"]) in sentence.inner_text()
-    assert shown(page, tab) == want
-    for kind in ("se", "static"):
-        card = page.locator(f"#{tab}-answers .se-card.{kind} .se-answer")
-        assert card.inner_text() == view.answer(kind)
-    drawn = chart(page, f"{tab}-similarity")
-    assert f"{words.number(want['similarities'][view.chosen])}  chosen" in drawn
-    assert [t for t in drawn if t in view.titles] == view.titles
-    pairs = zip(want["static_coefficients"], want["coefficients"], strict=True)
-    arrows = [f"{words.number(a)} → {words.number(b)}" for a, b in pairs]
-    assert [t for t in chart(page, f"{tab}-coefficients") if "→" in t] == arrows
-    return want
-
-
-def chart(page: Any, name: str) -> list[str]:
-    """The words of a chart, in order."""
-    texts = page.locator(f"#{name} .annotation-text")
-    texts.first.wait_for()
-    return [text.replace("\xa0", " ") for text in texts.all_text_contents()]
+def settle(page: Any, expected: Result, tab: str = "vision") -> None:
+    suite = fake_suite("image" if tab == "vision" else "text")
+    browsing.settle(page, json.loads(json.dumps(expected.to_dict())), suite)
 
 
 def engine(modality: str = "image") -> FakeEngine:
@@ -126,8 +63,7 @@ def test_the_first_example_is_there_and_an_upload_is_answered(
     assert page.locator("#vision-examples [aria-pressed=true][data-example]").count() == 1
 
     file = folder / "vision" / "gtsrb_2.png"
-    page.get_by_label("Remove Image").click()
-    page.locator("#vision-image input[type=file]").set_input_files(file)
+    upload(page, file)
     settle(page, engine().predict(decode_image(file)))
     assert page.locator("#vision-examples [aria-pressed=true][data-example]").count() == 0
     assert (
@@ -135,7 +71,7 @@ def test_the_first_example_is_there_and_an_upload_is_answered(
     )
 
     page.get_by_role("tab", name="Language").click()
-    page.get_by_label("Sentence").fill("Play some quiet music")
+    page.get_by_label("Sentence", exact=True).fill("Play some quiet music")
     page.get_by_role("button", name="Run").click()
     settle(page, engine("text").predict("Play some quiet music"), "language")
 
@@ -162,11 +98,6 @@ def test_examples_options_and_reset(visit: Any, folder: Path) -> None:
     settle(page, engine().predict(picture))
 
 
-def choose(page: Any, label: str, option: str) -> None:
-    page.get_by_label(label, exact=True).click()
-    page.get_by_role("option", name=option, exact=True).click()
-
-
 def test_a_sentence_by_example_by_enter_and_hostile(visit: Any) -> None:
     page = visit()
     page.get_by_role("tab", name="Language").click()
@@ -175,7 +106,7 @@ def test_a_sentence_by_example_by_enter_and_hostile(visit: Any) -> None:
     line = page.get_by_role("button", name="Le marché ouvre").first
     line.click()
     settle(page, engine("text").predict(line.inner_text()), "language")
-    box = page.get_by_label("Sentence")
+    box = page.get_by_label("Sentence", exact=True)
     assert box.input_value() == line.inner_text()
     hostile = "<img src=x onerror=alert(1)> {{x}} ${y} =1+1 \u05e9\u05dc\u05d5\u05dd"
     box.fill(hostile)
@@ -193,8 +124,7 @@ def test_a_bad_image_is_told_and_the_next_one_works(
     page.locator("#vision-sentence .se-sentence").wait_for()
     bad = tmp_path / "text.png"
     bad.write_text("no image at all")
-    page.get_by_label("Remove Image").click()
-    page.locator("#vision-image input[type=file]").set_input_files(bad)
+    upload(page, bad)
     alert = page.locator("#vision-sentence [role=alert]")
     alert.wait_for()
     assert "not a readable image" in alert.inner_text()
@@ -253,8 +183,6 @@ def test_the_page_opens_before_the_models_and_fills_itself(visit: Any, tmp_path:
 def test_no_tab_has_serious_accessibility_faults(
     visit: Any, theme: str, size: tuple[int, int]
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page = visit(size, theme)
     faults = {}
     for tab in ("Vision", "Language", "About"):
@@ -263,13 +191,20 @@ def test_no_tab_has_serious_accessibility_faults(
             page.locator(f"#{tab.lower()}-coefficients .annotation-text").first.wait_for()
             page.get_by_role("button", name="All figures as a table").click()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        found = Axe().run(page).response
-        assert found["passes"]
-        for violation in found["violations"]:
-            if violation["impact"] in ("serious", "critical"):
-                nodes = [n["html"][:160] for n in violation["nodes"][:3]]
-                faults[f"{tab}: {violation['id']}"] = nodes
+        if found := serious_faults(page):
+            faults[tab] = found
     assert not faults, json.dumps(faults, indent=1)
+
+
+# the element that has the focus: the part of the tab it is in, if its ring can be seen, its markup
+STOP = """() => {
+  const n = document.activeElement, style = getComputedStyle(n);
+  const part = n.closest('.se-input') ? 'input' : n.closest('#vision-examples') ? 'examples'
+    : n.closest('#vision-options') ? 'options' : n.closest('.se-result') ? 'result' : '';
+  const ring = style.outlineStyle === 'solid' && parseFloat(style.outlineWidth) >= 2
+    && n.getBoundingClientRect().width > 10 && Number(style.opacity) > 0;
+  return [part, ring, n.outerHTML.slice(0, 120)];
+}"""
 
 
 def test_headings_labels_and_the_way_by_keyboard(visit: Any) -> None:
@@ -287,17 +222,16 @@ def test_headings_labels_and_the_way_by_keyboard(visit: Any) -> None:
         " || n.getAttribute('aria-label'))).map(n => n.outerHTML.slice(0, 120))"
     )
     assert not unnamed
-    # by the Tab key: input first, then examples, then options, then the answer
-    order = []
+    # by the Tab key: input first, then examples, then options, then the answer; each with a ring
+    order, unseen = [], []
     for _ in range(90):
         page.keyboard.press("Tab")
-        where = page.evaluate(
-            "(n => n.closest('.se-input') ? 'input' : n.closest('#vision-examples') ? 'examples'"
-            " : n.closest('#vision-options') ? 'options' : n.closest('.se-result') ? 'result' : '')"
-            "(document.activeElement)"
-        )
+        where, ring, what = page.evaluate(STOP)
         if where and where not in order:
             order.append(where)
+        if where and not ring:
+            unseen.append(what)
+    assert not unseen
     assert order == ["input", "examples", "options", "result"]
 
 
@@ -319,3 +253,23 @@ def test_charts_follow_the_theme(visit: Any) -> None:
     page.locator("#vision-coefficients .annotation-text").first.wait_for()
     # the address names a theme, which counts more than the last choice
     assert text.evaluate(colour) == light
+
+
+def test_another_suite_brings_its_tasks_and_its_second_sentence(visit: Any, tmp_path: Path) -> None:
+    pairs = fake_suite("text", pair=True, name="pairs")
+    with fake_app(tmp_path, more=[pairs]) as url:
+        page = visit(url=url)
+        page.get_by_role("tab", name="Language").click()
+        page.locator("#language-coefficients .annotation-text").first.wait_for()
+        second = page.get_by_label("Second sentence (for tasks that compare two)")
+        assert not second.is_visible()
+        page.get_by_role("button", name="Options").click()
+        choose(page, "Suite", "pairs")
+        second.wait_for()
+        page.locator("#language-footer", has_text="pairs, preset sharp").wait_for()
+        page.get_by_text("pairs knows 7 tasks").wait_for()
+        page.get_by_label("Sentence", exact=True).fill("One sentence.")
+        second.fill("And another one.")
+        second.press("Enter")
+        settle(page, FakeEngine(pairs).predict("One sentence."), "language")
+        page.close()  # before its server goes

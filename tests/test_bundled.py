@@ -1,10 +1,11 @@
-"""The engine equals the slow reference on the suites that are shipped."""
+"""The suites that are shipped: the engine equals the slow reference, alone and in many threads."""
 
 from __future__ import annotations
 
 from functools import cache
 
 import pytest
+from concurrency import check_threads
 from equivalence import check_answers, check_distances, pair, samples_of
 from reference import Reference
 
@@ -31,3 +32,7 @@ def test_distances_equal_the_reference(both: tuple[Engine, Reference]) -> None:
 def test_answers_equal_the_reference(both: tuple[Engine, Reference]) -> None:
     check_answers(*both, samples_of(both[0], 3))
     assert both[0].verify_weights()
+
+
+def test_sixteen_threads_on_both_suites_equal_one_bit_for_bit() -> None:
+    check_threads([bundled(name)[0] for name in ("mini-vision", "mini-text")])

@@ -20,6 +20,7 @@ from semerge.errors import UserError
 from semerge.examples import Example, load_examples
 from semerge.settings import PRESETS, Settings
 from semerge.ui import charts, markup, words
+from semerge.ui.context import Context
 from semerge.ui.engines import Engines
 from semerge.ui.report import read_report
 from semerge.ui.view import View
@@ -455,6 +456,41 @@ def test_a_bad_image_gets_one_sentence_and_the_next_one_works(
     assert ask_image(client, folder / "vision" / "mnist_0.png")["suite"] == "mini-vision"
 
 
+def test_unusual_images_get_an_answer(client: Any, folder: Path, tmp_path: Path) -> None:
+    picture = Image.open(folder / "vision" / "eurosat_0.png")
+    saved = {
+        "deep.png": Image.effect_noise((64, 64), 50).convert("I;16"),
+        "clear.png": picture.convert("RGBA"),
+        "frames.gif": picture,
+    }
+    for name, image in saved.items():
+        more = {"save_all": True, "append_images": [picture.rotate(90)]} if "gif" in name else {}
+        image.save(tmp_path / name, **more)
+        assert ask_image(client, tmp_path / name)["suite"] == "mini-vision"
+
+
+def test_a_huge_image_is_refused_before_it_is_decoded(client: Any, tmp_path: Path) -> None:
+    from gradio_client.exceptions import AppError
+
+    file = tmp_path / "huge.png"
+    Image.new("1", (9400, 9400)).save(file)
+    with pytest.raises(AppError, match="megapixels"):
+        ask_image(client, file)
+
+
+def test_a_deleted_upload_is_told_without_its_path() -> None:
+    from semerge.examples import Examples
+    from semerge.ui.vision import VisionTab
+
+    suite = fake_suite()
+    context = Context.make([suite], Examples(), FakeEngine)
+    tab = VisionTab.__new__(VisionTab)
+    tab.context = context
+    with pytest.raises(UserError, match="deleted") as error:
+        tab.answer({"file": "/tmp/gradio/gone.png"}, suite, Settings(), None)
+    assert "/tmp" not in str(error.value)
+
+
 def test_no_image_and_no_sentence_are_told(client: Any) -> None:
     from gradio_client.exceptions import AppError
 
@@ -500,16 +536,44 @@ def test_the_page_and_its_config_name_no_other_host(app: str) -> None:
 
 
 def test_opening_examples_are_computed_with_the_engines(folder: Path) -> None:
-    from semerge.ui.app import make_context
-
     suite = fake_suite("image")
-    context = make_context(
-        [suite], load_examples(fake_examples(folder)), lambda _: FakeEngine(suite)
-    )
+    context = Context.make([suite], load_examples(fake_examples(folder)), FakeEngine)
+    assert not context.opening
     context.engines.start([suite.name]).join()
     view = context.opening[suite.name]
     assert view.opening and view.example and view.example.index == 1
     assert view.result["suite"] == suite.name and context.seen[suite.name].size == (48, 48)
+
+
+def test_a_stored_opening_result_is_there_before_the_engines(tmp_path: Path) -> None:
+    suite = fake_suite("text")
+    stored = FakeEngine(suite).predict("x").to_dict()
+    (fake_examples(tmp_path) / "first_text.json").write_text(json.dumps(stored))
+    context = Context.make([suite], load_examples(tmp_path), FakeEngine)
+    assert context.opening[suite.name].result == json.loads(json.dumps(stored))
+    # of another suite it would be wrong
+    other = fake_suite("text", name="other")
+    assert not Context.make([other], load_examples(tmp_path), FakeEngine).opening
+
+
+def test_a_damaged_suite_is_told_and_the_page_opens(tmp_path: Path) -> None:
+    from semerge.ui.app import build, make_context
+
+    (tmp_path / "suite.json").write_text("{")
+    context = make_context([str(tmp_path), str(tmp_path / "nowhere")])
+    assert len(context.problems) == 2 and "can't be read as JSON" in context.problems[0]
+    texts = [str(c["props"].get("value")) for c in build(context).get_config_file()["components"]]
+    assert any("can&#x27;t be read as JSON" in text for text in texts)
+
+
+def test_a_second_suite_of_a_name_is_told_and_the_first_one_counts() -> None:
+    from semerge.suites import SUITES_FOLDER
+    from semerge.ui.app import make_context
+
+    folder = SUITES_FOLDER / "mini-text"
+    context = make_context([str(folder)])
+    assert context.problems == (f"{folder} is the second suite named mini-text.",)
+    assert next(iter(context.suites)) == "mini-text" and "mini-vision" in context.suites
 
 
 def test_the_app_gives_a_real_engines_numbers(tmp_path: Path) -> None:
@@ -518,12 +582,11 @@ def test_the_app_gives_a_real_engines_numbers(tmp_path: Path) -> None:
     from semerge.engine import load_engine
     from semerge.examples import Examples
     from semerge.suites import read_suite
-    from semerge.ui.app import make_context
 
     folders = [tiny_vision_suite(tmp_path / "v"), tiny_text_suite(tmp_path / "t")]
     suites = [read_suite(folder) for folder in folders]
     engines = {suite.name: load_engine(suite.folder) for suite in suites}
-    context = make_context(suites, Examples(), engines.__getitem__)
+    context = Context.make(suites, Examples(), lambda suite: engines[suite.name])
     file = tmp_path / "x.png"
     Image.effect_mandelbrot((64, 48), (-3, -2.5, 2, 2.5), 100).save(file)
     settings = Settings(preset="literal", layer=1)
@@ -540,9 +603,9 @@ def test_the_app_gives_a_real_engines_numbers(tmp_path: Path) -> None:
 
 def test_a_page_without_any_suite_still_opens() -> None:
     from semerge.examples import Examples
-    from semerge.ui.app import build, make_context
+    from semerge.ui.app import build
 
-    page = build(make_context([], Examples(), FakeEngine))
+    page = build(Context.make([], Examples(), FakeEngine))
     texts = [str(c["props"].get("value")) for c in page.get_config_file()["components"]]
     assert any("There is no vision suite here" in text for text in texts)
 

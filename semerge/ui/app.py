@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
+from semerge.errors import UserError
 from semerge.examples import Examples, load_examples
-from semerge.suites import Suite, available_suites, read_suite
+from semerge.progress import Progress
+from semerge.suites import Suite, available_suites, published_suites, read_suite
 from semerge.ui import markup, theme
 from semerge.ui.about import about_tab
 from semerge.ui.context import Context
@@ -24,27 +27,51 @@ POLL = 0.6  # seconds between looks at the loading engines, until all have settl
 KEEP = 3600  # seconds: uploads older than this are deleted, looked for as often
 
 
-def make_context(
-    suites: Sequence[Suite] | None = None,
-    examples: Examples | None = None,
-    load: Callable[[str], Any] | None = None,
-) -> Context:
-    """The bundled suites, examples and engines, or others (tests)."""
-    if suites is None:
-        suites = [read_suite(name) for name in available_suites()]
-    return Context.make(suites, load_examples() if examples is None else examples, load or _load)
+def make_context(folders: Sequence[str] = ()) -> Context:
+    """The suites in `folders`, then the bundled and the published ones, and the examples.
+
+    What can't be read is left out and told on the page: one damaged file must not keep the rest
+    from opening.
+    """
+    problems: list[str] = []
+    suites: dict[str, Suite] = {}
+    shipped = [name for name in (*available_suites(), *published_suites()) if name not in folders]
+    for place in (*folders, *shipped):
+        try:
+            suite = read_suite(place)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        if suites.setdefault(suite.name, suite) is not suite:
+            problems.append(f"{suite.folder} is the second suite named {suite.name}.")
+    try:
+        examples = load_examples()
+    except UserError as error:
+        examples = Examples()
+        problems.append(str(error))
+    context = Context.make(list(suites.values()), examples, _load, _fetch)
+    context.problems = tuple(problems)
+    return context
 
 
-def _load(name: str) -> Any:
+def _load(suite: Suite) -> Any:
     from semerge.engine import load_engine  # imports torch: seconds, so in the loading thread
 
-    return load_engine(name)
+    return load_engine(suite.folder, os.environ.get("SEMERGE_DEVICE", "cpu"))
+
+
+def _fetch(suite: Suite, progress: Progress) -> None:
+    from semerge.checkpoints.download import download
+
+    download(suite, progress=progress)
 
 
 def build(context: Context) -> gr.Blocks:
     """The page. Needs no engine; the tabs fill when the engines are there."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
         html(markup.header())
+        for problem in context.problems:
+            html(markup.failure(problem, "Left out."))
         status = html(markup.status(_first_states(context)), elem_id="status")
         desks: list[Desk] = []
         with gr.Tabs(elem_id="tabs"):
@@ -53,7 +80,7 @@ def build(context: Context) -> gr.Blocks:
                     if context.of(make.modality):
                         desks.append(make(context))
                     else:
-                        html(markup.failure(f"There is no {label.lower()} suite here."))
+                        html(markup.failure(f"There is no {label.lower()} suite here.", ""))
             with gr.Tab("About", id="about"):
                 about_tab(context)
         _follow_loading(page, context, status, desks)
@@ -80,10 +107,20 @@ def _follow_loading(page: gr.Blocks, context: Context, status: gr.HTML, desks: l
             if fresh:
                 done.append(name)
             values += desk.settled(state) if fresh and not own else [gr.skip()] * len(desk.outputs)
-        states = _first_states(context)
+        known = {state.name: state for state in _first_states(context)}
+        arriving = [s for s in context.engines.arriving() if s.name not in known]
+        states = [*known.values(), *arriving]
         running = gr.Timer(active=not all(state.settled for state in states))
         return [markup.status(states), running, done, *values]
 
+    def chosen(name: str) -> gr.Timer:
+        # a published suite begins to come, and the status follows it
+        if context.suite(name).published:
+            context.engines.prepare(name)
+        return gr.Timer(active=True)
+
+    for desk in desks:
+        desk.options.suite.input(chosen, desk.options.suite, timer, **page_event())
     inputs = [filled, *(desk.source for desk in desks)]
     outputs = [status, timer, filled, *panels]
     page.load(look, inputs, outputs, **page_event())

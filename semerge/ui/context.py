@@ -13,9 +13,11 @@ from typing import Any
 from semerge.errors import UserError
 from semerge.examples import SECTIONS, Example, Examples
 from semerge.inputs import clean_text, decode_image
+from semerge.progress import Progress
 from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.ui.engines import Engines
+from semerge.ui.spaces import on_gpu
 from semerge.ui.view import View
 
 
@@ -26,17 +28,32 @@ class Context:
     suites: Mapping[str, Suite]
     examples: Examples
     engines: Engines = field(init=False)
+    predict: Callable[[str, Any, Settings], dict[str, Any]] = field(init=False)
     opening: dict[str, View] = field(default_factory=dict)  # by suite name
     seen: dict[str, Any] = field(default_factory=dict)  # by suite name: its image, as seen (PIL)
+    problems: tuple[str, ...] = ()  # what could not be read at the start, one sentence each
 
     @classmethod
     def make(
-        cls, suites: Sequence[Suite], examples: Examples, load: Callable[[str], Any]
+        cls,
+        suites: Sequence[Suite],
+        examples: Examples,
+        load: Callable[[Suite], Any],
+        fetch: Callable[[Suite, Progress], None] | None = None,
     ) -> Context:
-        """A context whose engines come from `load(suite name)`; nothing is loaded yet."""
+        """A context whose engines come from `load(suite)`, after `fetch(suite, progress)` where
+        the weights are on the hub; nothing is loaded yet."""
         context = cls({suite.name: suite for suite in suites}, examples)
         titles = {suite.name: suite.title for suite in suites}
-        context.engines = Engines(titles, load, context._open)
+        context.engines = Engines(
+            titles,
+            lambda name: load(context.suites[name]),
+            context._open,
+            None if fetch is None else lambda name, progress: fetch(context.suites[name], progress),
+            [suite.name for suite in suites if suite.published],
+        )
+        # ZeroGPU wants its functions before the page is launched
+        context.predict = on_gpu(context._predict)
         for modality, section in SECTIONS.items():
             suite, stored = context.default(modality), examples.stored.get(section)
             example = examples.opening(modality)
@@ -69,7 +86,7 @@ class Context:
         """A View of one image, and the image as the model sees it (PIL)."""
         decoded = decode_image(source)
         engine = self.engines.get(self.suite(suite).name)
-        result = engine.predict(decoded, settings).to_dict()
+        result = self.predict(suite, decoded, settings)
         return View(result, self.suites[suite], example), engine.backbone.view(decoded.image)
 
     def ask_text(
@@ -82,9 +99,13 @@ class Context:
     ) -> View:
         """A View of one sentence or sentence pair."""
         cleaned = clean_text(text, text_b)
-        engine = self.engines.get(self.suite(suite).name)
-        result = engine.predict(cleaned, settings).to_dict()
+        self.engines.get(self.suite(suite).name)
+        result = self.predict(suite, cleaned, settings)
         return View(result, self.suites[suite], example)
+
+    def _predict(self, suite: str, sample: Any, settings: Settings) -> dict[str, Any]:
+        result: dict[str, Any] = self.engines.get(suite).predict(sample, settings).to_dict()
+        return result
 
     def _open(self, name: str, engine: Any) -> None:
         """Compute the opening example of a suite, right after its engine is there."""

@@ -8,14 +8,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from semerge.errors import UserError
+from semerge.progress import Progress, listening
 
-WAITING, LOADING, READY, FAILED = "waiting", "loading", "ready", "failed"
+WAITING, FETCHING, LOADING, READY, FAILED = "waiting", "fetching", "loading", "ready", "failed"
+UNDER_WAY = (FETCHING, LOADING)
 PATIENCE = 120.0  # seconds that a request waits for its engine before it gives up
+GLANCE = 1.0  # the same for a published suite, which takes minutes and must not hold up the others
 _log = logging.getLogger(__name__)
 
 
@@ -28,6 +31,8 @@ class State:
     phase: str = WAITING
     started: float = 0.0
     message: str = ""  # why it failed, in one sentence
+    share: float = 0.0  # of the step that it is at, where that tells
+    step: str = ""  # what is counted in a step of loading
 
     @property
     def settled(self) -> bool:
@@ -39,6 +44,9 @@ class Engines:
 
     load: suite name -> engine; called once a suite. warm: called with each engine once it is
     there (to compute the opening example); what it raises is logged and changes nothing.
+    published: suites whose weights may have to be fetched, by `fetch(name, progress)` with
+    `progress(bytes done, bytes in all, file)`. They load beside the others, no request waits for
+    them, and one that failed is tried again whenever somebody asks for it.
     """
 
     def __init__(
@@ -46,12 +54,16 @@ class Engines:
         titles: dict[str, str],
         load: Callable[[str], Any],
         warm: Callable[[str, Any], None] | None = None,
+        fetch: Callable[[str, Progress], None] | None = None,
+        published: Collection[str] = (),
     ) -> None:
-        self._load, self._warm = load, warm
+        self._load, self._warm, self._fetch = load, warm, fetch
+        self._published = frozenset(published)
         self._states = {name: State(name, title) for name, title in titles.items()}
         self._engines: dict[str, Any] = {}
         self._lock = threading.Lock()  # guards the two dictionaries
         self._loading = threading.Lock()  # one suite at a time: two cores, one disk
+        self._fetching = threading.Lock()  # the same among the published ones
         self._settled = {name: threading.Event() for name in titles}
 
     def start(self, names: Sequence[str]) -> threading.Thread:
@@ -82,14 +94,33 @@ class Engines:
         """
         if name not in self._settled:
             raise UserError(f"The suite {name} is unknown here.")
-        if self.state(name).phase == WAITING:
-            self.start([name])
-        if not self._settled[name].wait(patience):
-            raise UserError("The models are still loading. Please try again in a moment.")
+        self.prepare(name)
+        glance = name in self._published and not self.ready(name)
+        if not self._settled[name].wait(min(patience, GLANCE) if glance else patience):
+            raise UserError(self._not_yet(name))
         with self._lock:
             if name in self._engines:
                 return self._engines[name]
         raise UserError(self.state(name).message)
+
+    def prepare(self, name: str) -> None:
+        """Start to load a suite if nobody has, and a published one that failed once more."""
+        if name in self._published and self.failed(name):
+            self._settled[name].clear()
+            self._set(name, phase=WAITING, message="")
+        if self.state(name).phase == WAITING:
+            self.start([name])
+
+    def arriving(self) -> list[State]:
+        """The published suites that are being fetched or loaded."""
+        return [s for s in self.states() if s.name in self._published and s.phase in UNDER_WAY]
+
+    def _not_yet(self, name: str) -> str:
+        state = self.state(name)
+        if name not in self._published:
+            return "The models are still loading. Please try again in a moment."
+        doing = f"fetched ({state.share:.0%})" if state.phase == FETCHING else "loaded"
+        return f"{state.title} is being {doing}; other suites answer meanwhile. Ask again later."
 
     def _set(self, name: str, **changes: Any) -> None:
         with self._lock:
@@ -100,12 +131,14 @@ class Engines:
             self._bring(name)
 
     def _bring(self, name: str) -> None:
-        with self._loading:
+        with self._fetching if name in self._published else self._loading:
             if self._settled[name].is_set():
                 return
-            self._set(name, phase=LOADING, started=time.monotonic())
             try:
-                engine = self._load(name)
+                self._bring_files(name)
+                self._set(name, phase=LOADING, started=time.monotonic(), share=0.0)
+                with listening(lambda *told: self._told(name, *told)):
+                    engine = self._load(name)
             except Exception as error:  # a broken suite must not take the others down
                 _log.exception("suite %s can't be loaded", name)
                 known = isinstance(error, UserError)
@@ -122,3 +155,14 @@ class Engines:
                 self._engines[name] = engine
             self._set(name, phase=READY)
             self._settled[name].set()
+
+    def _bring_files(self, name: str) -> None:
+        if name not in self._published or self._fetch is None:
+            return
+        self._set(name, phase=FETCHING, started=time.monotonic(), share=0.0)
+
+        # which file it is matters to nobody here
+        self._fetch(name, lambda done, total, file: self._told(name, done, total, ""))
+
+    def _told(self, name: str, done: int, total: int, what: str) -> None:
+        self._set(name, share=done / max(total, 1), step=what)

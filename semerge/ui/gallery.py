@@ -32,6 +32,8 @@ const mark = () => element.querySelectorAll('[data-example]').forEach(b => {
   b.setAttribute('aria-pressed', String(shown));
   const list = b.closest('[data-of]');
   if (shown && list) open(list.dataset.of);
+  const strip = b.closest('.se-tasks');  // on a phone the tasks are one strip that scrolls
+  if (shown && strip) strip.scrollLeft = b.closest('.se-task').offsetLeft - strip.offsetLeft;
 });
 const open = task => {
   element.querySelectorAll('[data-task]').forEach(b =>

@@ -49,10 +49,13 @@ def headline(view: View) -> str:
 
 def _opening(view: View) -> str:
     rates = '<a href="#rates" data-goto="about">See the overall rates</a>'
+    why = "One example to start with."
     if view.right("se") and view.right("static") is False:
-        why = "This example was picked because the static merge misses it and SE-Merging gets it."
-        return f'<p class="se-why">{why} That is not always so: {rates[:9]}{rates[9:]}.</p>'
-    return f'<p class="se-why">One example to start with. {rates}.</p>'
+        why = (
+            "This example was picked because the static merge misses it and SE-Merging gets it. "
+            "That is not always so."
+        )
+    return f'<p class="se-why">{why} {rates}.</p>'
 
 
 def _truth(view: View) -> str:
@@ -241,9 +244,10 @@ def waiting(what: str) -> str:
 INVITATION = '<p class="se-sentence">Choose an example, or use an input of your own.</p>'
 
 
-def failure(message: str) -> str:
+def failure(message: str, lead: str = "No result.") -> str:
     """In place of a result that can't be given."""
-    return f'<p class="se-failure" role="alert"><b>No result.</b> {esc(message)}</p>'
+    bold = f"<b>{esc(lead)}</b> " if lead else ""
+    return f'<p class="se-failure" role="alert">{bold}{esc(message)}</p>'
 
 
 def header() -> str:
@@ -270,10 +274,18 @@ def status(states: Sequence[State]) -> str:
     items = []
     for state in states:
         if state.phase == "failed":
-            items.append(f'<li class="failed"><b>{esc(state.title)}</b> {esc(state.message)}</li>')
+            what = f"<b>{esc(state.title)}: not loaded.</b>"
+            items.append(f'<li class="failed"><span>{what} {esc(state.message)}</span></li>')
         elif state.phase != "ready":
-            word = "loading" if state.phase == "loading" else "waiting"
-            items.append(
-                f'<li class="{word}"><i aria-hidden="true"></i>{esc(state.title)}: {word}</li>'
-            )
+            word = "waiting" if state.phase == "waiting" else "loading"
+            what = f"{esc(state.title)}: {esc(state.phase)}"
+            if state.phase == "fetching":
+                what += f" from the hub {_share(state.share)}"
+            elif state.step:
+                what += f", {esc(state.step)} {_share(state.share)}"
+            items.append(f'<li class="{word}"><i aria-hidden="true"></i>{what}</li>')
     return f'<ul class="se-status" role="status">{"".join(items)}</ul>' if items else ""
+
+
+def _share(share: float) -> str:
+    return f'<progress max="1" value="{share:.3f}"></progress> {share:.0%}'

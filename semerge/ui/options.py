@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from semerge.checkpoints.hub import gigabytes
 from semerge.settings import AUTO, FINAL, PRESETS, PROBES, Settings, valid_layers, valid_pools
 from semerge.suites import Suite
 
@@ -21,7 +22,7 @@ class Options:
         suite = suites[0]
         with gr.Accordion("Options", open=False, elem_classes="se-fold", elem_id=f"{name}-options"):
             self.suite = gr.Dropdown(
-                [(s.title, s.name) for s in suites],
+                [(_called(s), s.name) for s in suites],
                 value=suite.name,
                 label="Suite",
                 info="A base model with its experts",
@@ -110,6 +111,13 @@ class Options:
         ]
 
 
+def _called(suite: Suite) -> str:
+    """A suite in the menu; one from the hub with its size."""
+    if not suite.published:
+        return suite.title
+    return f"{suite.title}, {gigabytes(suite.download_size)} from the hub"
+
+
 def _probes(suite: Suite) -> list[tuple[str, str]]:
     return [
         (PROBE_NAMES[probe], probe)
@@ -126,7 +134,7 @@ def _layers(suite: Suite) -> list[tuple[str, int | str]]:
 
 
 def _pools(suite: Suite, probe: str, layer: int | str) -> list[tuple[str, str]]:
-    names = {**POOL_NAMES, FINAL: "none (final embedding)"}
+    names = {**POOL_NAMES, FINAL: "none"}
     return [(names[pool], pool) for pool in valid_pools(suite, probe, layer)]
 
 

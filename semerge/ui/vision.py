@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -100,6 +101,8 @@ class VisionTab(Desk):
             content = png(source["drawing"])
         else:
             content = source.get("file")
+            if content is not None and not Path(content).exists():
+                raise UserError("This upload has been deleted by now; please choose it again.")
         if content is None:
             raise UserError(NOTHING)
         view, picture = self.context.ask_image(suite.name, content, settings, example)

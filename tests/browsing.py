@@ -1,0 +1,124 @@
+"""What the tests in a browser share: opening the page, and reading a whole Result from it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from semerge.suites import Suite
+from semerge.ui import words
+from semerge.ui.view import View
+
+PATIENCE = 120_000  # ms: for slow machines
+DESKTOP, PHONE = (1280, 900), (390, 844)
+TABS = {"image": "vision", "text": "language"}  # modality of a suite -> its tab's name
+
+
+@contextmanager
+def visits(browser: Any, home: str) -> Iterator[Callable[..., Any]]:
+    """Gives a function that opens the page in a fresh browser context.
+
+    Fails at the end if there was an error in the console or a request to any host but this one.
+    """
+    contexts: list[Any] = []
+    troubles: list[str] = []
+
+    def open_page(size: tuple[int, int] = DESKTOP, theme: str = "light", url: str = home) -> Any:
+        width, height = size
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            has_touch=size == PHONE,
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda m: troubles.append(m.text) if bad(m) else None)
+        page.on("request", lambda r: None if local(r.url) else troubles.append(r.url))
+        page.goto(f"{url}?__theme={theme}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+def bad(message: Any) -> bool:
+    """Errors, but not the browser's remark that a validator refused (status 422)."""
+    return message.type == "error" and "status of 422" not in message.text
+
+
+def local(url: str) -> bool:
+    return url.startswith(("data:", "blob:", "http://127.0.0.1", "http://localhost"))
+
+
+def upload(page: Any, file: Path) -> None:
+    """Choose a file in place of the image that is there."""
+    page.get_by_label("Remove Image").click()
+    page.locator("#vision-image input[type=file]").set_input_files(file)
+
+
+def choose(page: Any, label: str, option: str) -> None:
+    """Take an option of a dropdown."""
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def shown(page: Any, tab: str) -> dict[str, Any]:
+    """The Result behind what is on the page: the file that the download button saves."""
+    link = page.locator(f"#{tab}-footer a[download]").get_attribute("href")
+    return timeless(json.loads(base64.b64decode(link.split(",", 1)[1])))
+
+
+def timeless(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A Result's JSON object without the one thing that differs from run to run."""
+    return {key: value for key, value in result.items() if key != "timings_ms"}
+
+
+def chart(page: Any, name: str) -> list[str]:
+    """The words of a chart, in order."""
+    texts = page.locator(f"#{name} .annotation-text")
+    texts.first.wait_for()
+    return [text.replace("\xa0", " ") for text in texts.all_text_contents()]
+
+
+def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
+    """Wait until the page shows this Result, and check every place that shows it."""
+    tab, view = TABS[suite.modality], View(want, suite)
+    sentence = f"#{tab}-sentence .se-sentence"
+    page.wait_for_function(
+        "([node, text]) => document.querySelector(node)?.textContent === text",
+        arg=[sentence, words.sentence(view)],
+    )
+    assert view.title(want["chosen"]) in page.locator(sentence).inner_text()
+    assert shown(page, tab) == timeless(want)
+    for kind in ("se", "static"):
+        card = page.locator(f"#{tab}-answers .se-card.{kind}")
+        assert card.locator(".se-answer").inner_text() == view.answer(kind)
+        scores = [words.percent(entry["score"]) for entry in want["predictions"][kind][:5]]
+        assert card.locator(".se-scores .se-value").all_text_contents() == scores
+    drawn = chart(page, f"{tab}-similarity")
+    assert f"{words.number(want['similarities'][view.chosen])}  chosen" in drawn
+    assert [t for t in drawn if t in view.titles] == view.titles
+    pairs = zip(want["static_coefficients"], want["coefficients"], strict=True)
+    arrows = [f"{words.number(a)} → {words.number(b)}" for a, b in pairs]
+    assert [t for t in chart(page, f"{tab}-coefficients") if "→" in t] == arrows
+
+
+def serious_faults(page: Any) -> dict[str, list[str]]:
+    """What axe finds on the page as it is now: rule -> the first elements that break it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response
+    assert found["passes"]
+    return {
+        violation["id"]: [node["html"][:160] for node in violation["nodes"][:3]]
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+    }
