@@ -12,10 +12,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from semerge.checkpoints.hub import gigabytes, locate, missing_files
+from semerge.checkpoints.hub import locate, missing_files
 from semerge.clock import Stopwatch
 from semerge.errors import UserError
 from semerge.memory import need
+from semerge.phrases import gigabytes
 from semerge.progress import Counter, listening
 from semerge.settings import AUTO, MASSES, NORMALISERS, PRESETS, PROBES, SIMILARITIES, Settings
 from semerge.suites import available_suites, published_suites, read_suite

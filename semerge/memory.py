@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from semerge.errors import UserError
+from semerge.phrases import gigabytes
 from semerge.suite import TEXT_TOWER, Suite
 
 FLOAT = 4  # bytes of a weight in memory, whatever it has on disk
@@ -44,9 +45,9 @@ def check_memory(suite: Suite, root: Path = Path("/")) -> None:
     wanted, free = need(suite), available(root)
     if free is not None and wanted.total > free:
         raise UserError(
-            f"{suite.title} needs {_gigabytes(wanted.total)} of memory (base and "
-            f"{wanted.experts} experts of {_gigabytes(wanted.model)} each, "
-            f"{_gigabytes(wanted.working)} to work in), but {_gigabytes(free)} are free here."
+            f"{suite.title} needs {gigabytes(wanted.total)} of memory (base and "
+            f"{wanted.experts} experts of {gigabytes(wanted.model)} each, "
+            f"{gigabytes(wanted.working)} to work in), but {gigabytes(free)} are free here."
         )
 
 
@@ -125,7 +126,3 @@ def _left(folder: Path, limit: str, usage: str, cache: str) -> int | None:
         return None if most == "max" else int(most) - used + int(rows.get(cache, 0))
     except (OSError, ValueError):
         return None
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"

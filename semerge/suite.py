@@ -25,7 +25,6 @@ EXPERT_LAYOUTS = (
     "gpt2-classifier",
     "peft-lora",
 )
-LAYOUTS = tuple(dict.fromkeys((*BASE_LAYOUTS, *EXPERT_LAYOUTS)))
 
 HEAD_FILE, TEXT_TOWER, IN_EXPERT, HEAD_FILES = "file", "text-tower", "expert", "files"
 HEAD_SOURCES = (HEAD_FILE, TEXT_TOWER, IN_EXPERT, HEAD_FILES)

@@ -61,6 +61,7 @@ class Plane:
     pools = ("all", "cls", "mean")
     segments = (("w",), ("block",), ("end",))
     width = 2
+    linear_embed = False
 
     def preprocess(self, sample: Image.Image, second: str | None = None) -> Batch:
         pixels = np.asarray(sample)[0, :, 0].astype(np.float32) - 128  # (2,)

@@ -52,10 +52,9 @@ def test_gpt2_logits(tmp_path: Path) -> None:
     score = torch.randn(3, 768, generator=torch.Generator().manual_seed(1))
     path = tmp_path / "model.safetensors"
     gpt2_fakes.write_classifier(path, body, score, masks=True)
-    below = open_base(
-        gpt2_fakes.write_gpt2(tmp_path / "base.safetensors", body), "gpt2", GPT_2.shapes
-    )
-    read = dict(open_expert(path, "gpt2-classifier", GPT_2.shapes, below))
+    below = gpt2_fakes.write_gpt2(tmp_path / "base.safetensors", body)
+    base = open_base(below, "gpt2", GPT_2.shapes)
+    read = dict(open_expert(path, "gpt2-classifier", GPT_2.shapes, base))
     random = torch.Generator().manual_seed(2)
     lengths = torch.tensor([40, 17])
     ids = torch.randint(0, 50256, (2, 40), generator=random)

@@ -19,6 +19,7 @@ from semerge.backbones.clip_text import captions, tokenizer
 from semerge.checkpoints.cache import cache_folder
 from semerge.engine import load_engine
 from semerge.errors import UserError
+from semerge.progress import listening
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,50 @@ def test_heads_by_the_text_tower_equal_transformers(tmp_path: Path) -> None:
     heads = load_engine(clip_suite(tmp_path / "suite", "fusionbench-clip")).models.heads
     for t, classes in enumerate(CLASSES):
         assert torch.allclose(heads[f"task{t}"], reference_head(classes), atol=1e-5)
+
+
+def test_captions_are_read_no_further_than_they_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Causal attention, and pooled at the end of the text: what stands after it changes nothing."""
+    words = (("cat", "a dog that is very tired", "red"), TEMPLATES)
+    tokens = tokenizer(TEXT["vocab_size"], TEXT["context_length"])
+    tower = clip_heads._Tower(TOWER, TEXT, quick_gelu=True)
+    with torch.inference_mode():
+        ids = tokens(captions(*words))
+        whole = normalize(tower._run(ids), dim=-1)
+        other = ids.clone()
+        for row, end in zip(other, ids.argmax(-1).tolist(), strict=True):
+            row[end + 1 :] = 7
+        assert torch.allclose(normalize(tower._run(other), dim=-1), whole, atol=1e-6)
+    expected = normalize(whole.view(3, len(TEMPLATES), -1).mean(1), dim=-1)
+
+    run, read = clip_heads._Tower._run, []
+
+    def noted(self: clip_heads._Tower, ids: torch.Tensor) -> torch.Tensor:
+        read.append(tuple(ids.shape))
+        return run(self, ids)
+
+    monkeypatch.setattr(clip_heads, "CAPTIONS", 2)
+    monkeypatch.setattr(clip_heads._Tower, "_run", noted)
+    monkeypatch.setattr(clip_heads, "keep", lambda *kept: None)
+    (found,) = clip_heads.zero_shot_heads(TOWER, TEXT, True, [words])
+    assert torch.allclose(found, expected, atol=1e-6)
+    lengths = sorted((ids.argmax(-1) + 1).tolist())
+    assert read == [(2, lengths[1]), (2, lengths[3]), (2, lengths[5])]
+    assert lengths[1] < lengths[3] < lengths[5] < TEXT["context_length"]
+
+
+def test_it_is_told_how_many_captions_are_read(tmp_path: Path) -> None:
+    folder = clip_suite(tmp_path / "suite", "peft-lora")
+    told: list[tuple[int, int, str]] = []
+    with listening(lambda *heard: told.append(heard)):
+        load_engine(folder)
+        total = sum(len(classes) * len(TEMPLATES) for classes in CLASSES)
+        assert {(count, what) for _, count, what in told} == {(total, clip_heads.TOLD)}
+        done = [n for n, _, _ in told]
+        assert done[0] == 0 and done[-1] == total and done == sorted(done)
+        told.clear()
+        load_engine(folder)
+        assert not told  # they are kept
 
 
 def test_heads_are_made_once(

@@ -185,6 +185,8 @@ def test_other_commands_are_imported_when_they_are_asked_for(
         "normalise": "sum",
         "temperature": 2.0,
         "mass": "1",
+        "task": None,
+        "diagnose": None,
     }
 
 

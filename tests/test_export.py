@@ -13,7 +13,7 @@ from labelled import write_images, write_sentences
 from safetensors.torch import load_file
 from tiny import tiny_text_suite, tiny_vision_suite
 
-from semerge.checkpoints.bundled import sha256_of
+from semerge.checkpoints.hashing import sha256_of
 from semerge.engine import load_engine
 from semerge.evaluation.data import read_set
 from semerge.evaluation.evaluate import Request, compare, evaluate

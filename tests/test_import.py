@@ -32,6 +32,7 @@ RANKS = {
     "semerge.errors": 0,
     "semerge.clock": 0,
     "semerge.progress": 0,
+    "semerge.phrases": 0,
     "semerge.methods": 1,  # the names alone; the methods themselves are further up
     "semerge.suite": 2,
     "semerge.suite_reader": 2,

@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers(
     with pytest.raises(UserError, match=words):
         memory.check_memory(suite, tmp_path)
     monkeypatch.setattr(memory, "available", lambda root: 10**6)
-    with pytest.raises(UserError, match=r"but 0\.00 GB are free here"):
+    with pytest.raises(UserError, match=r"but 1\.0 MB are free here"):
         load(suite)
 
 

@@ -5,7 +5,6 @@ Everything is checked before it is used; errors name the file and the key.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import Checkpoint
+from semerge.checkpoints.hashing import sha256_of
 from semerge.checkpoints.names import same
 from semerge.checkpoints.rawfile import open_raw
 from semerge.errors import UserError
@@ -68,15 +68,6 @@ def check_files(suite: Suite) -> None:
     for file in loaded_files(suite):
         if file in suite.sha256:
             _check_hash(suite.path(file), suite.sha256[file])
-
-
-def sha256_of(path: Path) -> str:
-    """The hash of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _check_hash(path: Path, expected: str) -> None:

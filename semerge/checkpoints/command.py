@@ -8,8 +8,8 @@ import time
 from typing import TextIO
 
 from semerge.checkpoints.download import download
-from semerge.checkpoints.hub import gigabytes
 from semerge.errors import UserError
+from semerge.phrases import gigabytes
 from semerge.progress import silent
 from semerge.suites import published_suites, read_suite
 

@@ -9,22 +9,20 @@ Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_OFFLINE, as in `huggingface_
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from semerge.checkpoints.hashing import git_sha1_of, sha256_of
 from semerge.checkpoints.hub import (
     COMMIT,
     SHORT_COMMIT,
     Lock,
     Pin,
     cache_folder,
-    gigabytes,
     locate,
     lock_file,
     missing_files,
@@ -34,12 +32,12 @@ from semerge.checkpoints.hub import (
     write_lock,
 )
 from semerge.errors import UserError
+from semerge.phrases import first_line, gigabytes
 from semerge.progress import Progress, silent
 from semerge.suite import Source, Suite
 
 ATTEMPTS = 4  # connections without a single new byte, before the download gives up
 PAUSE = 1.0  # seconds between them
-PIECE = 1 << 20  # bytes
 RESERVE = 200_000_000  # bytes that stay free on the disk
 SHA256_DIGITS, GIT_DIGITS = 64, 40
 
@@ -210,7 +208,8 @@ def _fetch(remote: Remote, report: Callable[[int], None]) -> None:
 
 
 def _check_arrived(remote: Remote) -> None:
-    digest = _digest(remote.partial, remote.pin)
+    git = len(remote.pin.digest) == GIT_DIGITS
+    digest = git_sha1_of(remote.partial) if git else sha256_of(remote.partial)
     if digest != remote.pin.digest:
         remote.partial.unlink()
         raise UserError(
@@ -229,9 +228,9 @@ def _bring(remote: Remote, report: Callable[[int], None]) -> None:
         try:
             _stream(remote, start, report)
         except HfHubHTTPError as error:
-            raise UserError(f"{remote.name}: the hub answered {_first_line(error)}.") from None
+            raise UserError(f"{remote.name}: the hub answered {first_line(error)}.") from None
         except (HTTPError, OSError) as error:
-            reason = _first_line(error)
+            reason = first_line(error)
         else:
             reason = "the connection ended early"
         if remote.here >= remote.pin.size:
@@ -266,18 +265,6 @@ def _stream(remote: Remote, start: int, report: Callable[[int], None]) -> None:
                 report(min(done, remote.pin.size))
 
 
-def _digest(path: Path, pin: Pin) -> str:
-    """The hash of a file in the hub's own way: sha256, or git's for files kept in git."""
-    if len(pin.digest) == SHA256_DIGITS:
-        digest: Any = hashlib.sha256()
-    else:
-        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return str(digest.hexdigest())
-
-
 @contextmanager
 def _told(name: str) -> Iterator[None]:
     """The hub's refusals as one sentence."""
@@ -292,8 +279,4 @@ def _told(name: str) -> Iterator[None]:
     except (errors.RevisionNotFoundError, errors.EntryNotFoundError):
         raise UserError(f"{name} is not on the hub in the pinned revision.") from None
     except (errors.HTTPError, OSError) as error:
-        raise UserError(f"{name}: the hub can't be reached ({_first_line(error)}).") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(f"{name}: the hub can't be reached ({first_line(error)}).") from None

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from semerge.errors import UserError
+from semerge.phrases import gigabytes
 from semerge.suite import Source, Suite
 from semerge.suites import SUITES_FOLDER
 
@@ -112,11 +113,6 @@ def not_here(suite: Suite, size: int) -> str:
         f"{suite.title} is not on this disk: {gigabytes(size)} have yet to come from the hub, by "
         f"`python -m semerge download --suite {place}` where there is a network"
     )
-
-
-def gigabytes(size: float) -> str:
-    """A size in bytes for people: decimal units, as the hub shows them."""
-    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _find(source: Source, pin: Pin | None) -> Path | None:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from semerge.errors import UserError
+from semerge.phrases import first_line
 
 BUDGET = 32 * 2**20  # bytes
 PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))  # how a pickle starts
@@ -92,7 +93,7 @@ def _state_dict(path: Path, zipped: bool) -> Mapping[str, Tensor]:
             "layout openclip-pickle."
         ) from None
     except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise UserError(f"{path} can't be read as a torch file: {_short(error)}.") from None
+        raise UserError(f"{path} can't be read as a torch file: {first_line(error)}.") from None
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not tensors by name.")
     # nik-dim/tall_masks' code may leave the model's name among the tensors
@@ -101,7 +102,3 @@ def _state_dict(path: Path, zipped: bool) -> Mapping[str, Tensor]:
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise UserError(f"{path}: {key} is no tensor.")
     return state
-
-
-def _short(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from semerge.errors import UserError
+from semerge.phrases import first_line
 
 
 class Stub:
@@ -96,8 +97,7 @@ def read_module(path: Path) -> Stub:
     except UserError:
         raise
     except Exception as error:  # bytes that are a program of no one knows whom may raise anything
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"{path} can't be read as a pickled module: {reason}.") from None
+        raise UserError(f"{path} can't be read as a pickled module: {first_line(error)}.") from None
     if not isinstance(found, Stub):
         kind = type(found).__name__
         raise UserError(

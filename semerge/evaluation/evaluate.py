@@ -8,23 +8,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 import semerge
 from semerge.engine import Engine
-from semerge.evaluation.measure import (
-    BASE,
-    Cancelled,
-    Measurement,
-    Plan,
-    Progress,
-    key_of,
-    measure,
-)
+from semerge.evaluation.chosen_sets import chosen_sets
+from semerge.evaluation.collect import collect
+from semerge.evaluation.inspection import Inspection, figures
+from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.evaluation.metrics import average, recovery, summary
 from semerge.evaluation.rows import Row
-from semerge.evaluation.second import SecondPass, second_pass
-from semerge.evaluation.sets import Sets, suite_sets
 from semerge.settings import FINAL, POOLS, PRESETS, Resolved, Settings, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
 from semerge.suites import Suite
@@ -42,35 +33,38 @@ class Request:
     settings: Settings = field(default_factory=Settings)
     every: tuple[str, ...] = ()  # of probe, layer, pool, preset
     methods: tuple[str, ...] = ()
+    task: str | None = None  # of a file's samples; None to infer it
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """The answer to a Request; `to_dict` is the object of `evaluate --json`."""
 
-    suite: Suite
-    data: str
-    split: str
+    inspection: Inspection  # the main run, sample by sample
     complete: bool  # every task of the suite, no limit
     default: bool  # with the suite's own settings
     config: dict[str, Any]
-    rows: tuple[Row, ...]
     table: tuple[dict[str, Any], ...]
 
     @property
-    def real(self) -> tuple[str, ...]:
-        """Names of the tasks whose data are real."""
-        return tuple(t.name for t in self.suite.tasks if t.real)
+    def rows(self) -> tuple[Row, ...]:
+        """One row a sample, at the main settings."""
+        return self.inspection.rows
+
+    @property
+    def split(self) -> str:
+        """Where the samples are from."""
+        return self.inspection.sets.split
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings, lists and dictionaries. Accuracies are fractions."""
         found: dict[str, Any] = {
-            "suite": self.suite.name,
-            "data": self.data,
+            "suite": self.inspection.suite.name,
+            "data": self.inspection.sets.data,
             "split": self.split,
             "n": len(self.rows),
             "config": self.config,
-            **summary(self.rows, self.real),
+            **figures(self.inspection),
         }
         return found | ({"table": list(self.table)} if self.table else {})
 
@@ -92,48 +86,39 @@ def evaluate(
     suite = engine.suite
     main = request.settings.resolve(suite)
     others = list(combinations(suite, request))
-    found = suite_sets(suite, request.data, request.split, request.limit, request.seed, notice)
-    plan = Plan(
-        keys=tuple(dict.fromkeys(key_of(resolved) for resolved in (main, *others))),
-        answers=(BASE, suite.defaults.static_lambda),
-        own_only=not others,
-        caches={("cache", suite.defaults.probe_lambda): engine.models.statistics},
+    found = chosen_sets(
+        suite,
+        request.data,
+        request.split,
+        request.limit,
+        request.seed,
+        request.task,
+        notice,
     )
-    rounds = _rounds(progress, 2 + len(others))
-    measured = measure(engine, found.sets, plan, next(rounds), cancelled)
-    runs = []
-    for resolved in (main, *others):
-        distances = measured.distances[key_of(resolved)]
-        runs.append(
-            second_pass(engine, found.sets, measured, distances, resolved, next(rounds), cancelled)
-        )
+    collected = collect(engine, found, (main, *others), progress, cancelled)
+    if not collected.complete:
+        raise Interrupted
     real = {task.name for task in suite.tasks if task.real}
     table = []
-    for resolved, run in zip(others, runs[1:], strict=True):
-        figures = summary(tuple(make_rows(suite, found, measured, run)), real)
-        kept = {key: figures[key] for key in ("average_all", "average_real", "recovery")}
+    for resolved, rows in zip(others, collected.rows[1:], strict=True):
+        found_there = summary(rows, real)
+        kept = {key: found_there[key] for key in ("average_all", "average_real", "recovery")}
         table.append(_describe(resolved) | kept)
     return Evaluation(
-        suite=suite,
-        data=found.data,
-        split=found.split,
+        inspection=Inspection(
+            suite=suite,
+            sets=found,
+            resolved=main,
+            rows=collected.rows[0],
+            places=collected.places,
+            complete=True,
+            weights_sha256=engine.models.sha256,
+        ),
         complete=found.complete,
         default=main == Settings().resolve(suite),
         config=_config(engine, request, main),
-        rows=tuple(make_rows(suite, found, measured, runs[0])),
         table=tuple(table),
     )
-
-
-def _rounds(progress: Progress | None, count: int) -> Iterator[Progress | None]:
-    """One callback a round over the samples; together they count to the end once."""
-
-    def part(number: int) -> Progress | None:
-        if progress is None:
-            return None
-        return lambda done, total: progress(number * total + done, count * total)
-
-    return (part(number) for number in range(count))
 
 
 def combinations(suite: Suite, request: Request) -> Iterator[Resolved]:
@@ -164,42 +149,6 @@ def combinations(suite: Suite, request: Request) -> Iterator[Resolved]:
                 # statistics were made at the suite's own λ, so a λ of the request is not theirs
                 probe_lambda=None if probe == "cache" else settings.probe_lambda,
             ).resolve(suite)
-
-
-def make_rows(suite: Suite, sets: Sets, measured: Measurement, second: SecondPass) -> Iterator[Row]:
-    """One row a sample."""
-    static = measured.answers[suite.defaults.static_lambda]
-    chosen, tasks = second.chosen, measured.tasks
-
-    def both(answers: Tensor) -> list[tuple[int, int]]:
-        oracle, routed = measured.under(answers, tasks), measured.under(answers, chosen)
-        return list(zip(oracle.tolist(), routed.tolist(), strict=True))
-
-    columns = [both(measured.answers[BASE]), both(static), both(second.answers)]
-    expert = measured.under(measured.expert_of(tasks), tasks).tolist()
-    ids = [
-        (samples, int(row))
-        for samples, rows in zip(sets.sets, sets.rows, strict=True)
-        for row in rows
-    ]
-    for i, (samples, row) in enumerate(ids):
-        own, other = suite.tasks[int(tasks[i])], suite.tasks[int(chosen[i])]
-        (base, base_r), (merged, merged_r), (se, se_r) = (column[i] for column in columns)
-        yield Row(
-            id=f"{samples.task}/{samples.split}/{row}",
-            task=own.name,
-            label=own.classes[int(measured.labels[i])],
-            chosen=other.name,
-            margin=float(second.margin[i]),
-            entropy=float(second.entropy[i]),
-            base_oracle=own.classes[base],
-            base_routed=other.classes[base_r],
-            static_oracle=own.classes[merged],
-            static_routed=other.classes[merged_r],
-            se_oracle=own.classes[se],
-            se_routed=other.classes[se_r],
-            expert=own.classes[expert[i]],
-        )
 
 
 def _describe(resolved: Resolved) -> dict[str, Any]:

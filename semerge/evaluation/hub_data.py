@@ -16,6 +16,7 @@ import numpy as np
 from semerge.errors import UserError
 from semerge.evaluation.data import LabelledSet, validation_rows
 from semerge.evaluation.pictures import Pictures
+from semerge.phrases import first_line
 from semerge.suites import Suite, Task
 
 HUB = "hub"
@@ -74,8 +75,7 @@ def hub_set(task: Task, split: str, modality: str) -> LabelledSet:
     try:
         found = datasets.load_dataset(place["id"], place.get("config"), split=name)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"{place['id']} can't be had from the hub: {reason}.") from None
+        raise UserError(f"{place['id']} can't be had from the hub: {first_line(error)}.") from None
     label = place.get("label", "label")
     columns = place.get("columns", ["image"] if modality == "image" else ["sentence"])
     for column in (*columns, label):

@@ -15,8 +15,8 @@ from torch import Tensor
 import semerge
 from semerge.engine import Engine
 from semerge.evaluation import lines
+from semerge.evaluation.collect import make_rows
 from semerge.evaluation.data import SPLITS, LabelledSet, read_set
-from semerge.evaluation.evaluate import make_rows
 from semerge.evaluation.measure import BASE, Caches, Measurement, Plan, key_of, measure, probing
 from semerge.evaluation.metrics import summary
 from semerge.evaluation.second import second_pass

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import TextIO
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run when a cell begins with it
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -43,28 +39,9 @@ class Row:
         return answer == self.label
 
 
-CSV_HEADER = tuple(f.name for f in fields(Row))
-
-
-def write_csv(rows: Iterable[Row], file: TextIO) -> None:
-    """Rows as CSV with a header, in UTF-8 text. Cells that a spreadsheet would run as a formula
-    begin with an apostrophe."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(CSV_HEADER)
-    for row in rows:
-        writer.writerow([_cell(getattr(row, name)) for name in CSV_HEADER])
-
-
 def by_task(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Rows grouped by task, tasks in the order in which they first appear."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.task, []).append(row)
     return groups
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from semerge.checkpoints.bundled import sha256_of
+from semerge.checkpoints.hashing import sha256_of
 from semerge.suites import FORMAT, Defaults
 
 FILE_LIMIT = 10_000_000

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from semerge.checkpoints.hub import gigabytes
+from semerge.phrases import gigabytes
 from semerge.settings import AUTO, FINAL, PRESETS, PROBES, Settings, valid_layers, valid_pools
 from semerge.suites import Suite
 

@@ -1,0 +1,158 @@
+"""Rows of labelled samples, part by part, so that a run that is stopped keeps what is done.
+
+A part is one batch of one task; the parts of all tasks take turns, so that the beginning of a run
+tells something about every task. evaluate and inspect both come this way: the same batches, so the
+same rows to the last digit. Relies on `measure` and `second_pass`, and on `batches` for what goes
+into one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+import numpy as np
+from torch import Tensor
+
+from semerge.engine import Engine
+from semerge.evaluation.batches import BATCH_SIZE, batches
+from semerge.evaluation.data import LabelledSet
+from semerge.evaluation.measure import (
+    BASE,
+    Cancelled,
+    Interrupted,
+    Measurement,
+    Plan,
+    Progress,
+    key_of,
+    measure,
+)
+from semerge.evaluation.rows import Row
+from semerge.evaluation.second import SecondPass, second_pass
+from semerge.evaluation.sets import Sets
+from semerge.settings import Resolved
+from semerge.suites import Suite
+
+Place = tuple[int, int]  # which set, and which sample of it
+Part = tuple[int, np.ndarray]  # which set, and which samples of it
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Rows of the samples that are done, in the order of the sets, one list for each setting."""
+
+    places: tuple[Place, ...]
+    rows: tuple[tuple[Row, ...], ...]
+    complete: bool
+
+
+def collect(
+    engine: Engine,
+    sets: Sets,
+    settings: Sequence[Resolved],
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> Collected:
+    """Run every one of `settings` over labelled sets of the engine's suite.
+
+    progress gets (samples done, samples in all) after each part. Where `cancelled` says so, the
+    parts that are done are returned.
+
+    Raises:
+        UserError: a sample can't be read, or the cache probe is asked for without statistics.
+    """
+    suite = engine.suite
+    plan = Plan(
+        keys=tuple(dict.fromkeys(key_of(resolved) for resolved in settings)),
+        answers=tuple(dict.fromkeys((BASE, suite.defaults.static_lambda))),
+        own_only=len(settings) == 1,
+        caches={("cache", suite.defaults.probe_lambda): engine.models.statistics},
+    )
+    found: dict[Place, list[Row]] = {}
+    for which, rows in parts(engine, sets.sets):
+        try:
+            for place, of_settings in _part(engine, sets, plan, settings, which, rows, cancelled):
+                found[place] = of_settings
+        except Interrupted:
+            break
+        if progress:
+            progress(len(found), sets.total)
+    places = tuple(sorted(found))
+    columns = tuple(tuple(found[p][s] for p in places) for s in range(len(settings)))
+    return Collected(places, columns, len(found) == sets.total)
+
+
+def parts(engine: Engine, sets: Sequence[LabelledSet]) -> Iterator[Part]:
+    """The batches of all sets, the sets taking turns."""
+    queues = [_batches(engine, samples) for samples in sets]
+    for turn in zip_longest(*queues):
+        yield from ((which, rows) for which, rows in enumerate(turn) if rows is not None)
+
+
+def _batches(engine: Engine, samples: LabelledSet) -> Iterator[np.ndarray]:
+    """The rows that `batches` puts together; pictures need not be prepared to know that."""
+    if samples.visual:
+        cuts = range(BATCH_SIZE, len(samples), BATCH_SIZE)
+        return iter(np.array_split(np.arange(len(samples)), cuts))
+    return (rows for rows, _ in batches(engine.backbone, samples))
+
+
+def _part(
+    engine: Engine,
+    sets: Sets,
+    plan: Plan,
+    settings: Sequence[Resolved],
+    which: int,
+    rows: np.ndarray,
+    cancelled: Cancelled | None,
+) -> Iterator[tuple[Place, list[Row]]]:
+    samples = sets.sets[which].take(rows)
+    part = replace(sets, sets=(samples,), rows=(sets.rows[which][rows],))
+    measured = measure(engine, part.sets, plan, None, cancelled)
+    columns = []
+    for resolved in settings:
+        distances = measured.distances[key_of(resolved)]
+        run = second_pass(engine, part.sets, measured, distances, resolved, None, cancelled)
+        columns.append(list(make_rows(engine.suite, part, measured, run)))
+    for i, of_settings in enumerate(zip(*columns, strict=True)):
+        yield (which, int(rows[i])), list(of_settings)
+
+
+def make_rows(suite: Suite, sets: Sets, measured: Measurement, second: SecondPass) -> Iterator[Row]:
+    """One row a sample."""
+    static = measured.answers[suite.defaults.static_lambda]
+    chosen, tasks = second.chosen, measured.tasks
+
+    def both(answers: Tensor) -> list[tuple[int, int]]:
+        oracle, routed = measured.under(answers, tasks), measured.under(answers, chosen)
+        return list(zip(oracle.tolist(), routed.tolist(), strict=True))
+
+    columns = [both(measured.answers[BASE]), both(static), both(second.answers)]
+    expert = measured.under(measured.expert_of(tasks), tasks).tolist()
+    for i, identity in enumerate(identities(sets)):
+        own, other = suite.tasks[int(tasks[i])], suite.tasks[int(chosen[i])]
+        (base, base_r), (merged, merged_r), (se, se_r) = (column[i] for column in columns)
+        yield Row(
+            id=identity,
+            task=own.name,
+            label=own.classes[int(measured.labels[i])],
+            chosen=other.name,
+            margin=float(second.margin[i]),
+            entropy=float(second.entropy[i]),
+            base_oracle=own.classes[base],
+            base_routed=other.classes[base_r],
+            static_oracle=own.classes[merged],
+            static_routed=other.classes[merged_r],
+            se_oracle=own.classes[se],
+            se_routed=other.classes[se_r],
+            expert=own.classes[expert[i]],
+        )
+
+
+def identities(sets: Sets) -> Iterator[str]:
+    """What each sample is called: its own name, or task/split/number with its number in the
+    split's file or cut."""
+    for samples, rows in zip(sets.sets, sets.rows, strict=True):
+        numbered = (f"{samples.task}/{samples.split}/{int(row)}" for row in rows)
+        yield from samples.names or numbered

@@ -1,0 +1,184 @@
+"""Why a suite works or does not: everything of `evaluate --diagnose` and of report.json's key
+"diagnosis".
+
+What is chosen (the automatic pick, thresholds, the score of the notice) is chosen on validation;
+test is only measured. Every part states its sample sizes; the samples are a seeded, class-balanced
+cut, so that two suites take minutes on one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from semerge.engine import Engine
+from semerge.evaluation import abstention, criterion, displacement, hypothesis
+from semerge.evaluation.chosen_sets import subsample
+from semerge.evaluation.measure import (
+    BASE,
+    Cancelled,
+    Key,
+    Measurement,
+    Plan,
+    key_of,
+    measure,
+)
+from semerge.evaluation.misfits import Cut, misfits
+from semerge.evaluation.selection import PROBE_LAMBDAS, every_key
+from semerge.evaluation.sets import Sets
+from semerge.evaluation.statistics import CACHE_OWN
+from semerge.models import Point
+from semerge.settings import Resolved, Settings
+
+SAMPLES = 100
+"""Samples a task of validation and of test."""
+Tell = Callable[[str], None]
+
+
+def diagnose(
+    engine: Engine,
+    validation: Sets,
+    test: Sets,
+    data: str | Path | None = None,
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    tell: Tell = lambda text: None,
+    cancelled: Cancelled | None = None,
+) -> dict[str, Any]:
+    """The whole diagnosis at the suite's defaults, as plain numbers, strings, lists and dicts.
+
+    data: the data folder; its tasks that the suite does not have serve as unseen inputs.
+    samples: of each task, of either split. tell: gets a word before each part.
+
+    Raises:
+        Interrupted: `cancelled` said so.
+    """
+    suite, keys = engine.suite, candidates(engine)
+    resolved = Settings().resolve(suite)
+    plan = Plan(
+        keys=keys,
+        answers=(BASE, suite.defaults.static_lambda),
+        caches={("cache", suite.defaults.probe_lambda): engine.models.statistics},
+    )
+    cuts = {}
+    for name, whole in (("validation", validation), ("test", test)):
+        tell(f"distances of {name} samples")
+        sets = subsample(whole, samples, seed)
+        cuts[name] = Cut(sets, measure(engine, sets.sets, plan, None, cancelled))
+    on_validation, on_test = cuts["validation"], cuts["test"]
+    moving = moving_point(on_validation.measured, keys, resolved)
+    tell("displacements, bias and the map")
+    why = _why(engine, on_test, keys, resolved, moving, cancelled)
+    tell("inputs that belong to no task")
+    folder = Path(data) if data is not None and Path(data).is_dir() else None
+    return {
+        "samples": {
+            "a_task": samples,
+            "validation": on_validation.sets.total,
+            "test": on_test.sets.total,
+            "seed": seed,
+        },
+        "at": {
+            **{name: getattr(resolved, name) for name in ("probe", "layer", "pool", "preset")},
+            "probe_lambda": resolved.probe_lambda,
+            "static_lambda": suite.defaults.static_lambda,
+        },
+        **why,
+        "choice": choice(on_validation.measured, on_test.measured, keys),
+        "abstention": misfits(
+            engine,
+            on_validation,
+            on_test,
+            resolved,
+            abstention.other_key(suite, resolved, moving),
+            folder,
+            seed=seed,
+            cancelled=cancelled,
+        ),
+    }
+
+
+def candidates(engine: Engine) -> tuple[Key, ...]:
+    """Every probe, λ, layer and pooling that a user could ask of this suite; the cache probe has
+    statistics for one λ."""
+    suite = engine.suite
+    scales = sorted({*PROBE_LAMBDAS, suite.defaults.probe_lambda})
+
+    def on_offer(key: Key) -> bool:
+        if key.probe == "cache":
+            usual = key.probe_lambda == suite.defaults.probe_lambda
+            return usual and key.point in engine.models.statistics
+        return key.probe != CACHE_OWN
+
+    return tuple(filter(on_offer, every_key(suite, scales)))
+
+
+def choice(validation: Measurement, test: Measurement, keys: Sequence[Key]) -> dict[str, Any]:
+    """The automatic pick on validation's samples without their labels; then, with labels, how good
+    it is there and on test. `by_probe` has the same among the candidates of one probe alone."""
+    ranked = criterion.rank({key: validation.distances[key] for key in keys})
+
+    def judged(among: list[criterion.Candidate]) -> dict[str, Any]:
+        row = criterion.against_labels(among, validation)
+        best = Key(*(row["best"][name] for name in Key._fields))
+        on_test = {
+            "n": len(test),
+            "pick": criterion.accuracy(test, among[0].key),
+            "best_of_validation": criterion.accuracy(test, best),
+        }
+        return row | {"test": on_test}
+
+    probes = dict.fromkeys(key.probe for key in keys)
+    return judged(ranked) | {
+        "first": [candidate.to_dict() for candidate in ranked[:5]],
+        "by_probe": {p: judged([c for c in ranked if c.key.probe == p]) for p in probes},
+    }
+
+
+def moving_point(validation: Measurement, keys: Sequence[Key], resolved: Resolved) -> Point:
+    """The (layer, pool) at which displacements tell most: the one that is probed where experts are
+    compared; where `cache` routes, the one at which they route best on validation."""
+    if resolved.probe != "cache":
+        return resolved.layer, resolved.pool
+    of_experts = [key for key in keys if key.probe != "cache"]
+    return max(of_experts, key=lambda k: criterion.accuracy(validation, k)["routing"]).point
+
+
+def _why(
+    engine: Engine,
+    test: Cut,
+    keys: Sequence[Key],
+    resolved: Resolved,
+    moving: Point,
+    cancelled: Cancelled | None,
+) -> dict[str, Any]:
+    """Nearest shares, margins, displacements, bias and the map."""
+    suite, sets, measured = engine.suite, test.sets.sets, test.measured
+    shown = {BASE, suite.defaults.probe_lambda}
+    rows = hypothesis.nearest_shares(measured, [k for k in keys if k.probe_lambda in shown])
+    distances, point = measured.distances[key_of(resolved)], (resolved.layer, resolved.pool)
+    by_scale = {
+        key.probe_lambda: d
+        for key, d in measured.distances.items()
+        if key.probe != "cache" and key.point == moving
+    }
+    moved = displacement.displacements(engine, sets, moving, cancelled)
+    described = displacement.describe(suite, moved, moving, by_scale)
+    coefficients = engine.route(distances, resolved).coefficients
+    places = hypothesis.task_map(engine, sets, point, resolved.probe_lambda, cancelled)
+    return {
+        "hypothesis": {
+            "n": len(measured),
+            "rows": rows,
+            "best": hypothesis.best_rows(rows),
+            "margins": hypothesis.margins(distances, measured.tasks),
+        },
+        "displacement": {
+            **described,
+            "verdict": displacement.verdict(described, resolved.probe_lambda),
+        },
+        "bias": hypothesis.representation_bias(engine, sets, coefficients, cancelled),
+        "map": places.to_dict(suite),
+    }

@@ -1,0 +1,249 @@
+"""Inspecting a suite on a labelled set: a row a sample, and what to look at first.
+
+    found = inspect(engine, example_sets(engine.suite, load_examples()), Settings())
+    for i in select(found, View(filter="broken", sort="margin")):
+        found.rows[i], found.sample(i)
+
+Everything is frozen; a view is a choice of rows and changes nothing. Relies on `collect` alone,
+which evaluate runs too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import semerge
+from semerge.engine import Engine
+from semerge.errors import UserError
+from semerge.evaluation.batches import picture
+from semerge.evaluation.collect import Place, collect
+from semerge.evaluation.measure import Cancelled, Progress
+from semerge.evaluation.metrics import HEADS, summary
+from semerge.evaluation.rows import Row
+from semerge.evaluation.sets import Sets
+from semerge.inputs import CleanText, DecodedImage
+from semerge.settings import Resolved, Settings
+from semerge.suites import Suite
+
+FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "fixed", "broken", "both wrong", "both right"
+STATUSES = (FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT)
+LOW_MARGIN = 0.05
+"""What counts as a low margin where the suite's validation has set no threshold."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Rows of the samples that were run, in the order of the sets.
+
+    places: where each row's sample lies. complete: nothing was left out by a cancel.
+    """
+
+    suite: Suite
+    sets: Sets
+    resolved: Resolved
+    rows: tuple[Row, ...]
+    places: tuple[Place, ...]
+    complete: bool
+    weights_sha256: str
+
+    def sample(self, i: int) -> DecodedImage | CleanText:
+        """The input of row i, as `Engine.predict` takes it."""
+        which, row = self.places[i]
+        samples = self.sets.sets[which]
+        if samples.visual:
+            return DecodedImage(picture(samples.pixels(row)))
+        return CleanText(samples.texts[row], samples.texts_b[row])
+
+    def text(self, i: int) -> tuple[str, str]:
+        """The sentence or pair of row i; empty for images."""
+        which, row = self.places[i]
+        samples = self.sets.sets[which]
+        return ("", "") if samples.visual else (samples.texts[row], samples.texts_b[row] or "")
+
+    def about(self) -> dict[str, Any]:
+        """What the rows come from: goes into every export."""
+        return about(self.suite, self.resolved, self.weights_sha256) | {
+            "data": self.sets.data,
+            "split": self.sets.split,
+            "samples": self.sets.total,
+            "done": len(self.rows),
+        }
+
+    @cached_property
+    def low_margin(self) -> float:
+        """Margins below this are low: the suite's threshold of a near tie, which holds at its
+        default probe, layer and pooling, else LOW_MARGIN."""
+        defaults = self.suite.defaults
+        usual = (defaults.probe, defaults.layer, defaults.pool) == self.resolved.probing
+        limit = self.suite.thresholds.get("near_tie") if usual else None
+        return LOW_MARGIN if limit is None else limit
+
+
+def inspect(
+    engine: Engine,
+    sets: Sets,
+    settings: Settings,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> Inspection:
+    """Run labelled sets of the engine's suite; a cancel keeps the rows that are done.
+
+    progress gets (samples done, samples in all) after each batch; cancelled is asked before each.
+
+    Raises:
+        UserError: the settings do not fit the suite, or a sample can't be read.
+    """
+    resolved = settings.resolve(engine.suite)
+    found = collect(engine, sets, [resolved], progress, cancelled)
+    return Inspection(
+        suite=engine.suite,
+        sets=sets,
+        resolved=resolved,
+        rows=found.rows[0],
+        places=found.places,
+        complete=found.complete,
+        weights_sha256=engine.models.sha256,
+    )
+
+
+def about(suite: Suite, resolved: Resolved, weights_sha256: str) -> dict[str, Any]:
+    """Suite, weights, settings and version."""
+    names = ("method", "preset", "probe", "layer", "pool", "probe_lambda")
+    return {
+        "suite": suite.name,
+        "weights_sha256": weights_sha256,
+        **{name: getattr(resolved, name) for name in names},
+        "static_lambda": suite.defaults.static_lambda,
+        "version": semerge.__version__,
+    }
+
+
+# ---- what a row tells ---------------------------------------------------------------------------
+
+
+def status(row: Row, head: str = "oracle") -> str:
+    """What SE-Merging made of the static merge's answer, both under the same head: `oracle`, the
+    task's own, or `routed`, the chosen expert's, where a wrong expert is a wrong answer."""
+    static, se = row.right(f"static_{head}"), row.right(f"se_{head}")
+    if static == se:
+        return BOTH_RIGHT if se else BOTH_WRONG
+    return FIXED if se else BROKEN
+
+
+def misrouted(row: Row) -> bool:
+    """Whether another task's expert was taken."""
+    return row.chosen != row.task
+
+
+def disagrees(row: Row, head: str = "oracle") -> bool:
+    """Whether SE-Merging and the static merge answer differently under the same head."""
+    se: str = getattr(row, f"se_{head}")
+    static: str = getattr(row, f"static_{head}")
+    return se != static
+
+
+# ---- views --------------------------------------------------------------------------------------
+
+_Test = Callable[[Row, "View", float], bool]
+FILTERS: Mapping[str, _Test] = {
+    "all": lambda row, view, low: True,
+    "disagree": lambda row, view, low: disagrees(row, view.head),
+    FIXED: lambda row, view, low: status(row, view.head) == FIXED,
+    BROKEN: lambda row, view, low: status(row, view.head) == BROKEN,
+    BOTH_WRONG: lambda row, view, low: status(row, view.head) == BOTH_WRONG,
+    "misrouted": lambda row, view, low: misrouted(row),
+    "low margin": lambda row, view, low: row.margin < low,
+}
+SORTS = ("order", "status", "misrouted", *(f.name for f in fields(Row)))
+
+
+@dataclass(frozen=True)
+class View:
+    """Which rows are on screen, and in which order.
+
+    filter: a key of FILTERS. tasks: of the samples; empty for all. chosen: the expert that was
+    taken; with one task it is a cell of the matrix. search: words that all have to be somewhere in
+    the row or its sentence, in any case. sort: of SORTS; "order" is that of the sets.
+    """
+
+    filter: str = "all"
+    tasks: tuple[str, ...] = ()
+    chosen: str | None = None
+    search: str = ""
+    sort: str = "order"
+    descending: bool = False
+    head: str = "oracle"
+
+
+def select(found: Inspection, view: View) -> tuple[int, ...]:
+    """Numbers of the rows that a view shows, in its order; equals keep the order of the sets.
+
+    Raises:
+        UserError: the view names a filter, order or head that does not exist.
+    """
+    for name, value, valid in (
+        ("filter", view.filter, tuple(FILTERS)),
+        ("sort", view.sort, SORTS),
+        ("head", view.head, HEADS),
+    ):
+        if value not in valid:
+            raise UserError(f"{name} {value!r} is unknown; valid are {', '.join(valid)}.")
+    keep, words = FILTERS[view.filter], view.search.casefold().split()
+    chosen = [
+        i
+        for i, row in enumerate(found.rows)
+        if (not view.tasks or row.task in view.tasks)
+        and view.chosen in (None, row.chosen)
+        and keep(row, view, found.low_margin)
+        and (not words or _mentions(found, i, words))
+    ]
+    if view.sort != "order":
+        # reverse=True keeps equals in their order, as Python's sort is stable both ways
+        chosen.sort(key=lambda i: _rank(found, i, view), reverse=view.descending)
+    elif view.descending:
+        chosen.reverse()
+    return tuple(chosen)
+
+
+def _mentions(found: Inspection, i: int, words: Sequence[str]) -> bool:
+    row = found.rows[i]
+    cells = [str(value) for value in vars(row).values() if isinstance(value, str)]
+    text = "\n".join([*cells, *found.text(i)]).casefold()
+    return all(word in text for word in words)
+
+
+def _rank(found: Inspection, i: int, view: View) -> Any:
+    row = found.rows[i]
+    if view.sort == "status":
+        return STATUSES.index(status(row, view.head))
+    if view.sort == "misrouted":
+        return not misrouted(row)
+    if view.sort == "id":
+        return found.places[i]  # as numbers: 10 comes after 9
+    return getattr(row, view.sort)
+
+
+# ---- the figures above the table ----------------------------------------------------------------
+
+
+def counts(found: Inspection, head: str = "oracle") -> dict[str, int]:
+    """Rows by filter: what the summary's buttons say, and "both right"."""
+    view = View(head=head)
+    rows, low = found.rows, found.low_margin
+    numbers = {name: sum(test(row, view, low) for row in rows) for name, test in FILTERS.items()}
+    return numbers | {BOTH_RIGHT: sum(status(row, head) == BOTH_RIGHT for row in rows)}
+
+
+def figures(found: Inspection) -> dict[str, Any]:
+    """Accuracies by task, their averages and the recovered gap, as `metrics.summary` has them."""
+    return summary(found.rows, [task.name for task in found.suite.tasks if task.real])
+
+
+def matrix(found: Inspection) -> tuple[tuple[int, ...], ...]:
+    """T x T counts in the suite's order: samples of task i for which expert j was taken."""
+    names = found.suite.task_names
+    pairs = [(row.task, row.chosen) for row in found.rows]
+    return tuple(tuple(pairs.count((task, chosen)) for chosen in names) for task in names)

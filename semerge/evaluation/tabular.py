@@ -1,0 +1,125 @@
+"""Labelled sentences from CSV or JSONL of a stranger's making."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semerge.errors import UserError
+
+MAX_TABLE = 10 * 2**20
+"""Bytes of a file."""
+MAX_ROWS = 5_000
+DELIMITERS = (",", ";", "\t")
+COLUMNS = ("text", "text_b", "label", "task")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line, as it was read. `where` names it in messages and in the table of an inspection."""
+
+    where: str
+    text: str
+    label: str | int
+    text_b: str | None = None
+    task: str | None = None
+
+
+def read_records(path: Path) -> list[Record]:
+    """Every line of a CSV file with a header, or of a JSONL file; what it is, its content says.
+
+    Raises:
+        UserError: it is too long, not UTF-8, or a line is not as it should be; one sentence.
+    """
+    text = _decoded(path)
+    if not text.strip():
+        raise UserError("This file is empty.")
+    jsonl = text.lstrip()[:1] == "{"
+    found: list[Record] = []
+    for record in _json_lines(text) if jsonl else _csv_rows(text):
+        if len(found) == MAX_ROWS:
+            raise UserError(f"This file has too many samples; the limit is {MAX_ROWS:,}.")
+        found.append(record)
+    if not found:
+        raise UserError("This file holds no samples.")
+    return found
+
+
+def _decoded(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_TABLE + 1)
+    except OSError as error:
+        raise UserError(f"The upload can't be read: {error.strerror}.") from None
+    if len(data) > MAX_TABLE:
+        limit = f"{MAX_TABLE // 2**20} MB"
+        raise UserError(f"This file is larger than the limit of {limit}.")
+    if data[:2] == b"PK" or data[:2] == b"\x1f\x8b":
+        raise UserError("This file is packed; unpack it and upload the CSV or JSONL inside.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError("This file is not UTF-8 text; save it as CSV in UTF-8.") from None
+    if "\0" in text:
+        raise UserError("This file holds NUL characters, so it is no text file.")
+    return text
+
+
+def _json_lines(text: str) -> Iterator[Record]:
+    for number, line in enumerate(io.StringIO(text), start=1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                raise UserError(f"line {number} is no JSON object.") from None
+            if not isinstance(row, dict):
+                raise UserError(f"line {number} is no JSON object.")
+            yield _record(number, row)
+
+
+def _csv_rows(text: str) -> Iterator[Record]:
+    head = text.partition("\n")[0].lower()
+    delimiter = max(DELIMITERS, key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        names = [name.strip().lower() for name in next(reader, [])]
+        for wanted in ("text", "label"):
+            if names.count(wanted) != 1:
+                raise UserError(
+                    "The first line must name the columns text and label, and may name text_b "
+                    "and task."
+                )
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(names):
+                raise UserError(
+                    f"line {reader.line_num} has {len(cells)} cells where the first line has "
+                    f"{len(names)}; put texts with a {_called(delimiter)} in quotes."
+                )
+            row = dict(zip(names, cells, strict=True))
+            yield _record(reader.line_num, {k: v for k, v in row.items() if v != ""})
+    except csv.Error as error:
+        raise UserError(f"line {reader.line_num} can't be read as CSV: {error}.") from None
+
+
+def _record(number: int, row: dict[str, Any]) -> Record:
+    where = f"line {number}"
+    label = row.get("label")
+    if isinstance(label, bool) or not isinstance(label, str | int) or label == "":
+        raise UserError(f"{where} has no label; give a class name.")
+    for name in ("text", "text_b", "task"):
+        if not isinstance(row.get(name), str | None):
+            raise UserError(f"{where}: {name} must be text.")
+    if not row.get("text"):
+        raise UserError(f"{where} has no text.")
+    return Record(where, row["text"], label, row.get("text_b") or None, row.get("task") or None)
+
+
+def _called(delimiter: str) -> str:
+    return {",": "comma", ";": "semicolon", "\t": "tab"}[delimiter]

@@ -1,0 +1,204 @@
+"""A user's own labelled upload as sets of a suite.
+
+    images     a zip archive with one folder a class, or a folder a task with those inside
+    sentences  CSV with a header, or JSONL: text, label, optional text_b, optional task
+
+The task is the one that is named, else the one that the upload names, else the only task of the
+suite that has all of the labels. Every sample goes through `semerge.inputs`, as a single one does.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from semerge.errors import UserError
+from semerge.evaluation.archives import read_archive
+from semerge.evaluation.data import LabelledSet
+from semerge.evaluation.pictures import Pictures
+from semerge.evaluation.sets import Sets
+from semerge.evaluation.tabular import Record, read_records
+from semerge.inputs import clean_text, decode_image
+from semerge.suites import Suite, Task
+
+UPLOAD = "upload"
+"""The split that uploaded samples are said to be of."""
+LISTED = 12
+"""Names in a message."""
+
+Label = str | int
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One sample before its task is known."""
+
+    name: str
+    label: Label
+    task: str | None
+    file: bytes = b""
+    text: str = ""
+    text_b: str | None = None
+
+
+def uploaded_sets(
+    suite: Suite, path: str | Path, task: str | None = None, name: str | None = None
+) -> Sets:
+    """Read an upload. Suites of images take a zip archive, suites of text CSV or JSONL.
+
+    task: the task of every sample; None to infer it. name: what the upload is called.
+
+    Raises:
+        UserError: it breaks a limit, or its labels fit no task; one sentence.
+    """
+    path = Path(path)
+    if task is not None:
+        suite.index(task)
+    if suite.modality == "image":
+        samples = _pictures(suite, path)
+    else:
+        samples = [_sentence(record) for record in read_records(path)]
+    groups = _by_task(suite, samples, task)
+    sets = tuple(_labelled(suite.task(t), found) for t, found in groups.items())
+    rows = tuple(np.arange(len(s)) for s in sets)
+    return Sets(PurePosixPath(name or path.name).name, UPLOAD, sets, rows, False)
+
+
+def infer_task(suite: Suite, labels: Sequence[Label]) -> Task:
+    """The only task of the suite that has all of these labels and no other; where there is none,
+    the only one that has them all.
+
+    Raises:
+        UserError: none has, or more than one.
+    """
+    wanted = list(dict.fromkeys(labels))
+    fits = [t for t in suite.tasks if all(_named(t, label) is not None for label in wanted)]
+    whole = [t for t in fits if len({_named(t, x) for x in wanted}) == len(t.classes)]
+    for found in (whole, fits):
+        if len(found) == 1:
+            return found[0]
+    names = _listed([str(label) for label in wanted])
+    if not fits:
+        raise UserError(
+            f"The labels {names} are the classes of no task of {suite.name}: choose the task, or "
+            "name each label as the suite names the class."
+        )
+    tasks = _listed([t.name for t in fits])
+    raise UserError(f"The labels {names} fit the tasks {tasks}; choose one.")
+
+
+def label_index(task: Task, label: Label) -> int:
+    """The class that a label means: by name, in any case and with - or _ for spaces, or by number
+    where no class of the task is called by a number.
+
+    Raises:
+        UserError: there is none.
+    """
+    index = _named(task, label)
+    text = str(label).strip()
+    by_number = isinstance(label, int) or not any(c.strip().isdecimal() for c in task.classes)
+    if index is None and by_number and text.isascii() and text.isdecimal():
+        index = int(text[:9]) if int(text[:9]) < len(task.classes) else None
+    if index is None:
+        classes = _listed(list(task.classes))
+        shown = repr(label) if len(repr(label)) < 60 else f"{repr(label)[:60]}..."
+        raise UserError(f"{shown} is no class of {task.name}; its classes are {classes}.")
+    return index
+
+
+def _pictures(suite: Suite, path: Path) -> list[_Sample]:
+    files = dict(read_archive(path))
+    root = _common_root(list(files))
+    found = []
+    for whole, data in files.items():
+        name = whole.relative_to(root) if root else whole
+        if len(name.parts) not in (2, 3):
+            raise UserError(f"{str(whole)!r} lies in no class's folder; use one folder a class.")
+        if len(name.parts) == 3:
+            task: str | None = name.parts[0]
+        else:
+            task = root.name if root and root.name in suite.task_names else None
+        try:
+            decode_image(data)
+        except UserError as error:
+            raise UserError(f"{str(whole)!r}: {error}") from None
+        found.append(_Sample(str(whole), name.parts[-2], task, file=data))
+    return found
+
+
+def _common_root(names: Sequence[PurePosixPath]) -> PurePosixPath | None:
+    """The folder that holds all the others, as an archive of one folder has it."""
+    root: PurePosixPath | None = None
+    while True:
+        depth = len(root.parts) if root else 0
+        first = {name.parts[depth] for name in names}
+        if len(first) > 1 or min(len(name.parts) for name in names) - depth <= 2:
+            return root
+        root = (root or PurePosixPath()) / first.pop()
+
+
+def _sentence(record: Record) -> _Sample:
+    try:
+        clean = clean_text(record.text, record.text_b)
+    except UserError as error:
+        raise UserError(f"{record.where}: {error}") from None
+    return _Sample(record.where, record.label, record.task, text=clean.text, text_b=clean.text_b)
+
+
+def _by_task(
+    suite: Suite, samples: Sequence[_Sample], task: str | None
+) -> dict[str, list[_Sample]]:
+    """Samples by task, in the suite's order."""
+    groups: dict[str, list[_Sample]] = {}
+    unnamed = [s for s in samples if s.task is None]
+    if unnamed and task is None:
+        groups[infer_task(suite, [s.label for s in unnamed]).name] = unnamed
+    for sample in samples:
+        name = task or sample.task
+        if name is not None:
+            suite.index(name)
+            groups.setdefault(name, []).append(sample)
+    return {t: groups[t] for t in suite.task_names if t in groups}
+
+
+def _labelled(task: Task, samples: Sequence[_Sample]) -> LabelledSet:
+    labels = []
+    for sample in samples:
+        try:
+            labels.append(label_index(task, sample.label))
+        except UserError as error:
+            raise UserError(f"{sample.name}: {error}") from None
+        if task.pair and sample.text and sample.text_b is None:
+            raise UserError(f"{sample.name}: {task.name} reads two sentences; text_b is missing.")
+    files = Pictures(tuple(s.file for s in samples)) if samples[0].file else None
+    return LabelledSet(
+        task.name,
+        UPLOAD,
+        task.classes,
+        np.array(labels, dtype=np.int64),
+        texts=() if files else tuple(s.text for s in samples),
+        texts_b=() if files else tuple(s.text_b for s in samples),
+        files=files,
+        names=tuple(s.name for s in samples),
+    )
+
+
+def _named(task: Task, label: Label) -> int | None:
+    names = [_plain(c) for c in task.classes]
+    plain = _plain(str(label))
+    return names.index(plain) if names.count(plain) == 1 else None
+
+
+def _plain(name: str) -> str:
+    """A class name without case, accents' spelling and separators."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(folded.replace("_", " ").replace("-", " ").split())
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:40] for name in names[:LISTED])
+    return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED} more"
