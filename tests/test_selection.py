@@ -145,6 +145,28 @@ def test_lines_by_hand() -> None:
     ]
 
 
+def test_a_missed_line_has_its_cause() -> None:
+    figures = {"expert": 0.9, "static_oracle": 0.7, "base_oracle": 0.85}
+    sharp = figures | {"se_oracle": 0.88, "se_routed": 0.81}
+    hard = figures | {"se_oracle": 0.895, "se_routed": 0.82}
+    missed = [
+        *lines.recovery_lines({"all": sharp}, "image"),
+        *lines.gap_lines({"all": sharp}),
+        *lines.expert_lines({"mnist": {"expert": 0.9}}),
+        *lines.trivial_lines({"charts": 0.95}),
+    ]
+    told = [(x["line"], x.get("cause")) for x in lines.with_causes(missed, {"all": hard}, "image")]
+    assert told == [
+        ("recovery_oracle", "merge"),  # the nearest expert as it is would have reached it
+        ("recovery_routed", "routing"),
+        ("experts_above_static", None),  # met
+        ("experts_above_base", "gap"),
+        ("expert_floor", "expert"),
+        ("expert_above_sanity", "expert"),
+        ("trivial_below", "task"),
+    ]
+
+
 @pytest.mark.parametrize("modality", ["image", "text"])
 def test_select_on_a_tiny_suite(modality: str, tmp_path: Path) -> None:
     make, write = MAKERS[modality]

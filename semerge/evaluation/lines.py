@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from semerge.evaluation.metrics import recovery
@@ -89,6 +89,36 @@ def trivial_lines(accuracies: Mapping[str, float]) -> list[dict[str, Any]]:
         _line("trivial_below", task, value, TRIVIAL_LIMIT) | {"met": value < TRIVIAL_LIMIT}
         for task, value in accuracies.items()
     ]
+
+
+CAUSES = {
+    "expert": "the expert itself",
+    "gap": "the gap between experts and merge",
+    "routing": "routing",
+    "merge": "the merge",
+    "task": "a task that is too easy",
+}
+_CAUSE = {"experts_above_static": "gap", "experts_above_base": "gap", "trivial_below": "task"}
+
+
+def with_causes(
+    lines: Sequence[Mapping[str, Any]],
+    hard: Mapping[str, Mapping[str, float]],
+    modality: str,
+) -> list[dict[str, Any]]:
+    """The lines, each missed one with its cause, a key of CAUSES.
+
+    hard: figures by "real" and "all" of the preset `hard`, which takes the nearest expert as it is.
+    What it does not recover either was lost by routing; what it alone recovers, by the merge.
+    """
+    by_hard = {(x["line"], x["on"]): x["met"] for x in recovery_lines(hard, modality)}
+    found = []
+    for line in lines:
+        cause = _CAUSE.get(line["line"], "expert")
+        if (at := (line["line"], line["on"])) in by_hard:
+            cause = "merge" if by_hard[at] else "routing"
+        found.append({**line} if line["met"] else {**line, "cause": cause})
+    return found
 
 
 def _line(name: str, on: str, value: float | None, target: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from semerge.evaluation import tables
+from semerge.evaluation.lines import CAUSES
 from semerge.suites import Suite, available_suites, read_suite
 
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->"
@@ -35,7 +36,8 @@ def section(suite: Suite, report: dict[str, Any]) -> str:
     missed = [line for line in report["lines"] if not line["met"]]
     told = "".join(
         f"\n- missed: {tables.WORDS[line['line']]}, {line['on']}: "
-        f"{tables.percent(line['value'])} where {tables.percent(line['target'])} was wanted"
+        f"{tables.percent(line['value'])} where {tables.percent(line['target'])} was wanted; "
+        f"cause: {CAUSES[line['cause']]}"
         for line in missed
     )
     return f"""### `{suite.name}`

@@ -66,6 +66,8 @@ def make_report(
         *lines.expert_lines(default["tasks"]),
         *lines.trivial_lines(facts.get("trivial", {})),
     ]
+    hard = {"real": presets["hard"]["average_real"], "all": presets["hard"]["average_all"]}
+    found = lines.with_causes(found, hard, suite.modality)
     return {
         "format": 1,
         "suite": suite.name,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from semerge.evaluation.lines import CAUSES
+
 COLUMNS = {
     "base_oracle": "Base",
     "static_oracle": "Static",
@@ -97,7 +99,7 @@ def lines(report: Mapping[str, Any]) -> str:
             line["on"],
             percent(line["value"]),
             percent(line["target"]),
-            "met" if line["met"] else "**missed**",
+            "met" if line["met"] else f"**missed**, by {CAUSES[line['cause']]}",
         ]
         for line in report["lines"]
     ]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from semerge.evaluation.lines import CAUSES
 from semerge.evaluation.tables import WORDS
 from semerge.suites import Suite
 
@@ -163,7 +164,9 @@ def _missed(raw: Mapping[str, Any], suite: Suite) -> tuple[str, ...]:
             what = WORDS.get(str(line.get("line")), str(line.get("line")).replace("_", " "))
             on = {"real": "real tasks", "all": "all tasks"}.get(str(line.get("on")))
             on = on or _title(suite, str(line.get("on")))
-            found.append(f"{what}, {on}: {value:.1%} of {target:.1%}".replace("%", "\u00a0%"))
+            cause = CAUSES.get(str(line.get("cause")))
+            by = f", by {cause}" if cause else ""
+            found.append(f"{what}, {on}: {value:.1%} of {target:.1%}{by}".replace("%", "\u00a0%"))
     return tuple(found)
 
 
