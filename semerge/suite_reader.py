@@ -60,11 +60,9 @@ class SuiteReader:
     def relative(
         self, raw: Any, key: str, where: str = "", suffixes: tuple[str, ...] = SAFE
     ) -> str:
-        """A file inside the suite's folder: a suite from elsewhere must not point out of it."""
+        """A file inside the suite's folder."""
         value = str(self.get(raw, key, str, where))
-        path = PurePosixPath(value)
-        inside = not path.is_absolute() and ".." not in path.parts and "\\" not in value
-        if not inside or path.suffix not in suffixes or str(path) != value:
+        if not _inside(value) or PurePosixPath(value).suffix not in suffixes:
             raise self.fail(
                 f"{where}{key} must be a {' or '.join(suffixes)} file inside the suite's folder, "
                 f"not {value!r}"
@@ -165,8 +163,11 @@ class SuiteReader:
         """Where a file lies on the hub; its path begins with the repository's id."""
         where = f"sources.{file}."
         parts = PurePosixPath(file).parts
-        if len(parts) <= _REPO_PARTS:
+        if len(parts) <= _REPO_PARTS or not _inside(file):
             raise self.fail(f"sources: {file!r} is not of the form owner/repo/file")
+        revision = self.get(raw, "revision", str, where)
+        if not _inside(revision):
+            raise self.fail(f"{where}revision {revision!r} is no branch and no commit")
         size = self.get(raw, "bytes", int, where)
         digest = raw.get("sha256")
         if digest is not None and not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
@@ -174,7 +175,7 @@ class SuiteReader:
         return Source(
             repo="/".join(parts[:_REPO_PARTS]),
             file="/".join(parts[_REPO_PARTS:]),
-            revision=self.get(raw, "revision", str, where),
+            revision=revision,
             size=size,
             sha256=digest,
         )
@@ -231,3 +232,11 @@ class SuiteReader:
             for file in loaded_files(suite):
                 if file not in suite.sources and not suite.path(file).is_file():
                     raise self.fail(f"sources.{file} is missing, and so is the file itself")
+
+
+def _inside(value: str) -> bool:
+    """Whether a path, in its plain form, stays below where it starts: a suite from elsewhere must
+    not point out of its folder, nor out of the hub's cache."""
+    path = PurePosixPath(value)
+    plain = str(path) == value and "\\" not in value
+    return plain and not path.is_absolute() and ".." not in path.parts

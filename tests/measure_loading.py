@@ -1,51 +1,64 @@
-"""Loads a suite in a process of its own and prints what that took, as JSON.
+"""Loads a suite in a process of its own, answers once, and prints what that took, as JSON.
 
-    python measure_loading.py FOLDER
+    python -m tests.measure_loading FOLDER
 
-`ratio` is the highest resident memory above that before loading, over the bytes of base and
-experts as float32; `seconds` is the time of `semerge.loading.load`.
+bytes: base and experts as float32. ratio: the highest resident memory while weights are read,
+above that before, over `bytes`. peak_bytes: the same height after an answer, as bytes.
+load_seconds: `semerge.loading.load`; engine_seconds: what `Engine` makes of it; answer_seconds: the
+second of two answers. cpu_seconds: of all threads together, from the start of loading to the end.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
+from PIL import Image
 
+from semerge.engine import Engine
+from semerge.inputs import clean_text
 from semerge.loading import load
 from semerge.suites import read_suite
 
 
-def resident() -> int:
-    """Bytes of this process that lie in memory, mapped files included."""
-    fields = Path("/proc/self/statm").read_text().split()
-    return int(fields[1]) * 4096
+def status(field: str) -> int:
+    """Bytes of this process that lie in memory (VmRSS), or did at most (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    rows = dict(line.split(":", 1) for line in lines)
+    return 1024 * int(rows[field].split()[0])
 
 
-def main(folder: str) -> None:
+def main(folder: str) -> dict[str, Any]:
     torch.ones(64, 64) @ torch.ones(64, 64)  # threads and their arenas belong to the baseline
-    before, highest, done = resident(), 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal highest
-        while not done.wait(0.002):
-            highest = max(highest, resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+    suite = read_suite(folder)
+    before, cpu = status("VmRSS"), time.process_time()
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
     start = time.perf_counter()
-    loaded = load(read_suite(folder))
-    seconds = time.perf_counter() - start
-    done.set()
-    watcher.join()
+    loaded = load(suite)
+    read = time.perf_counter()
     numbers = sum(x.numel() for x in loaded.vectors.base().values()) * (1 + loaded.vectors.count)
-    measured = {"ratio": (highest - before) / (4 * numbers), "seconds": seconds}
-    print(json.dumps({**measured, "bytes": 4 * numbers}))
+    ratio = (status("VmHWM") - before) / (4 * numbers)
+    engine = Engine(loaded)
+    made = time.perf_counter()
+    image = suite.modality == "image"
+    sample = Image.radial_gradient("L").convert("RGB") if image else clean_text("A cat sat here.")
+    engine.predict(sample)
+    first = time.perf_counter()
+    engine.predict(sample)
+    return {
+        "bytes": 4 * numbers,
+        "ratio": ratio,
+        "peak_bytes": status("VmHWM") - before,
+        "load_seconds": read - start,
+        "engine_seconds": made - read,
+        "answer_seconds": time.perf_counter() - first,
+        "cpu_seconds": time.process_time() - cpu,
+    }
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    print(json.dumps(main(sys.argv[1])))

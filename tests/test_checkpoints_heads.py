@@ -48,8 +48,8 @@ def test_captions_are_read_no_further_than_they_go(monkeypatch: pytest.MonkeyPat
     """Causal attention, and pooled at the end of the text: what stands after it changes nothing."""
     words = (("cat", "a dog that is very tired", "red"), TEMPLATES)
     tokens = tokenizer(TEXT["vocab_size"], TEXT["context_length"])
-    tower = clip_heads._Tower(TOWER, TEXT, quick_gelu=True)
     with torch.inference_mode():
+        tower = clip_heads._Tower(TOWER, TEXT, quick_gelu=True)
         ids = tokens(captions(*words))
         whole = normalize(tower._run(ids), dim=-1)
         other = ids.clone()

@@ -6,49 +6,18 @@ catch counts too: the guard notes every attempt.
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
 
 import pytest
+from processes import PATIENCE, ask, python, wait_for
 
 from semerge.examples import load_examples
-from semerge.suites import Suite, read_suite
+from semerge.suites import read_suite
 
-ROOT = Path(__file__).resolve().parent.parent
-SHIELDS = ("GRADIO_ANALYTICS_ENABLED", "NO_PROXY", "no_proxy")
-SHIELDS += ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TRANSFORMERS_OFFLINE")
-# prints what the guard noted, at the very end
-REPORT = (
-    "import atexit, network_guard as n; atexit.register(lambda: print('ATTEMPTS', n.ATTEMPTS)); "
-)
 BUNDLED = ("mini-vision", "mini-text")
-PATIENCE = 180  # seconds, for slow machines
-
-
-@contextmanager
-def python(
-    code: str, *arguments: str, output: IO[str], **variables: str
-) -> Iterator[subprocess.Popen]:
-    """A guarded Python that runs this code."""
-    environment = {k: v for k, v in os.environ.items() if k not in SHIELDS}
-    process = subprocess.Popen(
-        [sys.executable, "-c", REPORT + code, *arguments],
-        cwd=ROOT, env={**environment, **variables}, text=True, stdout=output, stderr=output,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -89,28 +58,3 @@ def test_the_app_starts_loads_and_answers_without_a_network(tmp_path: Path) -> N
         process.wait(PATIENCE)
     text = log.read_text()
     assert re.search(r"ATTEMPTS \[\]\n$", text), text
-
-
-def wait_for(port: int, process: subprocess.Popen) -> None:
-    """Until something listens there."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        assert process.poll() is None and time.monotonic() < end, "the app does not start"
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=10).close()
-            return
-        except OSError:
-            time.sleep(0.3)
-
-
-def ask(client: Any, suite: Suite) -> dict[str, object]:
-    """Ask a served page for the suite's opening example."""
-    from gradio_client import handle_file
-
-    example = load_examples().opening(suite.modality)
-    assert example
-    given = [handle_file(example.file)] if example.file else [example.text, ""]
-    defaults = suite.defaults
-    pool = "final" if defaults.layer == "final" else defaults.pool
-    choices = [suite.name, defaults.preset, defaults.probe, defaults.layer, pool, "auto"]
-    return client.predict(*given, *choices, api_name=f"/predict_{suite.modality}")

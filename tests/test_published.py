@@ -91,6 +91,7 @@ def test_a_run_stands_beside_its_own_family() -> None:
     assert "FusionBench checkpoints, GPT-2 on GLUE" in text[0]
     assert next(line for line in text if line.startswith("here: SE-Merging")).endswith("50.0")
     assert any(line.startswith("TIES 0.6") and line.endswith("70.0") for line in text)
+    assert any(line.startswith("SE-Merging (its paper)") and line.endswith("76.9") for line in text)
     assert not any("task_vectors" in line for line in text)
     # no average over other tasks than the table's
     part = published_lines("fusionbench-gpt2-glue", {"cola": found["cola"]})

@@ -140,6 +140,8 @@ def test_what_does_not_fit_is_refused(
 
     assert "two experts or more" in say("--expert", one)
     assert "not of the form NAME=FILE" in say("--expert", "mnist", "--expert", two)
+    assert "--expert mnist is given twice" in say("--expert", one, "--expert", one)
+    assert "may hold letters, digits" in say("--expert", "../up=x", "--expert", two)
     assert "a.pt is missing" in say("--expert", "a=a.pt", "--expert", two)
     assert "which is an expert's" in say(
         "--expert", one, "--expert", two, base=expert(clip, "svhn")
@@ -158,3 +160,24 @@ def test_what_does_not_fit_is_refused(
     other = f"cola={expert(gpt2, 'cola')}"
     words = say("--expert", one, "--expert", other)
     assert "gpt2_cola" in words or "cola/model.safetensors" in words
+    # nothing is left that would stand in the way of the next try, and no file is mixed up
+    assert not (tmp_path / "out" / "suite.json").exists()
+    swapped = f"mnist={expert(clip, 'svhn')}"
+    assert "mnist/model.safetensors is there already and is not" in say(
+        "--expert", swapped, "--expert", two
+    )
+    init(capsys, tmp_path / "out", "--base", base, "--expert", one, "--expert", two)
+
+
+def test_a_base_that_lacks_a_part_is_told(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = torch.load(clip / "openai/clip-vit-base-patch32/pytorch_model.bin")
+    experts = [w for t in ("mnist", "dtd") for w in ("--expert", f"{t}={expert(clip, t)}")]
+    base = tmp_path / "base.bin"
+    torch.save({k: x for k, x in whole.items() if k != "visual_projection.weight"}, base)
+    words = refused(capsys, tmp_path / "out", "--base", base, *experts)
+    assert words.endswith("base.bin: visual_projection.weight is missing.\n")
+    torch.save(whole | {"visual_projection.weight": torch.ones(())}, base)
+    words = refused(capsys, tmp_path / "out", "--base", base, *experts)
+    assert "base.bin: its shapes, or config.json beside it, are of no model known here" in words

@@ -82,6 +82,8 @@ def test_heads_in_files_and_a_text_tower_of_its_own(folder: Path) -> None:
         (lambda s: s["sources"][MNIST].pop("revision"), r"model\.safetensors\.revision"),
         (lambda s: s["sources"][MNIST].update(sha256="1"), "64 hexadecimal digits"),
         (lambda s: s["sources"].update({"a/b": {}}), "not of the form owner/repo/file"),
+        (lambda s: s["sources"].update({"a/b/../../c.bin": {}}), "not of the form owner/repo/file"),
+        (lambda s: s["sources"][MNIST].update(revision="../up"), "is no branch and no commit"),
         (lambda s: s.update(family=3), "family is missing or"),
     ],
 )

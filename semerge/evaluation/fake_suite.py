@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semerge.errors import UserError
+from semerge.phrases import gigabytes
 from semerge.suites import SUITES_FOLDER, published_suites
 
 SPREAD = 0.02  # standard deviation of the base's weights, as both models are initialised
@@ -70,7 +71,7 @@ def _check_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size + RESERVE > free:
         raise UserError(
-            f"{size / 1e9:.2f} GB are to be written to {folder}, but {free / 1e9:.2f} GB are free."
+            f"{gigabytes(size)} are to be written to {folder}, but {gigabytes(free)} are free."
         )
 
 
@@ -258,7 +259,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"semerge: {error}", file=sys.stderr)
         return 2
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    print(f"{out} holds {args.name} with random weights, {size / 1e9:.2f} GB")
+    print(f"{out} holds {args.name} with random weights, {gigabytes(size)}")
     return 0
 
 

@@ -3,7 +3,8 @@
 A family is a set of checkpoints: figures of one say nothing about another, so a suite is compared
 with its own family alone. All have the task given (the oracle head). Sources: FusionBench's
 documentation (docs/modelpool/clip_vit.md, gpt2_classification.md at 54c9e8c), and for the
-AdaMerging lineage the table of WUDI-Merging's README.
+AdaMerging lineage the table of WUDI-Merging's README. SE-Merging's own averages (arXiv 2506.18135)
+come without a word on the checkpoints; they stand in the families whose baselines its margins fit.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ FAMILIES = {
             Task Arithmetic 0.3: 68.3 64.0 71.8 66.9 80.8 46.2 79.2 68.2
             Task Arithmetic 0.5: 68.7 68.6 69.6 70.5 81.8 47.3 83.6 70.0
             TIES 0.6: 68.4 71.4 68.4 69.6 82.4 47.7 81.8 70.0
+            SE-Merging (its paper): 76.86
         """),
     ),
     "task-vectors-vit-b-32": Family(
@@ -103,6 +105,7 @@ FAMILIES = {
             TIES: 59.8 58.6 70.7 79.7 86.2 72.1 98.3 54.2 72.4
             AdaMerging++ (test-time): 66.6 68.3 82.2 94.2 89.6 89.0 98.3 60.6 81.1
             WUDI: 71.1 71.0 85.7 95.6 94.2 94.7 99.5 69.7 85.2
+            SE-Merging (its paper): 84.96
         """),
     ),
     "task-vectors-vit-l-14": Family(

@@ -8,6 +8,7 @@ placeholder that the command names. JSON has no comments, so a key `_comment` ex
 from __future__ import annotations
 
 import argparse
+import filecmp
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from semerge.errors import UserError
-from semerge.suite import IN_EXPERT, TEXT_TOWER
+from semerge.suite import HEAD_FILES, IN_EXPERT, TEXT_TOWER
 from semerge.suite_reader import FORMAT
 from semerge.suites import SUITES_FOLDER, published_suites, read_suite
 
@@ -42,13 +43,11 @@ COMMENT = {
 
 def run(args: argparse.Namespace) -> int:
     """Write and check the suite, and say what is left to fill in. Returns the exit code."""
-    from semerge.skeleton.detect import architecture, detect
-
     out = Path(args.out)
-    if (out / "suite.json").exists():
-        raise UserError(f"{out / 'suite.json'} is there already.")
-    experts = dict(_named(pair, "--expert") for pair in args.expert)
-    heads = dict(_named(pair, "--head") for pair in args.head)
+    file = out / "suite.json"
+    if file.exists():
+        raise UserError(f"{file} is there already.")
+    experts, heads = _named(args.expert, "--expert"), _named(args.head, "--head")
     if len(experts) < 2:
         raise UserError("a suite needs two experts or more: --expert NAME=FILE --expert NAME=FILE.")
     for name in heads:
@@ -56,22 +55,39 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--head {name}: there is no expert of that name.")
     if heads and set(heads) != set(experts):
         raise UserError("--head is needed for every expert, or for none.")
+    raw = _suite(args, out, experts, heads)
+    file.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        _validate(out)
+    except UserError:
+        file.unlink()  # so that the command can be given again
+        raise
+    _report(out, raw)
+    return 0
+
+
+def _suite(
+    args: argparse.Namespace, out: Path, experts: dict[str, Path], heads: dict[str, Path]
+) -> dict[str, Any]:
+    """The content of suite.json, with every file in its place below `out`."""
+    from semerge.skeleton.detect import architecture, detect
+
     base = Path(args.base)
     base_layout, shapes = detect(base)
     model = architecture(base, base_layout, shapes)
     found = {name: detect(file) for name, file in experts.items()}
-    out.mkdir(parents=True, exist_ok=True)
+    text = model["kind"] == "gpt2"
     raw: dict[str, Any] = {
         "_comment": COMMENT,
         "format": FORMAT,
         "name": _plain(args.name or out.resolve().name),
         "title": args.name or out.resolve().name,
         "about": "Experts of one base model.",
-        "modality": "text" if model["kind"] == "gpt2" else "image",
+        "modality": "text" if text else "image",
         "architecture": model,
         "base": {"weights": _bring(base, out, "base"), "layout": base_layout},
         "tasks": [],
-        "heads": {"from": IN_EXPERT if model["kind"] == "gpt2" else TEXT_TOWER},
+        "heads": {"from": HEAD_FILES if heads else IN_EXPERT if text else TEXT_TOWER},
     }
     words = _words()
     for name, file in experts.items():
@@ -81,30 +97,29 @@ def run(args: argparse.Namespace) -> int:
         raw["tasks"].append(task | {"weights": _bring(file, out, name), "layout": layout})
         if heads:
             raw["tasks"][-1]["head"] = _bring(heads[name], out, f"{name}/head")
-    if heads:
-        raw["heads"] = {"from": "files"}
     if args.text_tower:
-        layout, tower = detect(Path(args.text_tower))
-        model |= {"text_cfg": architecture(Path(args.text_tower), layout, tower).get("text_cfg")}
-        raw["text_tower"] = {
-            "weights": _bring(Path(args.text_tower), out, "text_tower"),
-            "layout": layout,
-        }
-    if model["kind"] == "gpt2":
+        file = Path(args.text_tower)
+        layout, tower = detect(file)
+        model["text_cfg"] = architecture(file, layout, tower).get("text_cfg")
+        raw["text_tower"] = {"weights": _bring(file, out, "text_tower"), "layout": layout}
+    if text:
         model["tokenizer"] = _tokenizer(args, [base, *experts.values()], out)
-    raw |= _defaults(model)
-    file = out / "suite.json"
-    file.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    _validate(out)
-    _report(out, raw)
-    return 0
+    return raw | _defaults(model)
 
 
-def _named(pair: str, option: str) -> tuple[str, Path]:
-    name, equals, file = pair.partition("=")
-    if not equals or not name or not file:
-        raise UserError(f"{option} {pair!r} is not of the form NAME=FILE.")
-    return name, Path(file)
+def _named(pairs: list[str], option: str) -> dict[str, Path]:
+    """NAME=FILE, each name once."""
+    found: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, file = pair.partition("=")
+        if not equals or not name or not file:
+            raise UserError(f"{option} {pair!r} is not of the form NAME=FILE.")
+        if name != _plain(name):  # it becomes a folder too
+            raise UserError(f"{option} {pair!r}: a name may hold letters, digits and _ . - only.")
+        if name in found:
+            raise UserError(f"{option} {name} is given twice.")
+        found[name] = Path(file)
+    return found
 
 
 def _plain(name: str) -> str:
@@ -120,13 +135,20 @@ def _bring(file: Path, out: Path, place: str) -> str:
     target = out / place / file.name
     target.parent.mkdir(parents=True, exist_ok=True)
     for source in (file, *(file.with_name(name) for name in BESIDE)):
-        copy = target.with_name(source.name)
-        if source.is_file() and not copy.exists():
-            try:
-                os.link(source.resolve(), copy)  # takes no room on the same disk
-            except OSError:
-                shutil.copyfile(source, copy)
+        if source.is_file():
+            _put(source, target.with_name(source.name))
     return target.relative_to(out).as_posix()
+
+
+def _put(source: Path, copy: Path) -> None:
+    if copy.exists():
+        if not filecmp.cmp(source, copy, shallow=False):
+            raise UserError(f"{copy} is there already and is not {source}.")
+        return
+    try:
+        os.link(source.resolve(), copy)  # takes no room on the same disk
+    except OSError:
+        shutil.copyfile(source, copy)
 
 
 def _words() -> dict[str, dict[str, Any]]:

@@ -63,23 +63,31 @@ def architecture(path: Path, layout: str, shapes: Shapes) -> dict[str, Any]:
     Raises:
         UserError: the file is no base.
     """
-    if layout == "hf-clip":
-        return _hf_clip(path, shapes)
-    if layout in ("openclip-state-dict", "openclip-pickle"):
-        return _open_clip(shapes)
-    if layout == "gpt2":
-        return _gpt2(path, shapes)
+    config = read_json(path.with_name("config.json")) or {}
+    try:
+        if layout == "hf-clip":
+            return _hf_clip(config, shapes)
+        if layout in ("openclip-state-dict", "openclip-pickle"):
+            return _open_clip(shapes)
+        if layout == "gpt2":
+            return _gpt2(config, shapes)
+    except KeyError as error:
+        raise UserError(f"{path}: {error.args[0]} is missing.") from None
+    except (AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise UserError(
+            f"{path}: its shapes, or config.json beside it, are of no model known here: {error}."
+        ) from None
     raise UserError(
         f"{path} has the layout {layout}, which is an expert's; a base is a CLIPModel, a GPT2Model "
         "or the open_clip state dict or pickle of the zero-shot model."
     )
 
 
-def _hf_clip(path: Path, shapes: Shapes) -> dict[str, Any]:
+def _hf_clip(config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
     width, _, patch, _ = shapes["vision_model.embeddings.patch_embedding.weight"]
     tokens = shapes["vision_model.embeddings.position_embedding.weight"][0]
     vocabulary, text_width = shapes["text_model.embeddings.token_embedding.weight"]
-    told = (read_json(path.with_name("config.json")) or {}).get("vision_config", {})
+    told = config.get("vision_config", {})
     text = {
         "context_length": shapes["text_model.embeddings.position_embedding.weight"][0],
         "vocab_size": vocabulary,
@@ -129,17 +137,16 @@ def _vision(
     }
 
 
-def _gpt2(path: Path, shapes: Shapes) -> dict[str, Any]:
+def _gpt2(config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
     own = {key.removeprefix("transformer."): shape for key, shape in shapes.items()}
     (vocabulary, width), positions = own["wte.weight"], own["wpe.weight"][0]
-    told = read_json(path.with_name("config.json")) or {}
     return {
         "kind": "gpt2",
         "vocab_size": vocabulary,
         "n_positions": positions,
         "n_embd": width,
         "n_layer": _count(own, r"^h\.(\d+)\."),
-        "n_head": told.get("n_head", max(1, width // HEAD_WIDTH)),
+        "n_head": config.get("n_head", max(1, width // HEAD_WIDTH)),
         "pad_id": vocabulary - 1,  # GPT-2's end of text, which FusionBench pads with
         "max_length": min(512, positions),
     }

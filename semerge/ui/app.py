@@ -91,10 +91,11 @@ def build(context: Context) -> gr.Blocks:
 def _follow_loading(page: gr.Blocks, context: Context, status: gr.HTML, desks: list[Desk]) -> None:
     """Show how far the engines are, and each tab's opening example as soon as it is answered."""
     filled = gr.State([])
+    asked = gr.State([])  # published suites that this visitor has chosen
     timer = gr.Timer(POLL)
     panels = [component for desk in desks for component in desk.outputs]
 
-    def look(filled: list[str], *sources: Any) -> list[Any]:
+    def look(filled: list[str], asked: list[str], *sources: Any) -> list[Any]:
         values: list[Any] = []
         done = list(filled)
         for desk, source in zip(desks, sources, strict=True):
@@ -107,21 +108,23 @@ def _follow_loading(page: gr.Blocks, context: Context, status: gr.HTML, desks: l
             if fresh:
                 done.append(name)
             values += desk.settled(state) if fresh and not own else [gr.skip()] * len(desk.outputs)
-        known = {state.name: state for state in _first_states(context)}
-        arriving = [s for s in context.engines.arriving() if s.name not in known]
-        states = [*known.values(), *arriving]
+        failed = [context.engines.state(name) for name in asked if context.engines.failed(name)]
+        shown = [*_first_states(context), *context.engines.arriving(), *failed]
+        states = list({state.name: state for state in shown}.values())
         running = gr.Timer(active=not all(state.settled for state in states))
         return [markup.status(states), running, done, *values]
 
-    def chosen(name: str) -> gr.Timer:
-        # a published suite begins to come, and the status follows it
+    def chosen(name: str, asked: list[str]) -> list[Any]:
+        # a published suite begins to come, and the status follows it until it is there or failed
         if context.suite(name).published:
             context.engines.prepare(name)
-        return gr.Timer(active=True)
+            asked = [*asked, name]
+        return [gr.Timer(active=True), asked]
 
     for desk in desks:
-        desk.options.suite.input(chosen, desk.options.suite, timer, **page_event())
-    inputs = [filled, *(desk.source for desk in desks)]
+        chooser = desk.options.suite
+        chooser.input(chosen, [chooser, asked], [timer, asked], **page_event())
+    inputs = [filled, asked, *(desk.source for desk in desks)]
     outputs = [status, timer, filled, *panels]
     page.load(look, inputs, outputs, **page_event())
     timer.tick(look, inputs, outputs, **page_event())

@@ -136,7 +136,7 @@ class Engines:
                 return
             try:
                 self._bring_files(name)
-                self._set(name, phase=LOADING, started=time.monotonic(), share=0.0)
+                self._set(name, phase=LOADING, started=time.monotonic(), share=0.0, step="")
                 with listening(lambda *told: self._told(name, *told)):
                     engine = self._load(name)
             except Exception as error:  # a broken suite must not take the others down

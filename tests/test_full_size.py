@@ -1,0 +1,70 @@
+"""Published suites at their real size, with random weights: read, answered by command and app.
+
+Writes 4 GB at a time to the temporary folder and takes them away again; no network is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import ROOT, ask, python, wait_for
+
+from semerge.evaluation.fake_suite import write_fake_suite
+from semerge.examples import load_examples
+from semerge.suites import read_suite
+
+LIMIT = 1.15  # memory while loading, in bytes of base and experts
+
+
+@pytest.fixture(params=["clip-vit-b-32", "gpt2-glue"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    out = tmp_path / request.param
+    try:
+        yield write_fake_suite(request.param, out)
+    finally:
+        shutil.rmtree(out)  # pytest would keep it for three runs
+
+
+@pytest.mark.slow
+def test_a_suite_of_full_size(folder: Path, tmp_path: Path) -> None:
+    suite = read_suite(folder)
+    example = load_examples().opening(suite.modality)
+    assert example is not None
+    environment = os.environ | {"SEMERGE_CACHE": str(tmp_path / "cache")}
+
+    def run(*argv: object) -> dict[str, object]:
+        command = [sys.executable, *map(str, argv)]
+        return json.loads(
+            subprocess.run(
+                command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+            ).stdout
+        )
+
+    arguments = ("--suite", folder, example.file or example.text, "--json")
+    told = run("-m", "semerge", "predict", *arguments)
+    assert told["tasks"] == list(suite.task_names) and told["chosen"] in suite.task_names
+    assert run(ROOT / "tests" / "measure_loading.py", folder)["ratio"] < LIMIT
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    variables = {"GRADIO_SERVER_PORT": str(port), "SEMERGE_SUITES": str(folder)}
+    variables["SEMERGE_CACHE"] = environment["SEMERGE_CACHE"]
+    with (
+        (tmp_path / "log").open("w") as output,
+        python("import app; app.main()", output=output, **variables) as process,
+    ):
+        from gradio_client import Client
+
+        wait_for(port, process)
+        client = Client(f"http://127.0.0.1:{port}/", verbose=False)
+        answer = ask(client, suite)
+    for key in ("tasks", "chosen", "distances", "predictions", "weights_sha256"):
+        assert answer[key] == told[key], key
