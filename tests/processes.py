@@ -18,8 +18,10 @@ from semerge.suites import Suite
 ROOT = Path(__file__).resolve().parent.parent
 SHIELDS = ("GRADIO_ANALYTICS_ENABLED", "NO_PROXY", "no_proxy")
 SHIELDS += ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TRANSFORMERS_OFFLINE")
-# prints what the guard noted, at the very end
+# prints what the guard noted, at the very end; a shell's background job ignores SIGINT, and so
+# would its children
 REPORT = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "import atexit, network_guard as n; atexit.register(lambda: print('ATTEMPTS', n.ATTEMPTS)); "
 )
 PATIENCE = 180  # seconds, for slow machines
