@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 
 from semerge.examples import Example
-from semerge.inputs import MAX_CHARACTERS
 from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.ui.desk import Desk, Source
@@ -26,7 +25,6 @@ class LanguageTab(Desk):
             placeholder="Type a sentence and press Enter",
             lines=1,  # so that Enter asks; the style sheet makes room for two
             max_lines=6,
-            max_length=MAX_CHARACTERS,
             elem_id="language-text",
         )
         self.text_b = gr.Textbox(
@@ -34,7 +32,6 @@ class LanguageTab(Desk):
             label="Second sentence (for tasks that compare two)",
             lines=1,
             max_lines=4,
-            max_length=MAX_CHARACTERS,
             visible=_pairs(self.suite),
             elem_id="language-text-b",
         )
