@@ -96,9 +96,9 @@ def test_the_figures_of_a_suite(tiny: Subject) -> None:
     } <= set(made)
     assert min(made.values()) > 0
     assert set(made) - {"fast_agreement"} <= set(figures.ABOUT)
-    assert found["stages_ms"]["total"] == pytest.approx(
-        sum(v for k, v in found["stages_ms"].items() if k != "total"), rel=1.0
-    )
+    stages = found["stages_ms"]
+    assert {"preprocess", "probe", "route", "merge", "predict", "total"} <= set(stages)
+    assert min(stages.values()) >= 0 < stages["total"]
 
 
 def test_random_weights_of_a_published_shape(tiny: Subject) -> None:
