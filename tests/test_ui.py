@@ -487,7 +487,7 @@ def test_a_deleted_upload_is_told_without_its_path() -> None:
     tab = VisionTab.__new__(VisionTab)
     tab.context = context
     with pytest.raises(UserError, match="deleted") as error:
-        tab.answer({"file": "/tmp/gradio/gone.png"}, suite, Settings(), None)
+        tab.answer({"file": "/tmp/gradio/gone.png"}, suite, Settings())
     assert "/tmp" not in str(error.value)
 
 
@@ -590,11 +590,11 @@ def test_the_app_gives_a_real_engines_numbers(tmp_path: Path) -> None:
     file = tmp_path / "x.png"
     Image.effect_mandelbrot((64, 48), (-3, -2.5, 2, 2.5), 100).save(file)
     settings = Settings(preset="literal", layer=1)
-    view, seen = context.ask_image(suites[0].name, file, settings)
+    view, seen = context.ask(suites[0].name, {"file": str(file)}, settings)
     same = engines[suites[0].name].predict(Image.open(file), settings).to_dict()
     assert {**view.result, "timings_ms": 0} == {**same, "timings_ms": 0}
     assert seen.size == (16, 16)
-    view = context.ask_text(suites[1].name, "a cat and a dog", None, settings)
+    view, _ = context.ask(suites[1].name, {"text": "a cat and a dog"}, settings)
     same = engines[suites[1].name].predict("a cat and a dog", settings).to_dict()
     assert {**view.result, "timings_ms": 0} == {**same, "timings_ms": 0}
     for part in (markup.headline, markup.answers, markup.references, markup.figures, markup.footer):

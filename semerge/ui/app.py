@@ -14,15 +14,27 @@ from semerge.progress import Progress
 from semerge.suites import Suite, available_suites, published_suites, read_suite
 from semerge.ui import markup, theme
 from semerge.ui.about import about_tab
+from semerge.ui.compare import CompareTab
 from semerge.ui.context import Context
 from semerge.ui.desk import Desk
 from semerge.ui.engines import State
-from semerge.ui.events import page_event
+from semerge.ui.events import model_event, page_event
+from semerge.ui.inspector import InspectTab
 from semerge.ui.language import LanguageTab
+from semerge.ui.layers import LayersTab
+from semerge.ui.links import Query
 from semerge.ui.result_panel import html
+from semerge.ui.sandbox import SandboxTab
+from semerge.ui.tab import Tab
 from semerge.ui.vision import VisionTab
 
 TITLE = "SE-Merging"
+OTHERS: dict[str, type[Any]] = {
+    "Inspect": InspectTab,
+    "Layers": LayersTab,
+    "Sandbox": SandboxTab,
+    "Compare": CompareTab,
+}
 POLL = 0.6  # seconds between looks at the loading engines, until all have settled
 KEEP = 3600  # seconds: uploads older than this are deleted, looked for as often
 
@@ -73,19 +85,48 @@ def build(context: Context) -> gr.Blocks:
         for problem in context.problems:
             html(markup.failure(problem, "Left out."))
         status = html(markup.status(_first_states(context)), elem_id="status")
+        notice = html("", elem_id="link-notice")
         desks: list[Desk] = []
-        with gr.Tabs(elem_id="tabs"):
+        others: list[Tab] = []
+        with gr.Tabs(elem_id="tabs") as tabs:
             for label, make in (("Vision", VisionTab), ("Language", LanguageTab)):
                 with gr.Tab(label, id=label.lower()):
                     if context.of(make.modality):
                         desks.append(make(context))
                     else:
                         html(markup.failure(f"There is no {label.lower()} suite here.", ""))
+            for label, tab in OTHERS.items() if context.suites else ():
+                with gr.Tab(label, id=label.lower()):
+                    others.append(tab(context))
             with gr.Tab("About", id="about"):
                 about_tab(context)
+        _open_links(page, tabs, notice, [*desks, *others])
         _follow_loading(page, context, status, desks)
     page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
     return page
+
+
+def _open_links(page: gr.Blocks, tabs: gr.Tabs, notice: gr.HTML, restorable: Sequence[Tab]) -> None:
+    """Open the tab that the address names, as it was when the link was copied."""
+
+    def select(request: gr.Request) -> Any:
+        name = Query(dict(request.query_params)).tab
+        return gr.Tabs(selected=name) if name else gr.skip()
+
+    def restore(tab: Tab, request: gr.Request) -> list[Any]:
+        query = Query(dict(request.query_params))
+        if query.tab != tab.name:
+            return [gr.skip() for _ in (notice, *tab.restored)]
+        values = tab.restore(query)
+        return [markup.notices(query.notices), *values]
+
+    page.load(select, None, tabs, **page_event())
+    for tab in restorable:
+
+        def load(request: gr.Request, tab: Tab = tab) -> list[Any]:
+            return restore(tab, request)
+
+        page.load(load, None, [notice, *tab.restored], **model_event())
 
 
 def _follow_loading(page: gr.Blocks, context: Context, status: gr.HTML, desks: list[Desk]) -> None:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from semerge.errors import UserError
-from semerge.examples import SECTIONS, Example, Examples
-from semerge.inputs import clean_text, decode_image
+from semerge.examples import SECTIONS, Examples
+from semerge.inputs import DecodedImage
 from semerge.progress import Progress
 from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.ui.engines import Engines
+from semerge.ui.sources import Source, example_of, sample_of
 from semerge.ui.spaces import on_gpu
 from semerge.ui.view import View
 
@@ -76,32 +76,21 @@ class Context:
             raise UserError(f"The suite {str(name)[:60]!r} is unknown here.")
         return self.suites[name]
 
-    def ask_image(
-        self,
-        suite: str,
-        source: str | Path | bytes,
-        settings: Settings,
-        example: Example | None = None,
-    ) -> tuple[View, Any]:
-        """A View of one image, and the image as the model sees it (PIL)."""
-        decoded = decode_image(source)
-        engine = self.engines.get(self.suite(suite).name)
-        result = self.predict(suite, decoded, settings)
-        return View(result, self.suites[suite], example), engine.backbone.view(decoded.image)
+    def ask(self, name: str, source: Source, settings: Settings) -> tuple[View, Any]:
+        """A View of what a source names, and an image as the model sees it (PIL); None for text.
 
-    def ask_text(
-        self,
-        suite: str,
-        text: str,
-        text_b: str | None,
-        settings: Settings,
-        example: Example | None = None,
-    ) -> View:
-        """A View of one sentence or sentence pair."""
-        cleaned = clean_text(text, text_b)
-        self.engines.get(self.suite(suite).name)
-        result = self.predict(suite, cleaned, settings)
-        return View(result, self.suites[suite], example)
+        Raises:
+            UserError: the suite, the source or the settings can't be used.
+        """
+        suite = self.suite(name)
+        sample = sample_of(source, suite, self.examples)
+        engine = self.engines.get(name)
+        view = View(
+            self.predict(name, sample, settings), suite, example_of(source, suite, self.examples)
+        )
+        if isinstance(sample, DecodedImage):
+            return view, engine.backbone.view(sample.image)
+        return view, None
 
     def _predict(self, suite: str, sample: Any, settings: Settings) -> dict[str, Any]:
         result: dict[str, Any] = self.engines.get(suite).predict(sample, settings).to_dict()
@@ -113,10 +102,8 @@ class Context:
         example = self.examples.opening(suite.modality)
         if example is None:
             return
-        if suite.modality == "image":
-            decoded = decode_image(example.file)
-            result = engine.predict(decoded, Settings())
-            self.seen[name] = engine.backbone.view(decoded.image)
-        else:
-            result = engine.predict(clean_text(example.text, example.text_b), Settings())
+        sample = sample_of({"example": example.index}, suite, self.examples)
+        result = engine.predict(sample, Settings())
+        if isinstance(sample, DecodedImage):
+            self.seen[name] = engine.backbone.view(sample.image)
         self.opening[name] = View(result.to_dict(), suite, example, opening=True)

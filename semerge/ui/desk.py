@@ -16,11 +16,11 @@ from semerge.ui import gallery
 from semerge.ui.context import Context
 from semerge.ui.engines import FAILED, State
 from semerge.ui.events import model_event, page_event, told
+from semerge.ui.links import Query
 from semerge.ui.options import Options
 from semerge.ui.result_panel import ResultPanel
+from semerge.ui.sources import Source, first_source
 from semerge.ui.view import View
-
-Source = dict[str, Any]  # what was asked: {"example": index} or whatever the tab puts in
 
 
 class Desk(ABC):
@@ -35,7 +35,7 @@ class Desk(ABC):
         self.suites = context.of(self.modality)
         self.suite = self.suites[0]
         example = context.examples.opening(self.modality)
-        self.source = gr.State({"example": example.index} if example else {})
+        self.source = gr.State(first_source(self.suite, context.examples))
         with gr.Row(elem_classes="se-desk", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_classes="se-ask"):
                 with gr.Column(elem_classes="se-input"):
@@ -74,9 +74,7 @@ class Desk(ABC):
         return []
 
     @abstractmethod
-    def answer(
-        self, source: Source, suite: Suite, settings: Settings, example: Example | None
-    ) -> tuple[View, list[Any]]:
+    def answer(self, source: Source, suite: Suite, settings: Settings) -> tuple[View, list[Any]]:
         """A View and the values of `extras`. Raises UserError for input that can't be used."""
 
     @abstractmethod
@@ -135,13 +133,22 @@ class Desk(ABC):
                 suite = self.context.suite(values[count])
                 settings = Options.read(suite, values[count + 1 :])
                 source = self.read(*values[:count]) or {}
-                return dict(self.answer(source, suite, settings, None)[0].result)
+                return dict(self.answer(source, suite, settings)[0].result)
             except UserError as error:
                 raise told(error) from None
 
         event = model_event(api_visibility="public", api_name=f"predict_{self.modality}")
         inputs = [*self.given, *self.options.inputs]
         gr.Button(visible=False).click(predict, inputs, gr.JSON(visible=False), **event)
+
+    # ---- links ------------------------------------------------------------------------------
+
+    @property
+    def restored(self) -> list[Any]:
+        return []
+
+    def restore(self, query: Query) -> list[Any]:
+        return []
 
     # ---- handlers ----------------------------------------------------------------------------
 
@@ -164,10 +171,7 @@ class Desk(ABC):
         try:
             suite = self.context.suite(name)
             settings = Options.read(suite, choices)
-            index = source.get("example")
-            examples = self.context.examples.of(self.modality)
-            example = None if index is None else examples[index]
-            view, extras = self.answer(source, suite, settings, example)
+            view, extras = self.answer(source, suite, settings)
         except UserError as error:
             return self._failed(error, source)
         follow = self.options.follow(suite, view.result)

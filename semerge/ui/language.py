@@ -9,8 +9,9 @@ import gradio as gr
 from semerge.examples import Example
 from semerge.settings import Settings
 from semerge.suites import Suite
-from semerge.ui.desk import Desk, Source
+from semerge.ui.desk import Desk
 from semerge.ui.result_panel import html
+from semerge.ui.sources import Source, reads_pairs
 from semerge.ui.view import View
 
 
@@ -32,7 +33,7 @@ class LanguageTab(Desk):
             label="Second sentence (for tasks that compare two)",
             lines=1,
             max_lines=4,
-            visible=_pairs(self.suite),
+            visible=reads_pairs(self.suite),
             elem_id="language-text-b",
         )
         self.run = gr.Button("Run", variant="primary", elem_id="language-run")
@@ -45,7 +46,7 @@ class LanguageTab(Desk):
         return [example.text, example.text_b or ""]
 
     def listing(self, suite: Suite) -> list[Any]:
-        return [gr.skip(), gr.update(visible=_pairs(suite))]
+        return [gr.skip(), gr.update(visible=reads_pairs(suite))]
 
     def wire(self) -> None:
         calm = {"progress_on": self.panel.headline}
@@ -55,18 +56,8 @@ class LanguageTab(Desk):
     def read(self, *values: Any) -> Source:
         return {"text": values[0], "text_b": values[1]}
 
-    def answer(
-        self, source: Source, suite: Suite, settings: Settings, example: Example | None
-    ) -> tuple[View, list[Any]]:
-        text: Any = example.text if example else source.get("text")
-        text_b: Any = example.text_b if example else source.get("text_b")
-        # what is left in a hidden box belongs to another suite
-        text_b = text_b if _pairs(suite) else None
-        return self.context.ask_text(suite.name, text, text_b, settings, example), []
-
-
-def _pairs(suite: Suite) -> bool:
-    return any(task.pair for task in suite.tasks)
+    def answer(self, source: Source, suite: Suite, settings: Settings) -> tuple[View, list[Any]]:
+        return self.context.ask(suite.name, source, settings)[0], []
 
 
 def _typed(text: Any, *rest: Any) -> Any:

@@ -250,6 +250,12 @@ def failure(message: str, lead: str = "No result.") -> str:
     return f'<p class="se-failure" role="alert">{bold}{esc(message)}</p>'
 
 
+def notices(texts: Sequence[str]) -> str:
+    """Sentences above the tabs; nothing where there is nothing to tell."""
+    items = "".join(f"<p>{esc(text)}</p>" for text in texts)
+    return f'<div class="se-notice" role="status">{items}</div>' if items else ""
+
+
 def header() -> str:
     """Name, what it is, and the switch between light and dark."""
     return (

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import ImageData
 
-from semerge.errors import UserError
 from semerge.examples import Example
 from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.ui import gallery
-from semerge.ui.desk import Desk, Source
+from semerge.ui.desk import Desk
 from semerge.ui.result_panel import html
+from semerge.ui.safe_image import SafeImage
 from semerge.ui.sketch import png, sketch_pad
+from semerge.ui.sources import NO_IMAGE, Source
 from semerge.ui.view import View
-
-NOTHING = "Choose or upload an image."
-
-
-class SafeImage(gr.Image):
-    """An image input that hands on the uploaded file unopened: `decode_image` judges it.
-
-    `gr.Image` opens the file while it reads the request, so a file that is no image would end in a
-    bare "Error" before any code of ours runs.
-    """
-
-    is_template = True  # the browser shows it as the image component it is
-
-    def preprocess(self, payload: ImageData | None) -> Any:
-        if payload is None:
-            return None
-        if payload.url and payload.url.startswith("data:"):
-            try:
-                return super().preprocess(payload)
-            except Exception as error:
-                text = "This file is not a readable image."
-                raise gr.Error(text, print_exception=False) from error
-        return payload.path
 
 
 class VisionTab(Desk):
@@ -91,21 +67,8 @@ class VisionTab(Desk):
         """An uploaded, pasted or photographed image. Taking it away asks nothing."""
         return {"file": values[0]} if values[0] is not None else None
 
-    def answer(
-        self, source: Source, suite: Suite, settings: Settings, example: Example | None
-    ) -> tuple[View, list[Any]]:
-        content: Any
-        if example is not None:
-            content = example.file
-        elif "drawing" in source:
-            content = png(source["drawing"])
-        else:
-            content = source.get("file")
-            if content is not None and not Path(content).exists():
-                raise UserError("This upload has been deleted by now; please choose it again.")
-        if content is None:
-            raise UserError(NOTHING)
-        view, picture = self.context.ask_image(suite.name, content, settings, example)
+    def answer(self, source: Source, suite: Suite, settings: Settings) -> tuple[View, list[Any]]:
+        view, picture = self.context.ask(suite.name, source, settings)
         return view, [gallery.seen(picture)]
 
     def opening_extras(self) -> list[Any]:
@@ -113,9 +76,9 @@ class VisionTab(Desk):
 
 
 def _drawn(value: Any) -> Source:
-    return {"drawing": value}
+    return {"png": png(value)}
 
 
 def _chosen(path: str | None, *rest: Any) -> Any:
     """The cheap check that runs before a place in the queue is taken."""
-    return [gr.validate(path is not None, NOTHING), *(gr.validate(True, "") for _ in rest)]
+    return [gr.validate(path is not None, NO_IMAGE), *(gr.validate(True, "") for _ in rest)]

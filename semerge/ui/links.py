@@ -1,0 +1,135 @@
+"""Links that open the page as it is: what a tab shows as a query string, and back. No gradio here.
+
+A link holds names, small numbers, the number of an example or a short sentence, so it works after
+a restart and on another machine; never an uploaded image. Everything in it is checked: what this
+page does not know falls back to the default and is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from semerge.examples import Examples
+from semerge.settings import AUTO, PRESETS, Settings, valid_layers, valid_pools, valid_probes
+from semerge.suites import Suite
+from semerge.ui.markup import esc
+from semerge.ui.sources import Source
+
+TABS = ("vision", "language", "inspect", "layers", "sandbox", "compare", "about")
+TEXT_LIMIT = 500
+"""Characters of a visitor's own text that a link may hold."""
+OWN_IMAGE = "Your own image is not in the link; everything else is."
+LONG_TEXT = f"Text over {TEXT_LIMIT} characters is not in the link; everything else is."
+
+Value = TypeVar("Value")
+
+
+class Query:
+    """The values of a link, read one by one; `notices` tells what had to be replaced."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+        self.notices: list[str] = []
+        self.tab = self.one_of("tab", TABS, "") if "tab" in self._values else ""
+
+    def has(self, key: str) -> bool:
+        return key in self._values
+
+    def one_of(self, key: str, valid: Iterable[Value], default: Value) -> Value:
+        """The one of `valid` that reads like the value in the link."""
+        if key not in self._values:
+            return default
+        for value in valid:
+            if str(value) == self._values[key]:
+                return value
+        return self._replaced(key, default)
+
+    def number(self, key: str, low: float, high: float, default: float) -> float:
+        if key not in self._values:
+            return default
+        try:
+            value = float(self._values[key])
+        except ValueError:
+            return self._replaced(key, default)
+        return value if low <= value <= high else self._replaced(key, default)
+
+    def whole(self, key: str, low: int, high: int, default: int) -> int:
+        text = self._values.get(key)
+        if text is None:
+            return default
+        # isdecimal alone admits digits of other scripts and numbers of any length
+        if not (text.isascii() and text.isdecimal() and len(text) < 10):
+            return self._replaced(key, default)
+        value = int(text)
+        return value if low <= value <= high else self._replaced(key, default)
+
+    def text(self, key: str, default: str = "") -> str:
+        value = self._values.get(key, default)
+        return value if len(value) <= TEXT_LIMIT else self._replaced(key, default)
+
+    def _replaced(self, key: str, default: Value) -> Value:
+        shown = self._values[key][:40]
+        self.notices.append(f"The link's {key} {shown!r} is not known here; the default is shown.")
+        return default
+
+
+def button(tab: str, state: Mapping[str, Any], note: str = "") -> str:
+    """The "Copy link" button of a tab. The page's script also keeps the address bar at this state.
+
+    state: values by name; None and "" are left out. note: what the link can't hold.
+    """
+    query = urlencode({"tab": tab, **{k: v for k, v in state.items() if v not in (None, "")}})
+    said = f'<small class="se-hint">{esc(note)}</small>' if note else ""
+    return (
+        f'<span class="se-link"><button type="button" class="se-button" data-link="{esc(query)}">'
+        f'Copy link</button><span role="status"></span>{said}</span>'
+    )
+
+
+def of_source(source: Source) -> tuple[dict[str, Any], str]:
+    """A source as values of a link, and what of it the link can't hold."""
+    if "example" in source:
+        return {"example": source["example"]}, ""
+    if "text" in source:
+        texts = {key: source.get(key) or "" for key in ("text", "text_b")}
+        fits = sum(map(len, texts.values())) <= TEXT_LIMIT
+        return (texts, "") if fits else ({}, LONG_TEXT)
+    return {}, OWN_IMAGE if source else ""
+
+
+def read_source(query: Query, suite: Suite, examples: Examples) -> Source | None:
+    """The input that a link names; None where it names none."""
+    if suite.modality == "text" and query.has("text"):
+        return {"text": query.text("text"), "text_b": query.text("text_b")}
+    if query.has("example"):
+        last = len(examples.of(suite.modality)) - 1
+        index = query.whole("example", 0, last, -1)
+        return {"example": index} if index >= 0 else None
+    return None
+
+
+def of_settings(settings: Settings, prefix: str = "") -> dict[str, Any]:
+    """Settings as values of a link; what is the suite's default is left out."""
+    names = ("preset", "probe", "layer", "pool", "head")
+    found = {prefix + name: getattr(settings, name) for name in names}
+    if found[f"{prefix}head"] == AUTO:
+        del found[f"{prefix}head"]
+    return found
+
+
+def read_settings(query: Query, suite: Suite, prefix: str = "") -> Settings:
+    """Settings that a link names, the suite's defaults where it names none or none that fit."""
+    d = suite.defaults
+    probe = query.one_of(f"{prefix}probe", valid_probes(suite), d.probe)
+    layer = query.one_of(f"{prefix}layer", valid_layers(suite), d.layer)
+    pools = valid_pools(suite, probe, layer)
+    usual = d.pool if d.pool in pools else pools[-1]
+    return Settings(
+        probe=probe,
+        layer=layer,
+        pool=query.one_of(f"{prefix}pool", pools, usual),
+        preset=query.one_of(f"{prefix}preset", tuple(PRESETS), d.preset),
+        head=query.one_of(f"{prefix}head", (AUTO, *suite.task_names), AUTO),
+    )
