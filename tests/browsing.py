@@ -9,10 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from semerge.suites import Suite
 from semerge.ui import words
 from semerge.ui.view import View
 
+MARKS = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
+]
 PATIENCE = 120_000  # ms: for slow machines
 DESKTOP, PHONE = (1280, 900), (390, 844)
 TABS = {"image": "vision", "text": "language"}  # modality of a suite -> its tab's name
@@ -27,7 +33,9 @@ def visits(browser: Any, home: str) -> Iterator[Callable[..., Any]]:
     contexts: list[Any] = []
     troubles: list[str] = []
 
-    def open_page(size: tuple[int, int] = DESKTOP, theme: str = "light", url: str = home) -> Any:
+    def open_page(
+        size: tuple[int, int] = DESKTOP, theme: str = "light", url: str = home, query: str = ""
+    ) -> Any:
         width, height = size
         context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -40,7 +48,7 @@ def visits(browser: Any, home: str) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda m: troubles.append(m.text) if bad(m) else None)
         page.on("request", lambda r: None if local(r.url) else troubles.append(r.url))
-        page.goto(f"{url}?__theme={theme}")
+        page.goto(f"{url}?{query or f'__theme={theme}'}")
         return page
 
     yield open_page
@@ -109,6 +117,21 @@ def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
     pairs = zip(want["static_coefficients"], want["coefficients"], strict=True)
     arrows = [f"{words.number(a)} → {words.number(b)}" for a, b in pairs]
     assert [t for t in chart(page, f"{tab}-coefficients") if "→" in t] == arrows
+
+
+def check_tabs(page: Any) -> None:
+    """No tab has serious accessibility faults or is wider than the window, all its folds open."""
+    faults = {}
+    for tab in ("Vision", "Language", "About"):
+        page.get_by_role("tab", name=tab).click()
+        if tab != "About":
+            page.locator(f"#{tab.lower()}-coefficients .annotation-text").first.wait_for()
+        for fold in page.locator(".se-fold > button:visible").all():
+            fold.click()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        if found := serious_faults(page):
+            faults[tab] = found
+    assert not faults, json.dumps(faults, indent=1)
 
 
 def serious_faults(page: Any) -> dict[str, list[str]]:

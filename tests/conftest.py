@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from semerge.engine import Engine
 
 ROOT = Path(__file__).resolve().parent.parent
 OFFLINE = ROOT / "tests" / "offline"
@@ -104,6 +108,52 @@ def data_dir() -> Path:
     return data_folder()
 
 
+# ---- tiny suites, one of each modality in turn ---------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["image", "text"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny suite; `home` is the folder above it."""
+    from tiny import SUITES
+
+    return SUITES[request.param](tmp_path_factory.mktemp(request.param) / "suite")
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Engine:
+    from semerge.engine import load_engine
+
+    return load_engine(folder)
+
+
+@pytest.fixture(scope="module")
+def home(folder: Path, engine: Engine) -> Path:
+    """A folder with `suite` and labelled `data` for it."""
+    from labelled import DATA
+
+    DATA[engine.suite.modality](folder.parent / "data")
+    return folder.parent
+
+
+# ---- the page in a browser -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def diagnosed(folder: Path, engine: Engine) -> Path:
+    """The tiny suite's folder, with a report.json that holds a diagnosis."""
+    from labelled import DATA
+
+    from semerge.evaluation.diagnosis import diagnose
+    from semerge.evaluation.report import write_report
+    from semerge.evaluation.sets import suite_sets
+
+    data = DATA[engine.suite.modality](folder.parent / "four", tasks=4)
+    splits = [suite_sets(engine.suite, data, s) for s in ("validation", "test")]
+    found = diagnose(engine, *splits, data, samples=6)
+    write_report(folder / "report.json", {"diagnosis": found})
+    return folder
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """A headless chromium (a playwright `Browser`), for tests marked `browser`."""
@@ -115,3 +165,12 @@ def browser() -> Iterator[object]:
         chromium = driver.chromium.launch(executable_path=chromium_path(), args=arguments)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def visit(browser: object, app: str) -> Iterator[Callable[..., object]]:
+    """Opens the page of the module's `app` in a fresh browser context, see `browsing.visits`."""
+    from browsing import visits
+
+    with visits(browser, app) as open_page:
+        yield open_page

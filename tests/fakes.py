@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 from semerge.errors import UserError
 from semerge.result import Prediction, Result
-from semerge.settings import Settings
+from semerge.settings import Settings, checked_coefficients
 from semerge.suites import Defaults, Suite, Task
 
 if TYPE_CHECKING:
@@ -143,6 +143,22 @@ class FakeEngine:
             timings_ms={**TIMINGS, "total": sum(TIMINGS.values())},
             weights_sha256="0" * 64,
         )  # fmt: skip
+
+    def answer_with(
+        self, sample: object, coefficients: Sequence[float], head: str
+    ) -> tuple[Prediction, ...]:
+        """The class at the place that the coefficients' sum in hundredths names is the best."""
+        checked = checked_coefficients(coefficients, self.suite)
+        classes = self.suite.task(head).classes
+        best = round(100 * sum(checked)) % len(classes)
+        rest = [label for i, label in enumerate(classes) if i != best]
+        score = 0.4 / len(rest)
+        return (Prediction(classes[best], 0.6), *(Prediction(label, score) for label in rest))
+
+    def inner_products(self) -> tuple[tuple[float, ...], ...]:
+        """Task vectors at right angles, of length 2."""
+        count = range(len(self.suite.tasks))
+        return tuple(tuple(4.0 if i == j else 0.0 for i in count) for j in count)
 
     def _ranked(self, rng: random.Random, head: str) -> tuple[Prediction, ...]:
         classes = self.suite.task(head).classes

@@ -48,6 +48,9 @@ def write_sentences(folder: Path, tasks: int = 3, train: int = 40, test: int = 1
     return folder
 
 
+DATA = {"image": write_images, "text": write_sentences}
+
+
 def _classes(folder: Path, t: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "classes.json").write_text(json.dumps(CLASSES[: 2 + t]), encoding="utf-8")

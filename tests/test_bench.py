@@ -10,23 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 from equivalence import samples_of
-from tiny import tiny_text_suite, tiny_vision_suite
 
 from semerge.bench import command, figures, memory, subject, timing
 from semerge.bench.subject import Subject
 from semerge.bench.timing import Times
 from semerge.bench.work import Work, exact, quick
 from semerge.cli import main, parser
-from semerge.engine import load_engine
+from semerge.engine import Engine
 from semerge.settings import Settings
 
-MAKERS = {"image": tiny_vision_suite, "text": tiny_text_suite}
 
-
-@pytest.fixture(scope="module", params=["image", "text"])
-def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    folder = MAKERS[request.param](tmp_path_factory.mktemp(request.param) / "suite")
-    engine = load_engine(folder)
+@pytest.fixture(scope="module")
+def tiny(engine: Engine) -> Subject:
     settings = Settings(probe="experts", preset="sharp")
     return Subject(engine.suite, engine, tuple(samples_of(engine, 3)), "trained", settings)
 

@@ -8,24 +8,21 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import browsing
 import pytest
-from browsing import DESKTOP, PHONE, choose, serious_faults, upload, visits
+from browsing import DESKTOP, MARKS, PHONE, check_tabs, choose, upload
 from fakes import FakeEngine, fake_app, fake_suite
 
 from semerge.inputs import decode_image
 from semerge.result import Result
 from semerge.settings import Settings
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +34,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(folder: Path) -> Iterator[str]:
     with fake_app(folder) as url:
         yield url
-
-
-@pytest.fixture
-def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
-    with visits(browser, app) as open_page:
-        yield open_page
 
 
 def settle(page: Any, expected: Result, tab: str = "vision") -> None:
@@ -183,17 +174,7 @@ def test_the_page_opens_before_the_models_and_fills_itself(visit: Any, tmp_path:
 def test_no_tab_has_serious_accessibility_faults(
     visit: Any, theme: str, size: tuple[int, int]
 ) -> None:
-    page = visit(size, theme)
-    faults = {}
-    for tab in ("Vision", "Language", "About"):
-        page.get_by_role("tab", name=tab).click()
-        if tab != "About":
-            page.locator(f"#{tab.lower()}-coefficients .annotation-text").first.wait_for()
-            page.get_by_role("button", name="All figures as a table").click()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        if found := serious_faults(page):
-            faults[tab] = found
-    assert not faults, json.dumps(faults, indent=1)
+    check_tabs(visit(size, theme))
 
 
 # the element that has the focus: the part of the tab it is in, if its ring can be seen, its markup

@@ -15,7 +15,7 @@ from semerge.examples import load_examples
 from semerge.inputs import decode_image
 from semerge.suites import read_suite
 from semerge.ui.context import Context
-from semerge.ui.options import _called
+from semerge.ui.options import called
 
 pytestmark = [
     pytest.mark.browser,
@@ -45,7 +45,7 @@ def test_without_a_network_the_bundled_suite_goes_on(
         page = open_page()
         settle(page, want, bundled)
         page.get_by_role("button", name="Options").click()
-        choose(page, "Suite", _called(published))
+        choose(page, "Suite", called(published))
         panel = page.locator(".se-tell .se-failure").filter(visible=True)
         panel.wait_for()
         # at once, or after the hub was waited for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,10 @@ def test_gpt2_suites_answer_as_transformers_does(tmp_path: Path) -> None:
 
     engine = load_engine(gpt2_suite(tmp_path / "suite"))
     home = tmp_path / "suite" / "gpt2"
-    tokens = GPT2Tokenizer(str(home / "vocab.json"), str(home / "merges.txt"))
+    # as read, not as paths: transformers 5.0 hands these to what tokenizers has deprecated
+    vocab = json.loads((home / "vocab.json").read_text(encoding="utf-8"))
+    _, *merges = (home / "merges.txt").read_text(encoding="utf-8").splitlines()
+    tokens = GPT2Tokenizer(vocab, [tuple(pair.split()) for pair in merges])
     tokens.model_max_length, tokens.pad_token = 24, tokens.eos_token
     first, second = [list(column) for column in zip(*SENTENCES, strict=True)]
     rows = [

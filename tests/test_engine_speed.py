@@ -9,7 +9,6 @@ import pytest
 import torch
 from concurrency import sample_of
 from equivalence import close, pair, samples_of
-from tiny import tiny_text_suite, tiny_vision_suite
 
 import semerge.models
 from semerge import fast
@@ -20,18 +19,6 @@ from semerge.models import Models
 from semerge.settings import PRESETS, Settings, valid_layers
 from semerge.suites import read_suite
 from semerge.task_vectors import TaskVectors
-
-MAKERS = {"image": tiny_vision_suite, "text": tiny_text_suite}
-
-
-@pytest.fixture(scope="module", params=["image", "text"])
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return MAKERS[request.param](tmp_path_factory.mktemp(request.param) / "suite")
-
-
-@pytest.fixture(scope="module")
-def engine(folder: Path) -> Engine:
-    return load_engine(folder)
 
 
 def shown(result: object) -> dict[str, object]:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled import plane_engine, plane_sets, write_images, write_sentences
-from tiny import tiny_text_suite, tiny_vision_suite
+from labelled import plane_engine, plane_sets
 
-from semerge.engine import Engine, load_engine
+from semerge.engine import Engine
 from semerge.evaluation.batches import batches, picture
 from semerge.evaluation.collect import make_rows
 from semerge.evaluation.data import read_set
@@ -22,23 +21,6 @@ from semerge.evaluation.selection import every_key
 from semerge.evaluation.sets import Sets
 from semerge.inputs import CleanText
 from semerge.settings import PRESETS, Settings
-
-MAKERS = {"image": (tiny_vision_suite, write_images), "text": (tiny_text_suite, write_sentences)}
-
-
-@pytest.fixture(scope="module", params=["image", "text"])
-def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `suite` and `data`."""
-    folder = tmp_path_factory.mktemp(request.param)
-    make, write = MAKERS[request.param]
-    make(folder / "suite")
-    write(folder / "data")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def engine(home: Path) -> Engine:
-    return load_engine(home / "suite")
 
 
 def row(**changes: Any) -> Row:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from labelled import write_images, write_sentences
+from labelled import write_images
 from safetensors.torch import load_file, save_file
-from tiny import hash_files, tiny_text_suite, tiny_vision_suite
+from tiny import hash_files, tiny_vision_suite
 
 from semerge.cli import main
 from semerge.engine import Engine, load_engine
@@ -20,24 +20,6 @@ from semerge.evaluation.evaluate import Request, evaluate
 from semerge.evaluation.metrics import COLUMNS
 from semerge.evaluation.sets import suite_sets
 from semerge.training import render
-
-MAKERS = {"image": (tiny_vision_suite, write_images), "text": (tiny_text_suite, write_sentences)}
-
-
-@pytest.fixture(scope="module", params=["image", "text"])
-def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `suite` and `data`."""
-    folder = tmp_path_factory.mktemp(request.param)
-    make, write = MAKERS[request.param]
-    make(folder / "suite")
-    write(folder / "data")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def engine(home: Path) -> Engine:
-    return load_engine(home / "suite")
-
 
 # ---- sets ---------------------------------------------------------------------------------------
 

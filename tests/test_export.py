@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from labelled import write_images, write_sentences
+from labelled import DATA, write_sentences
 from safetensors.torch import load_file
-from tiny import tiny_text_suite, tiny_vision_suite
+from tiny import SUITES, tiny_text_suite
 
 from semerge.checkpoints.hashing import sha256_of
 from semerge.engine import load_engine
@@ -22,8 +22,6 @@ from semerge.suites import read_suite
 from semerge.training import export
 from semerge.training.export import SuiteSpec, TaskSpec, Trained, write_suite, write_weights
 from semerge.training.finish import UNDECIDED, cached_samples, finish
-
-MAKERS = {"image": (tiny_vision_suite, write_images), "text": (tiny_text_suite, write_sentences)}
 
 
 def parts_of(folder: Path) -> tuple[SuiteSpec, Trained]:
@@ -45,7 +43,7 @@ def parts_of(folder: Path) -> tuple[SuiteSpec, Trained]:
 
 @pytest.fixture(params=["image", "text"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return MAKERS[request.param][0](tmp_path / "source")
+    return SUITES[request.param](tmp_path / "source")
 
 
 def test_the_same_weights_come_back(source: Path, tmp_path: Path) -> None:
@@ -88,7 +86,7 @@ def test_what_export_refuses(source: Path, tmp_path: Path, monkeypatch: pytest.M
 
 def test_finish_writes_a_suite_that_its_report_describes(source: Path, tmp_path: Path) -> None:
     spec, trained = parts_of(source)
-    data = MAKERS[spec.modality][1](tmp_path / "data")
+    data = DATA[spec.modality](tmp_path / "data")
     told = {"seed": 3, "training": {"device": "cpu"}, "ablation": [], "trivial": {"task2": 0.5}}
     suite = finish(tmp_path / "out", data, spec, trained, lambda suite: told, "make it")
     report = json.loads((suite.folder / "report.json").read_text(encoding="utf-8"))
@@ -101,6 +99,9 @@ def test_finish_writes_a_suite_that_its_report_describes(source: Path, tmp_path:
     difference = compare(found, report)["difference"]
     assert max(abs(x) for x in difference.values()) < 2e-6
     assert found["fixed"] == report["test"]["fixed"]
+    # the notice "no expert fits" was calibrated with these very weights
+    assert engine.abstention is not None
+    assert report["diagnosis"]["at"]["weights_sha256"] == engine.weights_sha256()
     card = (suite.folder / "README.md").read_text(encoding="utf-8")
     assert "make it" in card and "Task 2" in card and "**average, all tasks**" in card
 

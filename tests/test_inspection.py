@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labelled import write_images, write_sentences
-from tiny import tiny_text_suite, tiny_vision_suite
 
 import semerge
 from semerge.cli import main
-from semerge.engine import Engine, load_engine
+from semerge.engine import Engine
 from semerge.errors import UserError
 from semerge.evaluation import collect as collect_module
 from semerge.evaluation.collect import parts
@@ -40,23 +38,6 @@ from semerge.evaluation.rows import Row
 from semerge.evaluation.sets import Sets, suite_sets
 from semerge.evaluation.static_report import static_report
 from semerge.settings import Settings
-
-MAKERS = {"image": (tiny_vision_suite, write_images), "text": (tiny_text_suite, write_sentences)}
-
-
-@pytest.fixture(scope="module", params=["image", "text"])
-def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `suite` and `data`."""
-    folder = tmp_path_factory.mktemp(request.param)
-    make, write = MAKERS[request.param]
-    make(folder / "suite")
-    write(folder / "data")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def engine(home: Path) -> Engine:
-    return load_engine(home / "suite")
 
 
 @pytest.fixture(scope="module")

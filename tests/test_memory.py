@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from measure_loading import status
 from tiny import tiny_text_suite, tiny_vision_suite
 
 from semerge import memory
@@ -101,3 +103,14 @@ def test_a_text_tower_counts(tmp_path: Path) -> None:
     # the published text tower: 151,277,313 in all, less vision, projection and the scale
     tower = 151_277_313 - memory.parameters(suite.architecture) - 1
     assert memory.need(suite).total - memory.need(without).total == 4 * tower
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to")
+def test_what_was_freed_is_given_back() -> None:
+    pieces = [bytearray(4000) for _ in range(25_000)]  # too small for maps of their own
+    last = bytearray(4000)  # above them, so that the heap does not end before it
+    del pieces
+    held = status("VmRSS")
+    memory.give_back()
+    assert status("VmRSS") < held - 50 * 2**20
+    assert len(last) == 4000

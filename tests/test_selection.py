@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from labelled import plane_engine, plane_sets, write_images, write_sentences
-from tiny import tiny_text_suite, tiny_vision_suite
+from labelled import DATA, plane_engine, plane_sets
+from tiny import SUITES
 
 from semerge.evaluation import lines, selection
 from semerge.evaluation.measure import BASE, Key, Measurement, Plan, measure
@@ -18,8 +18,6 @@ from semerge.loading import load
 from semerge.settings import PRESETS, PROBES
 from semerge.suites import read_suite
 from semerge.training.finish import UNDECIDED, cached_samples
-
-MAKERS = {"image": (tiny_vision_suite, write_images), "text": (tiny_text_suite, write_sentences)}
 
 
 def graded(best: float, scales: tuple[float, ...]) -> Measurement:
@@ -169,9 +167,8 @@ def test_a_missed_line_has_its_cause() -> None:
 
 @pytest.mark.parametrize("modality", ["image", "text"])
 def test_select_on_a_tiny_suite(modality: str, tmp_path: Path) -> None:
-    make, write = MAKERS[modality]
-    loaded = load(read_suite(make(tmp_path / "suite")))
-    data = write(tmp_path / "data", test=2)
+    loaded = load(read_suite(SUITES[modality](tmp_path / "suite")))
+    data = DATA[modality](tmp_path / "data", test=2)
     for file in data.glob("*/test.*"):
         file.unlink()  # whatever reads the test split fails
     suite = loaded.suite

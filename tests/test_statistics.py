@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from labelled import write_images, write_sentences
 from safetensors import safe_open
-from tiny import hash_files, tiny_text_suite, tiny_vision_suite
+from tiny import SUITES, hash_files
 
 from semerge.engine import Engine, load_engine
 from semerge.evaluation import statistics
@@ -17,22 +16,7 @@ from semerge.evaluation.batches import batches
 from semerge.evaluation.data import LabelledSet, read_set
 from semerge.evaluation.statistics import CACHE, CACHE_OWN, SHRINKAGE, build, whitening
 
-MAKERS = {"image": (tiny_vision_suite, write_images), "text": (tiny_text_suite, write_sentences)}
 SCALE = 0.1
-
-
-@pytest.fixture(scope="module", params=["image", "text"])
-def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp(request.param)
-    make, write = MAKERS[request.param]
-    make(folder / "suite")
-    write(folder / "data")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def engine(home: Path) -> Engine:
-    return load_engine(home / "suite")
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +90,7 @@ def test_written_statistics_are_read_back(
     engine: Engine, samples: list[LabelledSet], tmp_path: Path
 ) -> None:
     made = build(engine, samples, [SCALE])[CACHE, SCALE]
-    make = MAKERS[engine.suite.modality][0]
-    folder = make(tmp_path / "suite")
+    folder = SUITES[engine.suite.modality](tmp_path / "suite")
     about = statistics.record(samples, SCALE)
     statistics.save(folder / "statistics.safetensors", made, about)
     hash_files(folder)

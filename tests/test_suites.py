@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import hash_files, tiny_text_suite, tiny_vision_suite
+from tiny import edit, hash_files, tiny_text_suite, tiny_vision_suite
 
 from semerge import suites
 from semerge.engine import load_engine
@@ -23,13 +22,6 @@ from semerge.suites import available_suites, read_suite
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tiny_vision_suite(tmp_path / "suite")
-
-
-def edit(folder: Path, change: Callable[[Any], object]) -> None:
-    file = folder / "suite.json"
-    suite = json.loads(file.read_text(encoding="utf-8"))
-    change(suite)
-    file.write_text(json.dumps(suite), encoding="utf-8")
 
 
 def test_a_suite_is_read(folder: Path) -> None:

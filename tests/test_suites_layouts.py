@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import edit
 
 from semerge.errors import UserError
 from semerge.suite import loaded_files, own_files
@@ -20,13 +20,6 @@ MNIST = "tanganke/clip-vit-base-patch32_mnist/model.safetensors"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SUITES_FOLDER / "clip-vit-b-32", tmp_path / "suite"))
-
-
-def edit(folder: Path, change: Callable[[Any], object]) -> None:
-    file = folder / "suite.json"
-    raw = json.loads(file.read_text(encoding="utf-8"))
-    change(raw)
-    file.write_text(json.dumps(raw), encoding="utf-8")
 
 
 def test_where_everything_comes_from(folder: Path) -> None:

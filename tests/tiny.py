@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,10 @@ def tiny_text_suite(path: str | Path, tasks: int = 3, layers: int = 2, **changes
     return _write(folder, "text", architecture, shapes, 16, tasks, layers, pools, changes)
 
 
+SUITES = {"image": tiny_vision_suite, "text": tiny_text_suite}
+"""By modality."""
+
+
 def hash_files(folder: Path) -> None:
     """Write the sha256 of every file into suite.json, after a test has changed one."""
     suite = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
@@ -102,6 +107,14 @@ def hash_files(folder: Path) -> None:
         for file in files
     }
     (folder / "suite.json").write_text(json.dumps(suite, indent=1), encoding="utf-8")
+
+
+def edit(folder: Path, change: Callable[[Any], object]) -> None:
+    """Change a suite.json as `change` changes what is read from it."""
+    file = folder / "suite.json"
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    change(raw)
+    file.write_text(json.dumps(raw), encoding="utf-8")
 
 
 def _write(

@@ -41,7 +41,7 @@ class Checkpoint(Mapping[str, Tensor]):
         used = set()
         for name, origin in self._origins.items():
             for key in origin.keys:
-                self._check(key, origin.shape(shapes[name]))
+                check_stored(raw, key, origin.shape(shapes[name]))
                 used.add(key)
         for key in raw.shapes:
             if key not in used and not re.fullmatch(known, key):
@@ -56,15 +56,6 @@ class Checkpoint(Mapping[str, Tensor]):
         """Whether the file says that its blocks use QuickGELU; None where it says nothing."""
         return self._raw.quick_gelu
 
-    def _check(self, key: str, shape: tuple[int, ...]) -> None:
-        path, shapes, dtypes = self._raw.path, self._raw.shapes, self._raw.dtypes
-        if key not in shapes:
-            raise UserError(f"{path}: {key} is missing.")
-        if shapes[key] != shape:
-            raise UserError(f"{path}: {key} has shape {shapes[key]}, not {shape}.")
-        if not dtypes[key].is_floating_point:
-            raise UserError(f"{path}: {key} holds {dtypes[key]}, not floating point numbers.")
-
     def __len__(self) -> int:
         return len(self._origins)
 
@@ -76,14 +67,27 @@ class Checkpoint(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         origin = self._origins[name]
-        parts = [self._stored(key) for key in origin.keys]
+        parts = [stored(self._raw, key) for key in origin.keys]
         tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
         return tensor.T.contiguous() if origin.transposed else tensor
 
-    def _stored(self, key: str) -> Tensor:
-        tensor = self._raw.tensor(key).detach().to(torch.float32)
-        check_finite(tensor, f"{self._raw.path}: {key}")
-        return tensor
+
+def check_stored(raw: RawFile, key: str, shape: tuple[int, ...]) -> None:
+    """Refuse a tensor that is missing or has another shape, or a type that is no float."""
+    path, shapes, dtypes = raw.path, raw.shapes, raw.dtypes
+    if key not in shapes:
+        raise UserError(f"{path}: {key} is missing.")
+    if shapes[key] != shape:
+        raise UserError(f"{path}: {key} has shape {shapes[key]}, not {shape}.")
+    if not dtypes[key].is_floating_point:
+        raise UserError(f"{path}: {key} holds {dtypes[key]}, not floating point numbers.")
+
+
+def stored(raw: RawFile, key: str) -> Tensor:
+    """A file's tensor in float32, finite throughout; it may be a view of the file's map."""
+    tensor = raw.tensor(key).detach().to(torch.float32)
+    check_finite(tensor, f"{raw.path}: {key}")
+    return tensor
 
 
 def check_finite(tensor: Tensor, what: str) -> None:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from semerge.checkpoints import names
-from semerge.checkpoints.checkpoint import Checkpoint, check_finite
+from semerge.checkpoints.checkpoint import Checkpoint, check_finite, stored
 from semerge.checkpoints.lora import LoraCheckpoint
 from semerge.checkpoints.names import Origin, Shapes
 from semerge.checkpoints.pickled import open_pickled
@@ -175,8 +175,7 @@ def _anchors(raw: RawFile, origins: Mapping[str, Origin]) -> dict[str, Tensor]:
     for name, origin in origins.items():
         (key,) = origin.keys
         if key in raw.shapes:
-            tensor = raw.tensor(key).detach().to(torch.float32)
-            check_finite(tensor, f"{raw.path}: {key}")
+            tensor = stored(raw, key)
             found[name] = (tensor.T if origin.transposed else tensor).clone()
     return found
 
@@ -185,9 +184,7 @@ def _logit_scale(raw: RawFile, key: str) -> float | None:
     """The factor on cosine similarities: files hold its logarithm."""
     if key not in raw.shapes:
         return None
-    value = raw.tensor(key).detach().to(torch.float32)
-    check_finite(value, f"{raw.path}: {key}")
-    return float(value.exp())
+    return float(stored(raw, key).exp())
 
 
 def _of_base(expert: Checkpoint, base: Checkpoint) -> Checkpoint:

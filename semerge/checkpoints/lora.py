@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from semerge.checkpoints.checkpoint import Checkpoint, check_finite
+from semerge.checkpoints.checkpoint import Checkpoint, check_stored, stored
 from semerge.checkpoints.config import read_json
 from semerge.checkpoints.names import Shapes, clip_vision
 from semerge.checkpoints.rawfile import RawFile
@@ -70,17 +69,9 @@ class LoraCheckpoint(Mapping[str, Tensor]):
                 if half not in pair:
                     raise UserError(f"{raw.path}: {pair[other]} is there, but no lora_{half}.")
             rows, columns = shapes[name]
-            self._check(pair["A"], (rank, columns))
-            self._check(pair["B"], (rows // parts, rank))
+            check_stored(raw, pair["A"], (rank, columns))
+            check_stored(raw, pair["B"], (rows // parts, rank))
             self._parts.setdefault(name, []).append((part, parts, pair["A"], pair["B"]))
-
-    def _check(self, key: str, shape: tuple[int, int]) -> None:
-        if self._raw.shapes[key] != shape:
-            raise UserError(f"{self.path}: {key} has shape {self._raw.shapes[key]}, not {shape}.")
-        if not self._raw.dtypes[key].is_floating_point:
-            raise UserError(
-                f"{self.path}: {key} holds {self._raw.dtypes[key]}, not floating point numbers."
-            )
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -94,14 +85,9 @@ class LoraCheckpoint(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         merged = self._base[name].clone()
         for part, parts, key_a, key_b in self._parts[name]:
-            change = self._scale * (self._stored(key_b) @ self._stored(key_a))
+            change = self._scale * (stored(self._raw, key_b) @ stored(self._raw, key_a))
             merged.chunk(parts)[part].add_(change)
         return merged
-
-    def _stored(self, key: str) -> Tensor:
-        tensor = self._raw.tensor(key).to(torch.float32)
-        check_finite(tensor, f"{self.path}: {key}")
-        return tensor
 
 
 def _config(path: Path) -> tuple[int, float]:

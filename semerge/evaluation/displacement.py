@@ -20,14 +20,13 @@ import torch
 from torch import Tensor
 
 from semerge.engine import Engine
-from semerge.evaluation.batches import batches
 from semerge.evaluation.data import LabelledSet
-from semerge.evaluation.hypothesis import nearest
 from semerge.evaluation.intervals import share
-from semerge.evaluation.measure import Cancelled, Interrupted
+from semerge.evaluation.measure import Cancelled, each_batch, tasks_of
 from semerge.evaluation.represent import represent
 from semerge.models import Point
 from semerge.suites import Suite
+from semerge.unfit import nearest
 
 CURVE = (0.0, 0.02, 0.05, 0.1, 0.125, 0.2, 0.3, 0.4, 0.5)
 """λ at which the share of well routed samples is predicted."""
@@ -74,29 +73,19 @@ def displacements(
     """
     models, count = engine.models, engine.models.vectors.count
     total = sum(len(s) for s in sets)
-    tasks, gram = (
-        torch.empty(total, dtype=torch.int64),
-        torch.empty(total, count, count, dtype=torch.float64),
-    )
-    start = 0
-    for samples in sets:
-        for rows, batch in batches(engine.backbone, samples):
-            if cancelled and cancelled():
-                raise Interrupted
-            placed = models.place(batch)
-            of_base = represent(engine, models.base, placed, point)
-            moved = torch.stack(
-                [
-                    represent(engine, partial(models.expert, t), placed, point) - of_base
-                    for t in range(count)
-                ],
-                dim=1,
-            )  # (B, T, K)
-            at = start + torch.from_numpy(rows)
-            gram[at] = (moved @ moved.mT).cpu().double()
-            tasks[at] = engine.suite.index(samples.task)
-        start += len(samples)
-    return Displacements(tasks, gram)
+    gram = torch.empty(total, count, count, dtype=torch.float64)
+    for _, at, batch in each_batch(engine, sets, cancelled):
+        placed = models.place(batch)
+        of_base = represent(engine, models.base, placed, point)
+        moved = torch.stack(
+            [
+                represent(engine, partial(models.expert, t), placed, point) - of_base
+                for t in range(count)
+            ],
+            dim=1,
+        )  # (B, T, K)
+        gram[at] = (moved @ moved.mT).cpu().double()
+    return Displacements(tasks_of(engine, sets), gram)
 
 
 def describe(

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from semerge.engine import Engine
-from semerge.evaluation.batches import batches
 from semerge.evaluation.data import LabelledSet
 from semerge.evaluation.intervals import share
-from semerge.evaluation.measure import Cancelled, Interrupted, Key, Measurement
+from semerge.evaluation.measure import Cancelled, Key, Measurement, each_batch, tasks_of
 from semerge.evaluation.represent import represent
 from semerge.models import Point
 from semerge.suites import Suite
+from semerge.unfit import margin_of, nearest
 
 BINS = 20
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -34,18 +34,6 @@ def nearest_shares(measured: Measurement, keys: Iterable[Key]) -> list[dict[str,
     for key in keys:
         rows.append(key._asdict() | share(nearest(measured.distances[key]) == measured.tasks))
     return rows
-
-
-def nearest(distances: Tensor) -> Tensor:
-    """Distances (N, T) -> the nearest expert, int64 (N,); distances that failed are the largest."""
-    return distances.nan_to_num(torch.inf).argmin(1)
-
-
-def margin_of(distances: Tensor) -> Tensor:
-    """Distances (N, T) -> (d2 - d1) / d2 of the two smallest, float64 (N,); 0 where they failed."""
-    first, second = distances.double().sort(1).values[:, :2].unbind(1)
-    margin = torch.where(second > 0, (second - first) / second, 0.0)
-    return torch.where(torch.isfinite(distances).all(1), margin, 0.0)
 
 
 def margins(distances: Tensor, tasks: Tensor) -> dict[str, Any]:
@@ -85,25 +73,18 @@ def representation_bias(
         Interrupted: `cancelled` said so.
     """
     gaps = {name: torch.empty(len(coefficients)) for name in ("base", "static", "se")}
-    tasks = torch.empty(len(coefficients), dtype=torch.int64)
-    start = 0
-    for samples in sets:
-        own = engine.suite.index(samples.task)
-        for rows, batch in batches(engine.backbone, samples):
-            if cancelled and cancelled():
-                raise Interrupted
-            placed, at = engine.models.place(batch), start + torch.from_numpy(rows)
-            right = engine.expert_embedding(placed, own).float()  # (B, D)
-            size = torch.linalg.vector_norm(right, dim=1)
-            for name, z in (
-                ("base", engine.base_embedding(placed)),
-                ("static", engine.static_embedding(placed)),
-                ("se", engine.merged_embedding(placed, coefficients[at])),
-            ):
-                gap = torch.linalg.vector_norm(z.float() - right, dim=1) / size
-                gaps[name][at] = gap.cpu()
-            tasks[at] = own
-        start += len(samples)
+    tasks = tasks_of(engine, sets)
+    for own, at, batch in each_batch(engine, sets, cancelled):
+        placed = engine.models.place(batch)
+        right = engine.expert_embedding(placed, own).float()  # (B, D)
+        size = torch.linalg.vector_norm(right, dim=1)
+        for name, z in (
+            ("base", engine.base_embedding(placed)),
+            ("static", engine.static_embedding(placed)),
+            ("se", engine.merged_embedding(placed, coefficients[at])),
+        ):
+            gap = torch.linalg.vector_norm(z.float() - right, dim=1) / size
+            gaps[name][at] = gap.cpu()
 
     def means(mask: Tensor) -> dict[str, float]:
         return {name: float(gap[mask].double().mean()) for name, gap in gaps.items()}
@@ -157,15 +138,13 @@ def task_map(
         Interrupted: `cancelled` said so.
     """
     shown = (point[0], "mean" if point[1] == "all" else point[1])
-    stage, found, tasks = engine.models.probed(probe_lambda), [], []
-    for samples in sets:
-        for _, batch in batches(engine.backbone, samples):
-            if cancelled and cancelled():
-                raise Interrupted
-            found.append(represent(engine, stage, engine.models.place(batch), shown).cpu())
-            tasks += [engine.suite.index(samples.task)] * len(batch)
+    stage = engine.models.probed(probe_lambda)
+    found = [
+        represent(engine, stage, engine.models.place(batch), shown).cpu()
+        for _, _, batch in each_batch(engine, sets, cancelled)
+    ]  # a task's samples in the order of its batches, which is all the same to a map
     places, explained = principal_plane(torch.cat(found))
-    return Map(shown, places, torch.tensor(tasks), explained)
+    return Map(shown, places, tasks_of(engine, sets), explained)
 
 
 def principal_plane(rows: Tensor) -> tuple[Tensor, tuple[float, float]]:

@@ -17,12 +17,11 @@ from torch import Tensor
 from semerge.backbones import Batch
 from semerge.engine import Engine
 from semerge.evaluation import abstention
-from semerge.evaluation.abstention import Reading
-from semerge.evaluation.batches import batches
 from semerge.evaluation.data import LabelledSet
 from semerge.evaluation.intervals import pooled
-from semerge.evaluation.measure import Cancelled, Interrupted, Key
+from semerge.evaluation.measure import Cancelled, Key, each_batch, tasks_of
 from semerge.evaluation.represent import represent
+from semerge.unfit import Reading
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,12 @@ def leave_out(
     count, total = engine.models.vectors.count, sum(len(s) for s in sets)
     keys = [key] if other is None else [key, other]
     found = [torch.empty(count, total, count - 1) for _ in keys]
-    tasks, start = torch.empty(total, dtype=torch.int64), 0
-    for samples in sets:
-        for rows, batch in batches(engine.backbone, samples):
-            if cancelled and cancelled():
-                raise Interrupted
-            at, placed = start + torch.from_numpy(rows), engine.models.place(batch)
-            for ordered, one in zip(found, keys, strict=True):
-                ordered[:, at] = _without_each(engine, placed, one).cpu()
-            tasks[at] = engine.suite.index(samples.task)
-        start += len(samples)
+    for _, at, batch in each_batch(engine, sets, cancelled):
+        placed = engine.models.place(batch)
+        for ordered, one in zip(found, keys, strict=True):
+            ordered[:, at] = _without_each(engine, placed, one).cpu()
     by_expert = zip(*found, strict=True)
-    return LeftOut(tuple(Reading(*columns) for columns in by_expert), tasks)
+    return LeftOut(tuple(Reading(*columns) for columns in by_expert), tasks_of(engine, sets))
 
 
 def left_out_rates(validation: LeftOut, split: LeftOut, names: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ answers under every head, so that no pass is done twice and only small numbers a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -133,25 +133,46 @@ def measure(
         Interrupted: `cancelled` said so.
     """
     total, count = sum(len(s) for s in sets), engine.models.vectors.count
-    own = [torch.full((len(s),), engine.suite.index(s.task)) for s in sets]
     found = Measurement(
-        tasks=torch.cat(own),
+        tasks=tasks_of(engine, sets),
         labels=torch.from_numpy(np.concatenate([s.labels for s in sets])),
         distances={key: torch.empty(total, count) for key in plan.keys},
         answers={scale: unanswered(total, count) for scale in plan.answers},
         experts=torch.stack([unanswered(total, count) for _ in range(count)]),
     )
-    start = done = 0
+    done = 0
+    for own, at, batch in each_batch(engine, sets, cancelled):
+        _run(engine, plan, batch, own, found, at)
+        done += len(at)
+        if progress:
+            progress(done, total)
+    return found
+
+
+def each_batch(
+    engine: Engine, sets: Sequence[LabelledSet], cancelled: Cancelled | None = None
+) -> Iterator[tuple[int, Tensor, Batch]]:
+    """(task, at, batch) of every batch of labelled sets: the task's position in the suite, and
+    where the batch's samples lie among those of all sets, int64 (B,).
+
+    cancelled is asked before each batch.
+
+    Raises:
+        Interrupted: `cancelled` said so.
+    """
+    start = 0
     for samples in sets:
+        own = engine.suite.index(samples.task)
         for rows, batch in batches(engine.backbone, samples):
             if cancelled and cancelled():
                 raise Interrupted
-            _run(engine, plan, batch, engine.suite.index(samples.task), found, start + rows)
-            done += len(rows)
-            if progress:
-                progress(done, total)
+            yield own, start + torch.from_numpy(rows), batch
         start += len(samples)
-    return found
+
+
+def tasks_of(engine: Engine, sets: Sequence[LabelledSet]) -> Tensor:
+    """The position in the suite of each sample's task, int64 (N,)."""
+    return torch.cat([torch.full((len(s),), engine.suite.index(s.task)) for s in sets])
 
 
 def unanswered(samples: int, tasks: int) -> Tensor:
@@ -167,10 +188,9 @@ def answers_of(engine: Engine, z: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def _run(
-    engine: Engine, plan: Plan, batch: Batch, own: int, found: Measurement, at: np.ndarray
+    engine: Engine, plan: Plan, batch: Batch, own: int, found: Measurement, rows: Tensor
 ) -> None:
-    """One batch of task `own` through every model of the plan; fills rows `at` of `found`."""
-    rows = torch.from_numpy(at)
+    """One batch of task `own` through every model of the plan; fills `rows` of `found`."""
     run = engine.models.representations
     wanted: dict[float, set[Point]] = {scale: {END} for scale in plan.answers}
     for key in plan.keys:

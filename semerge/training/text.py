@@ -6,7 +6,6 @@ Stages, each kept on disk in the run's folder and taken up where it ended:
 2. `words.safetensors`: the token table learns each task's words, as bags of words.
 3. `base.safetensors`, `heads.safetensors`: a brief look at every task gives base and heads.
 4. `experts/<variant>/<task>.safetensors`: blocks and final norm of each expert, heads frozen.
-5. `validation.json`: figures on validation.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -28,7 +26,7 @@ from semerge.training.text_config import ExpertConfig, TextConfig, smoke_config
 from semerge.training.text_data import HeldOut, Sentences, corpus_texts, windows
 from semerge.training.text_lessons import lessons
 from semerge.training.text_lm import train_language_model
-from semerge.training.text_measure import accuracies, accuracy, measure, shown, summary
+from semerge.training.text_measure import accuracies, accuracy, shown
 from semerge.training.text_tune import train_base, train_expert
 from semerge.training.text_vocabulary import grow_table
 from semerge.training.text_words import train_sums, train_words
@@ -164,18 +162,8 @@ def prepare(data: Path, out: Path, config: TextConfig) -> tuple[Workshop, Params
 
 def train_text(
     data: Path, out: Path, config: TextConfig | None = None, smoke: bool = False
-) -> dict[str, Any]:
-    """Every stage in order; what is on disk in `out` is taken up, not made again.
-
-    Returns the figures on validation, as in `out/validation.json`.
-    """
+) -> None:
+    """Every stage in order, into `out`; what is on disk there is taken up, not made again."""
     config = config or TextConfig()
     shop, base, heads = prepare(data, out, smoke_config(config) if smoke else config)
-    vectors = make_experts(shop, base, heads, "final", shop.config.expert, shop.config.tasks)
-    file = out / "validation.json"
-    if not file.exists():
-        found = measure(shop.model, vectors, heads, shop.validation)
-        shop.log(summary(found))
-        file.write_text(json.dumps(found, indent=1) + "\n")
-    figures: dict[str, Any] = json.loads(file.read_text())
-    return figures
+    make_experts(shop, base, heads, "final", shop.config.expert, shop.config.tasks)

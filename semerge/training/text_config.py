@@ -92,7 +92,7 @@ class TextConfig:
             "sentiment_mr": 3.0,
             "banking77": 1.8,
             "stackoverflow20": 1.8,
-            "clinc_domain": 1.5,
+            "clinc_domain": 1.0,
             "language_id": 1.0,
             "snips_intent": 0.8,
             "clickbait": 0.6,

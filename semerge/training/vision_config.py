@@ -42,7 +42,7 @@ class ExpertConfig:
     margin: float = 0.15
     upto: int = 2
     smoothing: float = 0.1
-    taught: tuple[str, ...] = ("fashion_mnist", "eurosat")
+    taught: tuple[str, ...] = ("fashion_mnist",)
     teacher_steps: int = 1500
     keep: dict[str, float] = field(
         default_factory=lambda: {

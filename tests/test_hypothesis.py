@@ -1,0 +1,127 @@
+"""Why a suite routes as it does: shares, margins, bias, the map and displacements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from labelled import plane_engine, plane_sets
+
+from semerge.engine import Engine
+from semerge.evaluation import hypothesis
+from semerge.evaluation.displacement import Displacements, describe, displacements, verdict
+from semerge.evaluation.intervals import auroc, pooled, share, wilson
+from semerge.evaluation.measure import BASE, Interrupted, Plan, measure, probing
+from semerge.evaluation.sets import suite_sets
+
+# ---- shares -------------------------------------------------------------------------------------
+
+
+def test_intervals_of_wilson() -> None:
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+    for n in (1, 3, 50):
+        for hits in range(n + 1):
+            low, high = wilson(hits, n)
+            assert 0 <= low <= hits / n <= high <= 1
+    assert share(torch.tensor([True, False, True, True]))["share"] == 0.75
+    both = pooled(
+        [share(torch.arange(4) < 3), share(torch.arange(0) < 1), share(torch.arange(6) < 3)]
+    )
+    assert (both["share"], both["n"]) == (0.6, 10) and (both["low"], both["high"]) == wilson(6, 10)
+
+
+def test_auroc_counts_pairs() -> None:
+    low, high = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0])
+    assert auroc(low, high) == pytest.approx((1 + 0.5 + 3) / 6)
+    assert auroc(high, low) == pytest.approx(1 - 4.5 / 6)
+    assert auroc(low, low[:0]) is None
+
+
+# ---- hypothesis ---------------------------------------------------------------------------------
+
+
+def test_margins_by_hand() -> None:
+    d = torch.tensor([[1.0, 2.0, 4.0], [3.0, 3.0, 9.0], [8.0, 2.0, 2.5], [0.0, 0.0, 1.0]])
+    d = torch.cat([d, torch.tensor([[torch.nan, 1.0, 2.0]])])
+    assert hypothesis.margin_of(d).tolist() == pytest.approx([0.5, 0.0, 0.2, 0.0, 0.0])
+    found = hypothesis.margins(d, torch.tensor([0, 0, 0, 1, 1]))
+    assert found["n"] == 5 and found["mean"] == pytest.approx(0.14)
+    assert sum(found["right"]) == 3 and sum(found["misrouted"]) == 2
+    assert found["right"][0] == 2 and found["right"][10] == 1 and found["misrouted"][4] == 1
+    assert found["quantiles"]["0.5"] == 0.0
+
+
+def test_the_plane_of_a_map_is_the_principal_one() -> None:
+    rows = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    rows = rows * torch.tensor([9.0, 4.0, 0.1, 0.1, 0.1, 0.1]) + 5
+    places, explained = hypothesis.principal_plane(rows)
+    centred = rows.double() - rows.double().mean(0)
+    assert torch.pdist(places) == pytest.approx(torch.pdist(centred), abs=0.3)
+    assert float(places[:, 0] @ places[:, 1]) == pytest.approx(0.0, abs=1e-6)
+    total = float(centred.square().sum())
+    assert explained[0] == pytest.approx(float(places[:, 0].square().sum()) / total)
+    assert explained[0] > explained[1] > 0.01 and sum(explained) < 1
+    again, _ = hypothesis.principal_plane(rows.flip(0))
+    assert again.flip(0) == pytest.approx(places, abs=1e-6)  # signs are fixed
+    alike, none = hypothesis.principal_plane(torch.ones(3, 1))
+    assert not alike.any() and none == (0.0, 0.0)
+
+
+def test_bias_is_nothing_where_the_right_expert_is_taken(engine: Engine, home: Path) -> None:
+    sets = suite_sets(engine.suite, home / "data").sets
+    tasks = torch.tensor([engine.suite.index(s.task) for s in sets for _ in range(len(s))])
+    own = torch.nn.functional.one_hot(tasks, 3).double()
+    found = hypothesis.representation_bias(engine, sets, own)
+    assert found["n"] == 36 and found["average"]["se"] == pytest.approx(0.0, abs=1e-5)
+    assert found["average"]["static"] > 0.01 and found["se_nearer"]["share"] == 1.0
+    static = torch.full((36, 3), engine.suite.defaults.static_lambda, dtype=torch.float64)
+    found = hypothesis.representation_bias(engine, sets, static)
+    for row in (found["average"], *found["tasks"].values()):
+        assert row["se"] == pytest.approx(row["static"], rel=1e-4)
+    with pytest.raises(Interrupted):
+        hypothesis.representation_bias(engine, sets, own, lambda: True)
+
+
+# ---- displacements ------------------------------------------------------------------------------
+
+
+def test_the_prediction_is_exact_where_the_model_is_linear() -> None:
+    engine, sets = plane_engine(), plane_sets()
+    point = (1, "mean")
+    moved = displacements(engine, sets, point)
+    # wide: (10, 1) goes to (10, 3) under `wide` and to (30, 1) under `tall`
+    assert moved.gram[0].tolist() == [[4.0, 0.0], [0.0, 400.0]]
+    assert moved.sizes()[0].tolist() == [2.0, 20.0]
+    scales = (BASE, 0.1, 0.7)
+    keys = tuple(probing("experts" if scale else "base", scale, point) for scale in scales)
+    measured = measure(engine, sets, Plan(keys))
+    for scale, key in zip(scales, keys, strict=True):
+        assert moved.distances(scale) == pytest.approx(measured.distances[key].double(), rel=1e-5)
+    found = describe(engine.suite, moved, point, {0.1: measured.distances[keys[1]]})
+    assert found["tasks"]["wide"]["own"] == pytest.approx((2 + 6 + 20) / 3)
+    assert found["tasks"]["wide"]["ratio"] == pytest.approx((2 + 6 + 20) / (20 + 20 + 6))
+    assert found["moves_least"]["share"] == 0.8  # (3, 10) of wide is the wrong way round
+    assert found["drift_correlation"] == 0.0
+    rows = {row["lambda"]: row for row in found["curve"]}
+    assert rows[0.1]["measured"] == rows[0.1]["predicted"] and "measured" not in rows[0.2]
+    assert "nearest for 80% of the samples at λ 0.1" in verdict(found, 0.1)
+
+
+def test_drifts_that_pile_up_hide_the_own_expert() -> None:
+    """Three experts on one line: the own one stays, the others go the same way."""
+    delta = torch.tensor([[0.1, 4.0, 5.0], [4.0, 0.1, 5.0], [4.0, 5.0, 0.1]], dtype=torch.float64)
+    moved = Displacements(torch.arange(3), delta[:, :, None] * delta[:, None, :])
+    assert moved.cosines() == pytest.approx(torch.ones(3, 3, 3).double())
+    suite = plane_engine().suite
+    suite = replace(suite, tasks=(*suite.tasks, replace(suite.tasks[0], name="third")))
+    found = describe(suite, moved, (1, "mean"), {})
+    shares = {row["lambda"]: row["predicted"]["share"] for row in found["curve"]}
+    assert shares[0.05] == 1.0 and shares[0.5] == 0.0 and found["drift_correlation"] == 1.0
+    assert "Probe at λ 0.2 or below" in verdict(found, 0.5)
+    own_moves_most = Displacements(torch.tensor([1, 2, 0]), moved.gram)
+    assert "wrong one at any λ" in verdict(describe(suite, own_moves_most, (1, "mean"), {}), 0.5)
