@@ -1,6 +1,7 @@
-"""Entry of the app, on a Hugging Face Space and at home: `python app.py [SUITE ...]`.
+"""Entry of the app, on a Hugging Face Space and at home: `python app.py [--verbose] [SUITE ...]`.
 
 A SUITE is a suite's folder or name; $SEMERGE_SUITES names more. Tabs open with the first.
+--verbose tells on stderr how long each stage of the start takes.
 """
 
 from __future__ import annotations
@@ -19,14 +20,26 @@ os.environ["no_proxy"] = ",".join(filter(None, (_beyond, "127.0.0.1,localhost"))
 
 
 def main() -> None:
+    from semerge.clock import Stopwatch
+
+    verbose = "--verbose" in sys.argv[1:]
+    watch = Stopwatch(verbose)
+
     from semerge.ui.app import launch_options, make_context, start
 
+    watch.lap("import gradio and the page's modules")
     host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
     port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
     named = os.environ.get("SEMERGE_SUITES", "").split(os.pathsep)
-    page = start(make_context([*sys.argv[1:], *filter(None, named)]))
+    given = [argument for argument in sys.argv[1:] if argument != "--verbose"]
+    context = make_context([*given, *filter(None, named)], Stopwatch(verbose))
+    watch.lap("read suites and examples")
+    page = start(context)
+    watch.lap("build the page")
     print(f"SE-Merging opens at http://{host}:{port} (Ctrl+C ends it)", flush=True)
-    page.launch(**launch_options(host, port))
+    page.launch(**launch_options(host, port), prevent_thread_lock=True)
+    watch.lap("serve the page")
+    page.block_thread()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from semerge.abstention import Abstention
 from semerge.errors import UserError
 from semerge.result import Prediction
 from semerge.routing import Routing
@@ -61,9 +62,17 @@ def predictions(
 
 
 def notices(
-    routing: Routing, distances: Tensor, fallback: bool, resolved: Resolved, suite: Suite
+    routing: Routing,
+    distances: Tensor,
+    fallback: bool,
+    resolved: Resolved,
+    suite: Suite,
+    far: bool = True,
 ) -> tuple[str, ...]:
-    """Plain sentences about the routing of the one sample in `routing`; distances (1, T)."""
+    """Plain sentences about the routing of the one sample in `routing`; distances (1, T).
+
+    far: whether to tell that no expert is near; not where `fitting` knows better.
+    """
     notes = []
     flags = {name: bool(flag[0]) for name, flag in routing.flags.items()}
     if fallback:
@@ -74,10 +83,25 @@ def notices(
         notes.append(f"Near tie: {names} are almost equally near.")
     if flags["flat"]:
         notes.append("Flat routing: all experts are about equally far, so the choice says little.")
-    if flags["far"]:
+    if flags["far"] and far:
         notes.append(
             "Far away: no expert is near, so this input may belong to none of the suite's tasks."
         )
     if resolved.changed:
         notes.append(f"Changed from the preset {resolved.preset}: {', '.join(resolved.changed)}.")
     return tuple(notes)
+
+
+def fitting(misfit: Abstention | None, known: bool, resolved: Resolved) -> tuple[str, ...]:
+    """What there is to say of one sample's fit.
+
+    misfit: the suite's notice, where it comes. known: whether it was looked for.
+    """
+    static = resolved.fallback == "static"
+    if misfit is not None:
+        used = ("So the static coefficients were used.",) if static else ()
+        return (misfit.sentence(), *used)
+    if known or not static:
+        return ()
+    where = "at the suite's default probe, layer and pooling alone"
+    return (f"Whether an expert fits is known {where}, so nothing falls back here.",)

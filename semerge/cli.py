@@ -18,7 +18,16 @@ from semerge.errors import UserError
 from semerge.memory import need
 from semerge.phrases import gigabytes
 from semerge.progress import Counter, listening
-from semerge.settings import AUTO, MASSES, NORMALISERS, PRESETS, PROBES, SIMILARITIES, Settings
+from semerge.settings import (
+    AUTO,
+    FALLBACKS,
+    MASSES,
+    NORMALISERS,
+    PRESETS,
+    PROBES,
+    SIMILARITIES,
+    Settings,
+)
 from semerge.suites import available_suites, published_suites, read_suite
 
 if TYPE_CHECKING:
@@ -72,6 +81,8 @@ def parser() -> Parser:
     one.add_argument("--preset", choices=tuple(PRESETS))
     one.add_argument("--head", default=AUTO, metavar="auto|TASK", help="whose head answers")
     one.add_argument("--method", default="task_arithmetic", metavar="M")
+    why = "where no expert fits: route all the same, or use the static coefficients"
+    one.add_argument("--fallback", choices=FALLBACKS, default="route", help=why)
     one.add_argument("--fast", action="store_true", help="fewer passes, almost always the same")
     one.add_argument("--json", action="store_true", help="print the whole result as JSON")
     one.add_argument("--verbose", action="store_true", help="tell the time of each stage")
@@ -179,6 +190,7 @@ def predict(args: argparse.Namespace) -> int:
         temperature=args.temperature,
         mass=args.mass,
         fast=args.fast,
+        fallback=args.fallback,
     )
     settings.resolve(suite)  # a wrong option is told before torch is imported
     locate(suite)

@@ -8,7 +8,7 @@ functions that evaluation uses are the same way through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,11 @@ import semerge
 from semerge import answer, fast
 from semerge.backbones import Batch
 from semerge.clock import Clock
+from semerge.errors import UserError
 from semerge.loading import load
-from semerge.result import Result
+from semerge.result import Prediction, Result
 from semerge.routing import nearest as nearest_of
-from semerge.settings import AUTO, POOLS, Resolved, Settings
+from semerge.settings import AUTO, POOLS, Resolved, Settings, checked_coefficients
 from semerge.steps import Probing, Steps
 from semerge.suites import read_suite
 
@@ -53,11 +54,11 @@ class Probed:
     nearest: int
     early: fast.Early | None = None
 
-    def fits(self, resolved: Resolved) -> bool:
-        """Whether a request can be answered from this without probing again."""
+    def fits(self, resolved: Resolved, keys: Collection[Probing]) -> bool:
+        """Whether a request that needs distances at `keys` can be answered from this."""
         if (self.early is not None) != resolved.fast or self.probe_lambda != resolved.probe_lambda:
             return False
-        return resolved.probing in self.distances
+        return all(key in self.distances for key in keys)
 
 
 class Engine(Steps):
@@ -72,7 +73,7 @@ class Engine(Steps):
         Raises:
             UserError: the settings or the input do not fit the suite.
         """
-        resolved, clock = (settings or Settings()).resolve(self.suite), Clock()
+        resolved, clock = self._resolve(settings), Clock()
         return self._answer(self._probe(sample, resolved, None, clock), resolved, clock)
 
     def probe(
@@ -89,7 +90,7 @@ class Engine(Steps):
         Raises:
             UserError: as `predict`.
         """
-        resolved = (settings or Settings()).resolve(self.suite)
+        resolved = self._resolve(settings)
         return self._probe(sample, resolved, layers, Clock())
 
     def answer(self, probed: Probed, settings: Settings | None = None) -> Result:
@@ -98,10 +99,49 @@ class Engine(Steps):
         Raises:
             UserError: the settings do not fit the suite.
         """
-        resolved, clock = (settings or Settings()).resolve(self.suite), Clock()
-        if not probed.fits(resolved):
+        resolved, clock = self._resolve(settings), Clock()
+        if not probed.fits(resolved, self.needed(resolved)):
             probed = self.probe_batch(probed.batch, resolved, probed.notices, clock=clock)
         return self._answer(probed, resolved, clock)
+
+    @torch.inference_mode()
+    def answer_with(
+        self, sample: object, coefficients: Sequence[float], head: str
+    ) -> tuple[Prediction, ...]:
+        """The second pass alone: what θ0 + Σt λt τt answers for coefficients that are given.
+
+        Args:
+            sample: as `predict`.
+            coefficients: λt, one for each task, in the suite's order.
+            head: the task whose classes the answer is read with.
+
+        Returns:
+            all classes of the head, best first.
+
+        Raises:
+            UserError: the coefficients, the head or the input do not fit the suite.
+        """
+        checked = checked_coefficients(coefficients, self.suite)
+        classes = self.suite.task(head).classes
+        model_input, _ = answer.unpack(sample, self.suite)
+        batch = self.models.place(self.backbone.preprocess(*model_input))
+        z = self.merged_embedding(batch, torch.tensor([checked], device=self.models.device))
+        logits = self.logits(z, head)[0]  # (C,)
+        return answer.predictions({"own": logits}, classes)["own"]
+
+    def inner_products(self) -> tuple[tuple[float, ...], ...]:
+        """The inner products τi · τj of the task vectors, T x T, computed anew: λᵀ G λ is the
+        squared length of Σt λt τt, which is how far a merge lies from the base."""
+        return tuple(map(tuple, self.models.vectors.gram().tolist()))
+
+    def _resolve(self, settings: Settings | None) -> Resolved:
+        resolved = (settings or Settings()).resolve(self.suite)
+        if resolved.fallback == "static" and self.abstention is None:
+            raise UserError(
+                f"The report of {self.suite.title} does not say when no expert fits, so there is "
+                "nothing to fall back at; `python -m semerge evaluate --diagnose` measures it."
+            )
+        return resolved
 
     def _probe(
         self,
@@ -130,13 +170,12 @@ class Engine(Steps):
         early = self.early(batch, resolved) if resolved.fast else None
         if early is not None:
             distances = {resolved.probing: early.distances}
-        elif layers is None:
-            distances = self.distances(batch, resolved)
         else:
-            every = dict.fromkeys([resolved.layer, *layers])
-            distances = self.distances(
-                batch, resolved, layers=tuple(every), pools=POOLS[self.suite.modality]
-            )
+            keys = dict.fromkeys(self.needed(resolved))
+            if layers is not None:
+                pools = POOLS[self.suite.modality]
+                keys |= dict.fromkeys(self._combinations(resolved, layers, pools, None))
+            distances = self.distances_at(batch, keys, resolved.probe_lambda)
         clock.lap("probe")
         nearest = int(nearest_of(distances[resolved.probing])[0])
         columns = {
@@ -151,6 +190,7 @@ class Engine(Steps):
     def _answer(self, probed: Probed, resolved: Resolved, clock: Clock) -> Result:
         batch, distances = probed.batch, probed.distances[resolved.probing]
         routing = self.route(distances, resolved)
+        unfit = self.unfit(probed.distances, resolved)
         clock.lap("route")
 
         chosen = int(routing.chosen[0])
@@ -164,7 +204,9 @@ class Engine(Steps):
             coefficients = torch.nn.functional.one_hot(routing.chosen, len(self.suite.tasks))
             coefficients = coefficients.to(routing.coefficients)
         fallback = bool(routing.flags["fallback"][0])
-        if fallback:
+        misfit = not fallback and unfit is not None and bool(unfit[0])
+        if fallback or (misfit and resolved.fallback == "static"):
+            coefficients = torch.full_like(coefficients, self.suite.defaults.static_lambda)
             z = probed.columns["static"]  # the coefficients are the static ones
         elif bool((coefficients[0, chosen] == 1.0) & (coefficients[0].count_nonzero() == 1)):
             z = expert  # one expert's weights alone
@@ -184,7 +226,8 @@ class Engine(Steps):
         clock.lap("predict")
         notices = (
             *probed.notices,
-            *answer.notices(routing, distances, fallback, resolved, self.suite),
+            *answer.fitting(self.abstention if misfit else None, unfit is not None, resolved),
+            *answer.notices(routing, distances, fallback, resolved, self.suite, far=unfit is None),
         )
         if probed.early is not None:
             count = len(self.suite.tasks)

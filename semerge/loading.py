@@ -8,6 +8,7 @@ from typing import Any, overload
 
 from torch import Tensor
 
+from semerge.abstention import Abstention, read_abstention
 from semerge.backbones import GPT2, VisionTransformer
 from semerge.checkpoints.bundled import Point, Statistics, check_files, read_statistics
 from semerge.checkpoints.checkpoint import Checkpoint
@@ -18,7 +19,7 @@ from semerge.checkpoints.names import Shapes
 from semerge.errors import UserError
 from semerge.heads import read_heads
 from semerge.lineage import check_lineage
-from semerge.memory import check_memory
+from semerge.memory import check_memory, give_back
 from semerge.settings import Settings
 from semerge.suite import OWN_LAYOUT
 from semerge.suites import Suite
@@ -35,6 +36,7 @@ class Loaded:
     vectors: TaskVectors
     heads: Mapping[str, Tensor]  # by task: (C, D)
     statistics: Mapping[Point, Statistics]  # by (layer, pool); empty without a cache probe
+    abstention: Abstention | None = None  # the notice "no expert fits", where it was calibrated
 
 
 def load(suite: Suite) -> Loaded:
@@ -49,6 +51,7 @@ def load(suite: Suite) -> Loaded:
     check_memory(suite)
     # heads first: a text tower is let go before the experts come
     heads = read_heads(suite, backbone)
+    give_back()
     base_path = suite.path(suite.base_weights)
     base = open_base(base_path, suite.base_layout, backbone.shapes)
     check_config(base, base_path, suite.base_layout, suite.architecture)
@@ -58,7 +61,7 @@ def load(suite: Suite) -> Loaded:
         check_lineage(vectors, suite.task_names, [suite.path(t.weights) for t in suite.tasks])
     file = suite.statistics
     statistics = read_statistics(suite, suite.path(file)) if file else {}
-    return Loaded(suite, backbone, vectors, heads, statistics)
+    return Loaded(suite, backbone, vectors, heads, statistics, read_abstention(suite))
 
 
 class _Experts(Sequence[Mapping[str, Tensor]]):

@@ -8,6 +8,7 @@ names one reading of these. Everything that is left as None is the suite's defau
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +24,7 @@ PROBES = ("experts", "base", "cache")
 SIMILARITIES = ("inverse", "negative")
 NORMALISERS = ("minmax", "zscore", "sum", "none")
 MASSES: tuple[Mass, ...] = ("T*lambda", "1")
+FALLBACKS = ("route", "static")  # what happens where no expert fits
 POOLS = {"image": ("all", "cls", "mean"), "text": ("all", "mean", "last")}
 
 FINAL = "final"  # the final embedding: the one "layer" without tokens, so without pooling
@@ -97,6 +99,7 @@ class Resolved:
     mass: Mass
     hard: bool
     fast: bool = False  # semerge.fast: fewer passes, almost always the same answer
+    fallback: str = "route"  # where no expert fits: route all the same, or "static"
     changed: tuple[str, ...] = ()  # "temperature 0.5": what was overridden in the preset
 
     @property
@@ -121,6 +124,7 @@ class Settings:
     temperature: float | None = None
     mass: str | None = None
     fast: bool = False
+    fallback: str = "route"
 
     def resolve(self, suite: Suite) -> Resolved:
         """Fill every field from the suite's defaults and the preset.
@@ -166,6 +170,9 @@ class Settings:
         if temperature <= 0.0 and not preset.hard:
             raise UserError("temperature must be above 0; the preset hard is its limit at 0.")
         mass = _one_of("mass", self.mass or preset.mass, MASSES)
+        fallback = _one_of("fallback", self.fallback, FALLBACKS)
+        if self.fast and fallback == "static":
+            raise UserError("The fast mode does not look whether an expert fits; leave one out.")
         return Resolved(
             probe=probe,
             layer=layer,
@@ -180,8 +187,35 @@ class Settings:
             mass="1" if mass == "1" else "T*lambda",
             hard=preset.hard,
             fast=self.fast,
+            fallback=fallback,
             changed=changed,
         )
+
+
+def checked_coefficients(
+    values: Sequence[object], suite: Suite, low: float = -MAX_LAMBDA, high: float = MAX_LAMBDA
+) -> tuple[float, ...]:
+    """Coefficients that a user sets, one for each task of the suite.
+
+    Raises:
+        UserError: there are more or fewer, or one is no number from `low` to `high`.
+    """
+    count = len(suite.tasks)
+    if len(values) != count:
+        raise UserError(f"{suite.title} needs {count} coefficients, not {len(values)}.")
+    found = []
+    for value, task in zip(values, suite.tasks, strict=True):
+        try:
+            number = float(value) if isinstance(value, int | float) else math.nan
+        except OverflowError:  # a whole number that no float holds
+            number = math.nan
+        if not low <= number <= high:  # nor is nan
+            raise UserError(
+                f"The coefficient of {task.title} must be a number from {low:g} to {high:g}, "
+                f"not {_shown(value)}."
+            )
+        found.append(number)
+    return tuple(found)
 
 
 def valid_probes(suite: Suite) -> tuple[str, ...]:

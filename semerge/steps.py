@@ -5,13 +5,14 @@ What one request does with one sample, evaluation does with many; this is the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from semerge import fast
+from semerge.abstention import Abstention
 from semerge.backbones import Batch
 from semerge.clock import Clock
 from semerge.errors import UserError
@@ -20,6 +21,7 @@ from semerge.merged import Stage
 from semerge.models import Models, Point, Reached, distance
 from semerge.routing import Routing, route
 from semerge.settings import FINAL, POOLS, Resolved, valid_layers, valid_pools, valid_probes
+from semerge.unfit import Calibration, Reading
 
 Probing = tuple[str, int | str, str]  # (probe, layer, pool)
 
@@ -40,6 +42,9 @@ class Steps:
         self.suite = loaded.suite
         self.backbone = loaded.backbone
         self.models = Models(loaded, device, dtype)
+        found = loaded.abstention  # made with other weights, it says nothing of these
+        own = found is not None and found.weights_sha256 == self.models.sha256
+        self.abstention: Abstention | None = found if own else None
 
     @torch.inference_mode()
     def distances(
@@ -62,15 +67,26 @@ class Steps:
             UserError: the cache probe is asked for and the suite has no statistics for it.
         """
         keys = self._combinations(resolved, layers, pools, probes)
+        return self.distances_at(batch, keys, resolved.probe_lambda)
+
+    @torch.inference_mode()
+    def distances_at(
+        self, batch: Batch, keys: Collection[Probing], probe_lambda: float
+    ) -> dict[Probing, Tensor]:
+        """`distances` at these (probe, layer, pool) and no others; each must have a meaning.
+
+        Raises:
+            UserError: as `distances`.
+        """
         points: dict[str, set[Point]] = {"experts": set(), "base": set(), "cache": set()}
         for probe, layer, pool in keys:
             points[probe].add((layer, pool))
-        if points["cache"] and resolved.probe_lambda != self.suite.defaults.probe_lambda:
+        if points["cache"] and probe_lambda != self.suite.defaults.probe_lambda:
             raise UserError("The cache probe's statistics fit the suite's own probe-lambda alone.")
 
         start = self.start(batch, keys)
         run = self.models.representations  # yields (layer, pool), (.., B, K)
-        probed = self.models.probed(resolved.probe_lambda)
+        probed = self.models.probed(probe_lambda)
         of_merged = dict(run(probed, batch, points["experts"] | points["cache"], start))
         of_base = dict(run(self.models.base, batch, points["base"], start))
         found: dict[Probing, list[Tensor]] = {key: [] for key in keys}  # columns, in order of t
@@ -110,6 +126,29 @@ class Steps:
         if (*resolved.probing, resolved.probe_lambda) != usual:
             thresholds["far"] = None
         return route(distances, resolved, defaults.static_lambda, thresholds)
+
+    def watches(self, resolved: Resolved) -> bool:
+        """Whether the notice "no expert fits" was calibrated for requests like this one."""
+        found = self.abstention
+        if found is None or resolved.fast:
+            return False
+        return (found.at, found.probe_lambda) == (resolved.probing, resolved.probe_lambda)
+
+    def needed(self, resolved: Resolved) -> tuple[Probing, ...]:
+        """Where distances are needed: what routes, and what the notice asks beside it."""
+        if self.abstention is None or self.abstention.other is None or not self.watches(resolved):
+            return (resolved.probing,)
+        return resolved.probing, self.abstention.other
+
+    def unfit(self, distances: Mapping[Probing, Tensor], resolved: Resolved) -> Tensor | None:
+        """Where no expert fits, bool (B,), from distances at `needed`; None where that was not
+        calibrated."""
+        found = self.abstention
+        if found is None or not self.watches(resolved):
+            return None
+        other = None if found.other is None else distances[found.other].cpu()
+        reading = Reading(distances[resolved.probing].cpu(), other)
+        return Calibration.from_dict(found.calibration).unfit(reading, found.score)
 
     @torch.inference_mode()
     def merged_embedding(

@@ -16,6 +16,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+PART = 1_000_000  # numbers of each expert that are looked at in one go where all are compared
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -136,6 +138,15 @@ class TaskVectors:
         if out is not None:
             out = out[: len(c) * s.changing].view(len(c), s.changing)
         return s.unflatten(torch.mm(c, s.weights, out=out).view(*lead, s.changing))
+
+    def gram(self) -> Tensor:
+        """The inner products τi · τj over all numbers, (T, T) float64: ‖Σt λt τt‖² = λᵀ G λ."""
+        found = torch.zeros(self.count, self.count, dtype=torch.float64)
+        for segment in self.segments:
+            for part in segment.weights.split(PART, dim=1):
+                deltas = (part[1:] - part[:1]).double()
+                found += (deltas @ deltas.mT).cpu()
+        return found
 
     def base(self, segment: int | None = None) -> dict[str, Tensor]:
         """θ0, as views: of one stage, or of all."""

@@ -19,7 +19,7 @@ from semerge.ui import markup, spaces
 from semerge.ui.app import make_context
 from semerge.ui.context import Context
 from semerge.ui.engines import FAILED, FETCHING, READY, WAITING, Engines
-from semerge.ui.options import _called
+from semerge.ui.options import called
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def test_the_menu_holds_them_after_the_bundled_ones() -> None:
         suites = context.of(modality)
         flags = [suite.published for suite in suites]
         assert flags == sorted(flags) and any(flags) and not flags[0]
-    assert _called(read_suite("clip-vit-b-32")) == (
+    assert called(read_suite("clip-vit-b-32")) == (
         "CLIP ViT-B/32 (FusionBench), 3.40 GB from the hub"
     )
     # one that is named at the start is what its tab opens with, and stands there once

@@ -65,7 +65,9 @@ def bench(args: argparse.Namespace) -> dict[str, Any]:
         found["figures"]["fast_agreement"] = row["agreement"]
         found["figures"]["fast_default_agreement"] = row["default_agreement"]
     found["growth"] = [] if args.quick else figures.growth(made, min(rounds, 3), _tell)
-    found["start_ms"] = None if large else start.start_ms(args.suite, 1 if args.quick else 3)
+    starts = 1 if args.quick else 3
+    found["start_ms"] = None if large else start.start_ms(args.suite, starts)
+    found["page_ms"] = None if large else start.page_ms(starts)
     found["acceptance"] = figures.acceptance(found, large)
     found["about"] = figures.ABOUT
     return found | {"machine": machine(), "quick": args.quick}
@@ -101,6 +103,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         row = told.get(name)
         limit = "" if row is None else f"  {row['limit']:>9}  {_met(row['met'])}"
         text.append(f"  {name:28} {'-' if value is None else f'{value:8.3f}'}{limit}")
+    if found["page_ms"]:
+        text.append(f"page_ms: {found['page_ms']:.4g} from starting the app to its page")
     for title in ("cases_ms", "stages_ms", "start_ms"):
         if found[title]:
             rows = ", ".join(f"{name} {value:.4g}" for name, value in found[title].items())

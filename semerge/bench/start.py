@@ -1,11 +1,20 @@
-"""Where the time goes between starting python and the first answer, in a process of its own."""
+"""How long starts take, each in a process of its own: of an engine, and of the app."""
 
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
 from statistics import median
+
+APP = Path(__file__).resolve().parents[2] / "app.py"
+PATIENCE, GLANCE = 120.0, 0.02  # seconds: until the page must answer, between two tries
 
 _CHILD = """
 import json, sys, time
@@ -38,3 +47,43 @@ def start_ms(suite: str, rounds: int) -> dict[str, float]:
         laps.append(json.loads(told))
     found = {stage: median(lap[stage] for lap in laps[1:]) for stage in laps[0]}
     return {**found, "total": sum(found.values())}
+
+
+def page_ms(rounds: int) -> float | None:
+    """Milliseconds from starting the app to the first answer to a request for its page, the median
+    of `rounds`; a round before them warms the disk. None outside the repository.
+
+    Raises:
+        TimeoutError: the page did not answer.
+    """
+    if not APP.is_file():
+        return None
+    return median([_page_ms() for _ in range(rounds + 1)][1:])
+
+
+def _page_ms() -> float:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = {**os.environ, "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+    began = time.perf_counter()
+    child = subprocess.Popen([sys.executable, str(APP)], env=env, stdout=subprocess.DEVNULL)
+    try:
+        while not _answers(f"http://127.0.0.1:{port}/"):
+            if time.perf_counter() - began > PATIENCE:
+                raise TimeoutError(f"the app did not answer in {PATIENCE:g} s")
+            time.sleep(GLANCE)
+        return 1e3 * (time.perf_counter() - began)
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def _answers(url: str) -> bool:
+    # no proxy can tell what listens on this machine
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=PATIENCE) as response:
+            return bool(response.read())
+    except urllib.error.URLError:
+        return False

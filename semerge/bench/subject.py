@@ -35,6 +35,8 @@ class Subject:
     samples: tuple[Batch, ...]
     weights: str
     settings: Settings  # probe `experts`, at the layer, pooling and λ that were chosen for it
+    inputs: tuple[object, ...] = ()  # what the samples were made from, decoded; none where random
+    swept: tuple[Batch, ...] = ()  # what a sweep takes, where that is more than the samples
 
 
 def bundled(name: str, inputs: int) -> Subject:
@@ -42,15 +44,15 @@ def bundled(name: str, inputs: int) -> Subject:
     engine = load_engine(name)
     suite = engine.suite
     found = [e for e in load_examples().of(suite.modality) if e.task in suite.task_names]
+    read = tuple(
+        clean_text(example.text, example.text_b)
+        if example.file is None
+        else decode_image(example.file)
+        for example in found
+    )
+    every = tuple(engine.backbone.preprocess(*unpack(one, suite)[0]) for one in read)
     step = max(1, len(found) // inputs)
-    samples = []
-    for example in found[::step]:
-        if example.file is not None:
-            read: object = decode_image(example.file)
-        else:
-            read = clean_text(example.text, example.text_b)
-        samples.append(engine.backbone.preprocess(*unpack(read, suite)[0]))
-    return Subject(suite, engine, tuple(samples), "trained", validated(suite))
+    return Subject(suite, engine, every[::step], "trained", validated(suite), read[::step], every)
 
 
 def validated(suite: Suite) -> Settings:

@@ -20,9 +20,11 @@ from semerge.bench.subject import Subject
 from semerge.bench.timing import Case
 from semerge.clock import Clock
 from semerge.engine import Engine
+from semerge.models import Reached
 from semerge.settings import Resolved
 
 REFERENCE = Path(__file__).resolve().parents[2] / "tests" / "reference.py"
+SWEPT = 16  # inputs that a sweep takes at once
 COPIED = 64_000_000  # numbers at most that are copied to measure the memory's bandwidth
 
 
@@ -61,8 +63,14 @@ class Work:
         self.resolved = subject.settings.resolve(self.engine.suite)
         self.models = self.engine.models
         self.samples = [self.models.place(batch) for batch in subject.samples]
-        self.together = self.engine.backbone.collate(self.samples)
+        swept = [self.models.place(batch) for batch in subject.swept or subject.samples]
+        self.swept = sorted(swept, key=lambda batch: batch.data.shape[1])  # as `batches` does
+        self.together = [
+            self.engine.backbone.collate(self.swept[i : i + SWEPT])
+            for i in range(0, len(self.swept), SWEPT)
+        ]
         self.head = self.engine.suite.task_names[0]
+        self.inputs = subject.inputs
         self.point = {(self.resolved.layer, self.resolved.pool)}
         self.probed = [self.engine.probe_batch(batch, self.resolved) for batch in self.samples]
         literal = replace(self.settings, preset="literal").resolve(self.engine.suite)
@@ -93,13 +101,37 @@ class Work:
         clock.lap("predict")
         return clock.timings()
 
-    def sweep(self, _: int) -> Tensor:
-        """All samples at once."""
-        return self.logits(exact(self.engine, self.together, self.resolved)[1])
+    def sweep(self, _: int) -> list[Tensor]:
+        """Many inputs, a batch at a time."""
+        return [self.logits(exact(self.engine, b, self.resolved)[1]) for b in self.together]
 
     def loop(self, _: int) -> list[Tensor]:
-        """All samples, one at a time."""
-        return [self.exact(i) for i in range(len(self.samples))]
+        """The same inputs, one at a time."""
+        return [self.logits(exact(self.engine, b, self.resolved)[1]) for b in self.swept]
+
+    @torch.inference_mode()
+    def passes(self, _: int) -> list[Tensor]:
+        """What of a sweep no exact answer can avoid: its passes, in batches, and no merge."""
+        probed = self.models.probed(self.resolved.probe_lambda)
+        for batch in self.together:
+            start = self.engine.start(batch, [self.resolved.probing])
+            list(self.models.representations(probed, batch, self.point, start))
+            for experts, begin in self.models.experts(batch, start):
+                list(self.models.representations(experts, batch, self.point, begin))
+        return [self.logits(self.engine.static_embedding(b)) for b in self.together]
+
+    @torch.inference_mode()
+    def dropping(self, i: int) -> object:
+        """What of the fast mode with the probe `experts` is left in the best case: block 1 of all
+        models, and the rest of one."""
+        batch = self.samples[i]
+        first = {(1, self.engine.backbone.pools[-1])}
+        start = self.models.start(batch, 1)
+        list(self.models.representations(self.models.base, batch, first, start))
+        for experts, begin in self.models.experts(batch, start):
+            list(self.models.representations(experts, batch, first, begin))
+        h = self.models.embed(self.models.base, batch)
+        return self.models.embedding(self.models.base, batch, Reached(h, 1))
 
     def quick(self, i: int) -> Tensor:
         """The fast mode, with whatever this sample gives it."""
@@ -163,6 +195,12 @@ class Work:
         """What is left when the coefficients are known: merge and run."""
         z = self.engine.merged_embedding(self.samples[i], self.coefficients[i])
         return self.logits(z)
+
+    def sandbox(self, i: int) -> object:
+        """Coefficients that somebody sets, each another one: all of `Engine.answer_with`."""
+        count = self.models.vectors.count
+        own = [(t + 1) / count for t in range(count)]
+        return self.engine.answer_with(self.inputs[i], own, self.head)
 
     def reroute(self, i: int) -> object:
         """Another preset for an input that was probed: all of `Engine.answer`."""

@@ -1,55 +1,27 @@
-"""Saying "no expert fits": scores, thresholds for a stated false-alarm rate, and measured rates.
+"""Saying "no expert fits": thresholds for a stated false-alarm rate, and measured rates.
 
-Scores of an input from its distances to the T experts; each is higher the less it fits:
-
-    entropy      of the coefficients under the preset `literal` (`hard` has none), over log T
-    margin       1 − (d2 − d1) / d2
-    nearest      d1, in the unit of the probe's distances
-    relative     d1 over what is usual for the expert that is nearest: its median on validation
-    other probe  d1 by another probe than the one that routes, see `other_key`
-    either       the larger of `relative` and `other probe`, each over its own threshold
-
-The two probes notice different things: a small distance to an expert says that this expert has
-learnt to leave such an input alone, a small distance to cached representations says that the input
-looks like those of a task at all.
-
-A threshold is the quantile of validation's own scores that lets the stated share pass above it; so
-the false-alarm rate is chosen there, and what it really is, test shows.
+`semerge.unfit` has the scores. A threshold is the quantile of validation's own scores that lets the
+stated share pass above it; so the false-alarm rate is chosen there, and what it really is, test
+shows.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from semerge.evaluation.hypothesis import margin_of, nearest
 from semerge.evaluation.intervals import auroc, share
 from semerge.evaluation.measure import BASE, Key, probing
 from semerge.models import Point
-from semerge.routing import normalise, similarity, softmax
-from semerge.settings import FINAL, PRESETS, Resolved
+from semerge.settings import FINAL, Resolved
 from semerge.suites import Suite
+from semerge.unfit import EITHER, Calibration, Reading, either, nearest, scores
 
 FALSE_ALARM = 0.05
 """The share of inputs that do belong to a task for which the notice may come."""
-OTHER_PROBE, EITHER = "other probe", "either"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Distances (N, T) of N inputs by the probe that routes, and by another one if there is."""
-
-    routing: Tensor
-    other: Tensor | None = None
-
-    def of(self, mask: Tensor) -> Reading:
-        """Some of the inputs."""
-        return Reading(self.routing[mask], None if self.other is None else self.other[mask])
 
 
 def other_key(suite: Suite, resolved: Resolved, moving: Point) -> Key | None:
@@ -62,42 +34,6 @@ def other_key(suite: Suite, resolved: Resolved, moving: Point) -> Key | None:
     if suite.statistics is None or not usual:
         return None
     return probing("cache", resolved.probe_lambda, (FINAL, FINAL))
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What validation set: usual (T,), the median distance of each expert to the inputs that it is
-    the nearest to (of all experts where it is never), and a threshold for each score."""
-
-    usual: tuple[float, ...]
-    thresholds: Mapping[str, float]
-    false_alarm: float
-    n: int
-
-    def scores(self, reading: Reading) -> dict[str, Tensor]:
-        """Each score, float64 (N,); inf where distances failed."""
-        found = scores(reading, torch.tensor(self.usual, dtype=torch.float64))
-        if reading.other is not None:
-            found[EITHER] = either(found, self.thresholds)
-        return found
-
-    def unfit(self, reading: Reading, score: str) -> Tensor:
-        """Where the notice comes, bool (N,)."""
-        return self.scores(reading)[score] > self.thresholds[score]
-
-    def to_dict(self) -> dict[str, Any]:
-        """For report.json; `from_dict` reads it."""
-        return {
-            "false_alarm": self.false_alarm,
-            "n": self.n,
-            "usual": list(self.usual),
-            "thresholds": dict(self.thresholds),
-        }
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Calibration:
-        """From what `to_dict` wrote."""
-        return cls(tuple(raw["usual"]), dict(raw["thresholds"]), raw["false_alarm"], raw["n"])
 
 
 def calibrate(validation: Reading, false_alarm: float = FALSE_ALARM) -> Calibration:
@@ -126,33 +62,6 @@ def calibrate(validation: Reading, false_alarm: float = FALSE_ALARM) -> Calibrat
     if validation.other is not None:
         limits[EITHER] = limit(either(own, limits))
     return Calibration(tuple(usual.tolist()), limits, false_alarm, len(distances))
-
-
-def scores(reading: Reading, usual: Tensor) -> dict[str, Tensor]:
-    """Every score but `either`, float64 (N,); usual (T,). inf where distances failed."""
-    d, preset = reading.routing.double(), PRESETS["literal"]
-    weights = softmax(
-        normalise(similarity(d, preset.similarity), preset.normalise), preset.temperature
-    )
-    first, chosen = d.amin(1), nearest(reading.routing)
-    found = {
-        "entropy": torch.special.entr(weights).sum(1) / math.log(d.shape[1]),
-        "margin": 1 - margin_of(reading.routing),
-        "nearest": first,
-        "relative": first / usual[chosen].clamp(min=torch.finfo(torch.float64).tiny),
-    }
-    failed = ~torch.isfinite(d).all(1)
-    if reading.other is not None:
-        found[OTHER_PROBE] = reading.other.double().amin(1)
-        failed |= ~torch.isfinite(reading.other).all(1)
-    return {name: torch.where(failed, torch.inf, values) for name, values in found.items()}
-
-
-def either(found: Mapping[str, Tensor], limits: Mapping[str, float]) -> Tensor:
-    """The larger of two scores over their limits, (N,)."""
-    tiny = torch.finfo(torch.float64).tiny
-    both = [found[name] / max(limits[name], tiny) for name in ("relative", OTHER_PROBE)]
-    return torch.maximum(*both)
 
 
 def rates(calibration: Calibration, seen: Reading, unseen: Mapping[str, Reading]) -> dict[str, Any]:

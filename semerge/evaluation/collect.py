@@ -8,7 +8,7 @@ into one batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -53,11 +53,12 @@ def collect(
     settings: Sequence[Resolved],
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
+    so_far: Callable[[Collected], None] | None = None,
 ) -> Collected:
     """Run every one of `settings` over labelled sets of the engine's suite.
 
-    progress gets (samples done, samples in all) after each part. Where `cancelled` says so, the
-    parts that are done are returned.
+    progress gets (samples done, samples in all) after each part, so_far what is done by then. Where
+    `cancelled` says so, the parts that are done are returned.
 
     Raises:
         UserError: a sample can't be read, or the cache probe is asked for without statistics.
@@ -78,8 +79,14 @@ def collect(
             break
         if progress:
             progress(len(found), sets.total)
+        if so_far:
+            so_far(_collected(found, sets, len(settings)))
+    return _collected(found, sets, len(settings))
+
+
+def _collected(found: Mapping[Place, list[Row]], sets: Sets, count: int) -> Collected:
     places = tuple(sorted(found))
-    columns = tuple(tuple(found[p][s] for p in places) for s in range(len(settings)))
+    columns = tuple(tuple(found[p][s] for p in places) for s in range(count))
     return Collected(places, columns, len(found) == sets.total)
 
 

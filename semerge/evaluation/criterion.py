@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semerge.evaluation.hypothesis import margin_of, nearest
 from semerge.evaluation.measure import Key, Measurement
+from semerge.unfit import margin_of, nearest
 
 
 @dataclass(frozen=True)

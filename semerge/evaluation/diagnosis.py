@@ -84,6 +84,7 @@ def diagnose(
             **{name: getattr(resolved, name) for name in ("probe", "layer", "pool", "preset")},
             "probe_lambda": resolved.probe_lambda,
             "static_lambda": suite.defaults.static_lambda,
+            "weights_sha256": engine.weights_sha256(),
         },
         **why,
         "choice": choice(on_validation.measured, on_test.measured, keys),

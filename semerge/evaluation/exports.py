@@ -48,7 +48,7 @@ def write_csv(found: Inspection, file: TextIO, view: View | None = None) -> None
     writer.writerow(HEADER)
     for record in records(found, select(found, view or View())):
         record |= {name: about[name] for name in ABOUT}
-        writer.writerow([_cell(record[name]) for name in HEADER])
+        writer.writerow([cell(record[name]) for name in HEADER])
 
 
 def to_json(found: Inspection, view: View | None = None) -> str:
@@ -73,7 +73,8 @@ def records(found: Inspection, chosen: Sequence[int]) -> Iterator[dict[str, Any]
         }
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """One value in a CSV: what a spreadsheet would run as a formula begins with an apostrophe."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -19,7 +19,7 @@ import semerge
 from semerge.engine import Engine
 from semerge.errors import UserError
 from semerge.evaluation.batches import picture
-from semerge.evaluation.collect import Place, collect
+from semerge.evaluation.collect import Collected, Place, collect
 from semerge.evaluation.measure import Cancelled, Progress
 from semerge.evaluation.metrics import HEADS, summary
 from semerge.evaluation.rows import Row
@@ -88,25 +88,31 @@ def inspect(
     settings: Settings,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
+    so_far: Callable[[Inspection], None] | None = None,
 ) -> Inspection:
     """Run labelled sets of the engine's suite; a cancel keeps the rows that are done.
 
     progress gets (samples done, samples in all) after each batch; cancelled is asked before each.
+    so_far gets the inspection of what is done after each batch, for who can't wait for the next.
 
     Raises:
         UserError: the settings do not fit the suite, or a sample can't be read.
     """
     resolved = settings.resolve(engine.suite)
-    found = collect(engine, sets, [resolved], progress, cancelled)
-    return Inspection(
-        suite=engine.suite,
-        sets=sets,
-        resolved=resolved,
-        rows=found.rows[0],
-        places=found.places,
-        complete=found.complete,
-        weights_sha256=engine.models.sha256,
-    )
+
+    def inspected(found: Collected) -> Inspection:
+        return Inspection(
+            suite=engine.suite,
+            sets=sets,
+            resolved=resolved,
+            rows=found.rows[0],
+            places=found.places,
+            complete=found.complete,
+            weights_sha256=engine.models.sha256,
+        )
+
+    tell = None if so_far is None else lambda found: so_far(inspected(found))
+    return inspected(collect(engine, sets, [resolved], progress, cancelled, tell))
 
 
 def about(suite: Suite, resolved: Resolved, weights_sha256: str) -> dict[str, Any]:

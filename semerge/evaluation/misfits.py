@@ -10,13 +10,13 @@ from torch import Tensor
 
 from semerge.engine import Engine
 from semerge.evaluation import abstention
-from semerge.evaluation.abstention import Reading
 from semerge.evaluation.left_out import LeftOut, leave_out, left_out_rates
 from semerge.evaluation.measure import Cancelled, Key, Measurement, key_of
 from semerge.evaluation.second import second_pass
 from semerge.evaluation.sets import Sets
 from semerge.evaluation.unseen import read, unseen
 from semerge.settings import Resolved
+from semerge.unfit import Reading
 
 UNSEEN = 100
 """Inputs of each kind that belong to no task."""

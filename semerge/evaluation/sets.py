@@ -62,7 +62,7 @@ def suite_sets(
         raise UserError(f"Unknown split {split!r}; there are {', '.join(SPLITS)}.")
     if limit is not None and limit < 1:
         raise UserError("The limit must be 1 or more samples a task.")
-    rendered = _rendered(suite)
+    rendered = rendered_tasks(suite)
     if str(data) == GENERATED:
         if not rendered:
             raise UserError(f"Suite {suite.name} has no rendered tasks; name a data folder.")
@@ -105,7 +105,8 @@ def generated_set(task: str, split: str, side: int, limit: int | None = None) ->
     return LabelledSet(task, split, render.CLASSES[task], y, images=x)
 
 
-def _rendered(suite: Suite) -> list[str]:
+def rendered_tasks(suite: Suite) -> list[str]:
+    """Names of the suite's tasks that the project renders: what "generated" is made of."""
     if suite.modality != "image":
         return []
     from semerge.training import render

@@ -10,13 +10,13 @@ import torch
 from PIL import Image, ImageDraw
 
 from semerge.engine import Engine
-from semerge.evaluation.abstention import Reading
 from semerge.evaluation.batches import BATCH_SIZE, picture
 from semerge.evaluation.data import balanced_rows, read_set, tasks_in
 from semerge.evaluation.measure import Cancelled, Interrupted, Key
 from semerge.inputs import clean_text
 from semerge.settings import Resolved
 from semerge.suites import Suite
+from semerge.unfit import Reading
 
 Input = tuple[object, str | None]  # what `Backbone.preprocess` takes
 Random = np.random.Generator

@@ -14,6 +14,7 @@ from semerge.engine import load_engine
 from semerge.errors import UserError
 from semerge.evaluation import report, selection, statistics
 from semerge.evaluation.data import LabelledSet, balanced_rows, read_set
+from semerge.evaluation.diagnosis import SAMPLES, diagnose
 from semerge.evaluation.lines import TRIVIAL_LIMIT
 from semerge.evaluation.sets import generated_set, suite_sets
 from semerge.loading import load
@@ -43,7 +44,8 @@ def finish(
     """
     extra = tuple(path.name for path in trained.extra)
     write_weights(folder, spec, trained)
-    (folder / "statistics.safetensors").unlink(missing_ok=True)
+    for old in ("statistics.safetensors", "report.json"):  # of other weights
+        (folder / old).unlink(missing_ok=True)
     write_suite(folder, spec, UNDECIDED, {}, extra)
     suite = read_suite(folder)
     loaded = load(suite)
@@ -70,6 +72,10 @@ def finish(
     splits = report.describe_splits(suite, data, {"validation": validation, "test": test})
     known = {"data": splits, "statistics": record, **facts(engine.suite)}
     found = report.make_report(engine, test, validation, chosen, caches, known)
+    count = min(limit or SAMPLES, SAMPLES)
+    found["diagnosis"] = diagnose(
+        engine, validation, test, data, samples=count, tell=lambda text: logger.info("%s", text)
+    )
     report.write_report(folder / "report.json", found)
     write_card(folder / "README.md", engine.suite, report.rounded(found), command)
     for line in found["lines"]:

@@ -11,6 +11,7 @@ from semerge.settings import FINAL, PRESETS
 from semerge.suites import Suite
 from semerge.ui import charts, words
 from semerge.ui.context import Context
+from semerge.ui.links import button
 from semerge.ui.markup import esc, table
 from semerge.ui.report import COLUMNS, Report, read_report
 from semerge.ui.result_panel import html, plot
@@ -73,6 +74,7 @@ def about_tab(context: Context) -> None:
         html(_examples(context.examples))
         show_speed()
         html(_privacy())
+        html(button("about", {}), elem_id="about-link")
 
 
 def _method() -> str:

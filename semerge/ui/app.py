@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
+from semerge.clock import Stopwatch
 from semerge.errors import UserError
 from semerge.examples import Examples, load_examples
 from semerge.progress import Progress
 from semerge.suites import Suite, available_suites, published_suites, read_suite
-from semerge.ui import markup, theme
+from semerge.ui import links, markup, theme
 from semerge.ui.about import about_tab
 from semerge.ui.compare import CompareTab
 from semerge.ui.context import Context
 from semerge.ui.desk import Desk
 from semerge.ui.engines import State
 from semerge.ui.events import model_event, page_event
+from semerge.ui.header import header
 from semerge.ui.inspector import InspectTab
 from semerge.ui.language import LanguageTab
 from semerge.ui.layers import LayersTab
 from semerge.ui.links import Query
 from semerge.ui.result_panel import html
 from semerge.ui.sandbox import SandboxTab
+from semerge.ui.sources import Source
 from semerge.ui.tab import Tab
 from semerge.ui.vision import VisionTab
 
@@ -39,8 +43,10 @@ POLL = 0.6  # seconds between looks at the loading engines, until all have settl
 KEEP = 3600  # seconds: uploads older than this are deleted, looked for as often
 
 
-def make_context(folders: Sequence[str] = ()) -> Context:
+def make_context(folders: Sequence[str] = (), watch: Stopwatch | None = None) -> Context:
     """The suites in `folders`, then the bundled and the published ones, and the examples.
+
+    watch: told when each engine is there, and its opening example.
 
     What can't be read is left out and told on the page: one damaged file must not keep the rest
     from opening.
@@ -61,15 +67,20 @@ def make_context(folders: Sequence[str] = ()) -> Context:
     except UserError as error:
         examples = Examples()
         problems.append(str(error))
-    context = Context.make(list(suites.values()), examples, _load, _fetch)
+    watch = watch or Stopwatch(False)
+    context = Context.make(list(suites.values()), examples, partial(_load, watch), _fetch)
     context.problems = tuple(problems)
     return context
 
 
-def _load(suite: Suite) -> Any:
+def _load(watch: Stopwatch, suite: Suite) -> Any:
+    watch.lap(f"wait before {suite.name}")  # for the page, or for the suite before
     from semerge.engine import load_engine  # imports torch: seconds, so in the loading thread
 
-    return load_engine(suite.folder, os.environ.get("SEMERGE_DEVICE", "cpu"))
+    watch.lap("import torch and the engine")
+    engine = load_engine(suite.folder, os.environ.get("SEMERGE_DEVICE", "cpu"))
+    watch.lap(f"load {suite.name}")
+    return engine
 
 
 def _fetch(suite: Suite, progress: Progress) -> None:
@@ -81,59 +92,108 @@ def _fetch(suite: Suite, progress: Progress) -> None:
 def build(context: Context) -> gr.Blocks:
     """The page. Needs no engine; the tabs fill when the engines are there."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
-        html(markup.header())
+        html(header())
         for problem in context.problems:
             html(markup.failure(problem, "Left out."))
         status = html(markup.status(_first_states(context)), elem_id="status")
         notice = html("", elem_id="link-notice")
+        opened = html("", elem_id="link-opened")
         desks: list[Desk] = []
-        others: list[Tab] = []
+        others: dict[str, Tab] = {}
+        takers = [label for label, tab in OTHERS.items() if hasattr(tab, "take")]
         with gr.Tabs(elem_id="tabs") as tabs:
             for label, make in (("Vision", VisionTab), ("Language", LanguageTab)):
-                with gr.Tab(label, id=label.lower()):
+                with _tab(label):
                     if context.of(make.modality):
-                        desks.append(make(context))
+                        desks.append(make(context, takers))
                     else:
                         html(markup.failure(f"There is no {label.lower()} suite here.", ""))
             for label, tab in OTHERS.items() if context.suites else ():
-                with gr.Tab(label, id=label.lower()):
-                    others.append(tab(context))
-            with gr.Tab("About", id="about"):
+                with _tab(label):
+                    others[label] = tab(context)
+            with _tab("About"):
                 about_tab(context)
-        _open_links(page, tabs, notice, [*desks, *others])
-        _follow_loading(page, context, status, desks)
+        timer = _follow_loading(page, context, status, desks)
+        _open_links(page, timer, tabs, notice, opened, [*desks, *others.values()])
+        _hand_over(context, tabs, notice, desks, others)
     page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
     return page
 
 
-def _open_links(page: gr.Blocks, tabs: gr.Tabs, notice: gr.HTML, restorable: Sequence[Tab]) -> None:
+def _tab(label: str) -> gr.Tab:
+    name = label.lower()
+    return gr.Tab(label, id=name, elem_id=f"{name}-tab")
+
+
+def _open_links(
+    page: gr.Blocks,
+    timer: gr.Timer,
+    tabs: gr.Tabs,
+    notice: gr.HTML,
+    opened: gr.HTML,
+    restorable: Sequence[Tab],
+) -> None:
     """Open the tab that the address names, as it was when the link was copied."""
+    # what the address says, for the tab that it names: only that one takes a place in the queue
+    named = {tab.name: gr.State({}) for tab in restorable}
 
-    def select(request: gr.Request) -> Any:
-        name = Query(dict(request.query_params)).tab
-        return gr.Tabs(selected=name) if name else gr.skip()
-
-    def restore(tab: Tab, request: gr.Request) -> list[Any]:
+    def select(request: gr.Request) -> list[Any]:
         query = Query(dict(request.query_params))
-        if query.tab != tab.name:
-            return [gr.skip() for _ in (notice, *tab.restored)]
-        values = tab.restore(query)
-        return [markup.notices(query.notices), *values]
+        selected = gr.Tabs(selected=query.tab) if query.tab else gr.skip()
+        return [selected, markup.notices(query.notices)]
 
-    page.load(select, None, tabs, **page_event())
+    def tell(request: gr.Request) -> list[Any]:
+        values = dict(request.query_params)
+        name = Query(values).tab
+        mark = gr.skip() if name in named else links.opened()
+        return [mark, *(values if tab == name else gr.skip() for tab in named)]
+
+    # only after the tab is there: what it does as it is opened must not come after its restoring.
+    # Queued, because a State tells its change by the queue alone
+    page.load(select, None, [tabs, notice], **page_event()).then(
+        tell, None, [opened, *named.values()], **page_event(queue=True)
+    )
     for tab in restorable:
 
-        def load(request: gr.Request, tab: Tab = tab) -> list[Any]:
-            return restore(tab, request)
+        def restore(values: dict[str, str], tab: Tab = tab) -> list[Any]:
+            query = Query(values)
+            filled = tab.restore(query)
+            return [markup.notices(query.notices), *filled]
 
-        page.load(load, None, [notice, *tab.restored], **model_event())
+        state = named[tab.name]
+        # the timer, because a link may have asked for a suite that has yet to come
+        state.change(restore, state, [notice, *tab.restored], **model_event()).then(
+            lambda: [links.opened(), gr.Timer(active=True)], None, [opened, timer], **page_event()
+        )
 
 
-def _follow_loading(page: gr.Blocks, context: Context, status: gr.HTML, desks: list[Desk]) -> None:
-    """Show how far the engines are, and each tab's opening example as soon as it is answered."""
-    filled = gr.State([])
+def _hand_over(
+    context: Context, tabs: gr.Tabs, notice: gr.HTML, desks: Sequence[Desk], others: dict[str, Any]
+) -> None:
+    """Let the buttons below a result open another tab with the same input."""
+    for desk in desks:
+        for label, button in desk.hand_over.items():
+
+            def take(source: Source, name: str, tab: Any = others[label]) -> list[Any]:
+                suite = context.suite(name)
+                if suite not in tab.picker.suites:
+                    told = f"{suite.title} can't be opened there; choose a bundled suite."
+                    return [gr.skip(), markup.notices([told]), *(gr.skip() for _ in tab.restored)]
+                return [gr.Tabs(selected=tab.name), "", *tab.take(suite, source)]
+
+            outputs = [tabs, notice, *others[label].restored]
+            button.click(take, [desk.source, desk.options.suite], outputs, **model_event())
+
+
+def _follow_loading(
+    page: gr.Blocks, context: Context, status: gr.HTML, desks: list[Desk]
+) -> gr.Timer:
+    """Show how far the engines are, and each tab's opening example as soon as it is answered. The
+    timer runs while there is something to follow."""
+    filled = gr.State([])  # suites whose tab is settled, or was opened by a link
     asked = gr.State([])  # published suites that this visitor has chosen
-    timer = gr.Timer(POLL)
+    # not before the first look: that one alone is sure to see the address as it was opened
+    timer = gr.Timer(POLL, active=False)
     panels = [component for desk in desks for component in desk.outputs]
 
     def look(filled: list[str], asked: list[str], *sources: Any) -> list[Any]:
@@ -155,6 +215,11 @@ def _follow_loading(page: gr.Blocks, context: Context, status: gr.HTML, desks: l
         running = gr.Timer(active=not all(state.settled for state in states))
         return [markup.status(states), running, done, *values]
 
+    def first_look(request: gr.Request, asked: list[str], *sources: Any) -> list[Any]:
+        # the tab that the address names gets its own answer
+        tab = Query(dict(request.query_params)).tab
+        return look([desk.suite.name for desk in desks if desk.name == tab], asked, *sources)
+
     def chosen(name: str, asked: list[str]) -> list[Any]:
         # a published suite begins to come, and the status follows it until it is there or failed
         if context.suite(name).published:
@@ -165,10 +230,11 @@ def _follow_loading(page: gr.Blocks, context: Context, status: gr.HTML, desks: l
     for desk in desks:
         chooser = desk.options.suite
         chooser.input(chosen, [chooser, asked], [timer, asked], **page_event())
-    inputs = [filled, asked, *(desk.source for desk in desks)]
+    inputs = [asked, *(desk.source for desk in desks)]
     outputs = [status, timer, filled, *panels]
-    page.load(look, inputs, outputs, **page_event())
-    timer.tick(look, inputs, outputs, **page_event())
+    page.load(first_look, inputs, outputs, **page_event())
+    timer.tick(look, [filled, *inputs], outputs, **page_event())
+    return timer
 
 
 def _first_states(context: Context) -> list[State]:

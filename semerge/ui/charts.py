@@ -21,6 +21,7 @@ SE, STATIC, GREY, INK = "#0072B2", "#D55E00", "#9AA3B0", "#16181D"
 FONT = "IBM Plex Sans, system-ui, sans-serif"
 ROW, FOOT = 42, 30  # px: height of one expert's row, of the axis below
 BAR, RISE = 0.26, 0.42  # in rows: thickness of a bar, height of its text above it
+SHARES = {"range": [0, 1.02], "tickformat": ".0%", "dtick": 0.25}
 CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
 
 
@@ -89,8 +90,8 @@ def _rows(
         _label(figure, i, title, 0, "left", bold=i == view.chosen)
         _label(figure, i, text, 1, "right", bold=i == view.chosen)
     figure.update_layout(
-        **_base(ROW * count + FOOT),
-        xaxis={"range": [low, high], "nticks": 6, **_axis()},
+        **base(ROW * count + FOOT),
+        xaxis={"range": [low, high], "nticks": 6, **axis()},
         yaxis={"range": [count - 1 + BAR, -0.75], "visible": False, "fixedrange": True},
     )
     return figure
@@ -106,7 +107,8 @@ def _label(figure: go.Figure, row: int, text: str, x: int, anchor: str, bold: bo
     )  # fmt: skip
 
 
-def _base(height: int) -> dict[str, Any]:
+def base(height: int) -> dict[str, Any]:
+    """The layout that all charts share; height in px."""
     return {
         "template": None,
         "height": height,
@@ -120,7 +122,7 @@ def _base(height: int) -> dict[str, Any]:
     }
 
 
-def _axis() -> dict[str, Any]:
+def axis() -> dict[str, Any]:
     """No zooming by drag, which would trap a finger that scrolls the page."""
     return {
         "fixedrange": True,
@@ -134,9 +136,15 @@ def _axis() -> dict[str, Any]:
 
 
 def report(
-    titles: Sequence[str], series: Mapping[str, Sequence[float | None]], names: Mapping[str, str]
+    titles: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    names: Mapping[str, str],
+    share: bool = True,
 ) -> go.Figure:
-    """Accuracies of a suite: one row a task, one mark a model, each with its own shape."""
+    """Figures of a suite: one row a task, one mark a model, each with its own shape.
+
+    share: whether they are shares, as accuracies are; else any numbers from 0 on.
+    """
     marks = {
         "base": ("circle-open", GREY, 11),
         "static": ("diamond", STATIC, 12),
@@ -144,6 +152,7 @@ def report(
         "expert": ("line-ns", INK, 18),
     }
     rows = [html.escape(title) for title in titles]
+    number = " %{x:.1%}" if share else " %{x:.3g}"
     figure = go.Figure()
     for kind, (symbol, color, size) in marks.items():
         if kind not in series:
@@ -156,16 +165,16 @@ def report(
                 name=names[kind],
                 marker={"symbol": symbol, "size": size, "color": color,
                         "line": {"width": 2.5, "color": color}},
-                hovertemplate="%{y}<br>" + names[kind] + " %{x:.1%}<extra></extra>",
+                hovertemplate="%{y}<br>" + names[kind] + number + "<extra></extra>",
                 cliponaxis=False,
             )
         )  # fmt: skip
-    layout = _base(32 * len(rows) + 2 * FOOT)
+    layout = base(32 * len(rows) + 2 * FOOT)
     layout["margin"] |= {"l": 8, "r": 16, "t": 8}
     figure.update_layout(
         **layout,
-        xaxis={"range": [0, 1.02], "tickformat": ".0%", "dtick": 0.25, **_axis()},
-        yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": "  ", **_axis()},
+        xaxis={**(SHARES if share else {"rangemode": "tozero"}), **axis()},
+        yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": "  ", **axis()},
     )
     return figure
 
@@ -188,11 +197,11 @@ def cost(modes: Sequence[Mapping[str, Any]]) -> go.Figure:
                 cliponaxis=False,
             )
         )
-    layout = _base(320)
+    layout = base(320)
     layout["margin"] |= {"l": 8, "r": 16, "t": 8}
     figure.update_layout(
         **layout,
-        xaxis={"rangemode": "tozero", "title": {"text": "cost, in static passes"}, **_axis()},
-        yaxis={"range": [0, 1.05], "tickformat": ".0%", "automargin": True, **_axis()},
+        xaxis={"rangemode": "tozero", "title": {"text": "cost, in static passes"}, **axis()},
+        yaxis={"range": [0, 1.05], "tickformat": ".0%", "automargin": True, **axis()},
     )
     return figure

@@ -4,6 +4,7 @@ the Result panel on the other, and every way to ask wired to the one panel."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -12,30 +13,34 @@ from semerge.errors import UserError
 from semerge.examples import Example
 from semerge.settings import Settings
 from semerge.suites import Suite
-from semerge.ui import gallery
+from semerge.ui import gallery, links
 from semerge.ui.context import Context
 from semerge.ui.engines import FAILED, State
 from semerge.ui.events import model_event, page_event, told
 from semerge.ui.links import Query
 from semerge.ui.options import Options
-from semerge.ui.result_panel import ResultPanel
-from semerge.ui.sources import Source, first_source
+from semerge.ui.result_panel import ResultPanel, html
+from semerge.ui.sources import Source, example_of, first_source
 from semerge.ui.view import View
 
 
 class Desk(ABC):
-    """Built inside a `gr.Tab`. `panel` shows the answer, `source` remembers what was asked."""
+    """Built inside a `gr.Tab`. `panel` shows the answer, `source` remembers what was asked.
+
+    further: labels of the tabs that can take this input over; `hand_over` has their buttons.
+    """
 
     modality: str
     name: str  # of the tab, in element ids
     waiting: str  # shown while the models load
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, further: Sequence[str] = ()) -> None:
         self.context = context
         self.suites = context.of(self.modality)
         self.suite = self.suites[0]
         example = context.examples.opening(self.modality)
-        self.source = gr.State(first_source(self.suite, context.examples))
+        first = first_source(self.suite, context.examples)
+        self.source = gr.State(first)
         with gr.Row(elem_classes="se-desk", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_classes="se-ask"):
                 with gr.Column(elem_classes="se-input"):
@@ -45,6 +50,15 @@ class Desk(ABC):
             with gr.Column(scale=8, min_width=320, elem_classes="se-tell"):
                 view = context.opening.get(self.suite.name)
                 self.panel = ResultPanel(self.name, view, self.waiting)
+                with gr.Row(elem_classes="se-share"):
+                    link = self._link(self.suite, first, Settings())
+                    self.link = html(link, elem_id=f"{self.name}-link")
+                    self.hand_over = {
+                        label: gr.Button(
+                            label, size="sm", elem_id=f"{self.name}-to-{label.lower()}"
+                        )
+                        for label in further
+                    }
         self._wire()
         self.wire()
         self._api()
@@ -68,6 +82,10 @@ class Desk(ABC):
     def fill(self, example: Example) -> list[Any]:
         """Values of `given` for an example."""
 
+    @abstractmethod
+    def own(self, source: Source, suite: Suite) -> list[Any]:
+        """Values of `given` for a visitor's own input that a link holds."""
+
     @property
     def extras(self) -> list[Any]:
         """Further components that an answer updates."""
@@ -90,7 +108,8 @@ class Desk(ABC):
     @property
     def outputs(self) -> list[Any]:
         followers = self.options.followers
-        return [*self.panel.outputs, *followers, *self.extras, self.source, self.gallery]
+        extras = [*self.extras, self.source, self.gallery, self.link]
+        return [*self.panel.outputs, *followers, *extras]
 
     def on(self, event: Any, fn: Any, inputs: list[Any], **options: Any) -> None:
         """Let an event ask: `fn(*values of inputs)` gives a source, or None to do nothing."""
@@ -145,10 +164,37 @@ class Desk(ABC):
 
     @property
     def restored(self) -> list[Any]:
-        return []
+        options = self.options
+        extras = [*self.extras, self.source, self.gallery, self.link, *self.given]
+        return [*self.panel.outputs, *options.inputs, options.preset_about, *extras]
 
     def restore(self, query: Query) -> list[Any]:
-        return []
+        names = [suite.name for suite in self.suites]
+        suite = self.context.suite(query.one_of("suite", names, self.suite.name))
+        settings = links.read_settings(query, suite)
+        source = links.read_source(query, suite, self.context.examples)
+        source = source or first_source(suite, self.context.examples)
+        if not source:
+            return self._kept(self.restored)
+        values = self._answer(source, suite, settings)
+        shown, rest = values[: len(self.panel.outputs)], values[-len(self.extras) - 3 :]
+        example = example_of(source, suite, self.context.examples)
+        # the content too has the mark: see the gallery's script
+        current = example.index if example else -1
+        content = gallery.content(suite, self.context.examples, current)
+        rest[-2] = gr.update(value=content, current=current)
+        given = self.fill(example) if example else self.own(source, suite)
+        return [*shown, *Options.put(suite, settings), *rest, *given]
+
+    def _link(self, suite: Suite, source: Source, settings: Settings) -> str:
+        held, note = links.of_source(source)
+        chosen = settings.resolve(suite)
+        settings = Settings(
+            *(chosen.probe, chosen.layer, chosen.pool, chosen.preset, chosen.head),
+            fallback=chosen.fallback,
+        )
+        state = {"suite": suite.name, **held, **links.of_settings(settings)}
+        return links.button(self.name, state, note)
 
     # ---- handlers ----------------------------------------------------------------------------
 
@@ -171,16 +217,25 @@ class Desk(ABC):
         try:
             suite = self.context.suite(name)
             settings = Options.read(suite, choices)
+        except UserError as error:
+            return self._failed(error, source)
+        return self._answer(source, suite, settings)
+
+    def _answer(self, source: Source, suite: Suite, settings: Settings) -> list[Any]:
+        """Values of `outputs`."""
+        try:
             view, extras = self.answer(source, suite, settings)
+            link = self._link(suite, source, settings)
         except UserError as error:
             return self._failed(error, source)
         follow = self.options.follow(suite, view.result)
-        return [*self.panel.show(view), *follow, *extras, source, self._mark(source)]
+        return [*self.panel.show(view), *follow, *extras, source, self._mark(source), link]
 
     def _failed(self, error: UserError, source: Source) -> list[Any]:
-        """One clear sentence in the panel's place, where it stays until the next answer."""
+        """One clear sentence in the panel's place, where it stays until the next answer. There
+        is nothing to link to."""
         kept = self._kept([*self.options.followers, *self.extras])
-        return [*self.panel.fail(str(error)), *kept, source, self._mark(source)]
+        return [*self.panel.fail(str(error)), *kept, source, self._mark(source), ""]
 
     @staticmethod
     def _mark(source: Source) -> Any:

@@ -74,12 +74,15 @@ def selected(event: gr.EventData, examples: tuple[Example, ...]) -> Example | No
     return examples[index] if type(index) is int and 0 <= index < len(examples) else None
 
 
-def content(suite: Suite, examples: Examples) -> str:
+def content(suite: Suite, examples: Examples, current: int | None = None) -> str:
+    """The gallery's HTML. current: the example that is shown; the one that opens where None."""
     groups = examples.by_task(suite.modality, suite.task_names)
     first = examples.opening(suite.modality)
+    opening = first.index if first else -1
+    current = opening if current is None else current
     draw = _pictures if suite.modality == "image" else _sentences
     return (
-        f'<div class="se-examples" data-current="{first.index if first else -1}">'
+        f'<div class="se-examples" data-current="{current}" data-opening="{opening}">'
         f'<h2 class="se-title">Examples</h2><p class="se-hint">{esc(suite.title)} knows '
         f"{len(suite.tasks)} tasks. Choose one of their examples, or use your own.</p>"
         f"{draw(suite, groups, examples.notes)}</div>"

@@ -45,6 +45,9 @@ class LanguageTab(Desk):
     def fill(self, example: Example) -> list[Any]:
         return [example.text, example.text_b or ""]
 
+    def own(self, source: Source, suite: Suite) -> list[Any]:
+        return [source["text"], gr.update(value=source["text_b"], visible=reads_pairs(suite))]
+
     def listing(self, suite: Suite) -> list[Any]:
         return [gr.skip(), gr.update(visible=reads_pairs(suite))]
 

@@ -11,8 +11,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from semerge.abstention import read_abstention
 from semerge.examples import Examples
-from semerge.settings import AUTO, PRESETS, Settings, valid_layers, valid_pools, valid_probes
+from semerge.settings import (
+    AUTO,
+    FALLBACKS,
+    PRESETS,
+    Settings,
+    valid_layers,
+    valid_pools,
+    valid_probes,
+)
 from semerge.suites import Suite
 from semerge.ui.markup import esc
 from semerge.ui.sources import Source
@@ -80,12 +89,19 @@ def button(tab: str, state: Mapping[str, Any], note: str = "") -> str:
 
     state: values by name; None and "" are left out. note: what the link can't hold.
     """
-    query = urlencode({"tab": tab, **{k: v for k, v in state.items() if v not in (None, "")}})
+    told = {"tab": tab, **{k: v for k, v in state.items() if v not in (None, "")}}
+    query = urlencode(told, errors="replace")  # a lone half of a surrogate pair has no UTF-8
     said = f'<small class="se-hint">{esc(note)}</small>' if note else ""
     return (
         f'<span class="se-link"><button type="button" class="se-button" data-link="{esc(query)}">'
         f'Copy link</button><span role="status"></span>{said}</span>'
     )
+
+
+def opened() -> str:
+    """A mark that the page is as its address asks; the page's script waits for it before it lets
+    the address follow the page."""
+    return "<i data-opened hidden></i>"
 
 
 def of_source(source: Source) -> tuple[dict[str, Any], str]:
@@ -101,8 +117,8 @@ def of_source(source: Source) -> tuple[dict[str, Any], str]:
 
 def read_source(query: Query, suite: Suite, examples: Examples) -> Source | None:
     """The input that a link names; None where it names none."""
-    if suite.modality == "text" and query.has("text"):
-        return {"text": query.text("text"), "text_b": query.text("text_b")}
+    if suite.modality == "text" and (text := query.text("text")):
+        return {"text": text, "text_b": query.text("text_b")}
     if query.has("example"):
         last = len(examples.of(suite.modality)) - 1
         index = query.whole("example", 0, last, -1)
@@ -111,11 +127,15 @@ def read_source(query: Query, suite: Suite, examples: Examples) -> Source | None
 
 
 def of_settings(settings: Settings, prefix: str = "") -> dict[str, Any]:
-    """Settings as values of a link; what is the suite's default is left out."""
+    """Settings as values of a link. They stay in it where they are a suite's defaults today, so
+    that a link means the same when a suite gets others; the head is left out where it is auto,
+    the fallback where there is none."""
     names = ("preset", "probe", "layer", "pool", "head")
     found = {prefix + name: getattr(settings, name) for name in names}
     if found[f"{prefix}head"] == AUTO:
         del found[f"{prefix}head"]
+    if settings.fallback != "route":
+        found[f"{prefix}fallback"] = settings.fallback
     return found
 
 
@@ -126,10 +146,12 @@ def read_settings(query: Query, suite: Suite, prefix: str = "") -> Settings:
     layer = query.one_of(f"{prefix}layer", valid_layers(suite), d.layer)
     pools = valid_pools(suite, probe, layer)
     usual = d.pool if d.pool in pools else pools[-1]
+    fallbacks = FALLBACKS if read_abstention(suite) else FALLBACKS[:1]
     return Settings(
         probe=probe,
         layer=layer,
         pool=query.one_of(f"{prefix}pool", pools, usual),
         preset=query.one_of(f"{prefix}preset", tuple(PRESETS), d.preset),
         head=query.one_of(f"{prefix}head", (AUTO, *suite.task_names), AUTO),
+        fallback=query.one_of(f"{prefix}fallback", fallbacks, "route"),
     )

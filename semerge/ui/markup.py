@@ -41,7 +41,7 @@ def headline(view: View) -> str:
     if view.opening:
         parts.append(_opening(view))
     if view.example is not None:
-        parts.append(_truth(view))
+        parts.append(truth(view))
     if view.result["notices"]:
         parts.append(notes(view.result["notices"]))
     return f'<div class="se-headline">{"".join(parts)}</div>'
@@ -58,7 +58,7 @@ def _opening(view: View) -> str:
     return f'<p class="se-why">{why} {rates}.</p>'
 
 
-def _truth(view: View) -> str:
+def truth(view: View) -> str:
     assert view.example is not None
     task = view.title(view.example.task)
     text = f"Right answer: <b>{echo(view.example.label)}</b> <span>({echo(task)})</span>"
@@ -98,6 +98,7 @@ ABOUT = {
     "static": "the same coefficients for every input",
     "expert": "no merging: the nearest expert by itself",
     "base": "before any fine-tuning",
+    "own": "the coefficients that you set",
 }
 
 
@@ -215,18 +216,24 @@ def footer(view: View) -> str:
 LEGENDS = {
     "similarity": (("after", "chosen expert"), ("rest", "the others")),
     "coefficients": (("after", "after, SE-Merging"), ("before", "before, static λ")),
+    "margins": (),
+    "bias": (("base", "base"), ("static", "static merge"), ("se", "SE-Merging")),
+    "map": (),
+    "moves": (("se", "its own expert"), ("base", "the others, mean")),
+    "curve": (("se", "measured"), ("base", "predicted, to first order")),
 }
 
 
 def chart_head(title: str, summary: str, tab: str, chart: str) -> str:
-    """A chart's heading with a button that saves it, the chart in words, and its legend."""
-    save = (
+    """A chart's heading with buttons that save it, the chart in words, and its legend."""
+    save = "".join(
         f'<button type="button" class="se-save" data-save="{esc(tab)}-{chart}" '
-        f'aria-label="Save PNG: {esc(title)}">Save PNG</button>'
+        f'data-as="{kind.lower()}" aria-label="Save {kind}: {esc(title)}">Save {kind}</button>'
+        for kind in ("PNG", "SVG")
     )
     keys = "".join(f'<span><i class="{k}"></i>{text}</span>' for k, text in LEGENDS[chart])
     return (
-        f'<div class="se-chart-head"><h3>{esc(title)}</h3>{save}</div>'
+        f'<div class="se-chart-head"><h3>{esc(title)}</h3><span>{save}</span></div>'
         f'<p class="se-summary">{esc(summary)}</p>'
         f'<p class="se-legend" aria-hidden="true">{keys}</p>'
     )
@@ -256,25 +263,6 @@ def notices(texts: Sequence[str]) -> str:
     return f'<div class="se-notice" role="status">{items}</div>' if items else ""
 
 
-def header() -> str:
-    """Name, what it is, and the switch between light and dark."""
-    return (
-        f'<header class="se-header">{LOGO}<div><h1>SE-Merging</h1><p>One model merged from many '
-        "experts, which recognises for each input the expert that it needs.</p></div>"
-        '<button type="button" class="se-button" data-theme-switch '
-        'aria-label="Theme: switch between light and dark">'
-        '<span aria-hidden="true">◐</span> <span>Theme</span></button></header>'
-    )
-
-
-LOGO = (
-    '<svg viewBox="0 0 48 48" width="44" height="44" aria-hidden="true" class="se-logo">'
-    '<path d="M8 10 C22 10 22 24 40 24 M8 24 H40 M8 38 C22 38 22 24 40 24"/>'
-    '<circle cx="8" cy="10" r="4"/><circle cx="8" cy="24" r="4" class="on"/>'
-    '<circle cx="8" cy="38" r="4"/><circle cx="40" cy="24" r="6" class="on"/></svg>'
-)
-
-
 def status(states: Sequence[State]) -> str:
     """How far the engines are: nothing to see once all are ready."""
     items = []
@@ -290,7 +278,9 @@ def status(states: Sequence[State]) -> str:
             elif state.step:
                 what += f", {esc(state.step)} {_share(state.share)}"
             items.append(f'<li class="{word}"><i aria-hidden="true"></i>{what}</li>')
-    return f'<ul class="se-status" role="status">{"".join(items)}</ul>' if items else ""
+    if not items:
+        return ""
+    return f'<div role="status"><ul class="se-status">{"".join(items)}</ul></div>'
 
 
 def _share(share: float) -> str:

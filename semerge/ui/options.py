@@ -7,26 +7,35 @@ from typing import Any
 
 import gradio as gr
 
+from semerge.abstention import read_abstention
 from semerge.phrases import gigabytes
 from semerge.settings import AUTO, FINAL, PRESETS, PROBES, Settings, valid_layers, valid_pools
 from semerge.suites import Suite
+from semerge.ui.safe_choice import SafeDropdown
 
 PROBE_NAMES = {"experts": "experts (the paper's)", "base": "base", "cache": "cache"}
+FALLBACK_NAMES = [
+    ("route all the same", "route"),
+    ("fall back to the static coefficients", "static"),
+]
 POOL_NAMES = {"all": "all tokens", "cls": "class token", "mean": "mean", "last": "last token"}
 
 
 class Options:
     """The fold's components. `inputs` go into a handler, `read` makes Settings of their values."""
 
-    def __init__(self, suites: Sequence[Suite], name: str) -> None:
+    def __init__(
+        self, suites: Sequence[Suite], name: str, whole: bool = True, label: str = "Options"
+    ) -> None:
+        """whole: False for a tab that chooses its suite elsewhere and reads under every head."""
         suite = suites[0]
-        with gr.Accordion("Options", open=False, elem_classes="se-fold", elem_id=f"{name}-options"):
+        with gr.Accordion(label, open=False, elem_classes="se-fold", elem_id=f"{name}-options"):
             self.suite = gr.Dropdown(
-                [(_called(s), s.name) for s in suites],
+                [(called(s), s.name) for s in suites],
                 value=suite.name,
                 label="Suite",
                 info="A base model with its experts",
-                visible=len(suites) > 1,
+                visible=whole and len(suites) > 1,
             )
             self.preset = gr.Radio(
                 list(PRESETS),
@@ -47,7 +56,7 @@ class Options:
                 self.layer = gr.Dropdown(
                     _layers(suite), value=suite.defaults.layer, label="Probe layer", min_width=120
                 )
-                self.pool = gr.Dropdown(
+                self.pool = SafeDropdown(
                     _pools(suite, suite.defaults.probe, suite.defaults.layer),
                     value=_pool(suite),
                     label="Pooling",
@@ -58,6 +67,15 @@ class Options:
                 value=AUTO,
                 label="Head",
                 info="Which classes the answer is read with",
+                visible=whole,
+            )
+            self.fallback = gr.Radio(
+                FALLBACK_NAMES,
+                value="route",
+                label="When no expert fits",
+                info=_effect(suite),
+                interactive=_notices(suite),
+                visible=whole,
             )
             self.reset = gr.Button(
                 "Back to the suite's defaults", size="sm", elem_classes="se-quiet"
@@ -65,7 +83,15 @@ class Options:
 
     @property
     def inputs(self) -> list[Any]:
-        return [self.suite, self.preset, self.probe, self.layer, self.pool, self.head]
+        return [
+            self.suite,
+            self.preset,
+            self.probe,
+            self.layer,
+            self.pool,
+            self.head,
+            self.fallback,
+        ]
 
     @property
     def choices(self) -> list[Any]:
@@ -76,7 +102,7 @@ class Options:
     def read(suite: Suite, values: Sequence[Any]) -> Settings:
         """Values of `choices` -> Settings. A pooling left over from another layer or probe is
         replaced by the default; anything else that does not fit is refused by the engine."""
-        preset, probe, layer, pool, head = values
+        preset, probe, layer, pool, head, fallback = values
         fits = pool in valid_pools(suite, probe or suite.defaults.probe, layer)
         return Settings(
             probe=probe,
@@ -84,6 +110,7 @@ class Options:
             pool=pool if fits else None,
             preset=preset,
             head=head or AUTO,
+            fallback=fallback or "route",
         )
 
     def follow(self, suite: Suite, result: Any) -> list[Any]:
@@ -99,19 +126,40 @@ class Options:
 
     def defaults(self, suite: Suite) -> list[Any]:
         """Updates of `inputs` and `preset_about` for a suite, everything at its default."""
-        d = suite.defaults
+        return Options.put(suite, Settings())
+
+    @staticmethod
+    def put(suite: Suite, settings: Settings) -> list[Any]:
+        """Updates of `inputs` and `preset_about` that show these settings.
+
+        Raises:
+            UserError: the suite does not know them.
+        """
+        s = settings.resolve(suite)
+        pools = _pools(suite, s.probe, s.layer)
         return [
             suite.name,
-            d.preset,
-            gr.update(choices=_probes(suite), value=d.probe),
-            gr.update(choices=_layers(suite), value=d.layer),
-            gr.update(choices=_pools(suite, d.probe, d.layer), value=_pool(suite)),
-            gr.update(choices=_heads(suite), value=AUTO),
-            PRESETS[d.preset].about,
+            s.preset,
+            gr.update(choices=_probes(suite), value=s.probe),
+            gr.update(choices=_layers(suite), value=s.layer),
+            gr.update(choices=pools, value=s.pool, interactive=s.layer != FINAL),
+            gr.update(choices=_heads(suite), value=s.head),
+            gr.update(value=s.fallback, info=_effect(suite), interactive=_notices(suite)),
+            PRESETS[s.preset].about,
         ]
 
 
-def _called(suite: Suite) -> str:
+def _notices(suite: Suite) -> bool:
+    """Whether the suite's report says when no expert fits."""
+    return read_abstention(suite) is not None
+
+
+def _effect(suite: Suite) -> str:
+    found = read_abstention(suite)
+    return found.effect() if found else "The report of this suite does not say when none fits."
+
+
+def called(suite: Suite) -> str:
     """A suite in the menu; one from the hub with its size."""
     if not suite.published:
         return suite.title

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 from gradio.components.plot import PlotData
 
-from semerge.ui import charts, markup, words
+from semerge.ui import charts, markup, steps, words
 from semerge.ui.view import View
 
 
@@ -28,13 +28,16 @@ def html(value: str = "", **options: Any) -> gr.HTML:
 
 
 class ResultPanel:
-    """Sentence, both answers, references, two charts, the figures, timings and the download."""
+    """Sentence, both answers, references, two charts, the figures, timings and the download.
+
+    Each part that belongs to a step of the method has the step's own sentence for presenting.
+    """
 
     def __init__(self, name: str, view: View | None = None, waiting: str = "") -> None:
         self.name = name
         content = self._content(view) if view else None
         shown = content is not None
-        values = content or [""] * 9
+        values = content or [""] * 10
         with gr.Column(elem_classes="se-result", elem_id=f"{name}-result"):
             html('<h2 class="se-title">What happened</h2>')
             self.headline = html(
@@ -46,27 +49,29 @@ class ResultPanel:
                     "Chosen expert alone and base model", open=False, elem_classes="se-fold"
                 ):
                     self.references = html(values[2])
+                self.distances = html(values[3], elem_id=f"{name}-distances")
                 with gr.Row(elem_classes="se-charts"):
-                    with gr.Column(elem_classes="se-chart", min_width=280):
-                        self.similar_head = html(values[3])
-                        self.similar = _chart(values[4], f"{name}-similarity")
-                    with gr.Column(elem_classes="se-chart", min_width=280):
-                        self.weights_head = html(values[5])
-                        self.weights = _chart(values[6], f"{name}-coefficients")
+                    with gr.Column(elem_classes="se-chart se-at-similarity", min_width=280):
+                        self.similar_head = html(values[4])
+                        self.similar = _chart(values[5], f"{name}-similarity")
+                    with gr.Column(elem_classes="se-chart se-at-rescale", min_width=280):
+                        self.weights_head = html(values[6])
+                        self.weights = _chart(values[7], f"{name}-coefficients")
                 with gr.Accordion("All figures as a table", open=False, elem_classes="se-fold"):
-                    self.figures = html(values[7])
-                self.footer = html(values[8], elem_id=f"{name}-footer")
+                    self.figures = html(values[8])
+                self.footer = html(values[9], elem_id=f"{name}-footer")
 
     def invite(self) -> list[Any]:
         """`outputs` before anything was asked, where there is no example to open with."""
-        return [gr.update(visible=False), markup.INVITATION, *([gr.skip()] * 8)]
+        return [gr.update(visible=False), markup.INVITATION, *([gr.skip()] * 9)]
 
     @property
     def outputs(self) -> list[Any]:
         """The components that `show` updates, in its order."""
         return [
-            self.body, self.headline, self.answers, self.references, self.similar_head,
-            self.similar, self.weights_head, self.weights, self.figures, self.footer,
+            self.body, self.headline, self.answers, self.references, self.distances,
+            self.similar_head, self.similar, self.weights_head, self.weights, self.figures,
+            self.footer,
         ]  # fmt: skip
 
     def show(self, view: View) -> list[Any]:
@@ -79,19 +84,22 @@ class ResultPanel:
 
     def fail(self, message: str) -> list[Any]:
         """`outputs` that show one sentence instead of a result."""
-        return [gr.update(visible=False), markup.failure(message), *([gr.skip()] * 8)]
+        return [gr.update(visible=False), markup.failure(message), *([gr.skip()] * 9)]
 
     def _content(self, view: View) -> list[Any]:
         where = words.layer(view.result["layer"])
         return [
             markup.headline(view),
-            markup.answers(view),
+            steps.answer(view) + markup.answers(view),
             markup.references(view),
-            markup.chart_head(
+            steps.probe(view),
+            steps.similarity(view)
+            + markup.chart_head(
                 f"Similarity at {where}", words.similarity_summary(view), self.name, "similarity"
             ),
             plot(charts.similarity(view)),
-            markup.chart_head(
+            steps.rescale(view)
+            + markup.chart_head(
                 "Coefficients before and after",
                 words.coefficient_summary(view),
                 self.name,

@@ -26,8 +26,9 @@ def show_speed(file: Path = BENCH) -> None:
         return
     html(
         '<h2 id="speed">What it costs</h2><p>Ratios of times on one machine, measured in turns by '
-        "<code>python -m semerge bench</code>. Exact is SE-Merging with the probe experts; the "
-        "fast mode drops experts early and may answer otherwise: how often it agrees is told.</p>"
+        "<code>python -m semerge bench</code>; what ends in ms is in milliseconds. Exact is "
+        "SE-Merging with the probe experts; the fast mode drops experts early and may answer "
+        "otherwise: how often it agrees is told.</p>"
     )
     for found in suites:
         html(figures(found))
@@ -62,7 +63,7 @@ def figures(found: dict[str, Any]) -> str:
     on = found["machine"]
     where = f"{on['processor']}, {on['threads']} threads, torch {on['torch']}"
     caption = f"{found['suite']}, {found['weights']} weights, {found['experts']} experts; {where}"
-    return table(caption, ("Figure", "Ratio", "Limit", "What it is"), rows, kind="words")
+    return table(caption, ("Figure", "Value", "Limit", "What it is"), rows, kind="words")
 
 
 def ways(found: dict[str, Any]) -> str:

@@ -8,10 +8,23 @@ import gradio as gr
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 STYLES = tuple(
-    ASSETS / "styles" / name for name in ("page.css", "input.css", "result.css", "charts.css")
+    ASSETS / "styles" / name
+    for name in (
+        "page.css",
+        "input.css",
+        "result.css",
+        "charts.css",
+        "share.css",
+        "sandbox.css",
+        "layers.css",
+        "inspect.css",
+    )
 )
-FRAME = ASSETS / "styles" / "frame.css"
-SCRIPT = ASSETS / "scripts" / "page.js"
+# these two hold outside the frame too, where Gradio would not let them
+HEAD_STYLES = tuple(ASSETS / "styles" / name for name in ("frame.css", "present.css"))
+SCRIPTS = tuple(
+    ASSETS / "scripts" / name for name in ("page.js", "links.js", "present.js", "save.js")
+)
 
 # the package's semi-bold cut lacks letters, so 600 falls to bold
 FONT = (gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif")
@@ -98,6 +111,9 @@ def theme() -> gr.themes.Base:
 
 
 def head() -> str:
-    """What goes into the page's head: colours and frame, and the page's script, inline."""
-    style, script = (file.read_text(encoding="utf-8") for file in (FRAME, SCRIPT))
+    """What goes into the page's head: colours and frame, and the page's scripts, inline."""
+    style, script = (
+        "\n".join(file.read_text(encoding="utf-8") for file in files)
+        for files in (HEAD_STYLES, SCRIPTS)
+    )
     return f"<style>{style}</style><script>{script}</script>"

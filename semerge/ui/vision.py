@@ -56,6 +56,9 @@ class VisionTab(Desk):
     def fill(self, example: Example) -> list[Any]:
         return [str(example.file)]
 
+    def own(self, source: Source, suite: Suite) -> list[Any]:
+        return [None]  # no link holds an image
+
     def wire(self) -> None:
         calm = {"progress_on": self.panel.headline}
         self.on(self.run.click, self.read, [self.image], validator=_chosen, **calm)

@@ -17,6 +17,7 @@ MODELS = {
     "static": "Static Task Arithmetic",
     "expert": "Chosen expert alone",
     "base": "Base model",
+    "own": "Your coefficients",
 }
 PROBES = {
     "experts": "the merged model's representation against each expert's",

@@ -1,0 +1,195 @@
+"""What two configurations make of the same labelled samples, as HTML: figures, the ways to differ
+as buttons, and the rows that differ. No gradio here, and no torch before there is something to
+show.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from semerge.errors import UserError
+from semerge.ui import words
+from semerge.ui.inspect_board import act
+from semerge.ui.inspect_export import UNKNOWN
+from semerge.ui.inspect_look import HEADS, PAGE, Look
+from semerge.ui.inspect_table import excerpt, pages
+from semerge.ui.links import Query
+from semerge.ui.markup import CHECK, CROSS, echo, esc, table
+
+if TYPE_CHECKING:
+    from semerge.evaluation.comparison import Comparison
+
+HINT = (
+    '<p class="se-hint">Run a labelled set through both to count who is right, and to see the '
+    "samples on which they differ.</p>"
+)
+FIRST = Look(head="routed")
+FILTERS = {
+    "all": ("Differ", "in answer or expert"),
+    "only A": ("Only A right", "B is wrong"),
+    "only B": ("Only B right", "A is wrong"),
+    "both wrong": ("Both wrong", "each in its own way"),
+    "expert": ("Expert only", "the answers are alike"),
+}
+NAMES = {name: title for name, (title, _) in FILTERS.items()}
+HEADINGS = ("Input", "Task", "True", "A answers", "A's expert", "B answers", "B's expert")
+
+
+def read_look(query: Query) -> Look:
+    """The look that a link names."""
+    return replace(
+        FIRST,
+        filter=query.one_of("filter", tuple(FILTERS), "all"),
+        head=query.one_of("under", tuple(HEADS), FIRST.head),
+        page=query.whole("page", 1, 10**6, 1) - 1,
+        row=query.text("row"),
+    )
+
+
+def changed(look: Look, action: Mapping[str, Any]) -> Look:
+    """The look after a button; unchanged if a client sent something else."""
+    do, value = action.get("do"), action.get("value")
+    if do == "filter" and isinstance(value, str) and value in FILTERS:
+        return replace(look, filter="all" if value == look.filter else value, page=0)
+    if do == "page" and type(value) is int and 0 <= value < 10**6:
+        return replace(look, page=value)
+    return look
+
+
+def board(found: Comparison, look: Look) -> str:
+    """Who is right how often, and the ways to differ as buttons that filter."""
+    from semerge.evaluation.comparison import COLUMNS, differing, right  # imports torch
+
+    counts, n = right(found, look.head), len(found.rows)
+    a, b = counts["se"]
+    lead = (
+        f'<p class="se-sentence">Of {n:,} samples A has <strong>{a:,}</strong> '
+        f"right ({_share(a, n)}) and B <strong>{b:,}</strong> "
+        f"({_share(b, n)}).</p>"
+        f'<p class="se-hint">Read with the head of {HEADS[look.head]}. '
+        f"{esc(_told('A', found.a))} {esc(_told('B', found.b))}</p>"
+    )
+    rows = [
+        (title, *(f"{count:,} ({_share(count, n)})" for count in counts[key]), _gap(*counts[key]))
+        for key, title in COLUMNS.items()
+    ]
+    heads = ("Right, of all samples", "A", "B", "B − A")
+    buttons = ""
+    for name, (title, about) in FILTERS.items():
+        number = len(differing(found, look.head, name))
+        label = f"<b>{number:,}</b><span>{esc(title)}</span><small>{esc(about)}</small>"
+        buttons += act(label, f"filter {name}", look.filter == name, do="filter", value=name)
+    return (
+        f'<div class="se-figures">{lead}{table("Right answers of both", heads, rows)}</div>'
+        f'<div class="se-counts" role="group" aria-label="Show samples">{buttons}</div>'
+    )
+
+
+def _share(count: int, n: int) -> str:
+    return words.percent(count / n) if n else "–"
+
+
+def _gap(a: int, b: int) -> str:
+    return f"{b - a:+,}".replace("-", "−") if a != b else "0"
+
+
+def _told(which: str, side: Any) -> str:
+    about = side.about()
+    where = words.layer(about["layer"])
+    return (
+        f"{which}: {side.suite.title}, preset {about['preset']}, probe {about['probe']}, {where}."
+    )
+
+
+def rows_table(found: Comparison, look: Look) -> str:
+    """One page of the samples on which the two differ, each with a button that opens it."""
+    from semerge.evaluation.comparison import differing  # imports torch
+
+    chosen = differing(found, look.head, look.filter)
+    start = look.page * PAGE
+    shown = chosen[start : start + PAGE]
+    count = f"{len(chosen):,} of {len(found.rows):,} samples"
+    told = f'<div class="se-found"><p role="status">{count}</p></div>'
+    if not shown:
+        return f'<div class="se-rows">{told}<p class="se-none">No sample is like this.</p></div>'
+    top = "".join(f'<th scope="col">{esc(h)}</th>' for h in ("Sample", *HEADINGS, "Difference"))
+    body = "".join(_row(found, look, i) for i in shown)
+    caption = f"Samples {start + 1:,} to {start + len(shown):,} on which A and B differ"
+    return (
+        f'<div class="se-rows">{told}'
+        f'<div class="se-scroll se-samples" tabindex="0" role="region" aria-label="{esc(caption)}">'
+        f"<table><caption>{esc(caption)}</caption><thead><tr>{top}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>{pages(look, len(chosen))}</div>"
+    )
+
+
+def _row(found: Comparison, look: Look, i: int) -> str:
+    from semerge.evaluation.comparison import difference  # imports torch
+
+    a, b = found.rows[i]
+    opener = act(echo(a.id), f"row {a.id}", name=f"Open {a.id}", do="open", value=a.id)
+    cells = [excerpt(found.a, found.pairs[i][0]), echo(found.a.suite.task(a.task).title)]
+    cells.append(echo(a.label))
+    for row, side in ((a, found.a), (b, found.b)):
+        mark, word = (CHECK, "right: ") if row.right(f"se_{look.head}") else (CROSS, "wrong: ")
+        answer = echo(getattr(row, f"se_{look.head}"))
+        cells += [
+            f'{mark}<span class="se-unseen">{word}</span>{answer}',
+            echo(side.suite.task(row.chosen).title),
+        ]
+    cells.append(esc(NAMES[difference(a, b, look.head)]))
+    tag = '<tr aria-current="true">' if a.id == look.row else "<tr>"
+    return f'{tag}<th scope="row">{opener}</th>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+
+
+def files(key: str, look: Look, count: int) -> str:
+    """The button that saves exactly the rows shown."""
+    asked = {"key": key, "filter": look.filter, "head": look.head}
+    return (
+        f'<div class="se-exports"><h3>Save the {count:,} samples shown</h3><div>'
+        f'<button type="button" class="se-button" data-key="export csv" '
+        f'data-export="{esc(json.dumps(asked))}">CSV</button>'
+        '<span role="status"></span></div></div>'
+    )
+
+
+def exporter(kept: Any) -> Callable[[Any], dict[str, str]]:
+    """What the page's script calls as `server.export_rows`."""
+
+    def export_rows(asked: Any) -> dict[str, str]:
+        try:
+            return export(kept, asked)
+        except UserError as error:
+            return {"failure": str(error)}
+
+    return export_rows
+
+
+def export(kept: Any, asked: Any) -> dict[str, str]:
+    """The file that {"key", "filter", "head"} ask for: {"name", "type", "text"}.
+
+    Raises:
+        UserError: the comparison is gone, or a client asked for something that there is not.
+    """
+    fits = isinstance(asked, dict) and asked.get("head") in HEADS
+    if not fits or asked.get("filter") not in FILTERS:
+        raise UserError(UNKNOWN)
+    found = kept.get(str(asked.get("key"))).found
+    from semerge.evaluation.comparison import write_csv  # imports torch
+
+    file = io.StringIO(newline="")
+    write_csv(found, file, asked["head"], asked["filter"])
+    part = "" if asked["filter"] == "all" else "-" + asked["filter"].replace(" ", "-")
+    name = f"{found.a.suite.name}-against-{found.b.suite.name}{part}.csv"
+    return {"name": name, "type": "text/csv", "text": file.getvalue()}
+
+
+def ids(found: Comparison, look: Look) -> Sequence[str]:
+    """The samples that a look shows, in its order."""
+    from semerge.evaluation.comparison import differing  # imports torch
+
+    return [found.rows[i][0].id for i in differing(found, look.head, look.filter)]

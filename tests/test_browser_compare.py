@@ -1,0 +1,167 @@
+"""The Compare tab in a headless chromium, on both bundled suites with their real weights.
+
+Every figure that is looked for comes from an engine of its own, or from the library's comparison.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import DESKTOP, MARKS, PHONE, serious_faults, shown, timeless, visits
+from bundled import EXAMPLES, TEXT, VISION, engine
+from test_browser_sandbox import serving
+
+from semerge.evaluation.bundled_sets import example_sets
+from semerge.evaluation.comparison import Comparison, Side, compare, right, write_csv
+from semerge.settings import Settings
+from semerge.suites import Suite
+from semerge.ui import compare_rows
+from semerge.ui.compare_rows import FIRST
+from semerge.ui.compare_sides import usual
+from semerge.ui.sources import sample_of
+
+pytestmark = MARKS
+WALKS = [(VISION, DESKTOP, "dark"), (TEXT, PHONE, "light"), (TEXT, DESKTOP, "light")]
+WALKS = [*WALKS, (VISION, PHONE, "dark")]
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[str]:
+    with serving() as url:
+        yield url
+
+
+@pytest.fixture
+def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
+    with visits(browser, app) as open_page:
+        yield open_page
+
+
+def answer(suite: Suite, example: int, settings: Settings) -> dict[str, Any]:
+    sample = sample_of({"example": example}, suite, EXAMPLES)
+    result = engine(suite.name).predict(sample, settings).to_dict()
+    return timeless(json.loads(json.dumps(result)))
+
+
+def settle(page: Any, want: dict[str, Any], which: str) -> None:
+    """Wait until one side's panel shows this Result, whole."""
+    chosen = json.dumps([want["preset"], want["probe"], want["layer"], want["predictions"]["se"]])
+    page.wait_for_function(
+        """([node, text]) => {
+            const link = document.querySelector(node + ' a[download]');
+            if (!link) return false;
+            const bytes = Uint8Array.from(atob(link.href.split(',', 2)[1]), c => c.charCodeAt(0));
+            const r = JSON.parse(new TextDecoder().decode(bytes));
+            const now = JSON.stringify([r.preset, r.probe, r.layer, r.predictions.se]);
+            return now === JSON.stringify(JSON.parse(text));
+        }""",
+        arg=[f"#compare-{which}-footer", chosen],
+    )
+    assert shown(page, f"compare-{which}") == want
+
+
+def compared(suite: Suite) -> Comparison:
+    models = engine(suite.name)
+    sets = example_sets(suite, EXAMPLES)
+    a, b = (Side(models, sets, settings.resolve(suite)) for _, settings in usual(suite))
+    return compare(a, b)
+
+
+@pytest.mark.parametrize(("suite", "size", "theme"), WALKS)
+def test_one_input_and_a_set_are_compared_and_the_link_survives_a_restart(
+    visit: Any, browser: Any, tmp_path: Path, suite: Suite, size: tuple[int, int], theme: str
+) -> None:
+    (_, first), (_, second) = usual(suite)
+    page = visit(size, query=f"__theme={theme}&tab=compare&suite={suite.name}&example=3")
+    settle(page, answer(suite, 3, first), "a")
+    settle(page, answer(suite, 3, second), "b")
+    differs = page.locator("#compare-differs tbody th").all_text_contents()
+    assert "Preset" in differs and "Suite" not in differs
+
+    # B as A, by keyboard: then nothing differs
+    fold = page.locator("#compare-b-options > button")
+    fold.focus()
+    page.keyboard.press("Enter")
+    page.locator("#compare-b-options").get_by_label(suite.defaults.preset, exact=True).check()
+    settle(page, answer(suite, 3, first), "b")
+    page.locator("#compare-differs", has_text="Nothing differs").wait_for()
+    page.locator("#compare-b-options").get_by_label(second.preset, exact=True).check()
+    settle(page, answer(suite, 3, second), "b")
+
+    # the set
+    page.locator("#compare-run").focus()
+    page.keyboard.press("Enter")
+    page.locator("#compare-table .se-rows").wait_for()
+    found = compared(suite)
+    a, b = right(found)["se"]
+    counts = page.locator("#compare-board .se-sentence strong").all_text_contents()
+    assert counts == [str(a), str(b)]
+    ids = compare_rows.ids(found, FIRST)
+    assert page.locator("#compare-table tbody th button").all_text_contents() == ids[:25]
+
+    # exactly the rows that a filter shows
+    look = replace(FIRST, filter="only A")
+    ids = compare_rows.ids(found, look)
+    page.locator("#compare-board [data-key='filter only A']").focus()
+    page.keyboard.press("Enter")
+    page.locator("#compare-table [role=status]", has_text=f"{len(ids)} of").wait_for()
+    with page.expect_download() as download:
+        page.locator("#compare-files [data-export]").click()
+    download.value.save_as(tmp_path / "rows.csv")
+    want = io.StringIO(newline="")
+    write_csv(found, want, "routed", "only A")
+    text = (tmp_path / "rows.csv").read_bytes().decode("utf-8")
+    assert text == want.getvalue()
+
+    # a row opens in both panels
+    number = 3
+    if ids:
+        number = int(ids[0].rpartition("/")[2])
+        page.locator("#compare-table tbody th button").first.focus()
+        page.keyboard.press("Enter")
+        settle(page, answer(suite, number, first), "a")
+        settle(page, answer(suite, number, second), "b")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not (faults := serious_faults(page)), json.dumps(faults, indent=1)
+
+    page.locator("#compare-link [data-link]").focus()
+    page.keyboard.press("Enter")
+    page.locator("#compare-link [role=status]", has_text="Copied").wait_for()
+    query = page.evaluate("navigator.clipboard.readText()").partition("?")[2]
+    page.close()
+    with serving() as again, visits(browser, again) as fresh:
+        page = fresh(size, query=query)
+        settle(page, answer(suite, number, first), "a")
+        settle(page, answer(suite, number, second), "b")
+        page.locator("#compare-table [role=status]", has_text=f"{len(ids)} of").wait_for()
+        pressed = page.locator("#compare-board [aria-pressed=true]")
+        assert "Only A right" in pressed.inner_text()
+        assert page.locator("#link-notice .se-notice").count() == 0
+        page.close()  # before its server goes
+
+
+def test_a_long_run_is_cancelled_and_a_bad_set_is_told(visit: Any, tmp_path: Path) -> None:
+    page = visit(query="tab=compare&suite=mini-vision&set=generated&limit=0")
+    page.locator("#compare-b-sentence .se-sentence").wait_for()
+    page.locator("#compare-run").click()
+    page.locator("#compare-status progress").wait_for()
+    page.locator("#compare-status", has_text="left").wait_for()
+    page.locator("#compare-cancel").click()
+    page.locator("#compare-status", has_text="Cancelled").wait_for(timeout=60_000)
+    assert page.locator("#compare-run").is_enabled()
+
+    page.locator("#compare-set input").click()
+    page.get_by_role("option", name="Your upload").click()
+    file = tmp_path / "set.zip"
+    file.write_text("no archive")
+    page.locator("#compare-upload input[type=file]").set_input_files(file)
+    page.locator("#compare-upload", has_text="set.zip").wait_for()
+    page.locator("#compare-run").click()
+    page.locator("#compare-status [role=alert]").wait_for()
+    assert str(tmp_path) not in page.locator("#compare-status").inner_text()

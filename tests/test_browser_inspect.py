@@ -1,0 +1,250 @@
+"""The Inspect tab in a headless chromium, with the bundled suites and their real weights.
+
+No figure is written here: the page has to show what the library's own inspection of the same set
+says, and a row what the engine answers.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import DESKTOP, PHONE, choose, serious_faults, shown, timeless, visits
+from fakes import served
+
+from semerge.engine import Engine, load_engine
+from semerge.evaluation.bundled_sets import example_sets
+from semerge.evaluation.exports import write_csv
+from semerge.evaluation.inspection import Inspection, View, counts, inspect, select
+from semerge.examples import load_examples
+from semerge.settings import Settings
+from semerge.suites import Suite, read_suite
+from semerge.ui.app import make_context
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
+]
+SUITES = {name: read_suite(name) for name in ("mini-vision", "mini-text")}
+EXAMPLES = load_examples()
+WALKS = [("mini-vision", DESKTOP, "light"), ("mini-text", PHONE, "dark"),
+         ("mini-vision", PHONE, "light"), ("mini-text", DESKTOP, "dark")]  # fmt: skip
+
+
+@cache
+def engine(name: str) -> Engine:
+    return load_engine(name)
+
+
+@cache
+def inspected(name: str) -> Inspection:
+    return inspect(engine(name), example_sets(SUITES[name], EXAMPLES), Settings())
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[str]:
+    with served(make_context()) as url:
+        yield url
+
+
+@pytest.fixture
+def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
+    with visits(browser, app) as open_page:
+        yield open_page
+
+
+def opened(page: Any, suite: Suite) -> Any:
+    """The Inspect tab with this suite chosen."""
+    page.get_by_role("tab", name="Inspect").click()
+    page.locator("#inspect-run").wait_for()
+    field = page.locator("#inspect-suite input")
+    if field.input_value() != suite.title:
+        field.click()
+        page.get_by_role("option", name=suite.title, exact=True).click()
+    # the form has followed
+    count = sum(len(s) for s in example_sets(suite, EXAMPLES).sets)
+    page.wait_for_function(
+        "count => document.querySelector('#inspect-set input').value.includes(count)",
+        arg=f"({count})",
+    )
+    return page
+
+
+def run(page: Any, suite: Suite) -> Inspection:
+    """Run the bundled examples; what the library makes of them."""
+    opened(page, suite)
+    page.locator("#inspect-run").click()
+    found = inspected(suite.name)
+    shows(page, found, View())
+    return found
+
+
+def shows(page: Any, found: Inspection, view: View) -> list[str]:
+    """Wait until the table shows the first rows of this view; all their ids."""
+    want = [found.rows[i].id for i in select(found, view)]
+    page.wait_for_function(
+        "want => JSON.stringify([...document.querySelectorAll('#inspect-table tbody th button')]"
+        ".map(b => b.textContent)) === want",
+        arg=json.dumps(want[:25], separators=(",", ":")),
+    )
+    told = f"{len(want)} of {len(found.rows)} samples"
+    page.locator("#inspect-table [role=status]", has_text=told).wait_for()
+    return want
+
+
+def holds(page: Any, found: Inspection, name: str, head: str = "oracle") -> None:
+    """Wait until the open row's panel has the Result that the engine gives."""
+    i = next(i for i, row in enumerate(found.rows) if row.id == name)
+    read_by = found.rows[i].task if head == "oracle" else "auto"
+    want = engine(found.suite.name).predict(found.sample(i), Settings(head=read_by)).to_dict()
+    page.locator("#inspect-opened .se-open h2", has_text=name).wait_for()
+    link = page.locator("#inspect-opened-footer a[download]")
+    link.wait_for()
+    for _ in range(100):
+        if shown(page, "inspect-opened")["distances"] == list(want["distances"]):
+            break
+        page.wait_for_timeout(200)
+    assert shown(page, "inspect-opened") == timeless(json.loads(json.dumps(want)))
+    assert found.rows[i].label in page.locator("#inspect-opened-sentence .se-truth").inner_text()
+
+
+@pytest.mark.parametrize(("name", "size", "theme"), WALKS)
+def test_a_walk_by_mouse_and_by_keys(
+    visit: Any, name: str, size: tuple[int, int], theme: str, tmp_path: Path
+) -> None:
+    page, suite = visit(size, theme), SUITES[name]
+    found = run(page, suite)
+    numbers = counts(found)
+    for kind in ("fixed", "broken", "misrouted"):
+        button = page.locator(f"#inspect-board [data-key='filter {kind}']")
+        assert str(numbers[kind]) in button.inner_text()
+        button.click()
+        shows(page, found, View(filter=kind))
+        assert button.get_attribute("aria-pressed") == "true"
+    astray = next((row.task, row.chosen) for row in found.rows if row.task != row.chosen)
+    page.locator(f"#inspect-board [data-key='cell {astray[0]} {astray[1]}']").click()
+    view = View(filter="misrouted", tasks=astray[:1], chosen=astray[1])
+    shows(page, found, view)
+    with page.expect_download() as saved:
+        page.locator("#inspect-files [data-key='export csv']").click()
+    mine = io.StringIO()
+    write_csv(found, mine, view)
+    assert Path(saved.value.path()).read_text(encoding="utf-8") == mine.getvalue()
+
+    page.locator("#inspect-table [data-key=clear]").click()
+    page.locator("#inspect-table [data-key='sort margin']").click()
+    ids = shows(page, found, View(sort="margin"))
+    # from here on by keys alone: open a row, step, pin, and find the focus where it was
+    button = page.locator("#inspect-table tbody th button").first
+    button.focus()
+    page.keyboard.press("Enter")
+    holds(page, found, ids[0])
+    assert focused(page) == f"row {ids[0]}"
+    page.keyboard.press("ArrowRight")
+    holds(page, found, ids[1])
+    assert focused(page) == f"row {ids[1]}"
+    page.locator("#inspect-opened [data-key='step next']").focus()
+    page.keyboard.press("Enter")
+    holds(page, found, ids[2])
+    assert focused(page) == "step next"
+    page.keyboard.press("p")
+    page.locator("#inspect-pinned .se-open h2", has_text=ids[2]).wait_for()
+    page.keyboard.press("ArrowLeft")
+    holds(page, found, ids[1])
+    page.locator("#inspect-pinned-footer a[download]").wait_for()
+    assert shown(page, "inspect-pinned")["predictions"] != {}
+    page.locator("#inspect-search :is(input, textarea)").fill("r")  # no key while one types
+    shows(page, found, View(sort="margin", search="r"))
+    assert page.locator("#inspect-opened .se-open h2").inner_text().endswith(ids[1])
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#inspect-figures summary").click()
+    assert not serious_faults(page), json.dumps(serious_faults(page), indent=1)
+
+    # the link opens the same in another browser
+    query = page.locator("#inspect-link [data-link]").get_attribute("data-link")
+    again = visit(size, theme, query=f"{query}&__theme={theme}")
+    shows(again, found, View(sort="margin", search="r"))
+    holds(again, found, ids[1])
+    for part in ("#inspect-figures", "#inspect-board", "#inspect-table", "#inspect-link"):
+        assert again.locator(part).inner_text() == page.locator(part).inner_text().replace(
+            "Copied", "")  # fmt: skip
+
+
+def focused(page: Any) -> str:
+    page.wait_for_function("document.activeElement?.dataset.key !== undefined")
+    key: str = page.evaluate("document.activeElement.dataset.key")
+    return key
+
+
+def test_a_run_is_cancelled_and_keeps_what_is_done(visit: Any) -> None:
+    page = opened(visit(), SUITES["mini-vision"])
+    page.locator("#inspect-set input").click()
+    page.get_by_role("option", name="Rendered tasks").click()
+    page.locator("#inspect-run").click()
+    page.wait_for_function(
+        "document.querySelector('#inspect-status progress')?.value >= 64", timeout=240_000
+    )
+    assert "left" in page.locator("#inspect-status").inner_text()
+    page.locator("#inspect-cancel").click()
+    page.locator("#inspect-status", has_text="Cancelled").wait_for()
+    told = page.locator("#inspect-status").inner_text()
+    done = int(re.search(r"([\d,]+) of 2,000", told)[1].replace(",", ""))  # type: ignore[index]
+    assert 64 <= done < 2000
+    assert f"{done:,} of {done:,} samples" in page.locator("#inspect-table").inner_text()
+    assert page.locator("#inspect-run").is_enabled()
+    assert not page.locator("#inspect-cancel").is_visible()
+
+
+def upload(page: Any, file: Path) -> None:
+    if page.locator("#inspect-upload").get_by_label("Clear").count():
+        page.locator("#inspect-upload").get_by_label("Clear").click()
+    page.locator("#inspect-upload input[type=file]").set_input_files(file)
+    page.locator("#inspect-upload", has_text=file.name).wait_for()
+
+
+def test_uploads_are_run_and_bad_ones_told(visit: Any, tmp_path: Path) -> None:
+    page, suite = visit(), SUITES["mini-text"]
+    opened(page, suite)
+    choose(page, "Samples", "Your upload")
+    task = suite.tasks[0]
+    own = [e for e in EXAMPLES.text if e.task == task.name]
+    bad, good = tmp_path / "bad.csv", tmp_path / "good.csv"
+    bad.write_text("sentence,class\nx,y\n", encoding="utf-8")
+    with good.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *((e.text, e.label) for e in own)])
+    page.locator("#inspect-run").click()
+    page.locator("#inspect-status [role=alert]", has_text="Upload a CSV").wait_for()
+    upload(page, bad)
+    page.locator("#inspect-run").click()
+    page.locator("#inspect-status [role=alert]", has_text="must name the columns").wait_for()
+    upload(page, good)
+    page.locator("#inspect-run").click()
+    page.locator("#inspect-table", has_text=f"{len(own)} of {len(own)} samples").wait_for()
+    assert "not in the link" in page.locator("#inspect-link").inner_text()
+
+    opened(page, SUITES["mini-vision"])
+    choose(page, "Samples", "Your upload")
+    pictures = [e for e in EXAMPLES.vision if e.task == "gtsrb"]
+    bomb, archive = tmp_path / "bomb.zip", tmp_path / "own.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("stop/a.png", bytes(5 * 2**20))
+    with zipfile.ZipFile(archive, "w") as packed:
+        for i, e in enumerate(pictures):
+            assert e.file
+            packed.writestr(f"{e.label.replace('/', '_')}/{i}.png", e.file.read_bytes())
+    choose(page, "Their task", SUITES["mini-vision"].task("gtsrb").title)
+    upload(page, bomb)
+    page.locator("#inspect-run").click()
+    page.locator("#inspect-status [role=alert]", has_text="zip bombs").wait_for()
+    upload(page, archive)
+    page.locator("#inspect-run").click()
+    told = f"{len(pictures)} of {len(pictures)} samples"
+    page.locator("#inspect-table", has_text=told).wait_for()

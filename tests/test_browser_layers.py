@@ -1,0 +1,205 @@
+"""The Layers tab in a headless chromium, on both bundled suites with their real weights.
+
+No figure is written here: the page has to show what the engine computes and the reports hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from browsing import DESKTOP, PHONE, choose, serious_faults
+from fakes import served
+
+from semerge.abstention import read_diagnosis
+from semerge.engine import Engine, load_engine
+from semerge.examples import load_examples
+from semerge.settings import FINAL, Settings, valid_layers
+from semerge.suites import Suite, read_suite
+from semerge.ui import words
+from semerge.ui.app import make_context
+from semerge.ui.layers_input import Where, routed
+from semerge.ui.layers_page import bounds
+from semerge.ui.sources import sample_of
+from semerge.ui.view import View
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
+]
+SUITES = {name: read_suite(name) for name in ("mini-text", "mini-vision")}  # in the page's order
+EXAMPLES = load_examples()
+VIEWS = {
+    "Hypothesis": "hypothesis",
+    "When it holds": "holds",
+    "Automatic choice": "choice",
+    "No expert fits": "fits",
+}
+
+
+@cache
+def engine(name: str) -> Engine:
+    return load_engine(name)
+
+
+@cache
+def reached(name: str, example: int, probe: str) -> dict[str, dict[str, list[float]]]:
+    """Distances of an example at every layer and pooling."""
+    suite = SUITES[name]
+    sample = sample_of({"example": example}, suite, EXAMPLES)
+    layers = valid_layers(suite)
+    probed = engine(name).probe(sample, Settings(probe=probe, layer=FINAL), layers)
+    found: dict[str, dict[str, list[float]]] = {str(layer): {} for layer in layers}
+    for (of, layer, pool), distances in probed.distances.items():
+        if of == probe:
+            found[str(layer)][pool] = distances[0].tolist()
+    return found
+
+
+def at(suite: Suite, where: Where) -> View:
+    example = EXAMPLES.opening(suite.modality)
+    assert example is not None
+    return routed(suite, reached(suite.name, example.index, where.probe), where, example)
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[str]:
+    with served(make_context()) as url:
+        yield url
+
+
+def opened(page: Any) -> None:
+    """Open the tab once the models are there; before, it would say that they are loading."""
+    page.locator("#vision-answers .se-card").first.wait_for()
+    page.locator("#status li").first.wait_for(state="detached")
+    page.get_by_role("tab", name="Layers", exact=True).click()
+
+
+def settle(page: Any, view: View) -> None:
+    """Wait until the page shows what these distances are routed to."""
+    chosen = view.title(view.result["chosen"])
+    where = words.layer(view.result["layer"])
+    page.wait_for_function(
+        """([where, chosen, bar, values, distances]) => {
+            const told = document.querySelector('#layers-told .se-sentence')?.textContent ?? '';
+            const bars = [...document.querySelectorAll('#layers-similarity .annotation-text')];
+            return told.includes(where) && told.includes(chosen)
+                && bars.some(text => text.textContent.includes(bar))
+                && values.every(v => bars.some(text => text.textContent.startsWith(v)))
+                && distances.every(d => document.querySelector(
+                    '#layers-tables tr.current')?.textContent.includes(d));
+        }""",
+        arg=[
+            where,
+            chosen,
+            f"{words.number(view.result['similarities'][view.chosen])}  chosen",
+            [words.number(value) for value in view.result["similarities"]],
+            [words.distance(value) for value in view.result["distances"]],
+        ],
+    )
+    assert page.locator("#layers-tables tr.current").count() == 2
+
+
+def look(page: Any) -> None:
+    """As it is now, nothing is wider than the window and axe finds nothing serious."""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert serious_faults(page) == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")],
+)
+def test_a_visitor_walks_through_the_layers_of_both_suites(
+    visit: Any, size: tuple[int, int], theme: str
+) -> None:
+    page = visit(size=size, theme=theme)
+    opened(page)
+    for number, suite in enumerate(SUITES.values()):
+        if number:
+            choose(page, "Suite", suite.title)
+        where = Where.default(suite)
+        settle(page, at(suite, where))
+        slider = page.get_by_role("slider", name="Layer")
+        # by keyboard: to the first block and on to the second
+        slider.focus()
+        slider.press("Home")
+        settle(page, at(suite, Where(where.probe, 1, where.pool, where.preset)))
+        slider.press("ArrowRight")
+        here = Where(where.probe, 2, "mean", where.preset)
+        if where.pool != "mean":
+            page.locator("#layers-pool").get_by_text("mean", exact=True).click()
+        settle(page, at(suite, here))
+        page.locator("#layers-probe").get_by_text("experts (the paper's)").click()
+        settle(page, at(suite, Where("experts", 2, "mean", where.preset)))
+        look(page)
+        diagnosis = read_diagnosis(suite)
+        assert diagnosis is not None
+        for label, name in VIEWS.items():
+            page.get_by_role("tab", name=label).click()
+            view = page.locator(f"#layers-{name}")
+            view.get_by_text(f"Measured on {diagnosis['samples']['test']:,} test").wait_for()
+            look(page)
+        made = diagnosis["abstention"]["made"][diagnosis["abstention"]["score"]]
+        assert bounds(made["false_alarm"]) in page.locator("#layers-fits").inner_text()
+        page.get_by_role("tab", name="When it holds").click()
+        text = page.locator("#layers-holds").inner_text()
+        assert diagnosis["displacement"]["verdict"] in text
+        page.get_by_role("tab", name="This input").click()
+
+
+def test_the_views_open_by_keyboard_and_their_charts_are_drawn(visit: Any) -> None:
+    page = visit()
+    opened(page)
+    tab = page.get_by_role("tab", name="This input")
+    tab.focus()
+    for name, charts in (("hypothesis", ("margins", "bias", "map")), ("holds", ("moves", "curve"))):
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        page.locator(f"#layers-{name}").wait_for()
+        for one in charts:
+            page.locator(
+                f"#layers-{one} .js-plotly-plot .scatterlayer, #layers-{one} .barlayer"
+            ).first.wait_for()
+    fold = page.locator("#layers-holds summary").first
+    fold.focus()
+    fold.press("Enter")
+    page.locator("#layers-holds details[open] table").first.wait_for()
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_a_copied_link_opens_to_the_same_state(visit: Any, app: str, name: str) -> None:
+    suite = SUITES[name]
+    example = EXAMPLES.opening(suite.modality)
+    assert example is not None
+    query = f"tab=layers&suite={name}&example={example.index}&probe=base&layer=3&pool=mean"
+    query += "&preset=literal"
+    where = Where("base", 3, "mean", "literal")
+    page = visit()
+    page.goto(f"{app}?{query}")
+    settle(page, at(suite, where))
+    page.get_by_role("tab", name="Automatic choice").click()
+    button = page.locator("#layers-link [data-link*=show]")
+    link = button.get_attribute("data-link")
+    assert link == f"{query}&show=choice"
+    fresh = visit()
+    fresh.goto(f"{app}?{link}")
+    fresh.locator("#layers-choice").get_by_text("the criterion picks").wait_for()
+    fresh.get_by_role("tab", name="This input").click()
+    settle(fresh, at(suite, where))
+    assert fresh.locator("#link-notice .se-notice").count() == 0
+
+
+def test_the_option_to_fall_back_names_its_effect_and_is_in_the_link(visit: Any) -> None:
+    """The option in the Vision tab names the effect that the report has measured."""
+    page = visit()
+    page.locator("#vision-sentence .se-sentence").wait_for()
+    page.get_by_role("button", name="Options").first.click()
+    diagnosis = read_diagnosis(SUITES["mini-vision"])
+    assert diagnosis is not None
+    back = diagnosis["abstention"]["fallback"]
+    page.get_by_text(f"{back['fell_back']} of {back['n']} test samples").first.wait_for()
+    page.get_by_text("fall back to the static coefficients").first.click()
+    page.locator("#vision-link [data-link*='fallback=static']").wait_for()

@@ -1,0 +1,344 @@
+"""Presenting (`?present=1`) and saved charts in a headless chromium. Engines are fakes."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from browsing import DESKTOP, PHONE, serious_faults, visits
+from fakes import FakeEngine, fake_app, fake_suite
+
+from semerge.examples import Examples, load_examples
+from semerge.inputs import decode_image
+from semerge.ui import words
+from semerge.ui.view import View
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
+]
+PROJECTOR = (1024, 768)
+STEPS = ("probe", "similarity", "rescale", "answer")
+PARTS = {  # what of the panel belongs to which step
+    "probe": "#{0}-distances li",
+    "similarity": "#{0}-similarity .main-svg",
+    "rescale": "#{0}-coefficients .main-svg",
+    "answer": "#{0}-answers .se-card.se",
+}
+# font size, width and height of the charts as they are drawn
+DRAWN = (
+    "[...document.querySelectorAll('#vision-result .js-plotly-plot')].map(plot => "
+    "[plot._fullLayout.font.size, plot._fullLayout.height, Math.round(plot._fullLayout.width)])"
+)
+# visible texts smaller than they may be: [text, font size]
+SMALL = """limit => {
+  const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    const skip = ['SCRIPT', 'STYLE', 'NOSCRIPT'].includes(node.tagName);
+    if (skip || !walker.currentNode.data.trim() || !node.checkVisibility()) continue;
+    if (node.closest('.visually-hidden, .sr-only, [aria-hidden=true] > svg')) continue;
+    const size = parseFloat(getComputedStyle(node).fontSize);
+    if (size < limit) found.push([walker.currentNode.data.trim().slice(0, 40), size]);
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("examples")
+
+
+@pytest.fixture(scope="module")
+def app(folder: Path) -> Iterator[str]:
+    with fake_app(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def examples(app: str, folder: Path) -> Examples:
+    return load_examples(folder)
+
+
+@pytest.fixture
+def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
+    with visits(browser, app) as open_page:
+        yield open_page
+
+
+def view_of(tab: str, examples: Examples, index: int) -> View:
+    suite = fake_suite("image" if tab == "vision" else "text")
+    example = examples.of(suite.modality)[index]
+    sample = decode_image(example.file) if example.file else example.text
+    result = FakeEngine(suite).predict(sample).to_dict()
+    return View(json.loads(json.dumps(result)), suite, example)
+
+
+def shows(page: Any, tab: str, examples: Examples, index: int) -> None:
+    """Wait until this example's Result is on the page."""
+    view = view_of(tab, examples, index)
+    page.wait_for_function(
+        "([node, text]) => document.querySelector(node)?.textContent === text",
+        arg=[f"#{tab}-sentence .se-sentence", words.sentence(view)],
+    )
+    page.wait_for_function(
+        "([node, size]) => [...document.querySelectorAll(node)].some(t => t.textContent === size)",
+        arg=[f"#{tab}-coefficients .annotation-text", view.titles[0]],
+    )
+
+
+def start(visit: Any, tab: str = "vision", size: tuple[int, int] = PROJECTOR, **more: str) -> Any:
+    query = "&".join(f"{k}={v}" for k, v in {"tab": tab, "present": "1", **more}.items())
+    page = visit(size, query=query)
+    page.locator("#link-opened [data-opened]").wait_for(state="attached")
+    page.locator(f"#{tab}-result .annotation-text").first.wait_for(state="attached")
+    return page
+
+
+def visible(page: Any, tab: str) -> set[str]:
+    """The steps of which a part can be seen."""
+    return {s for s, part in PARTS.items() if page.locator(part.format(tab)).first.is_visible()}
+
+
+def at_step(page: Any, step: str) -> None:
+    page.wait_for_function("step => document.documentElement.dataset.step === step", arg=step)
+
+
+# ---- type and what is hidden ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everything_is_large_and_prose_is_gone(visit: Any, theme: str) -> None:
+    page = start(visit, "vision", __theme=theme)
+    for tab in ("vision", "language"):
+        page.get_by_role("tab", name=tab.capitalize()).click()
+        page.wait_for_function(
+            "id => document.querySelector(`#${id} .js-plotly-plot`)?.layout?.font?.size === 20",
+            arg=f"{tab}-coefficients",
+        )
+        assert page.evaluate(SMALL, 20) == []
+        for large in (f"#{tab}-sentence .se-sentence", f"#{tab}-answers .se-card.se .se-answer"):
+            size = page.locator(large).evaluate(
+                "node => parseFloat(getComputedStyle(node).fontSize)"
+            )
+            assert size >= 28
+        for gone in (
+            ".se-header", "footer", f"#{tab}-footer", f"#{tab}-examples", f"#{tab}-options",
+            f"#{tab}-link", f"#{tab}-run", f"#{tab}-result .se-summary", f"#{tab}-result .se-save",
+        ):  # fmt: skip
+            assert not page.locator(gone).first.is_visible(), gone
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        # what was seen and what was answered fit on the projector without scrolling
+        bar = page.locator(".se-presenter").bounding_box()["y"]
+        box = page.locator(f"#{tab}-answers .se-card.se .se-answer").bounding_box()
+        assert box["y"] + box["height"] < bar
+        assert serious_faults(page) == {}
+
+
+def test_other_tabs_are_large_and_have_no_steps(visit: Any) -> None:
+    page = start(visit)
+    page.get_by_role("tab", name="About").click()
+    bar = page.locator(".se-presenter")
+    bar.get_by_role("button", name="Next step").wait_for(state="hidden")
+    assert bar.get_by_role("button", name="End presenting").is_visible()
+    size = "node => parseFloat(getComputedStyle(node).fontSize)"
+    assert page.locator("#about-tab .se-prose p").first.evaluate(size) >= 20
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.documentElement.dataset.step") is None
+
+
+# ---- keys ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tab", ["vision", "language"])
+def test_arrows_step_the_examples_in_the_order_of_the_gallery(
+    visit: Any, tab: str, examples: Examples
+) -> None:
+    page = start(visit, tab)
+    modality = "image" if tab == "vision" else "text"
+    suite = fake_suite(modality)
+    order = [
+        example.index
+        for group in examples.by_task(modality, suite.task_names).values()
+        for example in group
+    ]
+    place = order.index(examples.opening(modality).index)
+    shows(page, tab, examples, order[place])
+    for key, step in (("ArrowRight", 1), ("ArrowRight", 1), ("ArrowLeft", -1)):
+        page.keyboard.press(key)
+        place += step
+        shows(page, tab, examples, order[place])
+        page.get_by_text(f"Example {place + 1} of {len(order)}", exact=True).wait_for()
+        page.wait_for_url(re.compile(f"example={order[place]}&.*present=1"))
+    page.keyboard.press("Home")
+    shows(page, tab, examples, examples.opening(modality).index)
+
+
+@pytest.mark.parametrize("tab", ["vision", "language"])
+def test_the_four_steps_come_one_by_one(visit: Any, tab: str, examples: Examples) -> None:
+    page = start(visit, tab)
+    modality = "image" if tab == "vision" else "text"
+    view = view_of(tab, examples, examples.opening(modality).index)
+    sentence = page.locator(f"#{tab}-sentence .se-sentence")
+    assert visible(page, tab) == {"similarity", "rescale", "answer"} and sentence.is_visible()
+    numbers = {
+        "probe": words.distance(view.column("distances")[view.chosen]),
+        "similarity": words.number(view.column("similarities")[view.chosen]),
+        "rescale": words.number(view.column("coefficients")[view.chosen]),
+        "answer": words.percent(view.result["predictions"]["se"][0]["score"]),
+    }
+    for i, step in enumerate(STEPS):
+        page.keyboard.press("ArrowDown" if i % 2 else "PageDown")
+        at_step(page, step)
+        assert visible(page, tab) == set(STEPS[: i + 1])  # nothing of what comes later
+        assert not sentence.is_visible()  # it tells the answer
+        told = page.locator(f"#{tab}-result .se-step:visible")
+        assert told.count() == 1 and told.get_attribute("data-step") == step
+        assert numbers[step] in told.inner_text()
+        assert view.titles[view.chosen] in told.inner_text() or step == "answer"
+        # its sentence is on top of its part, and in sight
+        assert 0 < told.bounding_box()["y"] < 400
+        part = page.locator(PARTS[step].format(tab)).first.bounding_box()
+        assert part["y"] > told.bounding_box()["y"]
+        assert page.get_by_text(re.compile(f"^{i + 1} of 4: ")).is_visible()
+    page.keyboard.press("ArrowDown")
+    at_step(page, "answer")  # the last one stays
+    page.keyboard.press("ArrowUp")
+    at_step(page, "rescale")
+    page.keyboard.press("PageUp")
+    at_step(page, "similarity")
+    page.keyboard.press("Home")
+    sentence.wait_for()
+    assert visible(page, tab) == {"similarity", "rescale", "answer"}
+
+
+def test_keys_belong_to_the_field_that_has_the_focus(visit: Any, examples: Examples) -> None:
+    page = start(visit, "language")
+    shows(page, "language", examples, 0)
+    box = page.locator("#language-text textarea")
+    box.fill("Two words")
+    for key in ("ArrowLeft", "ArrowRight", "ArrowDown", "ArrowUp", "Home", "PageDown"):
+        box.press(key)
+    assert page.evaluate("document.documentElement.dataset.step") is None
+    assert box.input_value() == "Two words"
+    page.get_by_text("Example 1 of 56", exact=True).wait_for()
+    box.press("Enter")
+    page.get_by_text("Own input", exact=True).wait_for()
+    box.blur()
+    page.keyboard.press("ArrowRight")  # from an input of one's own to the first
+    shows(page, "language", examples, 0)
+    assert page.evaluate("document.documentElement.dataset.step") is None
+
+
+def test_the_bar_does_what_the_keys_do_and_ends_it(visit: Any, examples: Examples) -> None:
+    page = visit(DESKTOP)
+    shows(page, "vision", examples, 1)
+    assert not page.locator(".se-presenter").count()
+    before = page.evaluate(f"JSON.stringify({DRAWN})")
+    page.get_by_role("button", name="Present", exact=True).click()
+    bar = page.locator(".se-presenter")
+    bar.get_by_role("button", name="Next example").click()
+    shows(page, "vision", examples, 2)
+    for step in STEPS[:2]:
+        bar.get_by_role("button", name="Next step").click()
+        at_step(page, step)
+    bar.get_by_role("button", name="Step before").click()
+    at_step(page, "probe")
+    page.wait_for_url(re.compile("example=2&.*present=1&step=probe"))
+    bar.get_by_role("button", name="Example before").click()
+    shows(page, "vision", examples, 1)
+    # the link of a step opens it
+    again = visit(DESKTOP, query=urlsplit(page.url).query)
+    shows(again, "vision", examples, 1)
+    at_step(again, "probe")
+    assert visible(again, "vision") == {"probe"}
+    bar.get_by_role("button", name="Reset to the first example").click()
+    page.locator("#vision-sentence .se-sentence").wait_for()
+    bar.get_by_role("button", name="End presenting").click()
+    bar.wait_for(state="hidden")
+    assert page.locator(".se-header").is_visible() and page.locator("#vision-footer").is_visible()
+    page.wait_for_function("!location.search.includes('present')")
+    page.wait_for_function(f"before => JSON.stringify({DRAWN}) === before", arg=before)
+    assert not page.locator(".se-step:visible").count()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_holds_on_a_phone_and_for_every_step(visit: Any, theme: str) -> None:
+    page = start(visit, "vision", PHONE, __theme=theme, step="rescale")
+    at_step(page, "rescale")
+    for step in (None, "answer"):
+        if step:
+            page.locator(".se-presenter").get_by_role("button", name="Next step").click()
+            at_step(page, step)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert serious_faults(page) == {}
+
+
+def test_an_unknown_step_is_the_overview(visit: Any) -> None:
+    page = start(visit, "vision", step="%3Cscript%3E")
+    page.locator("#vision-sentence .se-sentence").wait_for()
+    assert page.get_by_text("Overview", exact=True).is_visible()
+
+
+# ---- saved charts --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_charts_are_saved_at_the_size_of_a_slide(
+    visit: Any, examples: Examples, tmp_path: Path, theme: str
+) -> None:
+    page = visit(theme=theme)
+    shows(page, "vision", examples, 1)
+    view = view_of("vision", examples, 1)
+    for chart, title, legend in (
+        ("similarity", "Similarity at block 4", ["chosen expert", "the others"]),
+        (
+            "coefficients",
+            "Coefficients before and after",
+            ["after, SE-Merging", "before, static λ"],
+        ),
+    ):
+        for kind in ("PNG", "SVG"):
+            with page.expect_download() as download:
+                page.get_by_role("button", name=f"Save {kind}: {title}").click()
+            assert download.value.suggested_filename == f"vision-{chart}.{kind.lower()}"
+            download.value.save_as(tmp_path / download.value.suggested_filename)
+        png = (tmp_path / f"vision-{chart}.png").read_bytes()
+        assert png.startswith(b"\x89PNG\r\n\x1a\n")
+        assert struct.unpack(">II", png[16:24]) == (1920, 1080)
+        source = (tmp_path / f"vision-{chart}.svg").read_text(encoding="utf-8")
+        svg = ET.fromstring(source)
+        assert (svg.get("width"), svg.get("height")) == ("1920", "1080")
+        texts = {
+            "".join(node.itertext()).strip() for node in svg.iter() if node.tag.endswith("}text")
+        }
+        joined = "\n".join(texts).replace("\xa0", " ")
+        for wanted in (title, *legend, *view.titles):
+            assert wanted in joined
+        # dark on white in either theme, and nothing that would have to be fetched
+        ground = next(node for node in svg if node.tag.endswith("}rect"))
+        assert (ground.get("width"), ground.get("height")) == ("960", "540")
+        assert "fill: rgb(255, 255, 255)" in ground.get("style", "")
+        assert "rgb(22, 24, 29)" in source
+        links = [v for node in svg.iter() for k, v in node.attrib.items() if k.endswith("href")]
+        assert all(link.startswith(("#", "data:")) for link in links)
+        assert not re.search(r"url\(['\"]?(?!#|['\"]?#|&quot;#)[a-z]+:", source)
+        assert "<script" not in source and "@import" not in source
+
+
+def test_the_address_is_left_alone_until_something_changes(visit: Any, examples: Examples) -> None:
+    page = visit()
+    shows(page, "vision", examples, 1)
+    page.locator("#link-opened [data-opened]").wait_for(state="attached")
+    assert urlsplit(page.url).query == "__theme=light"
+    page.get_by_role("tab", name="About").click()
+    page.wait_for_url(re.compile("tab=about"))
+    assert parse_qs(urlsplit(page.url).query) == {"tab": ["about"], "__theme": ["light"]}

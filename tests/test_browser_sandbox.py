@@ -1,0 +1,161 @@
+"""The Sandbox tab in a headless chromium, on both bundled suites with their real weights.
+
+Every figure that is looked for comes from an engine of its own, for the same input.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from browsing import DESKTOP, MARKS, PHONE, serious_faults, visits
+from bundled import EXAMPLES, TEXT, VISION, engine
+from fakes import served
+
+from semerge.examples import Example
+from semerge.suites import Suite
+from semerge.ui import words
+from semerge.ui.coefficients import on_grid, static
+from semerge.ui.context import Context
+from semerge.ui.sources import sample_of
+
+pytestmark = MARKS
+WALKS = [
+    (VISION, DESKTOP, "light"),
+    (TEXT, PHONE, "dark"),
+    (TEXT, DESKTOP, "dark"),
+    (VISION, PHONE, "light"),
+]
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The app with both bundled suites, as after a restart: it knows nothing of earlier visits."""
+    with served(Context.make([VISION, TEXT], EXAMPLES, lambda suite: engine(suite.name))) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[str]:
+    with serving() as url:
+        yield url
+
+
+@pytest.fixture
+def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
+    with visits(browser, app) as open_page:
+        yield open_page
+
+
+def opened(visit: Any, suite: Suite, example: Example, size: tuple[int, int], theme: str) -> Any:
+    query = f"__theme={theme}&tab=sandbox&suite={suite.name}&example={example.index}"
+    return visit(size, query=query)
+
+
+def settle(page: Any, suite: Suite, example: Example, own: Sequence[float], head: str = "") -> None:
+    """Wait until the page shows what these coefficients answer, on sliders, line and card."""
+    source = {"example": example.index}
+    sample = sample_of(source, suite, EXAMPLES)
+    head = head or engine(suite.name).predict(sample).chosen
+    best = engine(suite.name).answer_with(sample, own, head)
+    text = f"These coefficients answer {best[0].label}score {words.percent(best[0].score)}"
+    page.wait_for_function(
+        "text => document.querySelector('#sandbox-own .se-own')?.textContent === text", arg=text
+    )
+    scores = page.locator("#sandbox-cards .se-card.own .se-value")
+    assert scores.all_text_contents() == [words.percent(p.score) for p in best[:5]]
+    ranges = page.locator("#sandbox-coefficients .se-coefficient input[type=range]")
+    shown = [float(r.input_value()) for r in ranges.all()]
+    assert shown == [pytest.approx(value) for value in own]
+    yours = page.locator("#sandbox-readout tbody tr").nth(0).locator("td").nth(0)
+    assert yours.inner_text() == words.number(sum(own))
+
+
+@pytest.mark.parametrize(("suite", "size", "theme"), WALKS)
+def test_sliders_buttons_and_typed_numbers_answer_and_the_link_survives_a_restart(
+    visit: Any, browser: Any, suite: Suite, size: tuple[int, int], theme: str
+) -> None:
+    example = EXAMPLES.by_task(suite.modality, suite.task_names)[suite.task_names[0]][0]
+    page = opened(visit, suite, example, size, theme)
+    own = static(suite)
+    settle(page, suite, example, own)
+    assert page.evaluate("document.body.classList.contains('dark')") is (theme == "dark")
+    cards = page.locator("#sandbox-cards .se-card h3").all_text_contents()
+    assert cards == ["Your coefficients", "Static Task Arithmetic", "SE-Merging"]
+
+    # all by keyboard: a slider to its end and back by steps
+    slider = page.locator("#sandbox-coefficient-1 input[type=range]")
+    slider.focus()
+    page.keyboard.press("End")
+    own[1] = 1.5
+    settle(page, suite, example, own)
+    page.keyboard.press("ArrowLeft")
+    own[1] = 1.49
+    settle(page, suite, example, own)
+    # a number typed
+    box = page.locator("#sandbox-coefficient-0 input[type=number]")
+    box.focus()
+    box.fill("0.25")
+    page.keyboard.press("Tab")
+    own[0] = 0.25
+    settle(page, suite, example, own)
+    # buttons
+    se = engine(suite.name).predict(sample_of({"example": example.index}, suite, EXAMPLES))
+    for button, values in (
+        ("sandbox-se", on_grid(se.coefficients)),
+        ("sandbox-base", [0.0] * len(own)),
+        ("sandbox-alone", [1.0, *[0.0] * (len(own) - 1)]),
+        ("sandbox-static", static(suite)),
+    ):
+        page.locator(f"#{button}").focus()
+        page.keyboard.press("Enter")
+        settle(page, suite, example, values)
+
+    slider.focus()
+    page.keyboard.press("End")
+    own = [*static(suite)]
+    own[1] = 1.5
+    settle(page, suite, example, own)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not (found := serious_faults(page)), json.dumps(found, indent=1)
+
+    page.locator("#sandbox-link [data-link]").focus()
+    page.keyboard.press("Enter")
+    page.locator("#sandbox-link [role=status]", has_text="Copied").wait_for()
+    query = page.evaluate("navigator.clipboard.readText()").partition("?")[2]
+    page.close()
+    with serving() as again, visits(browser, again) as fresh:
+        page = fresh(size, query=query)
+        settle(page, suite, example, own)
+        assert page.locator("#link-notice .se-notice").count() == 0
+        page.close()  # before its server goes
+
+
+def test_the_head_can_be_named_and_an_own_sentence_is_answered(visit: Any) -> None:
+    example = EXAMPLES.by_task("text", TEXT.task_names)[TEXT.task_names[0]][0]
+    page = opened(visit, TEXT, example, DESKTOP, "light")
+    settle(page, TEXT, example, static(TEXT))
+    page.locator("#sandbox-coefficients").get_by_label("Head", exact=True).click()
+    page.get_by_role("option", name=TEXT.tasks[-1].title, exact=True).click()
+    settle(page, TEXT, example, static(TEXT), TEXT.task_names[-1])
+    assert "the one you chose" in page.locator("#sandbox-cards").inner_text()
+    page.locator("#sandbox-text textarea").fill("Play something calm <b>tonight</b>")
+    page.keyboard.press("Enter")
+    page.locator("#sandbox-given", has_text="Play something calm <b>tonight</b>").wait_for()
+
+
+def test_a_number_out_of_range_gets_one_sentence_and_the_next_one_works(visit: Any) -> None:
+    example = EXAMPLES.by_task("text", TEXT.task_names)[TEXT.task_names[0]][0]
+    page = opened(visit, TEXT, example, DESKTOP, "light")
+    own = static(TEXT)
+    settle(page, TEXT, example, own)
+    box = page.locator("#sandbox-coefficient-2 input[type=number]")
+    box.fill("77")
+    told = f"{TEXT.tasks[2].title} must be a number from -0.5 to 1.5, not 77."
+    page.locator("#sandbox-told [role=alert]", has_text=told).wait_for()
+    box.fill("0.5")
+    own[2] = 0.5
+    settle(page, TEXT, example, own)

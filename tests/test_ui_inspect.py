@@ -1,0 +1,701 @@
+"""The Inspect tab without a browser: choices, runs, views, files, links.
+
+Figures come from the library's own inspection of the same set; none is written here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+import threading
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from inspecting import Visitor, cut, examples_of, tab_of
+from labelled import write_images, write_sentences
+from PIL import Image
+from tiny import tiny_text_suite, tiny_vision_suite
+
+from semerge.cli import main
+from semerge.engine import load_engine
+from semerge.errors import UserError
+from semerge.evaluation import inspection
+from semerge.evaluation.chosen_sets import chosen_sets
+from semerge.evaluation.exports import write_csv
+from semerge.evaluation.inspection import View, counts, inspect, select
+from semerge.evaluation.metrics import HEADS as REAL_HEADS
+from semerge.examples import Examples, load_examples
+from semerge.inputs import CleanText
+from semerge.settings import Settings
+from semerge.suites import Suite, read_suite
+from semerge.ui import (
+    inspect_board,
+    inspect_export,
+    inspect_runs,
+    inspect_status,
+    inspect_table,
+    markup,
+    words,
+)
+from semerge.ui.inspect_choice import Choice, kinds, on_this_computer, read_choice
+from semerge.ui.inspect_look import FILTERS, HEADS, PAGE, SORTS, Look, changed, read_look, stepped
+from semerge.ui.inspect_runs import BUSY, FAILED, GONE, Kept, Run, Runs
+from semerge.ui.inspector import InspectTab
+from semerge.ui.links import Query
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
+HOSTILE = "<script>alert(1)</script>\"'{{x}}${y}`"
+
+
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SPACE_ID", "GRADIO_SERVER_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`text` and `image`, tiny suites, each with data in `text-data` and `image-data`."""
+    folder = tmp_path_factory.mktemp("inspect")
+    tiny_text_suite(folder / "text")
+    write_sentences(folder / "text-data")
+    tiny_vision_suite(folder / "image")
+    write_images(folder / "image-data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tab(home: Path) -> InspectTab:
+    suites = [read_suite(home / "text"), replace(read_suite(home / "image"), name="tiny-image")]
+    return tab_of(suites, examples_of(home / "text"))
+
+
+@pytest.fixture
+def visitor(tab: InspectTab, home: Path) -> Visitor:
+    """Has run the folder of sentences."""
+    found = Visitor(tab, kind="folder", folder=str(home / "text-data"))
+    found.press_run()
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(home: Path) -> inspection.Inspection:
+    """The same run, by the library."""
+    engine = load_engine(home / "text")
+    return inspect(engine, chosen_sets(engine.suite, home / "text-data"), Settings())
+
+
+def sentences(home: Path, kind: str = "folder", **changes: Any) -> Choice:
+    place = str(home / "text-data") if kind == "folder" else ""
+    return replace(Choice(read_suite(home / "text"), kind, place), **changes)
+
+
+# ---- which set ----------------------------------------------------------------------------------
+
+
+def test_names_of_the_page_are_those_of_the_library() -> None:
+    assert tuple(FILTERS) == tuple(inspection.FILTERS)
+    assert tuple(HEADS) == REAL_HEADS
+    for sort in SORTS:
+        for head in HEADS:
+            assert Look(sort=sort, head=head).view().sort in inspection.SORTS
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("SPACE_ID", "me/demo"), ("GRADIO_SERVER_NAME", "0.0.0.0")]
+)
+def test_paths_of_the_server_are_for_who_sits_at_it(
+    tab: InspectTab, home: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    suite, query = read_suite(home / "text"), {"set": "folder", "data": str(home / "text-data")}
+    there = read_choice(Query(query), suite, Examples())
+    assert (there.kind, there.place) == ("folder", query["data"])
+    monkeypatch.setenv(variable, value)
+    assert not on_this_computer() and "folder" not in kinds(suite, Examples())
+    asked = Query(query)
+    away = read_choice(asked, suite, Examples())
+    assert (away.kind, away.place) == ("upload", "") and len(asked.notices) == 1
+    visitor = Visitor(tab, kind="folder", folder=str(home / "text-data"))
+    visitor.press_run()  # whatever a client sends
+    assert "not on offer here" in visitor.status and not visitor.get(tab.key)
+
+
+def test_what_is_on_offer(home: Path) -> None:
+    mini = read_suite("mini-vision")
+    examples = load_examples()
+    assert list(kinds(mini, examples)) == ["examples", "generated", "folder", "upload"]
+    assert f"({len(examples.vision)})" in kinds(mini, examples)["examples"]
+    assert list(kinds(read_suite(home / "text"), Examples())) == ["folder", "upload"]
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"kind": "folder", "folder": "  "}, "Name a data folder"),
+        ({"kind": "folder", "folder": "/nowhere/at all"}, "There is no data folder"),
+        ({"kind": "folder", "folder": "~nobody-here/x"}, "There is no data folder"),
+        ({"kind": "folder", "folder": "/"}, "holds no task of"),
+        ({"kind": "upload"}, "Upload a CSV or JSONL file first."),
+        ({"kind": "upload", "upload": "/tmp/is not there.csv"}, "deleted by now"),
+        ({"kind": "examples", "limit": -3}, "1 or more samples a task"),
+        ({"kind": "elsewhere"}, "not on offer here"),
+        ({"suite": "elsewhere"}, "unknown here"),
+        ({"preset": "elsewhere"}, "preset"),
+    ],
+)
+def test_a_form_that_can_not_be_run_is_told_in_a_sentence(
+    tab: InspectTab, form: dict[str, Any], told: str
+) -> None:
+    visitor = Visitor(tab, **form)
+    visitor.press_run()
+    assert told in visitor.status and 'role="alert"' in visitor.status
+    assert not visitor.get(tab.key) and not visitor.visible(tab.results)
+    again = Visitor(tab, kind="examples")
+    again.press_run()
+    assert len(again.found.rows) == 6  # and the app goes on
+
+
+def test_the_form_follows_suite_and_kind(tab: InspectTab) -> None:
+    form = tab.form
+    visitor = Visitor(tab)
+    visitor.take(
+        [form.split, form.folder, form.upload, form.task, form.wanted],
+        form._changed_kind(form.suites[0].name, "upload"),
+    )
+    assert visitor.visible(form.upload) and visitor.visible(form.task)
+    assert not visitor.visible(form.folder) and not visitor.visible(form.split)
+    assert "CSV" in visitor.get(form.wanted)
+    visitor.take(form.outputs, form._changed_suite("tiny-image"))
+    visitor.values[form.folder._id] = "somewhere"
+    choice = form.read(visitor.form())
+    assert choice.suite.name == "tiny-image" and choice.kind == "folder"
+
+
+# ---- the run ------------------------------------------------------------------------------------
+
+
+def test_a_run_shows_its_progress_and_then_everything(
+    tab: InspectTab, visitor: Visitor, whole: inspection.Inspection
+) -> None:
+    assert visitor.found.rows == whole.rows and visitor.found.complete
+    told = [str(values[4]) for values in visitor.yields]
+    assert "Loading the models" in told[0] or "36" in told[0]
+    assert "36 samples in" in visitor.status and visitor.visible(tab.results)
+    figures = str(visitor.get(tab.page.figures))
+    average = inspection.figures(whole)["average"]
+    for key in ("se_oracle", "static_oracle", "base_routed", "expert", "routing"):
+        assert words.percent(average[key]) in figures
+    assert visitor.ids() == [row.id for row in whole.rows[:PAGE]]
+
+
+def test_a_cancel_keeps_what_is_done_and_does_not_wait(
+    tab: InspectTab, home: Path, monkeypatch: pytest.MonkeyPatch, whole: inspection.Inspection
+) -> None:
+    """Even a batch that never ends is not waited for."""
+    gate, parts = threading.Event(), []
+    original = inspection.collect
+
+    def slow(*given: Any) -> Any:
+        *most, cancelled, tell = given
+
+        def told(found: Any) -> None:
+            parts.append(found)
+            tell(found)
+
+        def asked() -> bool:
+            return bool((not parts or gate.wait(60)) and cancelled())
+
+        return original(*most, asked, told)
+
+    monkeypatch.setattr(inspection, "collect", slow)
+    visitor = Visitor(tab, kind="folder", folder=str(home / "text-data"))
+
+    def at(step: int) -> None:
+        if parts and not visitor.get(tab.key):
+            visitor.press_cancel()
+
+    visitor.press_run(at)
+    gate.set()
+    assert not visitor.found.complete and len(visitor.found.rows) == 12
+    assert visitor.found.rows == whole.rows[:12]
+    assert "Cancelled: 12 of 36 samples are done and shown." in visitor.status
+    assert visitor.get(tab.run) is None or visitor.visible(tab.run)
+    assert not visitor.visible(tab.cancel)
+
+
+def test_a_cancel_before_anything_is_done_leaves_the_page_as_it_was(
+    tab: InspectTab, visitor: Visitor
+) -> None:
+    rows, key = visitor.ids(), visitor.get(tab.key)
+    assert tab.runs.turn.acquire(timeout=10)  # somebody else's run
+    try:
+        visitor.press_run(lambda step: visitor.press_cancel() if step == 1 else None)
+    finally:
+        tab.runs.turn.release()
+    assert "Waiting for another inspection" in str(visitor.yields[-2])
+    assert "Cancelled before the first samples" in visitor.status
+    assert (visitor.ids(), visitor.get(tab.key)) == (rows, key)
+
+
+def test_runs_take_turns_and_few_may_wait(home: Path) -> None:
+    runs, order = Runs(waiting=1), []
+    gate = threading.Event()
+
+    def work(name: str) -> Any:
+        def run(_: Run) -> Any:
+            order.append(name)
+            assert gate.wait(60)
+            return None
+
+        return run
+
+    first, second = (runs.get(runs.add(sentences(home))) for _ in range(2))
+    assert first and second
+    first.start(work("first"), runs.turn)
+    while not order:
+        time.sleep(0.01)
+    second.start(work("second"), runs.turn)
+    with pytest.raises(UserError, match=re.escape(BUSY)):
+        runs.add(sentences(home))
+    gate.set()
+    for run in (first, second):
+        while not run.ended:
+            time.sleep(0.01)
+    assert order == ["first", "second"]
+    assert runs.get(runs.add(sentences(home)))  # who has ended waits no more
+
+
+def test_a_run_that_breaks_is_told_and_keeps_what_is_done(
+    home: Path, whole: inspection.Inspection, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(run: Run) -> Any:
+        run.reaches("Running", 36)
+        run.progress(12, 36)
+        run.keep(cut(whole, whole.rows[:12]))
+        raise ZeroDivisionError("internal secret")
+
+    run = Run(sentences(home))
+    run.start(work, threading.Lock())
+    while not run.ended:
+        time.sleep(0.01)
+    told = inspect_status.ended(run)
+    assert FAILED in told and "12 samples that were done are shown" in told
+    assert "secret" not in told and "internal secret" in caplog.text
+
+
+def test_progress_says_how_much_is_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(inspect_runs.time, "monotonic", lambda: now[0])
+    run = Run(sentences(home))
+    run.reaches("Reading the samples")
+    assert inspect_status.progress(run).count("Reading the samples…") == 1
+    run.reaches("Running", 2000)
+    assert "0 of 2,000 samples</span>" in inspect_status.progress(run)
+    now[0] = 130.0
+    run.progress(500, 2000)
+    assert run.left == 90.0
+    assert "500 of 2,000 samples, about 2\xa0min left" in inspect_status.progress(run)
+    assert 'max="2000" value="500"' in inspect_status.progress(run)
+
+
+def test_the_last_few_are_kept_and_who_had_to_go_is_told(
+    tab: InspectTab, home: Path, visitor: Visitor, whole: inspection.Inspection
+) -> None:
+    choice = sentences(home)
+    kept = Kept(count=2)
+    one, two = kept.put(whole, choice), kept.put(whole, choice)
+    kept.get(one)  # is the latest now
+    three = kept.put(whole, choice)
+    assert kept.get(one).found is kept.get(three).found
+    with pytest.raises(UserError, match="no longer kept"):
+        kept.get(two)
+    small = Kept(room=3 * inspect_runs.size(whole) - 1)
+    names = [small.put(whole, choice) for _ in range(3)]
+    with pytest.raises(UserError):
+        small.get(names[0])
+    other = small.put(whole, choice, instead_of=names[1])
+    assert small.get(names[2]) and small.get(other)
+    tab.kept._held.clear()  # as after a restart
+    visitor.act(do="filter", value="fixed")
+    assert GONE in visitor.status and not visitor.visible(tab.results)
+    assert visitor.export("csv") == {"failure": GONE}
+
+
+# ---- views --------------------------------------------------------------------------------------
+
+
+def test_buttons_show_what_the_library_selects(
+    tab: InspectTab, visitor: Visitor, whole: inspection.Inspection
+) -> None:
+    def shows(view: View) -> None:
+        want = [whole.rows[i].id for i in select(whole, view)]
+        assert visitor.ids() == want[:PAGE]
+        assert f"{len(want):,} of 36 samples" in visitor.get(tab.page.table)
+        content = json.loads(visitor.export("json")["text"])
+        assert [row["id"] for row in content["rows"]] == want
+
+    for head in HEADS:
+        visitor.refine(head=head)
+        numbers = counts(whole, head)
+        for name in FILTERS:
+            assert f"<b>{numbers[name]:,}</b>" in visitor.get(tab.page.board)
+            visitor.act(do="filter", value=name)
+            shows(View(filter=name, head=head))
+            if name != "all":
+                visitor.act(do="filter", value=name)  # once more: off
+                shows(View(head=head))
+    cell = next((row.task, row.chosen) for row in whole.rows if row.task != row.chosen)
+    visitor.act(do="cell", task=cell[0], chosen=cell[1])
+    shows(View(tasks=cell[:1], chosen=cell[1], head="routed"))
+    assert (visitor.get(tab.page.task), visitor.get(tab.page.chosen)) == cell
+    visitor.act(do="clear")
+    visitor.refine(search="TASK1/test", head="oracle")
+    shows(View(search="TASK1/test"))
+    visitor.act(do="sort", value="margin")
+    shows(View(search="TASK1/test", sort="margin"))
+    visitor.act(do="sort", value="margin")
+    shows(View(search="TASK1/test", sort="margin", descending=True))
+    visitor.act(do="sort", value="margin")
+    shows(View(search="TASK1/test"))
+    visitor.act(do="sort", value="se")
+    shows(View(search="TASK1/test", sort="se_oracle"))
+    visitor.refine(search="nothing is like this")
+    assert "No sample is like this." in visitor.get(tab.page.table)
+
+
+def test_pages_and_steps(tab: InspectTab, visitor: Visitor, whole: inspection.Inspection) -> None:
+    ids = [row.id for row in whole.rows]
+    visitor.act(do="page", value=1)
+    assert visitor.ids() == ids[PAGE:]
+    visitor.act(do="page", value=10**5)
+    assert visitor.ids() == ids[PAGE:] and visitor.look.page == 1
+    visitor.act(do="open", value=ids[3])
+    assert visitor.look.row == ids[3] and visitor.look.page == 0
+    assert visitor.get(tab.page.table).count('aria-current="true"') == 1
+    for value, want in (("next", 4), ("next", 5), ("previous", 4)):
+        visitor.act(do="step", value=value)
+        assert visitor.look.row == ids[want]
+    for _ in range(PAGE):
+        visitor.act(do="step", value="next")
+    assert visitor.look.row == ids[29] and visitor.look.page == 1  # the page follows
+    visitor.act(do="step", value="random")
+    assert visitor.look.row != ids[29]
+    look = Look(row="elsewhere")
+    assert stepped(look, {"do": "step", "value": "next"}, ids).row == ids[0]
+    assert stepped(look, {"do": "step", "value": "next"}, []) == look
+    assert stepped(Look(row=ids[-1]), {"do": "step", "value": "next"}, ids).row == ids[-1]
+    assert stepped(Look(row=ids[0]), {"do": "step", "value": "random"}, ids[:1]).row == ids[0]
+
+
+@pytest.mark.parametrize("head", tuple(HEADS))
+def test_a_row_is_opened_in_the_panel_of_every_tab(
+    tab: InspectTab, visitor: Visitor, home: Path, head: str
+) -> None:
+    visitor.refine(head=head)
+    engine = tab.context.engines.get(visitor.found.suite.name)
+    for i in (0, 30):
+        row = visitor.found.rows[i]
+        visitor.act(do="open", value=row.id)
+        view = tab.opened.view(visitor.get(tab.key), row.id, visitor.look)
+        assert view and view.example and (view.example.task, view.example.label) == (
+            row.task, row.label,
+        )  # fmt: skip
+        read_by = row.task if head == "oracle" else "auto"
+        want = engine.predict(CleanText(*visitor.found.text(i)[:1],
+                                        visitor.found.text(i)[1] or None),
+                              Settings(head=read_by)).to_dict()  # fmt: skip
+        assert view.result["predictions"] == want["predictions"]
+        assert view.answer("se") == getattr(row, f"se_{head}")
+        assert view.right("static") == row.right(f"static_{head}")
+        assert visitor.get(tab.opened.panel.headline) == markup.headline(view)
+        assert visitor.visible(tab.opened.column) and not visitor.visible(tab.pinned.column)
+    visitor.act(do="pin")
+    shown = visitor.get(tab.opened.panel.answers)
+    visitor.act(do="step", value="previous")
+    assert visitor.look.pinned == row.id != visitor.look.row
+    assert visitor.get(tab.pinned.panel.answers) == shown and visitor.visible(tab.pinned.column)
+    visitor.act(do="unpin")
+    assert not visitor.visible(tab.pinned.column)
+
+
+def test_nothing_is_computed_twice(
+    tab: InspectTab, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    original = tab.context.predict
+    monkeypatch.setattr(
+        tab.context, "predict", lambda *given: asked.append(given) or original(*given)
+    )
+    visitor.act(do="step", value="next")
+    visitor.act(do="pin")
+    assert len(asked) == 2  # the open row, and the pinned one
+    visitor.act(do="step", value="next")
+    assert len(asked) == 3
+    visitor.refine(search="task")
+    visitor.act(do="filter", value="fixed")
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {},
+        {"do": "filter", "value": "elsewhere"},
+        {"do": "filter", "value": ["fixed"]},
+        {"do": "cell", "task": "task0"},
+        {"do": "cell", "task": {}, "chosen": "task0"},
+        {"do": "sort", "value": "__class__"},
+        {"do": "page", "value": -1},
+        {"do": "page", "value": True},
+        {"do": "open", "value": 3},
+        {"do": "step", "value": "sideways"},
+    ],
+)
+def test_what_a_client_makes_up_changes_nothing(visitor: Visitor, action: dict[str, Any]) -> None:
+    before = (visitor.look, visitor.ids())
+    visitor.act(**action)
+    assert (visitor.look, visitor.ids()) == before
+
+
+def test_text_of_users_is_never_markup(home: Path, whole: inspection.Inspection) -> None:
+    bad = replace(whole.rows[0], id=HOSTILE, label=HOSTILE, se_oracle=HOSTILE, static_oracle="x")
+    found = cut(whole, [bad])
+    look = Look(row=HOSTILE, pinned=HOSTILE, search=HOSTILE)
+    choice = sentences(home, place=f"/tmp/{HOSTILE}")
+    parts = [
+        inspect_table.rows_table(found, look, [0]),
+        inspect_table.open_row(found, look, [HOSTILE]),
+        inspect_table.pinned_row(found, look),
+        inspect_board.board(found, look),
+        inspect_board.figures(found),
+        inspect_export.exports("key", look, choice, 1),
+    ]
+    for part in parts:
+        assert "<script" not in part and "{{" not in part and "${" not in part
+    assert "&lt;script&gt;" in parts[0]
+
+
+def test_the_table_is_a_table(visitor: Visitor, tab: InspectTab) -> None:
+    visitor.act(do="sort", value="entropy")
+    table = visitor.get(tab.page.table)
+    assert table.count('scope="col"') == len(inspect_table.COLUMNS)
+    assert table.count('scope="row"') == PAGE
+    assert table.count('aria-sort="ascending"') == 1
+    assert 'aria-disabled="true" data-key="back"' in table.replace('type="button" ', "")
+    assert 'tabindex="0" role="region"' in table
+    for part in (table, visitor.get(tab.page.board)):
+        keys = re.findall('data-key="([^"]*)"', part)
+        assert len(keys) == len(set(keys))
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def upload_of(home: Path, folder: Path, kind: str) -> Path:
+    """Samples of the tiny suites as a visitor would upload them."""
+    if kind == "text":
+        lines = ["text,label", "A cat.,ant", "=1+1 <b>,bee", "Où ?,ant"]
+        path = folder / "own.csv"
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return path
+    path = folder / "own.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for i, label in enumerate(("ant", "bee", "ant")):
+            data = io.BytesIO()
+            Image.new("RGB", (20, 18 + i), (40 * i, 90, 200)).save(data, "PNG")
+            archive.writestr(f"own/{label}/{i}.png", data.getvalue())
+    return path
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"kind": "folder"},
+        {"kind": "folder", "split": "validation", "limit": 2, "preset": "literal", "layer": 1},
+        {"kind": "folder", "probe": "experts", "layer": "final"},
+        {"kind": "upload", "task": "task0"},
+    ],
+)
+def test_the_csv_is_that_of_the_command_that_the_page_names(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any,
+    kind: str, form: dict[str, Any],
+) -> None:  # fmt: skip
+    suite = read_suite(home / kind)
+    tab = tab_of([suite])
+    monkeypatch.chdir(tmp_path)
+    if form["kind"] == "upload":
+        form = {**form, "upload": str(upload_of(home, tmp_path, kind))}
+    else:
+        form = {**form, "folder": str(home / f"{kind}-data")}
+    visitor = Visitor(tab, **form)
+    visitor.press_run()
+    command = shlex.split(tab.kept.get(visitor.get(tab.key)).choice.command())
+    assert command[:4] == ["python", "-m", "semerge", "evaluate"]
+    command[command.index("--suite") + 1] = str(home / kind)  # named by its folder, as it is here
+    assert main(command[3:]) == 0
+    capsys.readouterr()
+    saved = visitor.export("csv")
+    assert saved["name"] == f"{suite.name}.csv" and saved["type"] == "text/csv"
+    assert saved["text"] == Path("rows.csv").read_text(encoding="utf-8")
+    assert len(list(csv.DictReader(io.StringIO(saved["text"])))) == len(visitor.found.rows)
+
+
+def test_the_files_hold_what_is_filtered(tab: InspectTab, visitor: Visitor) -> None:
+    visitor.act(do="filter", value="misrouted")
+    visitor.act(do="sort", value="task")
+    ids = [visitor.found.rows[i].id for i in select(visitor.found, visitor.look.view())]
+    saved = visitor.export("csv")
+    assert [r["id"] for r in csv.DictReader(io.StringIO(saved["text"]))] == ids
+    assert saved["name"].endswith("-misrouted.csv")
+    page = visitor.export("html")["text"]
+    assert page.startswith("<!doctype html>") and page.count("<tr data-row") == len(ids)
+    bad: list[Any] = [None, {}, {"kind": "exe"}, {"kind": "csv"}, [1]]
+    good = {"kind": "csv", "key": visitor.get(tab.key)}
+    bad += [{**good, "look": look} for look in (None, {}, {**vars(Look()), "page": "1"})]
+    bad += [{**good, "look": {**vars(Look()), "filter": "x"}}]
+    bad += [{**good, "look": {**vars(Look()), "head": "x"}}]
+    for asked in bad:
+        assert set(tab.page.files.export_rows(asked)) == {"failure"}
+
+
+# ---- links --------------------------------------------------------------------------------------
+
+
+def restored(tab: InspectTab, query: str) -> tuple[Visitor, Query]:
+    """The page that a link opens."""
+    visitor, asked = Visitor(tab), Query(dict(parse_qsl(query)))
+    visitor.take(tab.restored, tab.restore(asked))
+    return visitor, asked
+
+
+def test_a_link_to_the_examples_opens_them_as_they_were(tab: InspectTab) -> None:
+    visitor = Visitor(tab, kind="examples", preset="literal")
+    visitor.press_run()
+    row, other = visitor.found.rows[3].id, visitor.found.rows[1].id
+    visitor.refine(search="cat", head="routed")
+    visitor.act(do="sort", value="margin")
+    visitor.act(do="sort", value="margin")
+    visitor.act(do="open", value=other)
+    visitor.act(do="pin")
+    visitor.act(do="open", value=row)
+    again, asked = restored(tab, visitor.link())
+    assert not asked.notices and again.look == visitor.look and again.link() == visitor.link()
+    parts = [tab.page.table, tab.page.board, tab.page.figures, tab.page.search, tab.opened.head]
+    panels = [panel.panel.answers for panel in (tab.opened, tab.pinned)]
+    for part in (*parts, *panels):
+        assert again.get(part) == visitor.get(part)
+    assert again.form() == visitor.form() and again.visible(tab.results)
+    assert again.visible(tab.opened.column) and again.visible(tab.pinned.column)
+
+
+def test_a_link_to_a_longer_set_waits_for_run(tab: InspectTab, visitor: Visitor) -> None:
+    visitor.act(do="filter", value="misrouted")
+    visitor.act(do="step", value="next")
+    again, _ = restored(tab, visitor.link())
+    assert "press Run" in again.status and not again.visible(tab.results)
+    assert again.link() == visitor.link()
+    again.press_run()
+    assert again.look == visitor.look and again.ids() == visitor.ids()
+    assert again.get(tab.opened.panel.answers) == visitor.get(tab.opened.panel.answers)
+    again.press_run()  # another run begins anew
+    assert again.look == Look()
+
+
+def test_an_upload_is_never_in_a_link(tab: InspectTab, home: Path, tmp_path: Path) -> None:
+    visitor = Visitor(tab, kind="upload", upload=str(upload_of(home, tmp_path, "text")))
+    visitor.values[tab.form.task._id] = "task0"
+    visitor.press_run()
+    assert len(visitor.found.rows) == 3
+    assert str(tmp_path) not in visitor.get(tab.link) and "own.csv" not in visitor.link()
+    assert "Your upload is not in the link" in visitor.get(tab.link)
+    again, asked = restored(tab, visitor.link())
+    assert again.visible(tab.form.upload) and not asked.notices
+
+
+def test_what_a_link_makes_up_falls_back_and_is_told(tab: InspectTab) -> None:
+    query = "suite=x&set=y&filter=z&task=u&chosen=v&sort=w&order=q&under=p&page=0&limit=0&of=k"
+    again, asked = restored(tab, f"tab=inspect&{query}&row=nowhere")
+    assert len(asked.notices) == 11
+    assert again.visible(tab.results) and len(again.ids()) == 6  # the examples
+    assert replace(again.look, row="") == Look() and not again.visible(tab.opened.column)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        Look(),
+        Look("fixed", "task1", "task0", "a b&c=d", "se", True, "routed", 3, "task1/test/3", "x y"),
+        Look(filter="low margin", sort="entropy"),
+    ],
+)
+def test_a_look_survives_a_link(home: Path, look: Look) -> None:
+    suite = read_suite(home / "text")
+    query = Query({name: str(value) for name, value in look.link().items()})
+    assert read_look(query, suite) == look and not query.notices
+
+
+def test_a_look_drops_tasks_of_another_suite(home: Path) -> None:
+    suite = read_suite("mini-vision")
+    look = Look(task="task0", chosen=suite.task_names[0], filter="fixed")
+    assert look.fitting(suite) == replace(look, task="")
+    assert changed(look, {"do": "cell", "task": "task0", "chosen": "task1"}, suite) == look
+
+
+# ---- at full size -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rendered() -> tuple[InspectTab, Suite]:
+    suite = read_suite("mini-vision")
+    return tab_of([suite], load_examples()), suite
+
+
+@pytest.mark.slow
+def test_two_thousand_images_run_to_the_end_as_from_the_command_line(
+    rendered: tuple[InspectTab, Suite], tmp_path: Path, capsys: Any
+) -> None:
+    tab, suite = rendered
+    visitor = Visitor(tab, kind="generated")
+    visitor.press_run()
+    assert len(visitor.found.rows) == 2000 and visitor.found.complete
+    steps = [re.search(r"([\d,]+) of 2,000 samples(.*)</span>", str(v[4])) for v in visitor.yields]
+    done = [int(step[1].replace(",", "")) for step in steps if step]
+    assert done == sorted(done) and len(done) > 10
+    assert sum("left" in step[2] for step in steps if step) > 10
+    rows = tmp_path / "rows.csv"
+    command = ["evaluate", "--suite", suite.name, "--data", "generated", "--csv", str(rows)]
+    assert main(command) == 0
+    capsys.readouterr()
+    assert visitor.export("csv")["text"] == rows.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_two_thousand_images_are_cancelled_within_two_seconds(
+    rendered: tuple[InspectTab, Suite],
+) -> None:
+    tab, _ = rendered
+    since: list[float] = []
+
+    def at(step: int) -> None:
+        run = tab.runs.get(visitor.get(tab.run_id))
+        if run and run.done >= 256 and not since:
+            since.append(time.monotonic())
+            visitor.press_cancel()
+
+    visitor = Visitor(tab, kind="generated")
+    visitor.press_run(at)
+    took = time.monotonic() - since[0]
+    assert 256 <= len(visitor.found.rows) < 2000 and not visitor.found.complete
+    kept = io.StringIO(newline="")
+    write_csv(visitor.found, kept)
+    assert visitor.export("csv")["text"] == kept.getvalue()
+    assert took < 2.0, f"the cancel took {took:.1f} s"

@@ -1,0 +1,141 @@
+"""The views of a suite's diagnosis: every figure is the report's own, with its sample size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tags import Tags
+
+from semerge.abstention import read_diagnosis
+from semerge.suites import Suite, read_suite
+from semerge.ui import layers_set, set_charts
+from semerge.ui.heat import Cell, Row, heat
+from semerge.ui.layers_page import Page, bounds
+
+HOSTILE = "<script>alert(1)</script><b onclick='x'>{{y}}"
+
+
+@pytest.fixture(scope="module")
+def suite(diagnosed: Path) -> Suite:
+    return read_suite(diagnosed)
+
+
+@pytest.fixture(scope="module")
+def diagnosis(suite: Suite) -> dict[str, Any]:
+    found = read_diagnosis(suite)
+    assert found is not None
+    return found
+
+
+# ---- heat maps -----------------------------------------------------------------------------------
+
+
+def test_a_heat_map_is_a_table_with_every_figure_and_words_for_what_stands_out() -> None:
+    cells = [Cell("1.5", 2.0, "1.2 to 1.7", "nearest"), Cell("9", -1.0, span=2)]
+    text = heat("Caption <x>", ["Layer", "A", "B", "C"], [Row("block 1", cells, True)], [("p", 3)])
+    found = Tags(text)
+    assert "Caption &lt;x&gt;" in text and found.names.count("td") == 3
+    for word in ("1.5", "1.2 to 1.7", "nearest", "9", "shown"):
+        assert word in found.words
+    assert "--heat:46%" in text and "--heat:0%" in text and 'colspan="2"' in text
+    assert 'scope="colgroup" colspan="3"' in text and 'tabindex="0"' in text
+
+
+# ---- a suite's diagnosis -------------------------------------------------------------------------
+
+
+def test_every_view_shows_the_reports_figures_with_their_sample_sizes(
+    suite: Suite, diagnosis: dict[str, Any]
+) -> None:
+    pages = layers_set._pages(suite)
+    said = {}
+    for name, page in pages.items():
+        assert isinstance(page, Page)
+        heads = "".join(head for head, _ in page.charts.values())
+        said[name] = Tags(page.top + heads + page.below).words.replace("\u00a0", " ")
+        assert f"Measured on {diagnosis['samples']['test']} test samples" in said[name]
+        assert "None" not in said[name] and "nan" not in said[name]
+    for row in diagnosis["hypothesis"]["rows"]:
+        assert f"{100 * row['share']:.1f}{bounds(row, '–')}" in said["hypothesis"]
+    assert "default" in said["hypothesis"] and "best" in said["hypothesis"]
+    for kind, gap in diagnosis["bias"]["average"].items():
+        assert f"{gap:.3f}" in said["hypothesis"], kind
+    moved = diagnosis["displacement"]
+    assert moved["verdict"] in said["holds"] and f"n = {moved['n']}" in said["holds"]
+    for row in moved["tasks"].values():
+        assert f"{row['own']:#.3g}" in said["holds"] and f"{row['others']:#.3g}" in said["holds"]
+    picked = diagnosis["choice"]
+    assert f"n = {picked['n']} validation samples" in said["choice"]
+    for row in (picked, *picked["by_probe"].values()):
+        for figures in (row["pick"], row["best"], row["test"]["pick"]):
+            assert f"{100 * figures['routing']:.1f} %" in said["choice"]
+    kept = diagnosis["abstention"]
+    for score, row in kept["made"].items():
+        assert score in said["fits"]
+        for one in (row["false_alarm"], *row["kinds"].values(), kept["left_out"][score]["miss"]):
+            assert f"{100 * one['share']:.1f} %{bounds(one, '–')}" in said["fits"]
+            assert f"n = {one['n']}" in said["fits"]
+    back = kept["fallback"]
+    assert f"{back['fell_back']} of {back['n']} test samples" in said["fits"]
+
+
+def test_what_a_suite_is_called_is_escaped(suite: Suite) -> None:
+    titled = replace(suite, tasks=tuple(replace(t, title=HOSTILE) for t in suite.tasks))
+    for page in layers_set._pages(titled).values():
+        assert isinstance(page, Page)
+        assert "script" not in Tags(page.top + page.below).names
+        for head, figure in page.charts.values():
+            assert "script" not in Tags(head).names and "<script" not in figure.to_json()
+    missing = replace(titled, title=HOSTILE, folder=Path("/nowhere"))
+    assert "script" not in Tags(str(layers_set._pages(missing)["fits"])).names
+
+
+def test_the_charts_hold_the_reports_figures(suite: Suite, diagnosis: dict[str, Any]) -> None:
+    margins = set_charts.margins(diagnosis["hypothesis"]["margins"])
+    assert [list(bar.y) for bar in margins.data] == [
+        diagnosis["hypothesis"]["margins"][key] for key in ("right", "misrouted")
+    ]
+    where = diagnosis["map"]
+    places = set_charts.task_map(where, {t.name: t.title for t in suite.tasks})
+    drawn = sorted((x, y) for trace in places.data for x, y in zip(trace.x, trace.y, strict=True))
+    assert drawn == sorted(zip(where["x"], where["y"], strict=True))
+    assert len({trace.marker.symbol for trace in places.data}) == len(suite.tasks)
+    rows = diagnosis["displacement"]["curve"]
+    predicted, measured = set_charts.curve(rows, 0.1).data
+    assert list(predicted.y) == [row["predicted"]["share"] for row in rows]
+    known = [row["measured"] for row in rows if "measured" in row]
+    assert list(measured.y) == [row["share"] for row in known]
+    ends = zip(measured.y, measured.error_y.array, strict=True)
+    assert [share + up for share, up in ends] == pytest.approx([row["high"] for row in known])
+    assert len(set_charts.curve(rows, None).layout.shapes) == 0
+
+
+def test_more_tasks_than_marks_still_look_apart() -> None:
+    names = [f"t{i}" for i in range(2 * len(set_charts.MARKS))]
+    found = {"tasks": names, "x": [0.0] * 16, "y": [0.0] * 16, "explained": [0.5, 0.25]}
+    figure = set_charts.task_map(found, {name: name for name in names})
+    assert len({trace.marker.symbol for trace in figure.data}) == len(names)
+
+
+def test_a_suite_without_a_diagnosis_says_how_to_make_one(suite: Suite, tmp_path: Path) -> None:
+    bundled = read_suite("mini-text")
+    for report, what in (
+        (None, "has no diagnosis yet"),
+        ("{}", "has no diagnosis yet"),
+        ("{", "can't be read"),
+        ('{"diagnosis": {"at": {}}}', "can't be read"),
+        ('{"diagnosis": {"samples": 3}}', "can't be read"),
+    ):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        if report is not None:
+            (folder / "report.json").write_text(report, encoding="utf-8")
+        pages = layers_set._pages(replace(suite, folder=folder))
+        for page in pages.values():
+            assert isinstance(page, str) and what in page
+            assert "evaluate --suite FOLDER --data DIR --diagnose FOLDER/report.json" in page
+    place = layers_set._missing(bundled, "")
+    assert "--suite mini-text --data DIR --diagnose assets/suites/mini-text/report.json" in place
