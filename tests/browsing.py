@@ -19,7 +19,7 @@ MARKS = [
     pytest.mark.browser,
     pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
 ]
-PATIENCE = 120_000  # ms: for slow machines
+PATIENCE = 20_000  # ms: for slow machines
 DESKTOP, PHONE = (1280, 900), (390, 844)
 TABS = {"image": "vision", "text": "language"}  # modality of a suite -> its tab's name
 

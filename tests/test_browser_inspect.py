@@ -140,6 +140,7 @@ def test_a_walk_by_mouse_and_by_keys(
     assert Path(saved.value.path()).read_text(encoding="utf-8") == mine.getvalue()
 
     page.locator("#inspect-table [data-key=clear]").click()
+    shows(page, found, View())
     page.locator("#inspect-table [data-key='sort margin']").click()
     ids = shows(page, found, View(sort="margin"))
     # from here on by keys alone: open a row, step, pin, and find the focus where it was
@@ -167,6 +168,7 @@ def test_a_walk_by_mouse_and_by_keys(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.locator("#inspect-figures summary").click()
     assert not serious_faults(page), json.dumps(serious_faults(page), indent=1)
+    page.locator("#inspect-figures summary").click()
 
     # the link opens the same in another browser
     query = page.locator("#inspect-link [data-link]").get_attribute("data-link")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,8 @@ def test_labels_by_name_and_by_number(text: Suite) -> None:
     for wrong in ("bees", 3, "-1", "٢", ""):
         with pytest.raises(UserError, match="is no class of task1"):
             label_index(task, wrong)
+    signs = replace(task, classes=("50 km/h", "stop"))
+    assert [label_index(signs, x) for x in ("50 km_h", "50_km-h", "50 KM/H")] == [0, 0, 0]
     assert infer_task(text, ["cat", "dog"]).name == "task2"
 
 

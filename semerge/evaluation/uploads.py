@@ -92,8 +92,8 @@ def infer_task(suite: Suite, labels: Sequence[Label]) -> Task:
 
 
 def label_index(task: Task, label: Label) -> int:
-    """The class that a label means: by name, in any case and with - or _ for spaces, or by number
-    where no class of the task is called by a number.
+    """The class that a label means: by name, in any case and with - or _ for spaces and slashes,
+    or by number where no class of the task is called by a number.
 
     Raises:
         UserError: there is none.
@@ -196,7 +196,9 @@ def _named(task: Task, label: Label) -> int | None:
 def _plain(name: str) -> str:
     """A class name without case, accents' spelling and separators."""
     folded = unicodedata.normalize("NFKC", name).casefold()
-    return " ".join(folded.replace("_", " ").replace("-", " ").split())
+    for separator in "_-/":  # a folder can't be called "50 km/h"
+        folded = folded.replace(separator, " ")
+    return " ".join(folded.split())
 
 
 def _listed(names: Sequence[str]) -> str:

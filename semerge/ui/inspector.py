@@ -95,7 +95,9 @@ class InspectTab:
             part.row(self._row, look, self.viewed, **page_event()).then(*opening, **latest)
         typed = page_event(trigger_mode="always_last")
         given = [*look, page.search, page.task, page.chosen, page.under]
-        for chooser in (page.search, page.task, page.chosen):
+        # a paste fires no `input`; `change` also comes when the box was filled by the page
+        page.search.change(self._searched, given, self.viewed, **typed)
+        for chooser in (page.task, page.chosen):
             chooser.input(self._refine, given, self.viewed, **typed)
         page.under.input(self._refine, given, self.viewed, **typed).then(*opening, **latest)
         inputs = self.form.inputs
@@ -217,6 +219,10 @@ class InspectTab:
             page=0,
         )
         return self._look(key, lambda held: (new.fitting(held.found.suite), False))
+
+    def _searched(self, key: str, look: Look, search: Any, *values: Any) -> list[Any]:
+        same = str(search or "")[:500] == look.search
+        return _kept(self.viewed) if same else self._refine(key, look, search, *values)
 
     def _open(self, key: str, look: Look, drawn: dict[str, Any]) -> list[Any]:
         """The whole result of the open and of the pinned row, where it is not there already."""
