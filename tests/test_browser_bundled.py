@@ -106,7 +106,8 @@ def test_an_example_tells_the_right_answer(visit: Any) -> None:
     example = first_of(VISION, 3)
     page.locator(f'#vision-examples [data-example="{example.index}"]').click()
     settle(page, answer(example.file), VISION)
-    page.get_by_text(f"Right answer: {example.label}").wait_for()
+    told = page.locator("#vision-sentence .se-truth", has_text=f"Right answer: {example.label}")
+    told.wait_for()
 
 
 def test_a_finger_draws_and_the_drawing_is_answered(visit: Any) -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, PHONE, choose, serious_faults
+from browsing import DESKTOP, PHONE, choose, go, serious_faults
 from fakes import served
 
 from semerge.abstention import read_diagnosis
@@ -68,22 +68,6 @@ def at(suite: Suite, where: Where) -> View:
 def app() -> Iterator[str]:
     with served(make_context()) as url:
         yield url
-
-
-def go(page: Any, name: str) -> None:
-    """Open a tab; on a phone it may be in the menu at the end of its row."""
-    tab = page.get_by_role("tab", name=name, exact=True)
-    if tab.count() and tab.is_visible():
-        tab.click()
-        return
-    for menu in page.locator(".overflow-menu > button:visible").all():
-        menu.click()
-        entry = page.locator(".overflow-dropdown button:visible", has_text=name)
-        if entry.count():
-            entry.first.click()
-            return
-        menu.click()
-    raise AssertionError(f"there is no tab {name}")
 
 
 def opened(page: Any) -> None:
