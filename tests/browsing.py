@@ -121,6 +121,7 @@ def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
 
 def go(page: Any, name: str) -> None:
     """Open a tab; on a phone it may be in the menu at the end of its row."""
+    page.locator("#tabs [role=tab]").first.wait_for()
     tab = page.get_by_role("tab", name=name, exact=True)
     if tab.count() and tab.is_visible():
         tab.click()
