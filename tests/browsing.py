@@ -96,6 +96,12 @@ def chart(page: Any, name: str) -> list[str]:
     return [text.replace("\xa0", " ") for text in texts.all_text_contents()]
 
 
+def drawn(page: Any, tab: str) -> None:
+    """Wait until both charts of a tab are drawn: Gradio loads its plots after everything else."""
+    for name in ("similarity", "coefficients"):
+        page.locator(f"#{tab}-{name} .annotation-text").first.wait_for(state="attached")
+
+
 def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
     """Wait until the page shows this Result, and check every place that shows it."""
     tab, view = TABS[suite.modality], View(want, suite)
@@ -111,9 +117,9 @@ def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
         assert card.locator(".se-answer").inner_text() == view.answer(kind)
         scores = [words.percent(entry["score"]) for entry in want["predictions"][kind][:5]]
         assert card.locator(".se-scores .se-value").all_text_contents() == scores
-    drawn = chart(page, f"{tab}-similarity")
-    assert f"{words.number(want['similarities'][view.chosen])}  chosen" in drawn
-    assert [t for t in drawn if t in view.titles] == view.titles
+    bars = chart(page, f"{tab}-similarity")
+    assert f"{words.number(want['similarities'][view.chosen])}  chosen" in bars
+    assert [t for t in bars if t in view.titles] == view.titles
     pairs = zip(want["static_coefficients"], want["coefficients"], strict=True)
     arrows = [f"{words.number(a)} → {words.number(b)}" for a, b in pairs]
     assert [t for t in chart(page, f"{tab}-coefficients") if "→" in t] == arrows
@@ -142,7 +148,7 @@ def check_tabs(page: Any) -> None:
     for tab in ("Vision", "Language", "About"):
         go(page, tab)
         if tab != "About":
-            page.locator(f"#{tab.lower()}-coefficients .annotation-text").first.wait_for()
+            drawn(page, tab.lower())
         for fold in page.locator(".se-fold > button:visible").all():
             fold.click()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from fakes import served
 
 from semerge.engine import Engine, load_engine
 from semerge.examples import Example, load_examples
 from semerge.inputs import decode_image
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
+from semerge.ui.context import Context
 
 VISION, TEXT = read_suite("mini-vision"), read_suite("mini-text")
 EXAMPLES = load_examples()
@@ -20,6 +25,13 @@ EXAMPLES = load_examples()
 @cache
 def engine(name: str) -> Engine:
     return load_engine(name)
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The app with both bundled suites, as after a restart: it knows nothing of earlier visits."""
+    with served(Context.make([VISION, TEXT], EXAMPLES, lambda suite: engine(suite.name))) as url:
+        yield url
 
 
 def first_of(suite: Suite, task: int) -> Example:

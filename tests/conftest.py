@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from semerge.engine import Engine
@@ -152,6 +152,17 @@ def diagnosed(folder: Path, engine: Engine) -> Path:
     found = diagnose(engine, *splits, data, samples=6)
     write_report(folder / "report.json", {"diagnosis": found})
     return folder
+
+
+@pytest.fixture(scope="module")
+def diagnosis(diagnosed: Path) -> dict[str, Any]:
+    """What that report holds."""
+    from semerge.abstention import read_diagnosis
+    from semerge.suites import read_suite
+
+    found = read_diagnosis(read_suite(diagnosed))
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import DESKTOP, MARKS, PHONE, serious_faults, shown, timeless, visits
-from bundled import EXAMPLES, TEXT, VISION, engine
-from test_browser_sandbox import serving
+from bundled import EXAMPLES, TEXT, VISION, engine, serving
 
 from semerge.evaluation.bundled_sets import example_sets
 from semerge.evaluation.comparison import Comparison, Side, compare, right, write_csv
@@ -35,12 +34,6 @@ WALKS = [*WALKS, (VISION, PHONE, "dark")]
 def app() -> Iterator[str]:
     with serving() as url:
         yield url
-
-
-@pytest.fixture
-def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
-    with visits(browser, app) as open_page:
-        yield open_page
 
 
 def answer(suite: Suite, example: int, settings: Settings) -> dict[str, Any]:

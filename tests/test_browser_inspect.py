@@ -11,13 +11,13 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, PHONE, choose, serious_faults, shown, timeless, visits
+from browsing import DESKTOP, PHONE, choose, serious_faults, shown, timeless
 from fakes import served
 
 from semerge.engine import Engine, load_engine
@@ -53,12 +53,6 @@ def inspected(name: str) -> Inspection:
 def app() -> Iterator[str]:
     with served(make_context()) as url:
         yield url
-
-
-@pytest.fixture
-def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
-    with visits(browser, app) as open_page:
-        yield open_page
 
 
 def opened(page: Any, suite: Suite) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from browsing import PATIENCE, PHONE, choose, serious_faults, shown, upload, visits
+from browsing import PATIENCE, PHONE, choose, drawn, serious_faults, shown, upload, visits
 from fakes import FakeEngine, fake_app, fake_examples, fake_suite, served
 
 from semerge.engine import Engine, load_engine
@@ -253,12 +253,6 @@ def app(folder: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
-    with visits(browser, app) as open_page:
-        yield open_page
-
-
 def test_the_address_follows_and_a_reload_opens_the_same(visit: Any) -> None:
     page = visit(query="__theme=dark&__lang=en")
     page.locator("#vision-sentence .se-sentence").wait_for()
@@ -332,6 +326,7 @@ def test_an_unknown_value_is_told_until_something_else_is_shown(visit: Any) -> N
     told = notice.locator("p").all_text_contents()
     assert len(told) == 3 and "The link's layer '99' is not known here" in "".join(told)
     assert shown(page, "vision")["layer"] == 4 and page.title() == "SE-Merging"
+    drawn(page, "vision")
     assert serious_faults(page) == {}
     page.locator("#vision-examples [data-example='5']").click()
     notice.wait_for(state="detached")
@@ -361,6 +356,7 @@ def test_without_a_clipboard_the_link_is_there_to_be_copied(visit: Any) -> None:
 def test_the_row_below_a_result_fits_a_phone(visit: Any, theme: str) -> None:
     page = visit(PHONE, theme)
     page.locator("#vision-link [data-link]").wait_for()
+    drawn(page, "vision")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert serious_faults(page) == {}
 

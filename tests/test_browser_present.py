@@ -6,13 +6,13 @@ import json
 import re
 import struct
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import DESKTOP, PHONE, serious_faults, visits
+from browsing import DESKTOP, PHONE, drawn, serious_faults
 from fakes import FakeEngine, fake_app, fake_suite
 
 from semerge.examples import Examples, load_examples
@@ -66,12 +66,6 @@ def app(folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def examples(app: str, folder: Path) -> Examples:
     return load_examples(folder)
-
-
-@pytest.fixture
-def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
-    with visits(browser, app) as open_page:
-        yield open_page
 
 
 def view_of(tab: str, examples: Examples, index: int) -> View:
@@ -274,6 +268,7 @@ def test_the_bar_does_what_the_keys_do_and_ends_it(visit: Any, examples: Example
 def test_it_holds_on_a_phone_and_for_every_step(visit: Any, theme: str) -> None:
     page = start(visit, "vision", PHONE, __theme=theme, step="rescale")
     at_step(page, "rescale")
+    drawn(page, "vision")
     for step in (None, "answer"):
         if step:
             page.locator(".se-presenter").get_by_role("button", name="Next step").click()

@@ -6,20 +6,17 @@ Every figure that is looked for comes from an engine of its own, for the same in
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from browsing import DESKTOP, MARKS, PHONE, serious_faults, visits
-from bundled import EXAMPLES, TEXT, VISION, engine
-from fakes import served
+from bundled import EXAMPLES, TEXT, VISION, engine, serving
 
 from semerge.examples import Example
 from semerge.suites import Suite
 from semerge.ui import words
 from semerge.ui.coefficients import on_grid, static
-from semerge.ui.context import Context
 from semerge.ui.sources import sample_of
 
 pytestmark = MARKS
@@ -31,23 +28,10 @@ WALKS = [
 ]
 
 
-@contextmanager
-def serving() -> Iterator[str]:
-    """The app with both bundled suites, as after a restart: it knows nothing of earlier visits."""
-    with served(Context.make([VISION, TEXT], EXAMPLES, lambda suite: engine(suite.name))) as url:
-        yield url
-
-
 @pytest.fixture(scope="module")
 def app() -> Iterator[str]:
     with serving() as url:
         yield url
-
-
-@pytest.fixture
-def visit(browser: Any, app: str) -> Iterator[Callable[..., Any]]:
-    with visits(browser, app) as open_page:
-        yield open_page
 
 
 def opened(visit: Any, suite: Suite, example: Example, size: tuple[int, int], theme: str) -> Any:

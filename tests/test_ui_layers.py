@@ -18,7 +18,6 @@ import pytest
 from concurrency import sample_of
 from tags import Tags
 
-from semerge.abstention import read_diagnosis
 from semerge.engine import Engine, load_engine
 from semerge.examples import Examples, load_examples
 from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
@@ -37,13 +36,6 @@ SENTENCE = {"text": "The cat sat on the mat.", "text_b": ""}
 @pytest.fixture(scope="module")
 def suite(diagnosed: Path) -> Suite:
     return read_suite(diagnosed)
-
-
-@pytest.fixture(scope="module")
-def diagnosis(suite: Suite) -> dict[str, Any]:
-    found = read_diagnosis(suite)
-    assert found is not None
-    return found
 
 
 @pytest.fixture(scope="module")

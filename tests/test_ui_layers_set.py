@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from tags import Tags
 
-from semerge.abstention import read_diagnosis
 from semerge.suites import Suite, read_suite
 from semerge.ui import layers_set, set_charts
 from semerge.ui.heat import Cell, Row, heat
@@ -21,13 +20,6 @@ HOSTILE = "<script>alert(1)</script><b onclick='x'>{{y}}"
 @pytest.fixture(scope="module")
 def suite(diagnosed: Path) -> Suite:
     return read_suite(diagnosed)
-
-
-@pytest.fixture(scope="module")
-def diagnosis(suite: Suite) -> dict[str, Any]:
-    found = read_diagnosis(suite)
-    assert found is not None
-    return found
 
 
 # ---- heat maps -----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -155,18 +155,6 @@ def files(key: str, look: Look, count: int) -> str:
         f'data-export="{esc(json.dumps(asked))}">CSV</button>'
         '<span role="status"></span></div></div>'
     )
-
-
-def exporter(kept: Any) -> Callable[[Any], dict[str, str]]:
-    """What the page's script calls as `server.export_rows`."""
-
-    def export_rows(asked: Any) -> dict[str, str]:
-        try:
-            return export(kept, asked)
-        except UserError as error:
-            return {"failure": str(error)}
-
-    return export_rows
 
 
 def export(kept: Any, asked: Any) -> dict[str, str]:

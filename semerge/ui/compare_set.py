@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,7 @@ from semerge.ui.compare_pair import Pair, pair_of
 from semerge.ui.compare_sides import Sides
 from semerge.ui.context import Context
 from semerge.ui.inspect_choice import FOLDER, UPLOAD, kinds
+from semerge.ui.inspect_export import exporter
 from semerge.ui.inspect_form import WANTED
 from semerge.ui.inspect_look import Look, within
 from semerge.ui.inspect_page import SCRIPTS, acting
@@ -64,7 +66,7 @@ class SetPart:
         with gr.Column(visible=False, elem_id=f"{name}-results") as self.column:
             self.board = acting(script, f"{name}-board")
             self.table = acting(script, f"{name}-table")
-            functions = [compare_rows.exporter(kept)]
+            functions = [exporter(partial(compare_rows.export, kept))]
             self.files = acting(script, f"{name}-files", server_functions=functions)
 
     # ---- the form ----------------------------------------------------------------------------

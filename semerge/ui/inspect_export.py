@@ -38,12 +38,12 @@ def exports(key: str, look: Look, choice: Choice, count: int) -> str:
     )
 
 
-def exporter(kept: Kept) -> Callable[[Any], dict[str, str]]:
-    """What the page's script calls as `server.export_rows`."""
+def exporter(make: Callable[[Any], dict[str, str]]) -> Callable[[Any], dict[str, str]]:
+    """What the page's script calls as `server.export_rows`: `make`'s file, or why there is none."""
 
     def export_rows(asked: Any) -> dict[str, str]:
         try:
-            return export(kept, asked)
+            return make(asked)
         except UserError as error:
             return {"failure": str(error)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import gradio as gr
 
 from semerge.ui.context import Context
 from semerge.ui.inspect_board import board
-from semerge.ui.inspect_export import exporter, exports
+from semerge.ui.inspect_export import export, exporter, exports
 from semerge.ui.inspect_look import Look, within
 from semerge.ui.inspect_runs import Held, Kept
 from semerge.ui.inspect_table import rows_table
@@ -48,7 +49,7 @@ class Page:
                 label="Head that answers", min_width=260, elem_id="inspect-under",
             )  # fmt: skip
         self.table = acting(self.script + keys, "inspect-table")
-        functions = [exporter(kept)]
+        functions = [exporter(partial(export, kept))]
         self.files = acting(self.script, "inspect-files", server_functions=functions)
 
     @property

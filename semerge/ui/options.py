@@ -73,9 +73,8 @@ class Options:
                 FALLBACK_NAMES,
                 value="route",
                 label="When no expert fits",
-                info=_effect(suite),
-                interactive=_notices(suite),
                 visible=whole,
+                **_effect(suite),
             )
             self.reset = gr.Button(
                 "Back to the suite's defaults", size="sm", elem_classes="se-quiet"
@@ -144,19 +143,16 @@ class Options:
             gr.update(choices=_layers(suite), value=s.layer),
             gr.update(choices=pools, value=s.pool, interactive=s.layer != FINAL),
             gr.update(choices=_heads(suite), value=s.head),
-            gr.update(value=s.fallback, info=_effect(suite), interactive=_notices(suite)),
+            gr.update(value=s.fallback, **_effect(suite)),
             PRESETS[s.preset].about,
         ]
 
 
-def _notices(suite: Suite) -> bool:
-    """Whether the suite's report says when no expert fits."""
-    return read_abstention(suite) is not None
-
-
-def _effect(suite: Suite) -> str:
+def _effect(suite: Suite) -> dict[str, Any]:
+    """What falling back does, and whether the report knows when: without that, no choice."""
     found = read_abstention(suite)
-    return found.effect() if found else "The report of this suite does not say when none fits."
+    unknown = "The report of this suite does not say when none fits."
+    return {"info": found.effect() if found else unknown, "interactive": found is not None}
 
 
 def called(suite: Suite) -> str:
