@@ -111,7 +111,7 @@ def parser() -> Parser:
     _suite(one)
     one.add_argument("--data", metavar="DIR", help="labelled data, for the fast modes' agreement")
     one.add_argument("--split", default="test", help="default: test")
-    one.add_argument("--limit", type=int, metavar="N", help="N samples a task; default: 200")
+    one.add_argument("--limit", type=int, metavar="N", help="N a task; default: 200, 0: all")
     one.add_argument("--rounds", type=int, metavar="N", help="of which the medians are told")
     one.add_argument("--quick", action="store_true", help="few inputs and rounds, no growth")
     one.add_argument("--json", action="store_true", help="print JSON")
@@ -191,6 +191,7 @@ def predict(args: argparse.Namespace) -> int:
         mass=args.mass,
         fast=args.fast,
         fallback=args.fallback,
+        quantise=args.quantise,
     )
     settings.resolve(suite)  # a wrong option is told before torch is imported
     locate(suite)
@@ -260,3 +261,5 @@ def _overrides(command: argparse.ArgumentParser) -> None:
     group.add_argument("--normalise", choices=NORMALISERS)
     group.add_argument("--temperature", type=float, metavar="F")
     group.add_argument("--mass", choices=MASSES)
+    parts = "coefficients in whole N-ths of the mass; samples with equal ones share a merge"
+    group.add_argument("--quantise", type=int, metavar="N", help=parts)

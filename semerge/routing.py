@@ -30,7 +30,7 @@ class Routing:
 
     similarities: Tensor  # (B, T) normalised over the tasks
     weights: Tensor  # (B, T) softmax(similarities / temperature); rows sum to 1
-    coefficients: Tensor  # (B, T) mass * weights
+    coefficients: Tensor  # (B, T) mass * weights, these in whole parts where that is asked for
     chosen: Tensor  # (B,) int64, the nearest expert
     margin: Tensor  # (B,) (d2 - d1) / d2
     entropy: Tensor  # (B,) of weights, in nats, over log T: in [0, 1]
@@ -77,7 +77,8 @@ def route(
     weights = np.where(equal[:, None], 1.0 / tasks, weights)
 
     mass = 1.0 if resolved.mass == "1" else tasks * static_lambda
-    coefficients = np.where(broken[:, None], static_lambda, mass * weights)  # (B, T)
+    shares = weights if resolved.quantise is None else _whole(weights, resolved.quantise)
+    coefficients = np.where(broken[:, None], static_lambda, mass * shares)  # (B, T)
 
     two = np.sort(d, axis=1)[:, :2]  # (B, 2), the smallest
     margin = _ratio(two[:, 1] - two[:, 0], two[:, 1])
@@ -151,6 +152,21 @@ def _softmax(similarities: Array, temperature: float) -> Array:
     powers = np.exp(shifted / temperature)
     found: Array = powers / powers.sum(axis=1, keepdims=True)
     return found
+
+
+def _whole(weights: Array, parts: int) -> Array:
+    """Shares (B, T) that sum to 1 -> the nearest multiples of 1 / parts that still sum to 1.
+
+    By largest remainders: all are rounded down, and what is left goes, a part each, to those that
+    lost most; of equals, to the first.
+    """
+    exact = weights * parts
+    found = np.floor(exact + EPSILON)  # a multiple stays itself, whatever its last bit
+    missing = np.rint(parts - found.sum(axis=1, keepdims=True))  # (B, 1)
+    order = np.argsort(found - exact, axis=1, kind="stable")  # the most that was lost goes first
+    rank = np.argsort(order, axis=1, kind="stable")
+    shares: Array = (found + (rank < missing)) / parts
+    return shares
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:

@@ -30,6 +30,7 @@ POOLS = {"image": ("all", "cls", "mean"), "text": ("all", "mean", "last")}
 FINAL = "final"  # the final embedding: the one "layer" without tokens, so without pooling
 AUTO = "auto"  # the head of the chosen expert
 MAX_LAMBDA = 10.0
+MAX_PARTS = 1000  # of the mass, that `quantise` cuts it into
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Resolved:
     hard: bool
     fast: bool = False  # semerge.fast: fewer passes, almost always the same answer
     fallback: str = "route"  # where no expert fits: route all the same, or "static"
+    quantise: int | None = None  # coefficients are whole multiples of mass / quantise
     changed: tuple[str, ...] = ()  # "temperature 0.5": what was overridden in the preset
 
     @property
@@ -125,6 +127,7 @@ class Settings:
     mass: str | None = None
     fast: bool = False
     fallback: str = "route"
+    quantise: int | None = None
 
     def resolve(self, suite: Suite) -> Resolved:
         """Fill every field from the suite's defaults and the preset.
@@ -161,6 +164,7 @@ class Settings:
             for key, value in overrides.items()
             if value is not None and value != getattr(preset, key)
         )
+        quantise = _parts(self.quantise)
         if preset.hard and changed and changed != (f"mass {self.mass}",):
             raise UserError(
                 "The preset hard takes the nearest expert alone, so similarity, normalise and "
@@ -188,7 +192,8 @@ class Settings:
             hard=preset.hard,
             fast=self.fast,
             fallback=fallback,
-            changed=changed,
+            quantise=quantise,
+            changed=changed if quantise is None else (*changed, f"quantise {quantise}"),
         )
 
 
@@ -274,6 +279,12 @@ def _number(name: str, value: float | None, default: float) -> float:
     if not math.isfinite(number):
         raise UserError(f"{name} must be a finite number.")
     return number
+
+
+def _parts(value: int | None) -> int | None:
+    if value is not None and not 1 <= value <= MAX_PARTS:
+        raise UserError(f"quantise must be a whole number from 1 to {MAX_PARTS}.")
+    return value
 
 
 def _one_of(name: str, value: str, valid: tuple[str, ...]) -> str:

@@ -11,12 +11,15 @@ import pytest
 import torch
 from equivalence import samples_of
 
-from semerge.bench import command, figures, memory, subject, timing
+from semerge.bench import command, figures, memory, modes, subject, timing
 from semerge.bench.subject import Subject
 from semerge.bench.timing import Times
 from semerge.bench.work import Work, exact, quick
 from semerge.cli import main, parser
 from semerge.engine import Engine
+from semerge.evaluation.batches import picture
+from semerge.evaluation.sets import suite_sets
+from semerge.inputs import clean_text
 from semerge.settings import Settings
 
 
@@ -93,6 +96,44 @@ def test_the_figures_of_a_suite(tiny: Subject) -> None:
     stages = found["stages_ms"]
     assert {"preprocess", "probe", "route", "merge", "predict", "total"} <= set(stages)
     assert min(stages.values()) >= 0 < stages["total"]
+
+
+def test_modes_agree_and_are_right_as_often_as_single_requests(tiny: Subject, home: Path) -> None:
+    """Agreement, accuracy and hit rate of the table, counted again with `Engine.predict`."""
+    data = str(home / "data")
+    found = modes.measured(tiny, data, "test", 4, rounds=1)
+    rows = {row["mode"]: row for row in found["modes"]}
+    engine, task_names = tiny.engine, tiny.suite.task_names
+    plain = replace(tiny.settings, fast=False)
+    asked = {
+        modes.REFERENCE: plain,
+        modes.DEFAULT: Settings(),
+        modes.NAMED: replace(tiny.settings, fast=True),
+        f"exact, quantised {modes.PARTS}": replace(plain, quantise=modes.PARTS),
+    }
+    given: dict[str, list[tuple[str, str]]] = {name: [] for name in asked}
+    right: dict[str, list[bool]] = {name: [] for name in asked}
+    alone = []
+    for samples in suite_sets(tiny.suite, data, "test", 4, 0).sets:
+        for i in range(len(samples)):
+            sample = picture(samples.pixels(i)) if samples.visual else None
+            sample = sample or clean_text(samples.texts[i], samples.texts_b[i])
+            for name, settings in asked.items():
+                result = engine.predict(sample, settings)
+                label = result.predictions["se"][0].label
+                given[name].append((result.chosen, label))
+                own = samples.task == result.chosen
+                right[name].append(own and label == samples.classes[samples.labels[i]])
+                if name == modes.NAMED:
+                    alone.append("expert answers alone" in result.notices[-1])
+    count = len(alone)
+    assert found["n"] == count >= len(task_names) * 2
+    for name in asked:
+        same = [a == b for a, b in zip(given[name], given[modes.REFERENCE], strict=True)]
+        assert rows[name]["agreement"] == sum(same) / count
+        assert rows[name]["accuracy"] == sum(right[name]) / count
+    assert rows[modes.NAMED]["alone"] == sum(alone) / count
+    assert rows["full ensemble"]["alone"] == 1 and rows["static"]["alone"] == 0
 
 
 def test_random_weights_of_a_published_shape(tiny: Subject) -> None:

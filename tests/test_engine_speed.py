@@ -96,6 +96,30 @@ def test_a_sweep_equals_one_by_one(
             close(z[i], engine.merged_embedding(sample, own)[0], f"{preset} sample {i}")
 
 
+def test_quantised_samples_with_equal_coefficients_share_a_merge(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load_engine(folder)
+    samples = samples_of(engine, 7)
+    batch = engine.backbone.collate(samples)
+    resolved = Settings(probe="experts", preset="literal", quantise=3).resolve(engine.suite)
+    routed = engine.route(engine.distances(batch, resolved)[resolved.probing], resolved)
+    rows, counts = torch.unique(routed.coefficients, dim=0, return_counts=True)
+    assert counts.max() > 1  # without a pair the test would show nothing
+    merged = []
+    monkeypatch.setattr(
+        semerge.models.Models,
+        "merged",
+        lambda self, row, clock=None, make=semerge.models.Models.merged: (
+            merged.append(row.tolist()) or make(self, row, clock)
+        ),
+    )
+    z = engine.merged_embedding(batch, routed.coefficients)
+    assert sorted(merged) == sorted(rows[counts > 1].tolist())
+    for i, sample in enumerate(samples):
+        close(z[i], engine.merged_embedding(sample, routed.coefficients[i : i + 1])[0], f"row {i}")
+
+
 def test_the_room_for_merging_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = max(s.changing for s in load_engine(folder).models.vectors.segments[1:])
     monkeypatch.setattr(semerge.models, "MERGE_ROOM", 2 * numbers)

@@ -102,6 +102,21 @@ def test_minmax_at_temperature_one_is_bounded() -> None:
     assert row(r.weights)[0] == pytest.approx(E / (E + 7))
 
 
+def test_quantised_by_hand() -> None:
+    """Sharp weights (.9986, .0013, .00005) of four parts: all go to the first. Literal ones, which
+    are (.532, .273, .196): floors of a fifth leave 2, 1, 0 and two parts to hand out, by the
+    remainders .66, .36, .98 to the last and the first."""
+    assert row(one([1.0, 2.0, 4.0], "sharp", quantise=4).coefficients) == [1.0, 0.0, 0.0]
+    r = one([1.0, 2.0, 4.0], quantise=5)
+    assert row(r.weights) == pytest.approx([0.532, 0.273, 0.196], abs=1e-3)
+    assert row(r.coefficients) == pytest.approx([0.9 * 3 / 5, 0.9 / 5, 0.9 / 5])
+
+
+def test_quantised_equals_are_shared_out_in_order() -> None:
+    assert row(one([1.0, 1.0, 1.0], "sharp", quantise=2).coefficients) == [0.5, 0.5, 0.0]
+    assert row(one([1.0, 1.0, 1.0], "sharp", quantise=3).coefficients) == pytest.approx([1 / 3] * 3)
+
+
 # ---- properties ------------------------------------------------------------------------------
 
 distance = st.floats(2.0**-10, 2.0**10, width=32)
@@ -124,6 +139,20 @@ readings = st.one_of(
         st.sampled_from(MASSES),
     ),
 )
+
+
+@given(batches, readings, st.integers(1, 100))
+def test_quantised_coefficients_are_the_nearest_whole_parts(
+    rows: list[list[float]], how: Resolved, parts: int
+) -> None:
+    d = torch.tensor(rows)
+    mass = 1.0 if how.mass == "1" else d.shape[1] * 0.3
+    free, r = route(d, how, 0.3), route(d, replace(how, quantise=parts), 0.3)
+    assert torch.equal(r.weights, free.weights)
+    shares = r.coefficients / mass * parts
+    assert torch.allclose(shares, shares.round())
+    assert torch.allclose(r.coefficients.sum(1), torch.full((len(d),), mass, dtype=torch.float64))
+    assert bool(((shares - free.weights * parts).abs() < 1 + 1e-6).all())
 
 
 @given(batches, readings)

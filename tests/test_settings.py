@@ -121,6 +121,8 @@ def test_defaults_that_do_not_fit_a_choice_give_way(vision: Suite, text: Suite) 
         (Settings(probe="cache", probe_lambda=0.3), "leave probe-lambda out"),
         (Settings(preset="hard", temperature=0.5), "choose literal or sharp"),
         (Settings(preset="hard", normalise="sum", mass="1"), "choose literal or sharp"),
+        (Settings(quantise=0), "1 to 1000"),
+        (Settings(quantise=1001), "1 to 1000"),
     ],
 )
 def test_what_has_no_meaning_is_refused(settings: Settings, words: str, vision: Suite) -> None:
@@ -145,6 +147,11 @@ def test_hard_takes_another_mass(vision: Suite) -> None:
 
 def test_values_equal_to_the_presets_are_no_change(vision: Suite) -> None:
     assert Settings(preset="sharp", temperature=0.1, mass="1").resolve(vision).changed == ()
+
+
+def test_quantised_coefficients_are_a_change_of_the_preset(vision: Suite) -> None:
+    r = Settings(preset="sharp", temperature=0.5, quantise=20).resolve(vision)
+    assert (r.quantise, r.changed) == (20, ("temperature 0.5", "quantise 20"))
 
 
 def test_settings_can_be_compared_and_hashed() -> None:

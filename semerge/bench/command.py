@@ -17,7 +17,7 @@ from semerge.suites import published_suites, read_suite
 
 ROUNDS, LARGE_ROUNDS = 15, 5
 INPUTS, LARGE_INPUTS = 16, 8
-LIMIT = 200  # samples a task of labelled data
+LIMIT = 200  # samples a task of labelled data; 0 stands for all
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,12 +58,13 @@ def bench(args: argparse.Namespace) -> dict[str, Any]:
     }
     found["figures"]["peak_over_weights"] = peak
     if args.data:
-        limit = LIMIT if args.limit is None else args.limit
+        limit = LIMIT if args.limit is None else args.limit or None
         few = min(rounds, 5)
         found["labelled"] = modes.measured(made, args.data, args.split, limit, few, _tell)
         row = next(m for m in found["labelled"]["modes"] if m["mode"] == modes.NAMED)
         found["figures"]["fast_agreement"] = row["agreement"]
         found["figures"]["fast_default_agreement"] = row["default_agreement"]
+        found["figures"]["fast_hit_rate"] = row["alone"]
     found["growth"] = [] if args.quick else figures.growth(made, min(rounds, 3), _tell)
     starts = 1 if args.quick else 3
     found["start_ms"] = None if large else start.start_ms(args.suite, starts)
@@ -112,7 +113,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     for row in found.get("labelled", {}).get("modes", ()):
         text.append(
             f"  {row['mode']:20} cost {row['cost']:6.2f}  agrees {row['agreement']:.4f}  "
-            f"with the default {row['default_agreement']:.4f}  right {row['accuracy']:.4f}"
+            f"with the default {row['default_agreement']:.4f}  right {row['accuracy']:.4f}  "
+            f"alone {row['alone']:.4f}"
         )
     return [*text, *(f"growth: {row}" for row in found["growth"])]
 

@@ -21,6 +21,11 @@ ABOUT = {
     "the cache probe and a saturated routing, imposed",
     "fast_miss_over_static": "the same where the routing is not saturated and is merged; on "
     "random weights imposed",
+    "fast_agreement": "share of the labelled samples that the fast mode answers as exact does: the "
+    "same expert and the same class",
+    "fast_default_agreement": "the same, with the suite's default settings in place of exact",
+    "fast_hit_rate": "share of the labelled samples whose routing is saturated, so that the chosen "
+    "expert answers with its own weights; random weights have no rate: hit and miss are imposed",
     "fast_dropped_over_static": "the fast mode with the probe experts where one expert wins at "
     "layer 1, over static; imposed",
     "sweep_over_loop": "exact on the inputs one at a time over exact on them in batches",

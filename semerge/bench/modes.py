@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,17 +13,37 @@ from semerge import fast
 from semerge.backbones import Batch
 from semerge.bench.subject import Subject
 from semerge.bench.timing import interleaved
-from semerge.bench.work import Work, exact, quick
+from semerge.bench.work import Work, quick
 from semerge.engine import Engine
 from semerge.evaluation.batches import batches
 from semerge.evaluation.sets import suite_sets
 from semerge.settings import FINAL, Resolved, Settings, valid_layers, valid_pools, valid_probes
 
-RATIOS = (1.5, fast.RATIO, 3.0)
-SURES = (0.8, fast.SURE, 0.99)
-Run = Callable[[Batch], tuple[Tensor, Tensor]]  # a batch -> chosen experts (B,), answers (B,)
+RATIOS = (1.5, 1.75, 2.0, 2.25, 2.5, 3.0)
+SURES = (0.8, 0.9, 0.95, 0.99)
+PARTS = 20  # of the mass, in the mode with quantised coefficients
 NAMED = "fast"  # the mode as it is shipped, among the modes
 REFERENCE, DEFAULT = "exact", "default"
+
+
+class Answers(NamedTuple):
+    """What B samples were answered. alone: the chosen expert's own weights answered."""
+
+    chosen: Tensor  # (B,) int64, experts
+    given: Tensor  # (B,) int64, classes under the chosen expert's head
+    alone: Tensor  # (B,) bool
+
+    @classmethod
+    def of(cls, parts: Sequence[Answers]) -> Answers:
+        """Those of several batches, one after the other."""
+        return cls(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def equal(self, other: Answers) -> Tensor:
+        """Where the same expert was chosen and the same class given, bool (B,)."""
+        return (self.chosen == other.chosen) & (self.given == other.given)
+
+
+Run = Callable[[Batch], Answers]
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,8 @@ def modes(subject: Subject) -> dict[str, Mode]:
     default = Settings().resolve(subject.suite)
     found = {REFERENCE: Mode(_exact(engine, main)), DEFAULT: Mode(_exact(engine, default))}
     found["static"] = Mode(_static(engine, main))
+    whole = replace(subject.settings, quantise=PARTS).resolve(subject.suite)
+    found[f"exact, quantised {PARTS}"] = Mode(_exact(engine, whole))
     for layer in valid_layers(subject.suite):
         pools = valid_pools(subject.suite, "experts", layer)
         pool = main.pool if main.pool in pools else (FINAL if layer == FINAL else "mean")
@@ -75,12 +97,13 @@ def measured(
     agreement: share of samples with the exact answer: the same expert chosen and the same class.
     default_agreement: the same with the suite's default settings. accuracy: the chosen expert is
     the right one and so is the class; the static merge is read by the head that exact chooses.
+    alone: share of samples that the chosen expert's own weights answered, without a merge.
     """
-    found = suite_sets(subject.suite, data, split, limit, 0, tell)
+    sets = suite_sets(subject.suite, data, split, limit, 0, tell).sets
     run = modes(subject)
-    answers: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in run}
+    answers: dict[str, list[Answers]] = {name: [] for name in run}
     tasks, labels = [], []
-    for task, many, truth in _batches(subject.engine, found.sets):
+    for task, many, truth in _batches(subject.engine, sets):
         tell(f"modes on {task}")
         tasks.append(torch.full((len(many),), subject.suite.index(task)))
         labels.append(truth)
@@ -88,17 +111,13 @@ def measured(
             parts = [many[i : i + 1] for i in range(len(many))] if mode.single else [many]
             for part in parts:
                 answers[name].append(mode.run(part))
-    chosen = {name: torch.cat([c for c, _ in parts]) for name, parts in answers.items()}
-    given = {name: torch.cat([a for _, a in parts]) for name, parts in answers.items()}
+    joined = {name: Answers.of(parts) for name, parts in answers.items()}
     own, label = torch.cat(tasks), torch.cat(labels)
     cost = _cost(subject, run, rounds, tell)
     rows = []
-    for name in run:
-        same = {
-            other: (chosen[name] == chosen[other]) & (given[name] == given[other])
-            for other in (REFERENCE, DEFAULT)
-        }
-        right = (chosen[name] == own) & (given[name] == label)
+    for name, found in joined.items():
+        same = {other: found.equal(joined[other]) for other in (REFERENCE, DEFAULT)}
+        right = (found.chosen == own) & (found.given == label)
         rows.append(
             {
                 "mode": name,
@@ -106,6 +125,7 @@ def measured(
                 "agreement": float(same[REFERENCE].double().mean()),
                 "default_agreement": float(same[DEFAULT].double().mean()),
                 "accuracy": float(right.double().mean()),
+                "alone": float(found.alone.double().mean()),
             }
         )
     return {"split": split, "n": len(own), "limit": limit, "modes": rows}
@@ -138,17 +158,20 @@ def _classes(engine: Engine, chosen: Tensor, z: Tensor) -> Tensor:
 
 
 def _exact(engine: Engine, resolved: Resolved) -> Run:
-    def run(batch: Batch) -> tuple[Tensor, Tensor]:
-        chosen, z = exact(engine, batch, resolved)
-        return chosen, _classes(engine, chosen, z)
+    def run(batch: Batch) -> Answers:
+        routing = engine.route(engine.distances(batch, resolved)[resolved.probing], resolved)
+        z = engine.merged_embedding(batch, routing.coefficients)
+        alone = routing.coefficients.max(1).values == 1
+        return Answers(routing.chosen, _classes(engine, routing.chosen, z), alone)
 
     return run
 
 
 def _static(engine: Engine, resolved: Resolved) -> Run:
-    def run(batch: Batch) -> tuple[Tensor, Tensor]:
+    def run(batch: Batch) -> Answers:
         chosen = engine.route(engine.distances(batch, resolved)[resolved.probing], resolved).chosen
-        return chosen, _classes(engine, chosen, engine.static_embedding(batch))
+        given = _classes(engine, chosen, engine.static_embedding(batch))
+        return Answers(chosen, given, torch.zeros(len(batch), dtype=torch.bool))
 
     return run
 
@@ -156,10 +179,10 @@ def _static(engine: Engine, resolved: Resolved) -> Run:
 def _quick(
     engine: Engine, resolved: Resolved, ratio: float = fast.RATIO, sure: float = fast.SURE
 ) -> Run:
-    def run(batch: Batch) -> tuple[Tensor, Tensor]:
-        t, z, _ = quick(engine, batch, resolved, ratio, sure)
+    def run(batch: Batch) -> Answers:
+        t, z, alone = quick(engine, batch, resolved, ratio, sure)
         chosen = torch.tensor([t])
-        return chosen, _classes(engine, chosen, z)
+        return Answers(chosen, _classes(engine, chosen, z), torch.tensor([alone]))
 
     return run
 
@@ -167,13 +190,14 @@ def _quick(
 def _ensemble(engine: Engine) -> Run:
     """Every expert runs to its end under its own head; the highest softmax score wins."""
 
-    def run(batch: Batch) -> tuple[Tensor, Tensor]:
+    def run(batch: Batch) -> Answers:
         best = [
             engine.logits(engine.expert_embedding(batch, t), name).softmax(1).max(1)
             for t, name in enumerate(engine.suite.task_names)
         ]
         chosen = torch.stack([b.values for b in best]).argmax(0)  # (B,)
         answers = torch.stack([b.indices for b in best])  # (T, B)
-        return chosen, answers[chosen, torch.arange(len(chosen))]
+        given = answers[chosen, torch.arange(len(chosen))]
+        return Answers(chosen, given, torch.ones(len(batch), dtype=torch.bool))
 
     return run

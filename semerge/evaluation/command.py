@@ -147,6 +147,7 @@ def _request(args: argparse.Namespace, suite: Suite) -> Request:
         normalise=args.normalise,
         temperature=args.temperature,
         mass=args.mass,
+        quantise=args.quantise,
     )
     settings.resolve(suite)  # a wrong option is told before any weight is read
     for method in methods:

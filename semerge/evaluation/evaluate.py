@@ -162,6 +162,7 @@ def _config(engine: Engine, request: Request, main: Resolved) -> dict[str, Any]:
         "normalise": main.normalise,
         "temperature": main.temperature,
         "mass": main.mass,
+        "quantise": main.quantise,
         "static_lambda": engine.suite.defaults.static_lambda,
         "limit": request.limit,
         "seed": request.seed,
