@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 PART = 1_000_000  # numbers of each expert that are looked at in one go where all are compared
+BLOCK = 32_768  # numbers of each expert that a thread merges in one go
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ class TaskVectors:
         c = rows.reshape(-1, self.count + 1)  # (G or 1, 1 + T)
         if out is not None:
             out = out[: len(c) * s.changing].view(len(c), s.changing)
-        return s.unflatten(torch.mm(c, s.weights, out=out).view(*lead, s.changing))
+        product = _one_row(c, s.weights, out) if len(c) == 1 else torch.mm(c, s.weights, out=out)
+        return s.unflatten(product.view(*lead, s.changing))
 
     def gram(self) -> Tensor:
         """The inner products τi · τj over all numbers, (T, T) float64: ‖Σt λt τt‖² = λᵀ G λ."""
@@ -165,6 +167,25 @@ class TaskVectors:
     def tensors(self) -> list[Tensor]:
         """Everything held, in a fixed order: to hash, to count, to move."""
         return [x for s in self.segments for x in (s.weights, s.rest)]
+
+
+def _one_row(c: Tensor, weights: Tensor, out: Tensor | None) -> Tensor:
+    """c (1, R) @ weights (R, M) -> (1, M), as products of blocks of columns.
+
+    BLAS leaves a product with a single row to one thread; a batch of them goes to all.
+    """
+    rows, numbers = weights.shape
+    blocks = numbers // BLOCK
+    if blocks < 2 or weights.device.type != "cpu":
+        return torch.mm(c, weights, out=out)
+    whole = blocks * BLOCK
+    if out is None:
+        out = weights.new_empty(1, numbers)
+    columns = weights[:, :whole].view(rows, blocks, BLOCK).transpose(0, 1)  # (blocks, R, BLOCK)
+    torch.bmm(c.expand(blocks, 1, rows), columns, out=out[:, :whole].view(blocks, 1, BLOCK))
+    if whole < numbers:
+        torch.mm(c, weights[:, whole:], out=out[:, whole:])
+    return out
 
 
 def _room(base: Mapping[str, Tensor], count: int, names: Sequence[str], held: set[str]) -> Segment:

@@ -11,6 +11,7 @@ from concurrency import sample_of
 from equivalence import close, pair, samples_of
 
 import semerge.models
+import semerge.task_vectors
 from semerge import fast
 from semerge.backbones import Batch
 from semerge.engine import Engine, load_engine
@@ -127,6 +128,28 @@ def test_the_room_for_merging_is_bounded(folder: Path, monkeypatch: pytest.Monke
     assert models._group == 2
     monkeypatch.setattr(semerge.models, "MERGE_ROOM", 1)
     assert load_engine(folder).models._group == 1
+
+
+@pytest.mark.parametrize("numbers", [1, 7, 8, 9, 24, 29])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_merge_in_blocks_is_the_sum_of_its_rows(
+    numbers: int, given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole blocks, none, and a rest; into room that is larger than what is merged."""
+    monkeypatch.setattr(semerge.task_vectors, "BLOCK", 4)
+    random = torch.Generator().manual_seed(numbers)
+    base, *experts = [{"w": torch.randn(numbers, generator=random)} for _ in range(4)]
+    vectors = TaskVectors(base, experts, (("w",),))
+    coefficients = torch.tensor([0.5, -0.25, 2.0])
+    room = torch.full((40,), torch.nan) if given else None
+    want = base["w"].double()
+    for c, expert in zip(coefficients.tolist(), experts, strict=True):
+        want = want + c * (expert["w"].double() - base["w"].double())
+    merged = vectors.merge(coefficients, 0, room)["w"]
+    assert torch.allclose(merged.double(), want, rtol=1e-5, atol=1e-5)
+    if room is not None:
+        assert merged.data_ptr() == room.data_ptr()
+        assert room[numbers:].isnan().all()
 
 
 # ---- what all models share -------------------------------------------------------------------
