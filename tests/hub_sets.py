@@ -61,8 +61,11 @@ class FakeDatasets:
     sets: dict[tuple[str, str | None, str], FakeSet] = field(default_factory=dict)
 
     def load_dataset(self, name: str, config: str | None, split: str) -> FakeSet:
-        if (name, config, split) not in self.sets:
+        known = [place[2] for place in self.sets if place[:2] == (name, config)]
+        if not known:
             raise FileNotFoundError(f"no such set {name}")
+        if split not in known:  # in the package's own words
+            raise ValueError(f'Unknown split "{split}". Should be one of {known}.')
         return self.sets[name, config, split]
 
     def Image(self, decode: bool) -> str:

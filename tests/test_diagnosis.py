@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from labelled import DATA
 
 from semerge.cli import main
 from semerge.engine import Engine, load_engine
+from semerge.errors import UserError
 from semerge.evaluation import diagnosis_tables, diagnosis_text
 from semerge.evaluation.diagnosis import diagnose
 from semerge.evaluation.measure import Interrupted, Key
-from semerge.evaluation.report import rounded
+from semerge.evaluation.report import rounded, write_report
 from semerge.evaluation.sets import Sets, suite_sets
 from semerge.evaluation.unseen import OTHER, read, unseen
 from semerge.settings import Settings
@@ -107,9 +109,51 @@ def test_evaluate_diagnoses_and_puts_it_into_a_report(
     assert diagnosis_tables.choice(found).count("12 / 12") == 4
     table = diagnosis_tables.abstention(found)
     assert f"| **{found['abstention']['score']}** |" in table and "Missed: left out" in table
-    report.write_text("[]")
-    assert main([*command, str(report)]) == 2
-    assert "is no report" in capsys.readouterr().err
+
+
+def test_reports_that_can_not_take_a_diagnosis(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told before the work: no weight is read."""
+    monkeypatch.setattr("semerge.engine.load_engine", None)
+    report = tmp_path / "report.json"
+    command = ["evaluate", "--suite", str(home / "suite"), "--data", str(home / "data")]
+    for content, sentence in (
+        (b"[]", "is no report: it must hold one JSON object."),
+        (b"", "can't be read as JSON: Expecting value: line 1 column 1 (char 0)."),
+        (None, "can't be read: No such file or directory."),
+    ):
+        report.unlink(missing_ok=True)
+        if content is not None:
+            report.write_bytes(content)
+        assert main([*command, "--diagnose", str(report)]) == 2
+        assert capsys.readouterr().err == f"semerge: {report} {sentence}\n"
+
+
+def test_a_report_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, link = tmp_path / "report.json", tmp_path / "link.json"
+    write_report(path, {"a": 1.23456789})
+    path.chmod(0o640)
+    link.symlink_to(path)
+    write_report(link, {"a": 2})
+    assert path.read_text() == '{\n "a": 2\n}\n' and path.stat().st_mode & 0o777 == 0o640
+    assert link.is_symlink()
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UserError) as caught:
+        write_report(path, {"a": 3})
+    assert str(caught.value) == f"{path} can't be written: Read-only file system."
+    assert path.read_text() == '{\n "a": 2\n}\n'
+    nowhere = tmp_path / "none" / "report.json"
+    with pytest.raises(UserError) as caught:
+        write_report(nowhere, {})
+    assert str(caught.value) == f"{nowhere} can't be written: No such file or directory."
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.json", "report.json"]
 
 
 @pytest.mark.data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,15 +37,50 @@ def test_limit_is_seeded_and_balanced(home: Path, engine: Engine) -> None:
         assert max(counts) - min(counts) <= 1
 
 
-def test_classes_in_another_order_are_renumbered(tmp_path: Path) -> None:
+def test_classes_go_by_name(tmp_path: Path) -> None:
     suite = load_engine(tiny_vision_suite(tmp_path / "suite")).suite
     write_images(tmp_path / "data")
-    (tmp_path / "data/task1/classes.json").write_text('["cat", "ant", "bee"]')
-    found = suite_sets(suite, tmp_path / "data").sets[1]
-    assert found.classes == ("ant", "bee", "cat") and list(found.labels[:3]) == [2, 0, 1]
-    (tmp_path / "data/task1/classes.json").write_text('["ant", "bee", "cow", "dog"]')
-    with pytest.raises(UserError, match="4 classes in the data folder and 3"):
+    path = tmp_path / "data/task1/classes.json"
+    for names in (["cat", "ant", "bee"], ["Cat", "a_nt", " BEE "]):
+        path.write_text(json.dumps(names))
+        found = suite_sets(suite, tmp_path / "data").sets[1]
+        assert found.classes == ("ant", "bee", "cat") and list(found.labels[:3]) == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (
+            ["ant", "bee", "cat", "dog"],
+            "names 4 classes and task1 has 3 in the suite.",
+        ),
+        (
+            ["bee", "cow", "cat"],
+            "names its classes otherwise than suite.json, in another order.",
+        ),
+        (["ant", "bee", "Bee"], "names a class of task1 twice."),
+    ],
+)
+def test_other_classes_are_refused(tmp_path: Path, names: list[str], sentence: str) -> None:
+    """By their places they might be any of the suite's."""
+    suite = load_engine(tiny_vision_suite(tmp_path / "suite")).suite
+    write_images(tmp_path / "data")
+    path = tmp_path / "data/task1/classes.json"
+    path.write_text(json.dumps(names))
+    with pytest.raises(UserError) as caught:
         suite_sets(suite, tmp_path / "data")
+    assert str(caught.value) == f"{path} {sentence}"
+
+
+def test_classes_by_other_names_keep_their_order_and_it_is_said(tmp_path: Path) -> None:
+    suite = load_engine(tiny_vision_suite(tmp_path / "suite")).suite
+    write_images(tmp_path / "data")
+    path = tmp_path / "data/task1/classes.json"
+    path.write_text(json.dumps(["ant", "wasp", "cat"]))
+    told: list[str] = []
+    found = suite_sets(suite, tmp_path / "data", notice=told.append).sets[1]
+    assert found.classes == ("ant", "bee", "cat") and list(found.labels[:3]) == [0, 1, 2]
+    assert told == [f"{path} calls the class 'bee' 'wasp'; its order is taken to be the suite's."]
 
 
 def test_rendered_tasks_join_a_full_folder(
@@ -176,3 +212,20 @@ def test_a_folder_without_tasks_is_told(
         assert main(command) == 2 and words in capsys.readouterr().err
     command = ["evaluate", "--suite", str(home / "suite"), "--data", "generated"]
     assert main(command) == 2 and "no rendered tasks" in capsys.readouterr().err
+    long = "x" * 300
+    assert main([*command[:-1], long]) == 2
+    assert capsys.readouterr().err == f"semerge: {long} can't be read: File name too long.\n"
+
+
+def test_damaged_data_are_one_line(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shutil.copytree(home / "data", tmp_path / "data")
+    (file,) = (data / "task1").glob("test.*")
+    file.write_bytes(file.read_bytes()[:99])
+    command = ["evaluate", "--suite", str(home / "suite"), "--data", str(data)]
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    said = f"semerge: {file} is damaged or can't be read ("
+    assert out == "" and err.startswith(said) and err.endswith("); make it once more.\n")
+    assert err.count("\n") == 1

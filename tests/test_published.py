@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from semerge.evaluation.hub_data import hub_set
 from semerge.evaluation.published import FAMILIES, published_lines
 from semerge.evaluation.sets import suite_sets
 from semerge.settings import Settings
-from semerge.suites import SUITES_FOLDER, available_suites, published_suites, read_suite
+from semerge.suites import SUITES_FOLDER, Suite, available_suites, published_suites, read_suite
 
 NAMES = ("clip-vit-b-16", "clip-vit-b-32", "clip-vit-l-14", "gpt2-glue")
 CLASSES = {
@@ -142,7 +143,7 @@ def test_pairs_from_the_hub_with_a_limit(datasets: FakeDatasets) -> None:
     mnli = sets.sets[1]
     assert (mnli.task, sorted(mnli.labels.tolist())) == ("mnli", [0, 0, 1, 1, 2, 2])
     assert mnli.texts[0].startswith("mnli ") and mnli.texts_b[0] is not None
-    assert sets.sets[0].texts_b == ()
+    assert sets.sets[0].texts_b == (None,) * 6  # single sentences, as batches wants them
 
 
 def test_what_the_hub_lacks_is_told(
@@ -162,3 +163,90 @@ def test_what_the_hub_lacks_is_told(
     monkeypatch.setattr(hub_data.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install semerge\[hub\]"):
         suite_sets(suite, "hub")
+
+
+def refused(suite: Suite, task: str, **data: object) -> str:
+    """What is said of a task's test split, its place on the hub changed by `data`."""
+    named = suite.task(task)
+    with pytest.raises(UserError) as caught:
+        hub_set(replace(named, data=named.data | data), "test", suite.modality)
+    return str(caught.value)
+
+
+def test_splits_of_the_hub_are_never_guessed(datasets: FakeDatasets) -> None:
+    suite = read_suite("clip-vit-b-32")
+    datasets.sets["ylecun/mnist", None, "train"] = FakeSet.of_images(range(10), None)
+    assert refused(suite, "mnist") == "ylecun/mnist has no split 'test', only 'train'."
+    assert refused(suite, "mnist", split="validation_matched") == (
+        "ylecun/mnist has no split 'validation_matched', only 'train'."
+    )
+    for name in ("train", "train[:10%]", "test+train"):
+        assert refused(suite, "mnist", split=name) == (
+            f"mnist: suite.json names the split {name!r} of ylecun/mnist for testing, which is for "
+            "training; name another."
+        )
+    datasets.sets["tanganke/dtd", None, "test"] = FakeSet.of_images([0], None)
+    for wanted in ("train", "validation"):
+        with pytest.raises(UserError) as caught:
+            hub_set(suite.task("dtd"), wanted, "image")
+        assert str(caught.value) == (
+            "tanganke/dtd has no split 'train', which validation is cut from, only 'test'."
+        )
+
+
+def test_what_a_run_on_the_hub_can_not_promise_is_said(datasets: FakeDatasets) -> None:
+    suite = read_suite("clip-vit-b-32")
+    suite = replace(suite, tasks=(suite.task("mnist"), replace(suite.task("dtd"), data={})))
+    names = [f"digit {i}" for i in range(10)]
+    datasets.sets["ylecun/mnist", None, "train"] = FakeSet.of_images(
+        [i % 10 for i in range(40)], names
+    )
+    told: list[str] = []
+    found = suite_sets(suite, "hub", "validation", notice=told.append)
+    assert told == [
+        "dtd: clip-vit-b-32 names no data set of it on the hub, skipped.",
+        (
+            "validation is cut from each set's own train split, which the experts may have been "
+            "trained on."
+        ),
+        "ylecun/mnist calls the class '0' 'digit 0'; its order is taken to be the suite's.",
+    ]
+    assert [(s.task, s.split, len(s)) for s in found.sets] == [("mnist", "validation", 4)]
+    assert not found.complete
+    told.clear()
+    datasets.sets["ylecun/mnist", None, "test"] = FakeSet.of_images(range(10), None)
+    hub_set(suite.task("mnist"), "test", "image", told.append)
+    assert told == ["ylecun/mnist does not name its classes; they are taken in the suite's order."]
+
+
+def test_classes_of_the_hub_go_by_name(datasets: FakeDatasets) -> None:
+    suite = read_suite("clip-vit-b-32")
+    place = ("ylecun/mnist", None, "test")
+    names = [*"9876543210"]
+    datasets.sets[place] = FakeSet.of_images(range(10), names)
+    found = suite_sets(replace(suite, tasks=(suite.task("mnist"),)), "hub").sets[0]
+    assert found.labels.tolist() == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+    datasets.sets[place] = FakeSet.of_images(range(10), [*"987654321", "nought"])
+    assert refused(suite, "mnist") == (
+        "ylecun/mnist names its classes otherwise than suite.json, in another order."
+    )
+
+
+def test_sets_of_the_hub_that_do_not_fit(datasets: FakeDatasets) -> None:
+    suite, text = read_suite("clip-vit-b-32"), read_suite("gpt2-glue")
+    bad = FakeSet([{"image": None, "label": 0.5}], {"image": None, "label": None})
+    datasets.sets["ylecun/mnist", None, "test"] = bad
+    assert refused(suite, "mnist") == ("ylecun/mnist: the column 'label' must hold whole numbers.")
+    bad.rows[0]["label"] = 3
+    lacking = hub_set(suite.task("mnist"), "test", "image")
+    with pytest.raises(UserError, match=r"^The set on the hub has no picture in row 0\.$"):
+        lacking.pixels(0)
+    place = ("nyu-mll/glue", "cola", "validation")
+    datasets.sets[place] = FakeSet([{"sentence": None, "label": 1}], dict.fromkeys(["sentence"]))
+    datasets.sets[place].features["label"] = None
+    assert refused(text, "cola") == ("nyu-mll/glue: row 0 of the column 'sentence' holds no text.")
+    for wrong in ({"id": 5}, {"columns": "sentence"}, {"columns": []}, {"config": 1}):
+        assert refused(text, "cola", **wrong) == (
+            'cola: "data" in suite.json must hold "id", and may hold "config", "split" and "label" '
+            'in words, and "columns" as a list of one or two.'
+        )

@@ -168,6 +168,18 @@ def test_sizes_that_lie_and_damage_are_refused(vision: Suite, tmp_path: Path) ->
     assert "no files" in refused(vision, pack(tmp_path / "b.zip", {"ant/": b""}))
 
 
+def test_damage_to_an_archives_own_records_is_told(vision: Suite, tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.zip", {"ant/ü.png": png(), "bee/1.png": png()})
+    whole = path.read_bytes()
+    said = "This zip archive is damaged or incomplete; make it once more."
+    at = whole.index("ü".encode())  # the name beside the file; the directory has it again
+    path.write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+    assert refused(vision, path) == said
+    end = whole.index(b"PK\x05\x06")  # 12 bytes on, the directory's size: beyond the beginning
+    path.write_bytes(whole[: end + 12] + struct.pack("<L", len(whole)) + whole[end + 16 :])
+    assert refused(vision, path) == said
+
+
 def test_a_picture_is_checked_as_a_single_one_is(vision: Suite, tmp_path: Path) -> None:
     for data, words in ((b"<svg/>", "SVG"), (png(size=(4, 4)), "too small"), (b"no", "readable")):
         path = pack(tmp_path / "a.zip", {"ant/1.png": data})

@@ -7,6 +7,7 @@ where it has said more than it said it would.
 
 from __future__ import annotations
 
+import errno
 import stat
 import struct
 import zipfile
@@ -35,6 +36,15 @@ _END = struct.Struct("<4s4H2LH")  # the end record: its 5th field counts files, 
 _JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 _NESTED = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".tar", ".zst")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    struct.error,
+    NotImplementedError,
+    UnicodeDecodeError,  # a name beside its file that is not the directory's
+)
+_DAMAGED = "This zip archive is damaged or incomplete; make it once more."
 
 
 def read_archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
@@ -53,9 +63,11 @@ def read_archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 entries = _checked(archive.infolist())
                 for name, entry in entries:
                     yield name, _unpack(archive, entry)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError):
-        raise UserError("This zip archive is damaged or incomplete; make it once more.") from None
+    except _DAMAGE:
+        raise UserError(_DAMAGED) from None
     except OSError as error:
+        if error.errno == errno.EINVAL:  # the directory leads to before the file's beginning
+            raise UserError(_DAMAGED) from None
         raise UserError(f"The upload can't be read: {error.strerror}.") from None
 
 

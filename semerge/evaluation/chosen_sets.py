@@ -7,8 +7,9 @@ from pathlib import Path
 
 from semerge.errors import UserError
 from semerge.evaluation.bundled_sets import EXAMPLES, example_sets
+from semerge.evaluation.class_names import Notice
 from semerge.evaluation.data import balanced_rows
-from semerge.evaluation.sets import Notice, Sets, suite_sets
+from semerge.evaluation.sets import Sets, check_limit, suite_sets
 from semerge.evaluation.uploads import uploaded_sets
 from semerge.examples import load_examples
 from semerge.suites import Suite
@@ -32,16 +33,19 @@ def chosen_sets(
     Raises:
         UserError: there is no such set, or it does not fit the suite.
     """
-    if task is not None and not Path(data).is_file():
+    try:
+        file = Path(data).is_file()
+    except OSError as error:  # too long a name, or no right to look
+        raise UserError(f"{data} can't be read: {error.strerror}.") from None
+    if task is not None and not file:
         raise UserError("A task can be named for a file alone; a folder says its tasks itself.")
     if str(data) == EXAMPLES:
         found = example_sets(suite, load_examples())
-    elif Path(data).is_file():
+    elif file:
         found = uploaded_sets(suite, data, task)
     else:
         return suite_sets(suite, data, split, limit, seed, notice)
-    if limit is not None and limit < 1:
-        raise UserError("The limit must be 1 or more samples a task.")
+    check_limit(limit)
     return found if limit is None else subsample(found, limit, seed)
 
 

@@ -13,6 +13,7 @@ from semerge.errors import UserError
 from semerge.evaluation import diagnosis_text
 from semerge.evaluation.metrics import COLUMNS
 from semerge.evaluation.published import published_lines
+from semerge.phrases import first_line
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
 
@@ -42,9 +43,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json == "-" and args.csv == "-":
         raise UserError("--json - and --csv - both want stdout; write one of them to a file.")
 
+    if args.diagnose:
+        _read_report(Path(args.diagnose))  # what can't take a diagnosis is told before the work
+
     from semerge.engine import load_engine
     from semerge.evaluation.evaluate import evaluate
     from semerge.evaluation.exports import write_csv
+    from semerge.evaluation.report import write_report
 
     engine = load_engine(args.suite)
     found = evaluate(engine, request, notice=_tell, progress=_Bar() if _watched() else None)
@@ -52,14 +57,17 @@ def run(args: argparse.Namespace) -> int:
     if args.diagnose is not None:
         content["diagnosis"] = _diagnosis(engine, request)
     if args.diagnose:
-        _into_report(Path(args.diagnose), content["diagnosis"])
+        # read once more: it may have changed during the run
+        report = _read_report(Path(args.diagnose))
+        write_report(Path(args.diagnose), report | {"diagnosis": content["diagnosis"]})
     if suite.family and found.split == "test":
         content["family"] = suite.family
-    if args.json == "-":
-        print(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
-    elif args.json:
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        _write(Path(args.json), text + "\n")
+    if args.json:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        if args.json == "-":
+            sys.stdout.write(text)
+        else:
+            _write(Path(args.json), text)
     if args.csv == "-":
         write_csv(found.inspection, sys.stdout)
     elif args.csv:
@@ -180,17 +188,17 @@ def _reported(suite: Suite, found: Any) -> dict[str, Any]:
         return {}
 
 
-def _into_report(path: Path, diagnosis: dict[str, Any]) -> None:
-    """Put a diagnosis into a report.json that was written without one, or anew."""
-    from semerge.evaluation.report import write_report
-
+def _read_report(path: Path) -> dict[str, Any]:
+    """The report.json that a diagnosis is to go into."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read as JSON: {error}.") from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} can't be read as JSON: {first_line(error)}.") from None
     if not isinstance(report, dict):
         raise UserError(f"{path} is no report: it must hold one JSON object.")
-    write_report(path, report | {"diagnosis": diagnosis})
+    return report
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,7 +9,6 @@ Validation is cut from `train` before anything else and enters no training of an
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import numpy as np
 
 from semerge.errors import UserError
 from semerge.evaluation.pictures import Pictures
+from semerge.evaluation.set_files import read_classes, read_images, read_sentences
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE = 0.1
@@ -91,22 +91,52 @@ class LabelledSet:
 
 
 def tasks_in(folder: Path) -> list[str]:
-    """Names of the tasks below a data folder."""
-    if not folder.is_dir():
+    """Names of the tasks below a data folder.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    try:
+        found = sorted(p.parent.name for p in folder.glob("*/classes.json"))
+        there = bool(found) or folder.is_dir()
+    except OSError as error:  # too long a name, or no right to look
+        raise UserError(f"The data folder {folder} can't be read: {error.strerror}.") from None
+    if not there:
         raise UserError(f"There is no data folder {folder}.")
-    return sorted(p.parent.name for p in folder.glob("*/classes.json"))
+    return found
 
 
 def read_set(folder: Path, task: str, split: str) -> LabelledSet:
-    """One split of one task. `train` and `validation` are the two parts of the file `train`."""
+    """One split of one task. `train` and `validation` are the two parts of the file `train`.
+
+    Raises:
+        UserError: there is no such split or file, or a file is damaged or not in the format; one
+            sentence that names the file.
+    """
+    check_split(split)
+    if split == "test":
+        return _read_file(folder / task, task, "test")
+    return cut(_read_file(folder / task, task, "train"), split)
+
+
+def check_split(split: str) -> None:
+    """Raises UserError where there is no such split."""
     if split not in SPLITS:
         raise UserError(f"Unknown split {split!r}; there are {', '.join(SPLITS)}.")
-    name = "test" if split == "test" else "train"
-    whole = _read_file(folder / task, task, name)
-    if split == "test":
-        return whole
-    held_out = validation_rows(task, whole.labels)
+
+
+def cut(whole: LabelledSet, split: str) -> LabelledSet:
+    """The part of a task's whole `train` that is its `train` or its `validation`.
+
+    Raises:
+        UserError: there are too few samples to hold one out.
+    """
+    held_out = validation_rows(whole.task, whole.labels)
     rows = np.flatnonzero(held_out if split == "validation" else ~held_out)
+    if not len(rows):
+        raise UserError(
+            f"{whole.task} has too few training samples to cut validation from: {len(whole)}."
+        )
     return replace(whole.take(rows), split=split)
 
 
@@ -133,26 +163,13 @@ def balanced_rows(labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
 
 
 def _read_file(folder: Path, task: str, name: str) -> LabelledSet:
-    try:
-        classes = tuple(json.loads((folder / "classes.json").read_text(encoding="utf-8")))
-        if (npz := folder / f"{name}.npz").exists():
-            with np.load(npz, allow_pickle=False) as arrays:
-                x, y = arrays["x"], arrays["y"].astype(np.int64)
-            found = LabelledSet(task, name, classes, y, images=x)
-        elif (lines := folder / f"{name}.jsonl.gz").exists():
-            with gzip.open(lines, "rt", encoding="utf-8") as f:
-                rows = [json.loads(line) for line in f]
-            y = np.array([r["label"] for r in rows], dtype=np.int64)
-            texts_b = tuple(r.get("text_b") for r in rows)
-            found = LabelledSet(
-                task, name, classes, y, texts=tuple(r["text"] for r in rows), texts_b=texts_b
-            )
-        else:
-            raise UserError(f"{folder} has neither {name}.npz nor {name}.jsonl.gz.")
-    except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"The data of task {task} in {folder} can't be read: {error}") from error
-    if len(found) == 0 or y.min() < 0 or y.max() >= len(classes):
-        raise UserError(f"{folder}/{name}: labels must be 0 to {len(classes) - 1}.")
-    return found
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}.")
+    classes = read_classes(folder / "classes.json")
+    if (npz := folder / f"{name}.npz").is_file():
+        x, y = read_images(npz, len(classes))
+        return LabelledSet(task, name, classes, y, images=x)
+    if (lines := folder / f"{name}.jsonl.gz").is_file():
+        texts, texts_b, y = read_sentences(lines, len(classes))
+        return LabelledSet(task, name, classes, y, texts=texts, texts_b=texts_b)
+    raise UserError(f"{folder} has neither {name}.npz nor {name}.jsonl.gz.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import stat
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +16,7 @@ from torch import Tensor
 
 import semerge
 from semerge.engine import Engine
+from semerge.errors import UserError
 from semerge.evaluation import lines
 from semerge.evaluation.collect import make_rows
 from semerge.evaluation.data import SPLITS, LabelledSet, read_set
@@ -184,9 +187,24 @@ def machine() -> dict[str, Any]:
 
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
-    """Write report.json, numbers to six digits."""
+    """Write report.json, numbers to six digits; whoever reads meanwhile has the old one or the new.
+
+    Raises:
+        UserError: it can't be written; what was there before is still there.
+    """
     text = json.dumps(rounded(report), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    whole = path.resolve()  # of a link, the file that it leads to
+    beside = whole.with_name(f".{whole.name}.{os.getpid()}")
+    try:
+        try:
+            beside.write_text(text + "\n", encoding="utf-8")
+            if whole.is_file():
+                beside.chmod(stat.S_IMODE(whole.stat().st_mode))
+            beside.replace(whole)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror}.") from None
 
 
 def rounded(value: Any) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from semerge.errors import UserError
-from semerge.evaluation.data import SPLITS, LabelledSet, balanced_rows, read_set, tasks_in
+from semerge.evaluation.class_names import Notice, in_suite_order
+from semerge.evaluation.data import LabelledSet, balanced_rows, check_split, read_set, tasks_in
 from semerge.evaluation.hub_data import HUB, check_hub_data, hub_set
 from semerge.suites import Suite, Task
 
@@ -20,8 +20,6 @@ GENERATED_COUNT = {"train": 4000, "validation": 500, "test": 1000}
 """Samples a rendered task has in each split."""
 
 _RENDER_SPLIT = {"train": "train", "validation": "val", "test": "test"}
-
-Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,8 @@ def suite_sets(
     Raises:
         UserError: no such folder or split, nothing of this suite in it, or classes that differ.
     """
-    if split not in SPLITS:
-        raise UserError(f"Unknown split {split!r}; there are {', '.join(SPLITS)}.")
-    if limit is not None and limit < 1:
-        raise UserError("The limit must be 1 or more samples a task.")
+    check_split(split)
+    check_limit(limit)
     rendered = rendered_tasks(suite)
     if str(data) == GENERATED:
         if not rendered:
@@ -69,7 +65,7 @@ def suite_sets(
         in_folder: list[str] = []
         made, words = rendered, GENERATED
     elif str(data) == HUB:
-        check_hub_data(suite)
+        check_hub_data(suite, split, notice)
         in_folder, made, words = [], [], HUB
     else:
         folder = Path(data)
@@ -80,11 +76,14 @@ def suite_sets(
     sets, rows = [], []
     for task in suite.tasks:
         if task.name in in_folder:
-            whole = _in_suite_order(read_set(Path(data), task.name, split), task)
+            names = Path(data) / task.name / "classes.json"
+            read = read_set(Path(data), task.name, split)
+            whole = _renumbered(read, task, str(names), notice)
         elif task.name in made:
             whole = generated_set(task.name, split, _side(suite), limit)
         elif words == HUB and task.data:
-            whole = _in_suite_order(hub_set(task, split, suite.modality), task)
+            found = hub_set(task, split, suite.modality, notice)
+            whole = _renumbered(found, task, task.data["id"], notice)
         else:
             continue
         _check_kind(whole, suite)
@@ -94,6 +93,12 @@ def suite_sets(
         rows.append(keep)
     complete = len(sets) == len(suite.tasks) and limit is None
     return Sets(words, split, tuple(sets), tuple(rows), complete)
+
+
+def check_limit(limit: int | None) -> None:
+    """Raises UserError where `limit` leaves no sample."""
+    if limit is not None and limit < 1:
+        raise UserError("The limit must be 1 or more samples a task.")
 
 
 def generated_set(task: str, split: str, side: int, limit: int | None = None) -> LabelledSet:
@@ -127,17 +132,12 @@ def _known(suite: Suite, folder: Path, notice: Notice) -> list[str]:
     return known
 
 
-def _in_suite_order(found: LabelledSet, task: Task) -> LabelledSet:
-    """Labels renumbered where the folder lists the same classes in another order."""
-    if len(found.classes) != len(task.classes):
-        raise UserError(
-            f"{task.name} has {len(found.classes)} classes in the data folder and "
-            f"{len(task.classes)} in the suite."
-        )
-    if found.classes == task.classes or sorted(found.classes) != sorted(task.classes):
+def _renumbered(found: LabelledSet, task: Task, where: str, notice: Notice) -> LabelledSet:
+    """Labels as places of their classes in the suite; `where` is what names the classes."""
+    if found.classes == task.classes:
         return found
-    place = np.array([task.classes.index(c) for c in found.classes], dtype=np.int64)
-    return replace(found, labels=place[found.labels], classes=task.classes)
+    places = in_suite_order(found.classes, task, where, notice)
+    return replace(found, labels=np.array(places)[found.labels], classes=task.classes)
 
 
 def _check_kind(found: LabelledSet, suite: Suite) -> None:

@@ -40,8 +40,6 @@ CACHE_OWN = "cache_own"
 """The variant whose means are each expert's own representations of its task, not the merged
 model's. For the report alone."""
 
-Caches = dict[tuple[str, float], dict[Point, Statistics]]
-
 
 def points(suite_engine: Engine) -> tuple[Point, ...]:
     """Every (layer, pool) at which the cache probe is on offer."""
@@ -58,7 +56,7 @@ def build(
     samples: Sequence[LabelledSet],
     probe_lambdas: Sequence[float],
     own: bool = False,
-) -> Caches:
+) -> dict[tuple[str, float], dict[Point, Statistics]]:
     """Statistics by (name, probe_lambda) and (layer, pool).
 
     samples: training samples of every task of the suite, in its order.
@@ -84,7 +82,7 @@ def build(
                     )
                     for point, r in engine.models.representations(stage, batch, wanted):
                         spread.add(point, t, r)
-        made: Caches = {key: spread.finish() for key, spread in spreads.items()}
+        made = {key: spread.finish() for key, spread in spreads.items()}
     if own:
         alike = made.pop((CACHE_OWN, 0.0))
         made |= {(CACHE_OWN, scale): alike for scale in probe_lambdas}

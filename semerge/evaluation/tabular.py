@@ -16,7 +16,6 @@ MAX_TABLE = 10 * 2**20
 """Bytes of a file."""
 MAX_ROWS = 5_000
 DELIMITERS = (",", ";", "\t")
-COLUMNS = ("text", "text_b", "label", "task")
 
 
 @dataclass(frozen=True)
@@ -73,13 +72,22 @@ def _decoded(path: Path) -> str:
 def _json_lines(text: str) -> Iterator[Record]:
     for number, line in enumerate(io.StringIO(text), start=1):
         if line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                raise UserError(f"line {number} is no JSON object.") from None
-            if not isinstance(row, dict):
-                raise UserError(f"line {number} is no JSON object.")
-            yield _record(number, row)
+            yield _record(number, json_object(line, f"line {number}"))
+
+
+def json_object(text: str, where: str) -> dict[str, Any]:
+    """The JSON object that a line is.
+
+    Raises:
+        UserError: it is none; `where` names the line.
+    """
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        raise UserError(f"{where} is no JSON object.") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{where} is no JSON object.")
+    return row
 
 
 def _csv_rows(text: str) -> Iterator[Record]:

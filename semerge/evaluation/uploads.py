@@ -9,7 +9,6 @@ suite that has all of the labels. Every sample goes through `semerge.inputs`, as
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ import numpy as np
 
 from semerge.errors import UserError
 from semerge.evaluation.archives import read_archive
+from semerge.evaluation.class_names import find_class
 from semerge.evaluation.data import LabelledSet
 from semerge.evaluation.pictures import Pictures
 from semerge.evaluation.sets import Sets
@@ -76,8 +76,9 @@ def infer_task(suite: Suite, labels: Sequence[Label]) -> Task:
         UserError: none has, or more than one.
     """
     wanted = list(dict.fromkeys(labels))
-    fits = [t for t in suite.tasks if all(_named(t, label) is not None for label in wanted)]
-    whole = [t for t in fits if len({_named(t, x) for x in wanted}) == len(t.classes)]
+    meant = {t.name: {find_class(t.classes, str(x)) for x in wanted} for t in suite.tasks}
+    fits = [t for t in suite.tasks if None not in meant[t.name]]
+    whole = [t for t in fits if len(meant[t.name]) == len(t.classes)]
     for found in (whole, fits):
         if len(found) == 1:
             return found[0]
@@ -98,7 +99,7 @@ def label_index(task: Task, label: Label) -> int:
     Raises:
         UserError: there is none.
     """
-    index = _named(task, label)
+    index = find_class(task.classes, str(label))
     text = str(label).strip()
     by_number = isinstance(label, int) or not any(c.strip().isdecimal() for c in task.classes)
     if index is None and by_number and text.isascii() and text.isdecimal():
@@ -185,20 +186,6 @@ def _labelled(task: Task, samples: Sequence[_Sample]) -> LabelledSet:
         files=files,
         names=tuple(s.name for s in samples),
     )
-
-
-def _named(task: Task, label: Label) -> int | None:
-    names = [_plain(c) for c in task.classes]
-    plain = _plain(str(label))
-    return names.index(plain) if names.count(plain) == 1 else None
-
-
-def _plain(name: str) -> str:
-    """A class name without case, accents' spelling and separators."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    for separator in "_-/":  # a folder can't be called "50 km/h"
-        folded = folded.replace(separator, " ")
-    return " ".join(folded.split())
 
 
 def _listed(names: Sequence[str]) -> str:
