@@ -16,7 +16,7 @@ from semerge.errors import UserError
 from semerge.suites import published_suites, read_suite
 
 ROUNDS, LARGE_ROUNDS = 15, 5
-INPUTS, LARGE_INPUTS = 16, 8
+INPUTS = 16
 LIMIT = 200  # samples a task of labelled data; 0 stands for all
 
 
@@ -42,10 +42,9 @@ def bench(args: argparse.Namespace) -> dict[str, Any]:
 
     from semerge.bench import figures, modes, start, subject
 
-    inputs = LARGE_INPUTS if large else INPUTS
-    rounds = args.rounds or (LARGE_ROUNDS if large else ROUNDS)
+    inputs, rounds = INPUTS, args.rounds or (LARGE_ROUNDS if large else ROUNDS)
     if args.quick:
-        inputs, rounds = max(2, inputs // 4), min(rounds, 2)
+        inputs, rounds = INPUTS // 4, min(rounds, 2)
     make = partial(subject.published if large else subject.bundled, args.suite, inputs)
     made, peak = figures.peak(make)
     found: dict[str, Any] = {
