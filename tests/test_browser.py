@@ -228,12 +228,16 @@ def test_charts_follow_the_theme(visit: Any) -> None:
     colour = "n => getComputedStyle(n).fill"
     text = page.locator("#vision-coefficients .annotation-text").first
     light = text.evaluate(colour)
+    address = page.url
     page.get_by_role("button", name="Switch between light and dark").click()
-    assert text.evaluate(colour) != light
-    page.reload()
-    page.locator("#vision-coefficients .annotation-text").first.wait_for()
-    # the address names a theme, which counts more than the last choice
-    assert text.evaluate(colour) == light
+    dark = text.evaluate(colour)
+    assert dark != light
+    # the address follows, and what it names counts more than the last choice
+    page.wait_for_url("**__theme=dark**")
+    for url, want in ((page.url, dark), (address, light)):
+        page.goto(url)
+        page.locator("#vision-coefficients .annotation-text").first.wait_for()
+        assert text.evaluate(colour) == want
 
 
 def test_another_suite_brings_its_tasks_and_its_second_sentence(visit: Any, tmp_path: Path) -> None:
