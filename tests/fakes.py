@@ -13,17 +13,21 @@ import random
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw
 
 from semerge.errors import UserError
 from semerge.result import Prediction, Result
-from semerge.settings import Settings, checked_coefficients
+from semerge.settings import Resolved, Settings, checked_coefficients
 from semerge.suites import Defaults, Suite, Task
 
 if TYPE_CHECKING:
+    from semerge.clock import Clock
+    from semerge.engine import Probed
     from semerge.ui.context import Context
 
 DIGITS = tuple(f"digit {i}" for i in range(10))
@@ -93,18 +97,65 @@ def fake_suite(modality: str = "image", pair: bool = False, name: str = "") -> S
     )
 
 
+@dataclass(frozen=True)
+class FakeBatch:
+    """An input that is prepared: itself."""
+
+    content: object
+    data: Any
+    lengths: None = None
+
+
 class FakeBackbone:
+    def notices(self, content: object, second: str | None) -> tuple[str, ...]:
+        return ()
+
+    def preprocess(self, content: object, second: str | None) -> FakeBatch:
+        import torch
+
+        return FakeBatch(content, torch.zeros(1))
+
     def view(self, image: Image.Image) -> Image.Image:
         return image.convert("RGB").resize((48, 48))
 
 
 class FakeEngine:
-    """Answers like the engine: `predict(input, settings) -> Result`, deterministic per input."""
+    """Answers like the engine: `predict(input, settings) -> Result`, deterministic per input.
+
+    `probe_batch` and `answer` give the same in two parts; `calls` and `probes` count.
+    """
 
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
         self.backbone = FakeBackbone()
-        self.calls = 0
+        self.models = SimpleNamespace(place=lambda batch: batch)
+        self.calls = self.probes = 0
+
+    def needed(self, resolved: Resolved) -> tuple[tuple[str, int | str, str], ...]:
+        return (resolved.probing,)
+
+    def probe_batch(
+        self,
+        batch: Any,
+        resolved: Resolved,
+        notices: tuple[str, ...] = (),
+        layers: Sequence[int | str] | None = None,
+        clock: Clock | None = None,
+    ) -> Probed:
+        import torch
+
+        from semerge.engine import Probed
+        from semerge.fast import Early
+
+        self.probes += 1
+        if clock is not None:
+            clock.lap("probe")
+        found = {resolved.probing: torch.zeros(1)}
+        early = Early(torch.zeros(1), resolved.layer, 1, {}) if resolved.fast else None
+        return Probed(batch, notices, resolved.probe_lambda, found, {}, 0, early)
+
+    def answer(self, probed: Probed, settings: Settings | None = None) -> Result:
+        return self.predict(probed.batch.content, settings)
 
     def predict(self, sample: object, settings: Settings | None = None) -> Result:
         self.calls += 1
@@ -138,10 +189,10 @@ class FakeEngine:
             static_lambda=0.3, probe_lambda=chosen.probe_lambda, similarity=chosen.similarity,
             normalise=chosen.normalise, temperature=chosen.temperature, mass=chosen.mass, head=head,
             head_choice=chosen.head, chosen=names[best], margin=(two[1] - two[0]) / two[1],
-            entropy=entropy, notices=(), input_kind=self.suite.modality, version="0.0",
+            entropy=entropy, notices=_notices(chosen, count), input_kind=self.suite.modality,
+            weights_sha256="0" * 64, version="0.0",
             predictions={k: self._ranked(rng, head) for k in ("se", "static", "expert", "base")},
             timings_ms={**TIMINGS, "total": sum(TIMINGS.values())},
-            weights_sha256="0" * 64,
         )  # fmt: skip
 
     def answer_with(
@@ -165,6 +216,17 @@ class FakeEngine:
         scores = [rng.random() ** 4 + 1e-3 for _ in classes]
         pairs = sorted(zip(classes, scores, strict=True), key=lambda p: -p[1])
         return tuple(Prediction(label, score / sum(scores)) for label, score in pairs)
+
+
+def _notices(chosen: Resolved, count: int) -> tuple[str, ...]:
+    """Of the fast mode: two experts were left at block 1, and one answers alone."""
+    if not chosen.fast:
+        return ()
+    import torch
+
+    from semerge import fast
+
+    return fast.notices(fast.Early(torch.zeros(1), 1, 2, {}), True, chosen, count)
 
 
 def fake_examples(folder: Path) -> Path:

@@ -13,15 +13,27 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, MARKS, PHONE, check_tabs, choose, settle, upload, visits
+from browsing import (
+    DESKTOP,
+    MARKS,
+    PHONE,
+    check_tabs,
+    choose,
+    serious_faults,
+    settle,
+    upload,
+    visits,
+)
 from bundled import EXAMPLES, TEXT, VISION, answer, engine, first_of, language
 from fakes import served
 
 from semerge.cli import main
 from semerge.engine import Engine
 from semerge.suites import Suite
+from semerge.ui import words
 from semerge.ui.app import make_context
 from semerge.ui.context import Context
+from semerge.ui.options import NO_FALLBACK, NOT_FAST
 
 pytestmark = MARKS
 
@@ -98,6 +110,52 @@ def test_options_ask_what_the_commands_options_ask(visit: Any, predict: Any) -> 
     settle(page, predict(VISION, file, *options, VISION.task_names[0]), VISION)
     page.get_by_role("button", name="Back to the suite's defaults").click()
     settle(page, predict(VISION, file), VISION)
+
+
+def test_the_fast_mode_is_the_commands_and_says_so_everywhere(visit: Any, predict: Any) -> None:
+    """Its notice, the sentence, the chart's words, the link; and no fallback beside it."""
+    page, file = visit(), EXAMPLES.opening("image").file
+    page.get_by_role("button", name="Options").click()
+    page.get_by_label("experts (the paper's)").check()
+    box = page.get_by_label("Fast mode")
+    box.check()
+    want = predict(VISION, file, "--probe", "experts", "--fast")
+    settle(page, want, VISION)
+    (notice,) = [note for note in want["notices"] if note.startswith("Fast mode: ")]
+    page.locator("#vision-sentence .se-notice", has_text=notice).wait_for()
+    assert "are estimates" in notice
+    assert words.ESTIMATES in page.locator("#vision-result .se-summary").first.inner_text()
+    static = page.get_by_label("fall back to the static coefficients")
+    assert static.is_disabled() and page.get_by_text(NO_FALLBACK).is_visible()
+    assert not serious_faults(page)
+    link = page.locator("#vision-link [data-link]").get_attribute("data-link")
+    fresh = visit(PHONE, query=f"{link}&__theme=dark")
+    fresh.locator("#vision-sentence .se-sentence", has_text="in fast mode").wait_for()
+    settle(fresh, want, VISION)
+    fresh.get_by_role("button", name="Options").click()
+    assert fresh.get_by_label("Fast mode").is_checked() and not serious_faults(fresh)
+
+    box.press("Space")  # off again, and what the exact mode answers
+    settle(page, predict(VISION, file, "--probe", "experts"), VISION)
+    assert static.is_enabled()
+    static.check()
+    settle(page, predict(VISION, file, "--probe", "experts", "--fallback", "static"), VISION)
+    assert box.is_disabled() and page.get_by_text(NOT_FAST).is_visible()
+    assert not serious_faults(page)
+    page.get_by_role("button", name="Back to the suite's defaults").click()
+    settle(page, predict(VISION, file), VISION)
+    assert box.is_enabled()
+
+
+def test_another_preset_is_answered_from_what_is_kept(visit: Any, predict: Any) -> None:
+    page, file = visit(), EXAMPLES.opening("image").file
+    settle(page, predict(VISION, file), VISION)
+    page.get_by_role("button", name="Options").click()
+    page.get_by_label("literal").check()
+    settle(page, predict(VISION, file, "--preset", "literal"), VISION)
+    stages = page.locator("#vision-footer .se-stages")
+    assert stages.get_by_text(words.KEPT, exact=True).count() == 2
+    page.locator("#vision-footer", has_text="computed for an earlier answer").wait_for()
 
 
 def test_an_example_tells_the_right_answer(visit: Any) -> None:

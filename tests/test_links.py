@@ -26,7 +26,7 @@ from semerge.ui.links import Query
 from semerge.ui.sources import Source
 
 VISION, TEXT, PAIRS = fake_suite("image"), fake_suite("text"), fake_suite("text", True, "pairs")
-SETTINGS = ("preset", "probe", "layer", "pool", "head", "fallback")
+SETTINGS = ("preset", "probe", "layer", "pool", "head", "fast", "fallback")
 KEYS = ("tab", "suite", "example", "text", "text_b", *SETTINGS)
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -76,11 +76,11 @@ def test_every_setting_comes_back(suite: Suite, prefix: str) -> None:
     count = 0
     for probe, layer in itertools.product(valid_probes(suite), valid_layers(suite)):
         for pool, preset in itertools.product(valid_pools(suite, probe, layer), PRESETS):
-            for head in (AUTO, suite.task_names[-1]):
-                settings = Settings(probe, layer, pool, preset, head)
+            for head, fast in ((AUTO, False), (suite.task_names[-1], False), (AUTO, True)):
+                settings = Settings(probe, layer, pool, preset, head, fast=fast)
                 button = links.button("vision", links.of_settings(settings, prefix))
                 query = Query(query_of(button))
-                assert links.read_settings(query, suite, prefix) == settings
+                assert links.read_settings(query, suite, prefix, fast=True) == settings
                 assert query.notices == []
                 count += 1
     assert count > 200
@@ -147,7 +147,7 @@ def test_a_button_holds_no_markup_of_its_state() -> None:
 @pytest.mark.parametrize("key", [key for key in KEYS if not key.startswith("text")])
 def test_an_unknown_value_falls_back_and_is_told(key: str, bad: str, examples: Examples) -> None:
     query = Query({key: bad})
-    settings = links.read_settings(query, VISION)
+    settings = links.read_settings(query, VISION, fast=True)
     assert settings.resolve(VISION) == Settings().resolve(VISION)
     assert links.read_source(query, VISION, examples) is None
     suite = query.one_of("suite", [VISION.name], VISION.name)
@@ -205,7 +205,9 @@ def test_no_query_breaks_the_reading(values: Mapping[str, str]) -> None:
     shipped = load_examples(folder)
     for suite in (VISION, TEXT, PAIRS):
         query = Query(values)
-        links.read_settings(query, suite).resolve(suite)  # raises for what a suite does not know
+        links.read_settings(query, suite, fast=True).resolve(
+            suite
+        )  # raises for what a suite does not know
         source = links.read_source(query, suite, shipped)
         if source and "example" in source:
             assert 0 <= source["example"] < len(shipped.of(suite.modality))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import timeless
 from fakes import FakeEngine, fake_app, fake_examples, fake_suite
 from PIL import Image
 
@@ -414,10 +415,10 @@ def test_the_api_answers_with_the_commands_json(client: Any, folder: Path) -> No
     file = folder / "vision" / "gtsrb_2.png"
     answer = ask_image(client, file)
     expected = FakeEngine(fake_suite()).predict(decode_image(file), Settings()).to_dict()
-    assert answer == json.loads(json.dumps(expected))
+    assert timeless(answer) == timeless(json.loads(json.dumps(expected)))
     answer = client.predict("Play some music", "", *TEXT, api_name="/predict_text")
     expected = FakeEngine(fake_suite("text")).predict("Play some music").to_dict()
-    assert answer == json.loads(json.dumps(expected))
+    assert timeless(answer) == timeless(json.loads(json.dumps(expected)))
 
 
 def test_settings_reach_the_engine(client: Any, folder: Path) -> None:
@@ -619,10 +620,13 @@ def test_a_page_without_any_suite_still_opens() -> None:
 
 
 def test_options_offer_what_the_suite_has() -> None:
+    import gradio as gr
+
     from semerge.ui.options import Options
 
     suite = dataclasses.replace(fake_suite("text"), statistics=None)
-    updates = Options.defaults(None, suite)  # type: ignore[arg-type]
+    with gr.Blocks():
+        updates = Options([suite], "x").defaults(suite)
     assert [c[1] for c in updates[2]["choices"]] == ["experts", "base"]
     assert [c[1] for c in updates[3]["choices"]] == [1, 2, 3, 4, 5, 6, "final"]
     read = Options.read(fake_suite("text"), ("sharp", "cache", 4, "all", "auto", None))

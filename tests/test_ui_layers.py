@@ -245,12 +245,15 @@ def test_the_views_follow_the_suite(tab: LayersTab, suite: Suite) -> None:
 def test_the_option_to_fall_back_names_its_measured_effect(
     suite: Suite, diagnosis: dict[str, Any]
 ) -> None:
-    values = Options.put(suite, Settings(fallback="static"))
-    fallback = values[-2]
+    with gr.Blocks():
+        options = Options([suite], "x", fast=True)
+    values, at = options.put(suite, Settings(fallback="static")), options.inputs.index
+    fallback = values[at(options.fallback)]
     back = diagnosis["abstention"]["fallback"]
     assert fallback["value"] == "static" and fallback["interactive"] is True
     assert f"{back['fell_back']} of {back['n']} test samples" in fallback["info"]
-    plain = Options.put(read_suite("clip-vit-b-32"), Settings())[-2]
+    other = options.put(read_suite("clip-vit-b-32"), Settings())
+    plain = other[at(options.fallback)]
     assert plain["value"] == "route" and plain["interactive"] is False
     d = suite.defaults
     read = Options.read(suite, (d.preset, d.probe, d.layer, d.pool, "auto", "static"))

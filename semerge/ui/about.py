@@ -13,6 +13,7 @@ from semerge.ui import charts, words
 from semerge.ui.context import Context
 from semerge.ui.links import button
 from semerge.ui.markup import esc, table
+from semerge.ui.probes import ENTRIES
 from semerge.ui.report import COLUMNS, Report, read_report
 from semerge.ui.result_panel import html, plot
 from semerge.ui.speed import show_speed
@@ -276,7 +277,8 @@ def _counted(row: dict[str, Any]) -> str:
 def _privacy() -> str:
     return (
         "<h2>Your input</h2><p>Images and sentences are read on the machine that runs this app and "
-        "sent nowhere else. Uploaded files are deleted within two hours. A softmaxed similarity is "
-        "no probability that the input belongs to a task: an input of none of the tasks still gets "
-        "an expert.</p>"
+        "sent nowhere else. Uploaded files are deleted within two hours; what the "
+        f"models read of the last {ENTRIES} inputs stays in memory, so that another option is "
+        "answered sooner. A softmaxed similarity is no probability that the input belongs to a "
+        "task: an input of none of the tasks still gets an expert.</p>"
     )

@@ -33,7 +33,8 @@ def similarity(view: View) -> go.Figure:
     figure = _rows(view, values, texts)
     bars = figure.data[0]
     bars.customdata = [words.distance(d) for d in view.column("distances")]
-    bars.hovertemplate = "similarity %{x:.3f}<br>distance %{customdata}<extra></extra>"
+    measured = "distance, or its estimate," if view.estimated else "distance"
+    bars.hovertemplate = f"similarity %{{x:.3f}}<br>{measured} %{{customdata}}<extra></extra>"
     return figure
 
 

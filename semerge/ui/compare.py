@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -98,12 +98,10 @@ class CompareTab:
         for options in self.options.options.values():
             own = [*options.inputs, options.preset_about]
             gr.on([part.input for part in options.choices], *again, **latest)
-            options.suite.input(self._defaults, options.suite, own, **page_event()).then(
-                *again, **latest
-            )
-            options.reset.click(self._defaults, options.suite, own, **page_event()).then(
-                *again, **latest
-            )
+            for event in (options.suite.input, options.reset.click):
+                event(self._defaults(options), options.suite, own, **page_event()).then(
+                    *again, **latest
+                )
         self._wire_set()
 
     def _wire_set(self) -> None:
@@ -141,15 +139,13 @@ class CompareTab:
             asked.sides, self.options.options.values(), strict=True
         ):
             try:
-                found = settings.resolve(suite)
-                names = ("probe", "layer", "pool", "preset")
-                follow += options.follow(suite, {name: getattr(found, name) for name in names})
+                follow += options.follow(suite, settings.resolve(suite))
             except UserError:  # told in the panel's place
                 follow += _kept(options.followers)
         return [*follow, *answer]
 
-    def _defaults(self, name: str) -> list[Any]:
-        return Options.put(self.context.suite(name), compare_sides.DEFAULTS)
+    def _defaults(self, options: Options) -> Callable[[str], list[Any]]:
+        return lambda name: options.defaults(self.context.suite(name))
 
     def _chosen(self, suite: Suite, source: Source, *rest: Any) -> list[Any]:
         """Another input. Of another kind, it has other suites: everything begins anew."""

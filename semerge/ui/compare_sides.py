@@ -54,12 +54,12 @@ class SideOptions:
 
     def put(self, sides: Sides) -> list[Any]:
         """Values of `outputs`. Raises UserError where a suite does not know its settings."""
-        return [value for side in sides for value in self.put_one(side)]
+        both = zip(self.options.values(), sides, strict=True)
+        return [value for options, side in both for value in self._put_one(options, side)]
 
-    def put_one(self, side: Side) -> list[Any]:
-        """Values of one side's part of `outputs`."""
+    def _put_one(self, options: Options, side: Side) -> list[Any]:
         suites = self.context.of(side[0].modality)
-        name, *rest = Options.put(*side)
+        name, *rest = options.put(*side)
         choices = [(called(suite), suite.name) for suite in suites]
         return [gr.update(choices=choices, value=name, visible=len(suites) > 1), *rest]
 

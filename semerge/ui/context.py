@@ -16,6 +16,7 @@ from semerge.progress import Progress
 from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.ui.engines import Engines
+from semerge.ui.probes import Probes
 from semerge.ui.sources import Source, example_of, sample_of
 from semerge.ui.spaces import on_gpu
 from semerge.ui.view import View
@@ -28,6 +29,7 @@ class Context:
     suites: Mapping[str, Suite]
     examples: Examples
     engines: Engines = field(init=False)
+    probes: Probes = field(default_factory=Probes)  # of the engines' last inputs
     predict: Callable[[str, Any, Settings], dict[str, Any]] = field(init=False)
     opening: dict[str, View] = field(default_factory=dict)  # by suite name
     seen: dict[str, Any] = field(default_factory=dict)  # by suite name: its image, as seen (PIL)
@@ -93,8 +95,7 @@ class Context:
         return view, None
 
     def _predict(self, suite: str, sample: Any, settings: Settings) -> dict[str, Any]:
-        result: dict[str, Any] = self.engines.get(suite).predict(sample, settings).to_dict()
-        return result
+        return self.probes.answer(self.engines.get(suite), sample, settings)
 
     def _open(self, name: str, engine: Any) -> None:
         """Compute the opening example of a suite, right after its engine is there."""
@@ -103,7 +104,7 @@ class Context:
         if example is None:
             return
         sample = sample_of({"example": example.index}, suite, self.examples)
-        result = engine.predict(sample, Settings())
+        result = self.probes.answer(engine, sample, Settings())
         if isinstance(sample, DecodedImage):
             self.seen[name] = engine.backbone.view(sample.image)
-        self.opening[name] = View(result.to_dict(), suite, example, opening=True)
+        self.opening[name] = View(result, suite, example, opening=True)

@@ -46,7 +46,7 @@ class Desk(ABC):
                 with gr.Column(elem_classes="se-input"):
                     self.layout(example)
                 self.gallery = gallery.gallery(self.suite, context.examples, self.name)
-                self.options = Options(self.suites, self.name)
+                self.options = Options(self.suites, self.name, fast=True)
             with gr.Column(scale=8, min_width=320, elem_classes="se-tell"):
                 view = context.opening.get(self.suite.name)
                 self.panel = ResultPanel(self.name, view, self.waiting)
@@ -171,7 +171,7 @@ class Desk(ABC):
     def restore(self, query: Query) -> list[Any]:
         names = [suite.name for suite in self.suites]
         suite = self.context.suite(query.one_of("suite", names, self.suite.name))
-        settings = links.read_settings(query, suite)
+        settings = links.read_settings(query, suite, fast=True)
         source = links.read_source(query, suite, self.context.examples)
         source = source or first_source(suite, self.context.examples)
         if not source:
@@ -184,13 +184,14 @@ class Desk(ABC):
         content = gallery.content(suite, self.context.examples, current)
         rest[-2] = gr.update(value=content, current=current)
         given = self.fill(example) if example else self.own(source, suite)
-        return [*shown, *Options.put(suite, settings), *rest, *given]
+        return [*shown, *self.options.put(suite, settings), *rest, *given]
 
     def _link(self, suite: Suite, source: Source, settings: Settings) -> str:
         held, note = links.of_source(source)
         chosen = settings.resolve(suite)
         settings = Settings(
             *(chosen.probe, chosen.layer, chosen.pool, chosen.preset, chosen.head),
+            fast=chosen.fast,
             fallback=chosen.fallback,
         )
         state = {"suite": suite.name, **held, **links.of_settings(settings)}
@@ -228,7 +229,7 @@ class Desk(ABC):
             link = self._link(suite, source, settings)
         except UserError as error:
             return self._failed(error, source)
-        follow = self.options.follow(suite, view.result)
+        follow = self.options.follow(suite, settings.resolve(suite))
         return [*self.panel.show(view), *follow, *extras, source, self._mark(source), link]
 
     def _failed(self, error: UserError, source: Source) -> list[Any]:

@@ -102,7 +102,7 @@ class SetForm:
 
     def put(self, choice: Choice) -> list[Any]:
         """Values of `outputs` that show a choice."""
-        options = Options.put(choice.suite, choice.settings)
+        options = self.options.put(choice.suite, choice.settings)
         return [
             choice.suite.name,
             gr.update(choices=self._kinds(choice.suite), value=choice.kind),
@@ -155,8 +155,7 @@ class SetForm:
             found = Options.read(suite, [preset, probe, layer, pool, None, None]).resolve(suite)
         except UserError:  # told when the run is asked for
             return [gr.skip() for _ in self.options.followers]
-        shown = {name: getattr(found, name) for name in ("probe", "layer", "pool", "preset")}
-        return self.options.follow(suite, shown)
+        return self.options.follow(suite, found)
 
     def _kinds(self, suite: Suite) -> list[tuple[str, str]]:
         return [(title, kind) for kind, title in kinds(suite, self.context.examples).items()]

@@ -212,7 +212,8 @@ class LayersTab:
     def _probe_all(self, name: str, sample: Any, probe: str) -> dict[str, dict[str, list[float]]]:
         engine = self.context.engines.get(name)
         layers = valid_layers(engine.suite)
-        probed = engine.probe(sample, Settings(probe=probe, layer=FINAL), layers)
+        where = Settings(probe=probe, layer=FINAL)
+        probed = self.context.probes.probed(engine, sample, where, layers)
         found: dict[str, dict[str, list[float]]] = {str(layer): {} for layer in layers}
         for (of, layer, pool), distances in probed.distances.items():
             if of == probe:

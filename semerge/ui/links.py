@@ -129,29 +129,36 @@ def read_source(query: Query, suite: Suite, examples: Examples) -> Source | None
 def of_settings(settings: Settings, prefix: str = "") -> dict[str, Any]:
     """Settings as values of a link. They stay in it where they are a suite's defaults today, so
     that a link means the same when a suite gets others; the head is left out where it is auto,
-    the fallback where there is none."""
+    the fast mode and the fallback where there is none."""
     names = ("preset", "probe", "layer", "pool", "head")
     found = {prefix + name: getattr(settings, name) for name in names}
     if found[f"{prefix}head"] == AUTO:
         del found[f"{prefix}head"]
+    if settings.fast:
+        found[f"{prefix}fast"] = 1
     if settings.fallback != "route":
         found[f"{prefix}fallback"] = settings.fallback
     return found
 
 
-def read_settings(query: Query, suite: Suite, prefix: str = "") -> Settings:
-    """Settings that a link names, the suite's defaults where it names none or none that fit."""
+def read_settings(query: Query, suite: Suite, prefix: str = "", fast: bool = False) -> Settings:
+    """Settings that a link names, the suite's defaults where it names none or none that fit.
+
+    fast: whether the tab has the fast mode; it looks for no misfit, so it leaves no fallback.
+    """
     d = suite.defaults
     probe = query.one_of(f"{prefix}probe", valid_probes(suite), d.probe)
     layer = query.one_of(f"{prefix}layer", valid_layers(suite), d.layer)
     pools = valid_pools(suite, probe, layer)
     usual = d.pool if d.pool in pools else pools[-1]
-    fallbacks = FALLBACKS if read_abstention(suite) else FALLBACKS[:1]
+    quick = fast and query.one_of(f"{prefix}fast", (0, 1), 0) == 1
+    fallbacks = FALLBACKS if read_abstention(suite) and not quick else FALLBACKS[:1]
     return Settings(
         probe=probe,
         layer=layer,
         pool=query.one_of(f"{prefix}pool", pools, usual),
         preset=query.one_of(f"{prefix}preset", tuple(PRESETS), d.preset),
         head=query.one_of(f"{prefix}head", (AUTO, *suite.task_names), AUTO),
+        fast=quick,
         fallback=query.one_of(f"{prefix}fallback", fallbacks, "route"),
     )

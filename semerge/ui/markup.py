@@ -179,15 +179,22 @@ def figures(view: View) -> str:
         ("Temperature", words.number(result["temperature"])),
         ("Sum of coefficients", f"{words.number(_total(view))} (mass {result['mass']})"),
         ("Static λ / probe λ", f"{result['lambda']:g} / {result['probe_lambda']:g}"),
-        ("Margin", f"{words.number(result['margin'], 3)} = (d₂ − d₁) / d₂, on raw distances"),
+        ("Margin", _margin(view)),
         ("Entropy", f"{words.number(result['entropy'], 3)} (0 = one expert, 1 = all alike)"),
         ("Merging method", result["method"].replace("_", " ")),
         ("Suite and weights", f"{result['suite']}, {str(result['weights_sha256'])[:12]}"),
         ("Version", result["version"]),
     ]
     terms = "".join(f"<div><dt>{k}</dt><dd>{esc(v)}</dd></div>" for k, v in facts)
-    caption = f"Figures of this input at {words.layer(result['layer'])}"
+    caption = f"Figures of this input {words.reached(view)}"
+    if view.estimated:
+        caption += f". {words.ESTIMATES}"
     return table(caption, heads, rows, view.chosen) + f'<dl class="se-facts">{terms}</dl>'
+
+
+def _margin(view: View) -> str:
+    how = "some of them estimates" if view.estimated else "on raw distances"
+    return f"{words.number(view.result['margin'], 3)} = (d₂ − d₁) / d₂, {how}"
 
 
 def _total(view: View) -> float:
@@ -196,12 +203,13 @@ def _total(view: View) -> float:
 
 def footer(view: View) -> str:
     """Stage timings and the download of the whole Result as JSON."""
-    timings = {k: v for k, v in view.result["timings_ms"].items() if v is not None}
     stages = "".join(
         f'<div class="{"total" if k == "total" else ""}"><dt>{esc(words.STAGES.get(k, k))}</dt>'
-        f"<dd>{words.milliseconds(v)}</dd></div>"
-        for k, v in timings.items()
+        f"<dd>{words.KEPT if v is None else words.milliseconds(v)}</dd></div>"
+        for k, v in view.result["timings_ms"].items()
     )
+    kept = words.kept(view)
+    told = f'<p class="se-hint se-how-made">{esc(kept)}</p>' if kept else ""
     text = json.dumps(view.result, indent=2, ensure_ascii=False, allow_nan=False)
     data = base64.b64encode(text.encode("utf-8")).decode("ascii")
     name = f"semerge-{view.result['suite']}.json"
@@ -209,7 +217,7 @@ def footer(view: View) -> str:
         f'<div class="se-footer"><dl class="se-stages">{stages}</dl>'
         f'<a class="se-button" download="{esc(name)}" '
         f'href="data:application/json;base64,{data}">Download JSON</a></div>'
-        f'<p class="se-hint se-how-made">{esc(words.made(view))}</p>'
+        f'{told}<p class="se-hint se-how-made">{esc(words.made(view))}</p>'
     )
 
 

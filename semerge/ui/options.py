@@ -1,4 +1,5 @@
-"""The Options fold: suite, preset, probe, layer, pooling and head, with the suite's defaults."""
+"""The Options fold: suite, preset, probe, layer, pooling, head and what else a request may choose,
+with the suite's defaults."""
 
 from __future__ import annotations
 
@@ -9,15 +10,28 @@ import gradio as gr
 
 from semerge.abstention import read_abstention
 from semerge.phrases import gigabytes
-from semerge.settings import AUTO, FINAL, PRESETS, PROBES, Settings, valid_layers, valid_pools
+from semerge.settings import (
+    AUTO,
+    FINAL,
+    PRESETS,
+    PROBES,
+    Resolved,
+    Settings,
+    valid_layers,
+    valid_pools,
+)
 from semerge.suites import Suite
 from semerge.ui.safe_choice import SafeDropdown
+from semerge.ui.speed import fast_agreement
 
 PROBE_NAMES = {"experts": "experts (the paper's)", "base": "base", "cache": "cache"}
 FALLBACK_NAMES = [
     ("route all the same", "route"),
     ("fall back to the static coefficients", "static"),
 ]
+FAST_ABOUT = "Drops far experts early and lets a clear winner answer alone."
+NO_FALLBACK = "The fast mode does not look whether an expert fits, so nothing can fall back."
+NOT_FAST = "Not with the static fallback: the fast mode does not look whether an expert fits."
 POOL_NAMES = {"all": "all tokens", "cls": "class token", "mean": "mean", "last": "last token"}
 
 
@@ -25,9 +39,15 @@ class Options:
     """The fold's components. `inputs` go into a handler, `read` makes Settings of their values."""
 
     def __init__(
-        self, suites: Sequence[Suite], name: str, whole: bool = True, label: str = "Options"
+        self,
+        suites: Sequence[Suite],
+        name: str,
+        whole: bool = True,
+        label: str = "Options",
+        fast: bool = False,
     ) -> None:
-        """whole: False for a tab that chooses its suite elsewhere and reads under every head."""
+        """whole: False for a tab that chooses its suite elsewhere and reads under every head.
+        fast: whether all that the tab computes has a fast mode; a sweep over a set has none."""
         suite = suites[0]
         with gr.Accordion(label, open=False, elem_classes="se-fold", elem_id=f"{name}-options"):
             self.suite = gr.Dropdown(
@@ -74,8 +94,13 @@ class Options:
                 value="route",
                 label="When no expert fits",
                 visible=whole,
-                **_effect(suite),
+                **_fallback(suite, False),
             )
+            self.fast: gr.Checkbox | None = None
+            if fast:
+                self.fast = gr.Checkbox(
+                    False, label="Fast mode", elem_classes="se-switch", **_fast(suite, "route")
+                )
             self.reset = gr.Button(
                 "Back to the suite's defaults", size="sm", elem_classes="se-quiet"
             )
@@ -90,7 +115,12 @@ class Options:
             self.pool,
             self.head,
             self.fallback,
+            *self._offered,
         ]
+
+    @property
+    def _offered(self) -> list[Any]:
+        return [] if self.fast is None else [self.fast]
 
     @property
     def choices(self) -> list[Any]:
@@ -100,8 +130,9 @@ class Options:
     @staticmethod
     def read(suite: Suite, values: Sequence[Any]) -> Settings:
         """Values of `choices` -> Settings. A pooling left over from another layer or probe is
-        replaced by the default; anything else that does not fit is refused by the engine."""
-        preset, probe, layer, pool, head, fallback = values
+        replaced by the default; anything else that does not fit is refused by the engine. What a
+        tab does not offer, or an older client does not send, is off."""
+        preset, probe, layer, pool, head, fallback, *fast = values
         fits = pool in valid_pools(suite, probe or suite.defaults.probe, layer)
         return Settings(
             probe=probe,
@@ -109,47 +140,62 @@ class Options:
             pool=pool if fits else None,
             preset=preset,
             head=head or AUTO,
+            fast=any(value is True for value in fast),
             fallback=fallback or "route",
         )
 
-    def follow(self, suite: Suite, result: Any) -> list[Any]:
-        """Updates of `followers`: the poolings that fit the probe and layer, the preset's words."""
-        probe, layer, pool = result["probe"], result["layer"], result["pool"]
-        choices = _pools(suite, probe, layer)
-        about = PRESETS[result["preset"]].about
-        return [gr.update(choices=choices, value=pool, interactive=layer != FINAL), about]
+    def follow(self, suite: Suite, chosen: Resolved) -> list[Any]:
+        """Updates of `followers`: the poolings that fit the probe and layer, the preset's words,
+        and which of the fast mode and the fallback can be chosen beside the other."""
+        found = [_pooling(suite, chosen), PRESETS[chosen.preset].about]
+        if self.fast is not None:
+            found += [
+                gr.update(**_fallback(suite, chosen.fast)),
+                gr.update(**_fast(suite, chosen.fallback)),
+            ]
+        return found
 
     @property
     def followers(self) -> list[Any]:
-        return [self.pool, self.preset_about]
+        both = [] if self.fast is None else [self.fallback, self.fast]
+        return [self.pool, self.preset_about, *both]
 
     def defaults(self, suite: Suite) -> list[Any]:
         """Updates of `inputs` and `preset_about` for a suite, everything at its default."""
-        return Options.put(suite, Settings())
+        return self.put(suite, Settings())
 
-    @staticmethod
-    def put(suite: Suite, settings: Settings) -> list[Any]:
+    def put(self, suite: Suite, settings: Settings) -> list[Any]:
         """Updates of `inputs` and `preset_about` that show these settings.
 
         Raises:
             UserError: the suite does not know them.
         """
         s = settings.resolve(suite)
-        pools = _pools(suite, s.probe, s.layer)
+        fast = gr.update(value=s.fast, **_fast(suite, s.fallback))
         return [
             suite.name,
             s.preset,
             gr.update(choices=_probes(suite), value=s.probe),
             gr.update(choices=_layers(suite), value=s.layer),
-            gr.update(choices=pools, value=s.pool, interactive=s.layer != FINAL),
+            _pooling(suite, s),
             gr.update(choices=_heads(suite), value=s.head),
-            gr.update(value=s.fallback, **_effect(suite)),
+            gr.update(value=s.fallback, **_fallback(suite, s.fast)),
+            *(fast for _ in self._offered),
             PRESETS[s.preset].about,
         ]
 
 
-def _effect(suite: Suite) -> dict[str, Any]:
-    """What falling back does, and whether the report knows when: without that, no choice."""
+def _fast(suite: Suite, fallback: str) -> dict[str, Any]:
+    """What the fast mode does, and whether it can be chosen beside this fallback."""
+    if fallback != "route":
+        return {"info": NOT_FAST, "interactive": False}
+    return {"info": f"{FAST_ABOUT} {fast_agreement(suite)}", "interactive": True}
+
+
+def _fallback(suite: Suite, fast: bool) -> dict[str, Any]:
+    """What falling back does, and whether it can be chosen: the report has to know when."""
+    if fast:
+        return {"info": NO_FALLBACK, "interactive": False}
     found = read_abstention(suite)
     unknown = "The report of this suite does not say when none fits."
     return {"info": found.effect() if found else unknown, "interactive": found is not None}
@@ -180,6 +226,12 @@ def _layers(suite: Suite) -> list[tuple[str, int | str]]:
 def _pools(suite: Suite, probe: str, layer: int | str) -> list[tuple[str, str]]:
     names = {**POOL_NAMES, FINAL: "none"}
     return [(names[pool], pool) for pool in valid_pools(suite, probe, layer)]
+
+
+def _pooling(suite: Suite, chosen: Resolved) -> Any:
+    """An update of the poolings; the final embedding has none to choose."""
+    choices = _pools(suite, chosen.probe, chosen.layer)
+    return gr.update(choices=choices, value=chosen.pool, interactive=chosen.layer != FINAL)
 
 
 def _pool(suite: Suite) -> str:

@@ -87,16 +87,14 @@ class ResultPanel:
         return [gr.update(visible=False), markup.failure(message), *([gr.skip()] * 9)]
 
     def _content(self, view: View) -> list[Any]:
-        where = words.layer(view.result["layer"])
+        title = f"Similarity {words.reached(view)}"
         return [
             markup.headline(view),
             steps.answer(view) + markup.answers(view),
             markup.references(view),
             steps.probe(view),
             steps.similarity(view)
-            + markup.chart_head(
-                f"Similarity at {where}", words.similarity_summary(view), self.name, "similarity"
-            ),
+            + markup.chart_head(title, words.similarity_summary(view), self.name, "similarity"),
             plot(charts.similarity(view)),
             steps.rescale(view)
             + markup.chart_head(

@@ -10,7 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from semerge.ui import charts
+from semerge.suites import Suite
+from semerge.ui import charts, words
 from semerge.ui.markup import esc, table
 from semerge.ui.result_panel import html, plot
 
@@ -48,6 +49,20 @@ def read_bench(file: Path) -> Sequence[dict[str, Any]]:
         _log.exception("%s can't be read", file)
         return ()
     return [found for found in raw.values() if "figures" in found]
+
+
+def fast_agreement(suite: Suite, file: Path = BENCH) -> str:
+    """How often the fast mode answers as the exact one does, as it was measured; a sentence."""
+    for found in read_bench(file):
+        data = found.get("labelled", {})
+        row = next((row for row in data.get("modes", ()) if row["mode"] == FAST), None)
+        if found["suite"] == suite.name and row is not None:
+            return (
+                "With the probe experts at its best layer and the preset sharp, "
+                f"{words.percent(row['agreement'])} of {data['n']} {data['split']} samples got the "
+                "same answer as without it; see About."
+            )
+    return "How often the answer is the same was not measured for this suite."
 
 
 def figures(found: dict[str, Any]) -> str:

@@ -22,11 +22,13 @@ def probe(view: View) -> str:
     """Which expert is nearest, and the distances of all."""
     distances = view.column("distances")
     nearest = distances[view.chosen]
-    where = words.layer(view.result["layer"])
+    where = words.reached(view)
     text = (
-        f"At {esc(where)}, {COMPARED[view.result['probe']]}: {_named(view)} is the nearest, at "
-        f"distance {_number(words.distance(nearest))}."
+        f"{esc(where[0].upper() + where[1:])}, {COMPARED[view.result['probe']]}: {_named(view)} is "
+        f"the nearest, at distance {_number(words.distance(nearest))}."
     )
+    if view.estimated:
+        text += f" {esc(words.ESTIMATES)}"
     known = [d for d in distances if d is not None]
     most = max(known, default=0.0) or 1.0
     rows = "".join(

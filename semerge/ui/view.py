@@ -13,6 +13,8 @@ from typing import Any
 from semerge.examples import Example
 from semerge.suites import Suite
 
+FAST = "Fast mode:"  # how the notice of `semerge.fast` begins
+
 
 @dataclass(frozen=True)
 class View:
@@ -58,6 +60,22 @@ class View:
     def answer(self, kind: str) -> str:
         """The best label of `se`, `static`, `expert` or `base`."""
         return str(self.result["predictions"][kind][0]["label"])
+
+    @property
+    def fast(self) -> bool:
+        """Whether the fast mode answered. The JSON object tells that by its notice."""
+        return bool(self._fast_notice)
+
+    @property
+    def estimated(self) -> bool:
+        """Whether some of the distances are the fast mode's estimates."""
+        return "estimates" in self._fast_notice
+
+    @property
+    def _fast_notice(self) -> str:
+        # what the Layers tab routes has no notices
+        notices = self.result.get("notices", ())
+        return next((str(told) for told in notices if str(told).startswith(FAST)), "")
 
     @property
     def same(self) -> bool:

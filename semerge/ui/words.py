@@ -38,6 +38,8 @@ STAGES = {
     "predict": "Second pass",
     "total": "Total",
 }
+KEPT = "kept"  # in place of a time
+ESTIMATES = "Fast mode: distances of experts that were dropped early are estimates."
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -87,25 +89,41 @@ def layer(value: int | str) -> str:
     return "the final embedding" if value == "final" else f"block {value}"
 
 
+def reached(view: View) -> str:
+    """Where the experts were compared. The fast mode may have dropped them all but one before."""
+    return f"{'by' if view.estimated else 'at'} {layer(view.result['layer'])}"
+
+
 def probing(view: View) -> str:
     """Where and how the representations were compared, as one phrase."""
     result = view.result
-    where = layer(result["layer"])
-    if result["layer"] != "final":
+    where = reached(view)
+    if result["layer"] != "final" and not view.estimated:  # before that layer it is another pooling
         where += f", over {POOLS.get(result['pool'], result['pool'])}"
     probe = PROBES.get(result["probe"], result["probe"])
-    return f"{probe}, at {where}"
+    return f"{probe}, {where}"
 
 
 def made(view: View) -> str:
     """How this result was made: suite, preset and probe, in one sentence."""
     result = view.result
+    mode = ", fast mode" if view.fast else ""
     text = (
-        f"{view.suite.title}, preset {result['preset']}, probe {result['probe']}: {probing(view)}"
+        f"{view.suite.title}, preset {result['preset']}, probe {result['probe']}{mode}: "
+        f"{probing(view)}"
     )
     if result["probe"] != "base" and result["probe_lambda"] != result["lambda"]:
         text += f"; the merged model that is probed has λ {result['probe_lambda']:g}"
     return text + "."
+
+
+def kept(view: View) -> str:
+    """What the stages without a time mean; empty where there are none."""
+    stages = [stage for stage, spent in view.result["timings_ms"].items() if spent is None]
+    if not stages:
+        return ""
+    also = ", as were the static merge's and the base model's answers" if "probe" in stages else ""
+    return f"Kept: computed for an earlier answer to the same input{also}."
 
 
 def change(view: View) -> tuple[str, str, str]:
@@ -126,15 +144,12 @@ def sentence(view: View) -> str:
 def sentence_parts(view: View) -> list[tuple[str, str]]:
     """`sentence` as (text, role) pairs; role is "", "task", "number", "se" or "static"."""
     verb, old, new = change(view)
-    where = layer(view.result["layer"])
     head = "" if view.routed else f", read by the {view.title(view.result['head'])} head,"
+    word = "at" if verb == "kept" else "from"
     parts = [
-        ("SE-Merging recognised ", ""),
+        (f"SE-Merging{' in fast mode' if view.fast else ''} recognised ", ""),
         (view.title(view.result["chosen"]), "task"),
-        (
-            f" at {where}, {verb} that expert's coefficient {'at' if verb == 'kept' else 'from'} ",
-            "",
-        ),
+        (f" {reached(view)}, {verb} that expert's coefficient {word} ", ""),
         (old if verb == "kept" else f"{old} to {new}", "number"),
         (f" and{head} answers ", ""),
         (view.answer("se"), "se"),
@@ -161,7 +176,8 @@ def similarity_summary(view: View) -> str:
     if rest:
         value, title = max(rest)
         text += f"; next is {title} ({number(value)})"
-    return text + f". The nearest two are {percent(view.result['margin'])} apart in distance."
+    text += f". The nearest two are {percent(view.result['margin'])} apart in distance."
+    return f"{text} {ESTIMATES}" if view.estimated else text
 
 
 def coefficient_summary(view: View) -> str:
