@@ -92,6 +92,12 @@ def notices(
     return tuple(notes)
 
 
+NOT_WATCHED = (
+    "Whether an expert fits is known at the suite's default probe, layer and pooling alone, so "
+    "nothing falls back here."
+)
+
+
 def fitting(misfit: Abstention | None, known: bool, resolved: Resolved) -> tuple[str, ...]:
     """What there is to say of one sample's fit.
 
@@ -103,5 +109,4 @@ def fitting(misfit: Abstention | None, known: bool, resolved: Resolved) -> tuple
         return (misfit.sentence(), *used)
     if known or not static:
         return ()
-    where = "at the suite's default probe, layer and pooling alone"
-    return (f"Whether an expert fits is known {where}, so nothing falls back here.",)
+    return (NOT_WATCHED,)

@@ -81,8 +81,7 @@ def parser() -> Parser:
     one.add_argument("--preset", choices=tuple(PRESETS))
     one.add_argument("--head", default=AUTO, metavar="auto|TASK", help="whose head answers")
     one.add_argument("--method", default="task_arithmetic", metavar="M")
-    why = "where no expert fits: route all the same, or use the static coefficients"
-    one.add_argument("--fallback", choices=FALLBACKS, default="route", help=why)
+    _fallback(one)
     one.add_argument("--fast", action="store_true", help="fewer passes, almost always the same")
     one.add_argument("--json", action="store_true", help="print the whole result as JSON")
     one.add_argument("--verbose", action="store_true", help="tell the time of each stage")
@@ -101,6 +100,7 @@ def parser() -> Parser:
     one.add_argument("--pool", metavar="P|all")
     one.add_argument("--layer", metavar="L|all")
     one.add_argument("--preset", metavar="P|all")
+    _fallback(one)
     why = "also why: hypothesis, automatic choice, misfits; into a report.json, if one is named"
     one.add_argument("--diagnose", nargs="?", const="", metavar="F", help=why)
     one.add_argument("--json", metavar="F", help="write the report; - prints it")
@@ -252,6 +252,11 @@ def elsewhere(args: argparse.Namespace) -> int:
 
 def _suite(command: argparse.ArgumentParser) -> None:
     command.add_argument("--suite", required=True, metavar="S", help="a suite's name or folder")
+
+
+def _fallback(command: argparse.ArgumentParser) -> None:
+    why = "where no expert fits: route all the same, or use the static coefficients"
+    command.add_argument("--fallback", choices=FALLBACKS, default="route", help=why)
 
 
 def _overrides(command: argparse.ArgumentParser) -> None:

@@ -19,7 +19,6 @@ import semerge
 from semerge import answer, fast
 from semerge.backbones import Batch
 from semerge.clock import Clock
-from semerge.errors import UserError
 from semerge.loading import load
 from semerge.result import Prediction, Result
 from semerge.routing import nearest as nearest_of
@@ -136,11 +135,7 @@ class Engine(Steps):
 
     def _resolve(self, settings: Settings | None) -> Resolved:
         resolved = (settings or Settings()).resolve(self.suite)
-        if resolved.fallback == "static" and self.abstention is None:
-            raise UserError(
-                f"The report of {self.suite.title} does not say when no expert fits, so there is "
-                "nothing to fall back at; `python -m semerge evaluate --diagnose` measures it."
-            )
+        self.check(resolved)
         return resolved
 
     def _probe(

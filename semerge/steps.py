@@ -127,6 +127,14 @@ class Steps:
             thresholds["far"] = None
         return route(distances, resolved, defaults.static_lambda, thresholds)
 
+    def check(self, resolved: Resolved) -> None:
+        """Raises UserError where a fallback is asked for that the suite's report can't decide."""
+        if resolved.fallback == "static" and self.abstention is None:
+            raise UserError(
+                f"The report of {self.suite.title} does not say when no expert fits, so there is "
+                "nothing to fall back at; `python -m semerge evaluate --diagnose` measures it."
+            )
+
     def watches(self, resolved: Resolved) -> bool:
         """Whether the notice "no expert fits" was calibrated for requests like this one."""
         found = self.abstention

@@ -15,7 +15,7 @@ from typing import Any
 
 import browsing
 import pytest
-from browsing import DESKTOP, MARKS, PHONE, check_tabs, choose, upload
+from browsing import DESKTOP, MARKS, PHONE, check_tabs, choose, drawn, upload
 from fakes import FakeEngine, fake_app, fake_suite
 
 from semerge.inputs import decode_image
@@ -69,7 +69,7 @@ def test_the_first_example_is_there_and_an_upload_is_answered(
 
 def test_examples_options_and_reset(visit: Any, folder: Path) -> None:
     page = visit()
-    page.locator("#vision-sentence .se-sentence").wait_for()
+    drawn(page, "vision")
     page.get_by_role("button", name="EuroSAT: river").click()
     picture = decode_image(folder / "vision" / "eurosat_1.png")
     settle(page, engine().predict(picture))

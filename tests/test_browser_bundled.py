@@ -19,6 +19,7 @@ from browsing import (
     PHONE,
     check_tabs,
     choose,
+    drawn,
     serious_faults,
     settle,
     upload,
@@ -160,7 +161,7 @@ def test_another_preset_is_answered_from_what_is_kept(visit: Any, predict: Any) 
 
 def test_an_example_tells_the_right_answer(visit: Any) -> None:
     page = visit()
-    page.locator("#vision-sentence .se-sentence").wait_for()
+    drawn(page, "vision")
     example = first_of(VISION, 3)
     page.locator(f'#vision-examples [data-example="{example.index}"]').click()
     settle(page, answer(example.file), VISION)

@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
 ]
-SUITES = {name: read_suite(name) for name in ("mini-text", "mini-vision")}  # in the page's order
+SUITES = {name: read_suite(name) for name in ("mini-vision", "mini-text")}  # in the page's order
 EXAMPLES = load_examples()
 VIEWS = {
     "Hypothesis": "hypothesis",

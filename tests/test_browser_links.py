@@ -255,7 +255,7 @@ def app(folder: Path) -> Iterator[str]:
 
 def test_the_address_follows_and_a_reload_opens_the_same(visit: Any) -> None:
     page = visit(query="__theme=dark&__lang=en")
-    page.locator("#vision-sentence .se-sentence").wait_for()
+    drawn(page, "vision")
     page.locator("#vision-examples [data-example='9']").click()
     page.wait_for_url(re.compile(r"\?tab=vision&suite=mini-vision&example=9&.*__theme=dark"))
     assert "__lang=en" in page.url
@@ -367,7 +367,7 @@ def test_the_row_below_a_result_fits_a_phone(visit: Any, theme: str) -> None:
 def test_an_input_is_handed_over(browser: Any, copies: Copies) -> None:
     with visits(browser, copies.home) as open_page:
         page = open_page()
-        page.locator("#vision-sentence .se-sentence").wait_for()
+        drawn(page, "vision")
         page.locator("#vision-examples [data-example='20']").click()
         holds(page, "vision", "example=20")
         for tab in ("layers", "sandbox", "compare"):

@@ -158,7 +158,7 @@ def test_other_commands_are_imported_when_they_are_asked_for(
     overrides = "--probe-lambda 0.1 --similarity negative --normalise sum --temperature 2 --mass 1"
     options = (
         "--suite s --data d --split val --limit 5 --seed 3 --methods a,b --probe all --pool all "
-        f"--layer all --preset all --json - --csv f {overrides}"
+        f"--layer all --preset all --json - --csv f --fallback static --quantise 9 {overrides}"
     )
     run(capsys, "evaluate", *options.split())
     run(capsys, "train", "--suite", "s", "--data", "d", "--out", "o", "--smoke")
@@ -185,6 +185,8 @@ def test_other_commands_are_imported_when_they_are_asked_for(
         "normalise": "sum",
         "temperature": 2.0,
         "mass": "1",
+        "fallback": "static",
+        "quantise": 9,
         "task": None,
         "diagnose": None,
     }

@@ -16,8 +16,13 @@ from semerge.abstention import Abstention, abstention_of, read_abstention, read_
 from semerge.cli import main
 from semerge.engine import Engine, load_engine
 from semerge.errors import UserError
+from semerge.evaluation.batches import picture
+from semerge.evaluation.collect import collect
 from semerge.evaluation.report import write_report
+from semerge.evaluation.sets import suite_sets
+from semerge.inputs import clean_text
 from semerge.loading import load
+from semerge.result import Result
 from semerge.settings import Settings
 from semerge.suites import read_suite
 from semerge.unfit import Calibration, Reading
@@ -118,6 +123,37 @@ def test_it_holds_where_it_was_calibrated_alone(diagnosed: Path) -> None:
         engine.predict(sample, Settings(fast=True, fallback="static"))
     with pytest.raises(UserError, match="fallback 'base' is unknown; valid are route, static"):
         engine.predict(sample, Settings(fallback="base"))
+
+
+def test_a_sweep_falls_back_where_single_requests_do(diagnosed: Path) -> None:
+    """With a limit that parts the samples, and merges beside those that fall back."""
+    asked = [replace(STATIC, preset="literal"), Settings(preset="literal")]
+    loose = with_limit(diagnosed, -1.0)
+    sets = suite_sets(loose.suite, diagnosed.parent / "four", limit=4)
+    samples = [
+        picture(part.pixels(i)) if part.visual else clean_text(part.texts[i], part.texts_b[i])
+        for part in sets.sets
+        for i in range(len(part))
+    ]
+    nearest = sorted(min(loose.predict(sample).distances) for sample in samples)
+    middle = len(nearest) // 2
+    engine = with_limit(diagnosed, sum(nearest[middle - 1 : middle + 1]) / 2, "nearest")
+    resolved = [settings.resolve(engine.suite) for settings in asked]
+    found = collect(engine, sets, resolved)
+    fell = 0
+    for sample, *rows in zip(samples, *found.rows, strict=True):
+        for settings, row in zip(asked, rows, strict=True):
+            result = engine.predict(sample, settings)
+            assert (row.chosen, row.se_routed) == (result.chosen, label(result, "se"))
+            assert row.static_routed == label(result, "static")
+        fell += engine.predict(sample, asked[0]).coefficients == (0.3,) * 3
+    assert 0 < fell < len(samples)
+    with pytest.raises(UserError, match="nothing to fall back at"):
+        collect(without(diagnosed), sets, resolved)
+
+
+def label(result: Result, kind: str) -> str:
+    return result.predictions[kind][0].label
 
 
 def test_distances_that_failed_are_told_once(

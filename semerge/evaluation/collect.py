@@ -26,6 +26,7 @@ from semerge.evaluation.measure import (
     Plan,
     Progress,
     key_of,
+    keys_of,
     measure,
 )
 from semerge.evaluation.rows import Row
@@ -61,11 +62,14 @@ def collect(
     `cancelled` says so, the parts that are done are returned.
 
     Raises:
-        UserError: a sample can't be read, or the cache probe is asked for without statistics.
+        UserError: a sample can't be read, the cache probe is asked for without statistics, or a
+            fallback without knowing when no expert fits.
     """
     suite = engine.suite
+    for resolved in settings:
+        engine.check(resolved)
     plan = Plan(
-        keys=tuple(dict.fromkeys(key_of(resolved) for resolved in settings)),
+        keys=tuple(dict.fromkeys(key for one in settings for key in keys_of(engine, one))),
         answers=tuple(dict.fromkeys((BASE, suite.defaults.static_lambda))),
         own_only=len(settings) == 1,
         caches={("cache", suite.defaults.probe_lambda): engine.models.statistics},

@@ -156,6 +156,7 @@ def _request(args: argparse.Namespace, suite: Suite) -> Request:
         temperature=args.temperature,
         mass=args.mass,
         quantise=args.quantise,
+        fallback=args.fallback,
     )
     settings.resolve(suite)  # a wrong option is told before any weight is read
     for method in methods:

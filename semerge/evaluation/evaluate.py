@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import semerge
+from semerge.answer import NOT_WATCHED
 from semerge.engine import Engine
 from semerge.evaluation.chosen_sets import chosen_sets
 from semerge.evaluation.collect import collect
@@ -95,6 +96,8 @@ def evaluate(
         request.task,
         notice,
     )
+    if main.fallback == "static" and not engine.watches(main):
+        notice(NOT_WATCHED)
     collected = collect(engine, found, (main, *others), progress, cancelled)
     if not collected.complete:
         raise Interrupted
@@ -163,6 +166,7 @@ def _config(engine: Engine, request: Request, main: Resolved) -> dict[str, Any]:
         "temperature": main.temperature,
         "mass": main.mass,
         "quantise": main.quantise,
+        "fallback": main.fallback,
         "static_lambda": engine.suite.defaults.static_lambda,
         "limit": request.limit,
         "seed": request.seed,

@@ -23,6 +23,7 @@ from semerge.evaluation.batches import batches
 from semerge.evaluation.data import LabelledSet
 from semerge.models import Point, Stage
 from semerge.settings import FINAL, Resolved
+from semerge.steps import Probing
 
 Progress = Callable[[int, int], None]
 Cancelled = Callable[[], bool]
@@ -60,6 +61,31 @@ def probing(probe: str, probe_lambda: float, point: Point) -> Key:
 def key_of(resolved: Resolved) -> Key:
     """The key that a request's settings probe at."""
     return probing(resolved.probe, resolved.probe_lambda, (resolved.layer, resolved.pool))
+
+
+def keys_of(engine: Engine, resolved: Resolved) -> tuple[Key, ...]:
+    """All keys that a request's settings need: where they probe, and with a fallback also what
+    tells that no expert fits."""
+    if resolved.fallback == "route":
+        return (key_of(resolved),)
+    return tuple(_key(place, resolved) for place in engine.needed(resolved))
+
+
+def unfit(engine: Engine, measured: Measurement, resolved: Resolved) -> Tensor | None:
+    """Where no expert fits and the static merge is to answer, bool (N,); None where it never is.
+
+    Needs distances at all of `keys_of`.
+    """
+    if resolved.fallback == "route":
+        return None
+    places = engine.needed(resolved)
+    distances = {place: measured.distances[_key(place, resolved)] for place in places}
+    return engine.unfit(distances, resolved)
+
+
+def _key(place: Probing, resolved: Resolved) -> Key:
+    probe, layer, pool = place
+    return probing(probe, resolved.probe_lambda, (layer, pool))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from semerge.evaluation.measure import (
     Measurement,
     Progress,
     answers_of,
+    unfit,
 )
 from semerge.settings import Resolved
 
@@ -44,17 +45,24 @@ def second_pass(
     """Route by `distances` (N, T), merge sample by sample, and answer.
 
     A sample whose coefficients are those of one expert alone has that expert's answers, where
-    they were measured. The others are run in batches.
+    they were measured; so has one that falls back to the static merge. The others are run in
+    batches.
 
     Raises:
         Interrupted: `cancelled` said so.
     """
     routing = engine.route(distances, resolved)
     coefficients = routing.coefficients  # (N, T)
+    static = engine.suite.defaults.static_lambda
+    fallen = unfit(engine, measured, resolved)
+    if fallen is not None:
+        coefficients = torch.where(fallen[:, None], static, coefficients)
     winner = coefficients.argmax(1)
     alone = (torch.nn.functional.one_hot(winner, coefficients.shape[1]) == coefficients).all(1)
     answers = measured.expert_of(winner)
     left = ~alone | (answers == NOT_RUN).any(1)
+    if fallen is not None and static in measured.answers:
+        answers[fallen], left = measured.answers[static][fallen], left & ~fallen
     start, done = 0, int((~left).sum())
     for samples in sets:
         mine = left[start : start + len(samples)].nonzero()[:, 0]

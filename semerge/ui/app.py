@@ -44,7 +44,8 @@ KEEP = 3600  # seconds: uploads older than this are deleted, looked for as often
 
 
 def make_context(folders: Sequence[str] = (), watch: Stopwatch | None = None) -> Context:
-    """The suites in `folders`, then the bundled and the published ones, and the examples.
+    """The suites in `folders`, then the bundled and the published ones, each images first as the
+    tabs are, and the examples.
 
     watch: told when each engine is there, and its opening example.
 
@@ -53,6 +54,7 @@ def make_context(folders: Sequence[str] = (), watch: Stopwatch | None = None) ->
     """
     problems: list[str] = []
     suites: dict[str, Suite] = {}
+    own: list[str] = []
     shipped = [name for name in (*available_suites(), *published_suites()) if name not in folders]
     for place in (*folders, *shipped):
         try:
@@ -60,6 +62,8 @@ def make_context(folders: Sequence[str] = (), watch: Stopwatch | None = None) ->
         except UserError as error:
             problems.append(str(error))
             continue
+        if place in folders:
+            own.append(suite.name)
         if suites.setdefault(suite.name, suite) is not suite:
             problems.append(f"{suite.folder} is the second suite named {suite.name}.")
     try:
@@ -67,8 +71,11 @@ def make_context(folders: Sequence[str] = (), watch: Stopwatch | None = None) ->
     except UserError as error:
         examples = Examples()
         problems.append(str(error))
+    ordered = sorted(
+        suites.values(), key=lambda s: (s.name not in own, s.published, s.modality != "image")
+    )
     watch = watch or Stopwatch(False)
-    context = Context.make(list(suites.values()), examples, partial(_load, watch), _fetch)
+    context = Context.make(ordered, examples, partial(_load, watch), _fetch)
     context.problems = tuple(problems)
     return context
 
