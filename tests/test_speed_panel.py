@@ -36,7 +36,7 @@ def test_every_figure_is_shown_with_its_limit() -> None:
     for part in ("1.23", "&lt;= 1.5 met", "not measured", "A &lt;B&gt;", "other"):
         assert part in text
     ways = speed.ways(FOUND)
-    assert "99.6%" in ways
+    assert "99.6\u00a0%" in ways
     assert "700 samples" in ways
 
 

@@ -5,6 +5,7 @@
   const SIGNS = { // class of a legend's sign -> how it looks in the chart, and its colour there
     after: ['■', '#0072B2'], rest: ['■', '#9AA3B0'], before: ['┃', '#D55E00'],
     se: ['●', '#0072B2'], static: ['◆', '#D55E00'], base: ['○', '#9AA3B0'], expert: ['┃', '#16181D'],
+    exact: ['○', '#16181D'], other: ['□', '#9AA3B0'],
   };
 
   const literal = text => text.replace(/[&<>]/g, sign => `&#${sign.codePointAt(0)};`);

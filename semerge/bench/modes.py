@@ -54,8 +54,12 @@ class Mode:
     single: bool = False
 
 
-def modes(subject: Subject) -> dict[str, Mode]:
-    """By name: the exact one at the validated point first, and then all others."""
+def modes(subject: Subject, tuning: bool = False) -> dict[str, Mode]:
+    """By name: the exact one at the validated point first, and then all others.
+
+    tuning: the fast mode's other constants too. They are to be chosen on validation, so nobody
+    needs to see them on a test split.
+    """
     engine = subject.engine
     main = subject.settings.resolve(subject.suite)
     default = Settings().resolve(subject.suite)
@@ -69,10 +73,10 @@ def modes(subject: Subject) -> dict[str, Mode]:
         at = replace(subject.settings, layer=layer, pool=pool).resolve(subject.suite)
         found[f"exact, layer {layer}"] = Mode(_exact(engine, at))
     found[NAMED] = Mode(_quick(engine, main), single=True)
-    for ratio in RATIOS:
+    for ratio in RATIOS if tuning else ():
         if ratio != fast.RATIO:
             found[f"fast, ratio {ratio:g}"] = Mode(_quick(engine, main, ratio=ratio), single=True)
-    for sure in SURES:
+    for sure in SURES if tuning else ():
         if sure != fast.SURE:
             found[f"fast, sure {sure:g}"] = Mode(_quick(engine, main, sure=sure), single=True)
     if "cache" in valid_probes(subject.suite):
@@ -100,7 +104,7 @@ def measured(
     alone: share of samples that the chosen expert's own weights answered, without a merge.
     """
     sets = suite_sets(subject.suite, data, split, limit, 0, tell).sets
-    run = modes(subject)
+    run = modes(subject, tuning=split == "validation")
     answers: dict[str, list[Answers]] = {name: [] for name in run}
     tasks, labels = [], []
     for task, many, truth in _batches(subject.engine, sets):

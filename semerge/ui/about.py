@@ -15,7 +15,7 @@ from semerge.ui.links import button
 from semerge.ui.markup import esc, table
 from semerge.ui.probes import ENTRIES
 from semerge.ui.report import COLUMNS, Report, read_report
-from semerge.ui.result_panel import html, plot
+from semerge.ui.result_panel import chart_card, html, plot
 from semerge.ui.speed import show_speed
 
 PAPER_PROBE = "experts"
@@ -68,8 +68,8 @@ def about_tab(context: Context) -> None:
         html('<h2 id="rates">How often it is right</h2>' + _explain())
         suites = [*context.of("image"), *context.of("text")]
         reports = [report for report in map(read_report, suites) if report]
-        for report in reports:
-            _show(report)
+        for number, report in enumerate(reports):
+            _show(report, number)
         if not reports:
             html('<p class="se-hint">No suite here has a report yet.</p>')
         html(_examples(context.examples))
@@ -117,20 +117,18 @@ def _explain() -> str:
     )
 
 
-def _show(report: Report) -> None:
+def _show(report: Report, number: int) -> None:
     """One suite's rates: chart, chart in words, table."""
     suite = report.suite
-    html(
-        f"<h3>{esc(suite.title)}</h3><p class='se-summary'>{esc(suite.about)}</p>"
-        f"<p class='se-summary'>{esc(summary(report))}</p>{_legend(report)}"
-    )
-    if report.series():
-        gr.Plot(
-            plot(charts.report(report.titles, report.series(), SHORT)),
-            show_label=False,
-            container=False,
-            elem_classes="se-plot",
-        )
+    html(f"<h3>{esc(suite.title)}</h3><p class='se-summary'>{esc(suite.about)}</p>")
+    series = report.series()
+    if series:
+        legend = [(kind, SHORT[kind]) for kind in series]
+        head = f"Accuracy of {suite.title} by task"
+        drawn = plot(charts.report(report.titles, series, SHORT))
+        chart_card(head, summary(report), f"report-{number}", drawn, legend)
+    else:
+        html(f"<p class='se-summary'>{esc(summary(report))}</p>")
     html(rates(report) + shortfalls(report))
     if report.ways or report.layers:
         with gr.Accordion(f"More of {suite.title}", open=False, elem_classes="se-fold"):
@@ -138,13 +136,6 @@ def _show(report: Report) -> None:
 
 
 SHORT = {"base": "Base", "static": "Static", "se": "SE-Merging", "expert": "Expert"}
-
-
-def _legend(report: Report) -> str:
-    items = "".join(
-        f'<span><i class="{kind}"></i>{esc(SHORT[kind])}</span>' for kind in report.series()
-    )
-    return f'<p class="se-legend" aria-hidden="true">{items}</p>'
 
 
 def summary(report: Report) -> str:

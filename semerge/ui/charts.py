@@ -199,10 +199,11 @@ def cost(modes: Sequence[Mapping[str, Any]]) -> go.Figure:
             )
         )
     layout = base(320)
-    layout["margin"] |= {"l": 8, "r": 16, "t": 8}
+    layout["margin"] |= {"l": 8, "r": 16, "t": 8, "b": 52}
+    title = {"text": "cost, in static passes", "standoff": 12}
     figure.update_layout(
         **layout,
-        xaxis={"rangemode": "tozero", "title": {"text": "cost, in static passes"}, **axis()},
+        xaxis={"rangemode": "tozero", "title": title, **axis()},
         yaxis={"range": [0, 1.05], "tickformat": ".0%", "automargin": True, **axis()},
     )
     return figure

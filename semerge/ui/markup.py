@@ -221,7 +221,8 @@ def footer(view: View) -> str:
     )
 
 
-LEGENDS = {
+Legend = Sequence[tuple[str, str]]  # (sign, what it stands for)
+LEGENDS: dict[str, Legend] = {
     "similarity": (("after", "chosen expert"), ("rest", "the others")),
     "coefficients": (("after", "after, SE-Merging"), ("before", "before, static λ")),
     "margins": (),
@@ -232,14 +233,16 @@ LEGENDS = {
 }
 
 
-def chart_head(title: str, summary: str, tab: str, chart: str) -> str:
-    """A chart's heading with buttons that save it, the chart in words, and its legend."""
+def chart_head(title: str, summary: str, tab: str, chart: str, legend: Legend = ()) -> str:
+    """A chart's heading with buttons that save it, the chart in words, and its legend, from LEGENDS
+    where the chart is there. The chart itself has the element id `tab-chart`."""
+    signs = LEGENDS.get(chart, legend)
     save = "".join(
         f'<button type="button" class="se-save" data-save="{esc(tab)}-{chart}" '
         f'data-as="{kind.lower()}" aria-label="Save {kind}: {esc(title)}">Save {kind}</button>'
         for kind in ("PNG", "SVG")
     )
-    keys = "".join(f'<span><i class="{k}"></i>{text}</span>' for k, text in LEGENDS[chart])
+    keys = "".join(f'<span><i class="{k}"></i>{esc(text)}</span>' for k, text in signs)
     return (
         f'<div class="se-chart-head"><h3>{esc(title)}</h3><span>{save}</span></div>'
         f'<p class="se-summary">{esc(summary)}</p>'

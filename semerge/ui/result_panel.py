@@ -27,6 +27,19 @@ def html(value: str = "", **options: Any) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, js_on_load=None, **options)
 
 
+def chart_card(title: str, summary: str, chart: str, drawn: Any, legend: markup.Legend) -> None:
+    """A chart of the About tab with its heading, its words, its legend and its save buttons."""
+    with gr.Column(elem_classes="se-chart"):
+        html(markup.chart_head(title, summary, "about", chart, legend))
+        gr.Plot(
+            drawn,
+            show_label=False,
+            container=False,
+            elem_id=f"about-{chart}",
+            elem_classes="se-plot",
+        )
+
+
 class ResultPanel:
     """Sentence, both answers, references, two charts, the figures, timings and the download.
 

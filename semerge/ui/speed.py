@@ -8,15 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from semerge.suites import Suite
 from semerge.ui import charts, words
 from semerge.ui.markup import esc, table
-from semerge.ui.result_panel import html, plot
+from semerge.ui.result_panel import chart_card, html, plot
 
 BENCH = Path(__file__).resolve().parents[2] / "assets" / "bench.json"
 FAST = "fast"
+COST = (
+    "How often each agrees with exact, by its cost in passes of the static merge; the table below "
+    "has the numbers."
+)
+MARKS = (
+    ("exact", "exact"),
+    ("se", "fast"),
+    ("static", "static merge"),
+    ("other", "the suite's default, full ensemble"),
+)
 _log = logging.getLogger(__name__)
 
 
@@ -31,11 +39,13 @@ def show_speed(file: Path = BENCH) -> None:
         "SE-Merging with the probe experts; the fast mode drops experts early and may answer "
         "otherwise: how often it agrees is told.</p>"
     )
-    for found in suites:
+    for number, found in enumerate(suites):
         html(figures(found))
         modes = found.get("labelled", {}).get("modes", ())
         if modes:
-            gr.Plot(plot(charts.cost(modes)), show_label=False, container=False)
+            title = f"Ways to an answer of {found['suite']}"
+            drawn = plot(charts.cost(modes))
+            chart_card(title, COST, f"cost-{number}", drawn, MARKS)
             html(ways(found))
 
 
@@ -88,9 +98,9 @@ def ways(found: dict[str, Any]) -> str:
         (
             esc(row["mode"]),
             f"{row['cost']:.2f}",
-            f"{row['agreement']:.1%}",
-            f"{row['default_agreement']:.1%}",
-            f"{row['accuracy']:.1%}",
+            words.percent(row["agreement"]),
+            words.percent(row["default_agreement"]),
+            words.percent(row["accuracy"]),
         )
         for row in data["modes"]
     ]
