@@ -18,8 +18,8 @@ from semerge.ui.result_panel import html
 
 INFER = ""  # in the list of tasks: the labels tell
 WANTED = {
-    "image": "A zip archive with one folder a class, named as the suite names the class",
-    "text": "A CSV file with the columns text and label (and text_b for pairs), or JSONL",
+    "image": "A zip archive with one folder a class, named as in the suite; up to 10 MB",
+    "text": "A CSV or JSONL file with text, label and, for pairs, text_b; up to 10 MB",
 }
 
 
