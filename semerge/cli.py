@@ -92,7 +92,7 @@ def parser() -> Parser:
     what = "a data folder, or: generated, hub, examples, a .zip, .csv or .jsonl file of your own"
     one.add_argument("--data", required=True, metavar="DIR", help=what)
     one.add_argument("--task", metavar="TASK", help="of such a file; default: the one that fits")
-    one.add_argument("--split", default="test", help="default: test")
+    one.add_argument("--split", default="test", help="of a folder, generated, hub; default: test")
     one.add_argument("--limit", type=int, metavar="N", help="N samples a task, class-balanced")
     one.add_argument("--seed", type=int, default=0, metavar="N", help="of the limit's choice")
     one.add_argument("--methods", default="task_arithmetic", metavar="a,b")

@@ -26,6 +26,7 @@ Point = tuple[int | str, str]  # (layer, pool); ("final", "final") is the final 
 
 STACK_LIMIT = 50_000_000  # numbers: experts that fit below it are run at once, as one grouped model
 STACK_BATCH = 8  # samples: above it a stack's activations outgrow the caches, one by one is faster
+HOLD_LIMIT = 50_000_000  # numbers: a model below it may be held once more, merged
 MERGE_ROOM = 128_000_000  # numbers (512 MB in float32): room a thread has for merged stages
 GROUP = 16  # samples with weights of their own that are run at once, where the room allows it
 
@@ -73,9 +74,9 @@ class Models:
         small = numbers * self.vectors.count <= STACK_LIMIT
         # a stage: views with a leading axis T
         self._stacked = tuple(s.unflatten(s.weights[1:]) for s in segments) if small else None
-        # the one merge that every request may probe is held; another static λ only if it is small
+        # the one merge that every request may probe is held; another static λ only in small models
         self._held = {defaults.probe_lambda: self._merge(defaults.probe_lambda)}
-        if small and defaults.static_lambda not in self._held:
+        if numbers <= HOLD_LIMIT and defaults.static_lambda not in self._held:
             self._held[defaults.static_lambda] = self._merge(defaults.static_lambda)
         self._static_lambda = defaults.static_lambda
         room = max(s.changing for s in segments[1:]) or 1

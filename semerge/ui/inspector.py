@@ -90,16 +90,17 @@ class InspectTab:
         page, look = self.page, [self.key, self.look]
         opening = (self._open, [*look, self.drawn], self.panels)
         latest = model_event(self.opened.panel.headline, trigger="always_last")
+        # a click waits while the one before it is answered; of several that wait the last counts
+        last = page_event(trigger_mode="always_last")
         for part in (page.board, page.table, self.opened.head, self.pinned.head):
-            part.view(self._view, look, self.viewed, **page_event())
-            part.row(self._row, look, self.viewed, **page_event()).then(*opening, **latest)
-        typed = page_event(trigger_mode="always_last")
+            part.view(self._view, look, self.viewed, **last)
+            part.row(self._row, look, self.viewed, **last).then(*opening, **latest)
         given = [*look, page.search, page.task, page.chosen, page.under]
         # a paste fires no `input`; `change` also comes when the box was filled by the page
-        page.search.change(self._searched, given, self.viewed, **typed)
+        page.search.change(self._searched, given, self.viewed, **last)
         for chooser in (page.task, page.chosen):
-            chooser.input(self._refine, given, self.viewed, **typed)
-        page.under.input(self._refine, given, self.viewed, **typed).then(*opening, **latest)
+            chooser.input(self._refine, given, self.viewed, **last)
+        page.under.input(self._refine, given, self.viewed, **last).then(*opening, **latest)
         inputs = self.form.inputs
         self.form.wire(self._formed, [*look, *inputs], self.link)
         begun = [self.run_id, self.status, self.run, self.cancel]
