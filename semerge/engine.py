@@ -20,6 +20,7 @@ from semerge import answer, fast
 from semerge.backbones import Batch
 from semerge.clock import Clock
 from semerge.loading import load
+from semerge.models import Reached
 from semerge.result import Prediction, Result
 from semerge.routing import nearest as nearest_of
 from semerge.settings import AUTO, POOLS, Resolved, Settings, checked_coefficients
@@ -163,20 +164,23 @@ class Engine(Steps):
         """`probe` for an input that is prepared already, a batch of one."""
         clock = clock or Clock()
         early = self.early(batch, resolved) if resolved.fast else None
+        reached: dict[str | int, Reached] = {}  # the columns go on from where the probe ended
         if early is not None:
             distances = {resolved.probing: early.distances}
+            reached.update(early.reached.items())
         else:
             keys = dict.fromkeys(self.needed(resolved))
             if layers is not None:
                 pools = POOLS[self.suite.modality]
                 keys |= dict.fromkeys(self._combinations(resolved, layers, pools, None))
-            distances = self.distances_at(batch, keys, resolved.probe_lambda)
+            distances = self.distances_at(batch, keys, resolved.probe_lambda, reached)
         clock.lap("probe")
         nearest = int(nearest_of(distances[resolved.probing])[0])
+        is_static = resolved.probe_lambda == self.suite.defaults.static_lambda
         columns = {
-            "static": self.static_embedding(batch),
-            "base": self.base_embedding(batch),
-            "expert": self.expert_embedding(batch, nearest, early),
+            "static": self.static_embedding(batch, reached.get("merged") if is_static else None),
+            "base": self.base_embedding(batch, reached.get("base")),
+            "expert": self.expert_embedding(batch, nearest, reached.get(nearest)),
         }
         clock.lap("predict")
         return Probed(batch, notices, resolved.probe_lambda, distances, columns, nearest, early)

@@ -8,7 +8,7 @@ are views of one matrix a stage; other models are merged from it while they run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -41,6 +41,9 @@ class Reached:
     def of(self, rows: Tensor | slice) -> Reached:
         """Of some of the samples."""
         return Reached(self.h[rows], self.layer)
+
+
+Keep = Callable[[Reached], None]
 
 
 class Models:
@@ -123,6 +126,10 @@ class Models:
         """θt = θ0 + τt, one stage of it."""
         return self._experts[t][stage]
 
+    def stacks(self, batch: Batch) -> bool:
+        """Whether `experts` come all at once for such a batch."""
+        return self._stacked is not None and len(batch) <= STACK_BATCH
+
     def experts(
         self, batch: Batch, start: Reached | None = None
     ) -> Iterator[tuple[Stage, Reached | None]]:
@@ -130,7 +137,7 @@ class Models:
 
         Small ones come all T at once, with a group axis; others singly, without one.
         """
-        if self._stacked is not None and len(batch) <= STACK_BATCH:
+        if self._stacked is not None and self.stacks(batch):
             if start is not None:
                 start = Reached(start.h.expand(self.vectors.count, *start.h.shape), start.layer)
             yield self._stacked.__getitem__, start
@@ -166,10 +173,12 @@ class Models:
         batch: Batch,
         points: Collection[Point],
         start: Reached | None = None,
+        keep: Keep | None = None,
     ) -> Iterator[tuple[Point, Tensor]]:
         """Run as far as needed and yield ((layer, pool), (.., B, K)) for each point asked for.
 
-        start: where the run begins; no point may lie at its layer or before it.
+        start: where the run begins; no point may lie at its layer or before it. keep: told, after
+            the last point, from where the run could go on.
         """
         if not points:
             return
@@ -185,6 +194,8 @@ class Models:
                     yield (layer, pool), self.backbone.pool(h, pool, batch)
         if deepest > depth:
             yield (FINAL, FINAL), self.backbone.final(stage(depth + 1), h, batch)
+        if keep:
+            keep(Reached(h, min(deepest, depth)))
 
     def embed(self, stage: Stage, batch: Batch) -> Tensor:
         """Input of the first block: (.., B, N, d)."""

@@ -18,7 +18,7 @@ from semerge.clock import Clock
 from semerge.errors import UserError
 from semerge.loading import Loaded
 from semerge.merged import Stage
-from semerge.models import Models, Point, Reached, distance
+from semerge.models import Keep, Models, Point, Reached, distance
 from semerge.routing import Routing, route
 from semerge.settings import FINAL, POOLS, Resolved, valid_layers, valid_pools, valid_probes
 from semerge.unfit import Calibration, Reading
@@ -71,9 +71,16 @@ class Steps:
 
     @torch.inference_mode()
     def distances_at(
-        self, batch: Batch, keys: Collection[Probing], probe_lambda: float
+        self,
+        batch: Batch,
+        keys: Collection[Probing],
+        probe_lambda: float,
+        reached: dict[str | int, Reached] | None = None,
     ) -> dict[Probing, Tensor]:
         """`distances` at these (probe, layer, pool) and no others; each must have a meaning.
+
+        reached: filled with how far "merged", "base" and the experts, by number, were run. Experts
+            that ran as one stack are left out: alone they would differ in the last bits.
 
         Raises:
             UserError: as `distances`.
@@ -84,18 +91,24 @@ class Steps:
         if points["cache"] and probe_lambda != self.suite.defaults.probe_lambda:
             raise UserError("The cache probe's statistics fit the suite's own probe-lambda alone.")
 
+        def kept(model: str | int) -> Keep | None:
+            return None if reached is None else partial(reached.__setitem__, model)
+
         start = self.start(batch, keys)
         run = self.models.representations  # yields (layer, pool), (.., B, K)
         probed = self.models.probed(probe_lambda)
-        of_merged = dict(run(probed, batch, points["experts"] | points["cache"], start))
-        of_base = dict(run(self.models.base, batch, points["base"], start))
+        to_merged = points["experts"] | points["cache"]
+        of_merged = dict(run(probed, batch, to_merged, start, kept("merged")))
+        of_base = dict(run(self.models.base, batch, points["base"], start, kept("base")))
         found: dict[Probing, list[Tensor]] = {key: [] for key in keys}  # columns, in order of t
         for point in points["cache"]:
             d = self.models.statistics[point].distances(of_merged[point].float())  # (B, T)
             found["cache", point[0], point[1]].append(d)
         of_experts = points["experts"] | points["base"]
-        for experts, begin in self.models.experts(batch, start) if of_experts else ():
-            for point, r in run(experts, batch, of_experts, begin):  # (B, K), or (T, B, K)
+        groups = self.models.experts(batch, start) if of_experts else ()
+        for t, (experts, begin) in enumerate(groups):
+            keep = None if self.models.stacks(batch) else kept(t)
+            for point, r in run(experts, batch, of_experts, begin, keep):  # (B, K), or (T, B, K)
                 for probe, reference in (("experts", of_merged), ("base", of_base)):
                     if point in points[probe]:
                         d = distance(r, reference[point])  # (B,) or (T, B)
@@ -192,20 +205,19 @@ class Steps:
         return torch.cat(parts)[torch.cat(order).argsort()]
 
     @torch.inference_mode()
-    def static_embedding(self, batch: Batch) -> Tensor:
-        """Final embeddings (B, D) of the static merge θ0 + λ Σt τt."""
-        return self.models.embedding(self.models.static, batch)
+    def static_embedding(self, batch: Batch, start: Reached | None = None) -> Tensor:
+        """Final embeddings (B, D) of the static merge θ0 + λ Σt τt, from where it was left."""
+        return self.models.embedding(self.models.static, batch, start)
 
     @torch.inference_mode()
-    def expert_embedding(self, batch: Batch, t: int, early: fast.Early | None = None) -> Tensor:
-        """Final embeddings (B, D) of expert t alone, from where `early` left it, if it did."""
-        start = early.reached.get(t) if early else None
+    def expert_embedding(self, batch: Batch, t: int, start: Reached | None = None) -> Tensor:
+        """Final embeddings (B, D) of expert t alone, from where it was left."""
         return self.models.embedding(partial(self.models.expert, t), batch, start)
 
     @torch.inference_mode()
-    def base_embedding(self, batch: Batch) -> Tensor:
-        """Final embeddings (B, D) of the base."""
-        return self.models.embedding(self.models.base, batch)
+    def base_embedding(self, batch: Batch, start: Reached | None = None) -> Tensor:
+        """Final embeddings (B, D) of the base, from where it was left."""
+        return self.models.embedding(self.models.base, batch, start)
 
     @torch.inference_mode()
     def logits(self, embedding: Tensor, task_name: str) -> Tensor:

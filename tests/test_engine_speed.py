@@ -73,6 +73,30 @@ def test_what_was_not_probed_is_probed_then(engine: Engine) -> None:
         assert shown(engine.answer(probed, settings)) == shown(engine.predict(sample, settings))
 
 
+@pytest.mark.parametrize("probe", ["experts", "base"])
+def test_columns_go_on_from_where_the_probe_ended(
+    folder: Path, probe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a large suite: experts one by one, and the static merge is what is probed."""
+    monkeypatch.setattr(semerge.models, "STACK_LIMIT", 0)
+    engine = load_engine(folder)
+    (sample,) = samples_of(engine, 1)
+    scale = engine.suite.defaults.static_lambda
+    settings = Settings(probe=probe, layer=1, probe_lambda=scale).resolve(engine.suite)
+    layers = count_blocks(engine, monkeypatch)
+    probed = engine.probe_batch(sample, settings)
+    count = len(engine.suite.tasks)
+    # T experts and what they are compared with to block 1; two of the three columns go on at 2
+    assert layers == [1] * (1 + count) + ([2, 1, 2, 2] if probe == "experts" else [1, 2, 2, 2])
+    wanted = {
+        "static": engine.static_embedding(sample),
+        "base": engine.base_embedding(sample),
+        "expert": engine.expert_embedding(sample, probed.nearest),
+    }
+    for name, z in wanted.items():
+        assert torch.equal(probed.columns[name], z), name
+
+
 # ---- sweeps ----------------------------------------------------------------------------------
 
 
@@ -306,6 +330,7 @@ def test_a_batch_goes_where_the_weights_are(folder: Path) -> None:
 def test_large_models_equal_the_reference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One expert at a time, and the static merge on demand because its λ is not the probe's."""
     monkeypatch.setattr(semerge.models, "STACK_LIMIT", 0)
+    monkeypatch.setattr(semerge.models, "HOLD_LIMIT", 0)
     engine, reference = pair(folder)
     (sample,) = samples_of(engine, 1)
     assert list(engine.models._held) == [0.1]

@@ -51,7 +51,7 @@ def quick(
     routing = engine.route(early.distances, resolved)
     chosen = int(routing.chosen[0])
     if fast.saturated(routing, resolved, sure):
-        return chosen, engine.expert_embedding(batch, chosen, early), True
+        return chosen, engine.expert_embedding(batch, chosen, early.reached.get(chosen)), True
     return chosen, engine.merged_embedding(batch, routing.coefficients), False
 
 
@@ -158,9 +158,8 @@ class Work:
     def dropped(self, i: int) -> Tensor:
         """The fast mode with the probe `experts` where one expert wins at layer 1; imposed."""
         early = fast.probe(self.models, self.samples[i], self.resolved, ratio=1.0)
-        return self.logits(
-            self.engine.expert_embedding(self.samples[i], next(iter(early.reached)), early)
-        )
+        t, start = next(iter(early.reached.items()))
+        return self.logits(self.engine.expert_embedding(self.samples[i], t, start))
 
     @torch.inference_mode()
     def to_layer(self, i: int) -> object:
