@@ -8,6 +8,7 @@ functions that evaluation uses are the same way through.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ import semerge
 from semerge import answer, fast
 from semerge.backbones import Batch
 from semerge.clock import Clock
+from semerge.errors import UserError
 from semerge.loading import load
 from semerge.models import Reached
+from semerge.phrases import first_line
 from semerge.result import Prediction, Result
 from semerge.routing import nearest as nearest_of
 from semerge.settings import AUTO, POOLS, Resolved, Settings, checked_coefficients
@@ -28,13 +31,32 @@ from semerge.steps import Probing, Steps
 from semerge.suites import read_suite
 
 
-def load_engine(name_or_path: str | Path, device: str = "cpu") -> Engine:
+def load_engine(name_or_path: str | Path, device: str | None = None) -> Engine:
     """The engine of a bundled suite, by name, or of a folder with a suite.json.
 
+    device: as torch names it; None: what the environment variable SEMERGE_DEVICE says, else "cpu".
+
     Raises:
-        UserError: no such suite, or a file of it is missing, changed or damaged.
+        UserError: no such suite, a file of it is missing, changed or damaged, or there is no such
+            device here.
     """
-    return Engine(load(read_suite(name_or_path)), device)
+    suite, where = read_suite(name_or_path), chosen_device(device)
+    return Engine(load(suite), where)
+
+
+def chosen_device(name: str | None = None) -> torch.device:
+    """The device that `load_engine` takes.
+
+    Raises:
+        UserError: it is not here.
+    """
+    name = name or os.environ.get("SEMERGE_DEVICE") or "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (AssertionError, RuntimeError, NotImplementedError) as error:
+        raise UserError(f"The device {name!r} can't be used here: {first_line(error)}.") from None
+    return device
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,8 @@ def test_limits_are_met_or_missed_or_not_measured() -> None:
     rows = {row["figure"]: row["met"] for row in figures.acceptance(found, large=False)}
     assert (rows["exact_over_needed"], rows["sweep_over_loop"]) == (True, False)
     assert rows["fast_agreement"] is None
+    found = {"figures": {"exact_over_needed": 0.7}}  # nothing can be faster than what it needs
+    assert figures.acceptance(found, large=True)[0]["met"] is None
     assert {row["figure"] for row in figures.acceptance(found, large=True)} >= {"peak_over_weights"}
 
 
@@ -184,8 +186,10 @@ def test_suites_stay_side_by_side_in_one_file(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     for name, value in (("a", 1), ("b", 2), ("a", 3)):
         command._write(file, {"suite": name, "value": value})
+    command._write(file, {"suite": "a", "value": 4, "labelled": {"split": "validation"}})
     found = json.loads(file.read_text(encoding="utf-8"))
-    assert {name: row["value"] for name, row in found.items()} == {"a": 3, "b": 2}
+    wanted = {"a": 3, "b": 2, "a, validation": 4}
+    assert {name: row["value"] for name, row in found.items()} == wanted
 
 
 def test_bad_input_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:

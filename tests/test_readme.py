@@ -1,29 +1,47 @@
-"""The README's figures are those of the suites' reports."""
+"""The README's figures are those of the suites' reports, the bench and the examples' index."""
 
 from pathlib import Path
 
 import pytest
 
-from semerge.evaluation import readme
+from semerge.evaluation import readme, readme_costs
 from semerge.suites import available_suites
 
-README = Path(__file__).parents[1] / "README.md"
 
-
-def test_figures_are_the_reports() -> None:
+@pytest.mark.parametrize("name", ["results", "examples", "costs"])
+def test_figures_are_those_that_were_measured(name: str) -> None:
     if not available_suites():
         pytest.skip("no bundled suite is here")
-    text = README.read_text(encoding="utf-8")
-    between = text.split(readme.BEGIN)[1].split(readme.END)[0]
-    assert between.strip() == readme.results().strip()
+    text = readme.README.read_text(encoding="utf-8")
+    assert readme.between(text, name).strip() == readme.parts()[name].strip()
 
 
 def test_write_keeps_what_is_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readme, "results", lambda: "## New\n\nfigures")
+    monkeypatch.setattr(readme, "parts", lambda: {"a": "## New\n\nfigures", "b": "more"})
     page = tmp_path / "README.md"
-    page.write_text(f"above\n{readme.BEGIN}old\n{readme.END}\nbelow\n", encoding="utf-8")
+    page.write_text(
+        "above\n<!-- a -->\nold\n<!-- /a -->\nbetween\n<!-- b -->\n<!-- /b -->\n", encoding="utf-8"
+    )
     readme.write(page)
     readme.write(page)
     assert page.read_text(encoding="utf-8") == (
-        f"above\n{readme.BEGIN}\n## New\n\nfigures\n{readme.END}\nbelow\n"
+        "above\n<!-- a -->\n\n## New\n\nfigures\n<!-- /a -->\nbetween\n"
+        "<!-- b -->\n\nmore\n<!-- /b -->\n"
     )
+
+
+def test_a_missed_line_is_bold_and_an_unmeasured_one_empty() -> None:
+    found = {
+        "weights": "trained",
+        "figures": {"sweep_over_loop": 1.956, "fast_agreement": 0.99736, "peak_over_weights": 2.2},
+        "acceptance": [
+            {"figure": "sweep_over_loop", "limit": ">= 4", "value": 1.956, "met": False},
+            {"figure": "fast_agreement", "limit": ">= 0.995", "value": 0.99736, "met": True},
+        ],
+    }
+    cells = [
+        readme_costs._cell(found, name)
+        for name in ("sweep_over_loop", "fast_agreement", "sandbox_ms", "peak_over_weights")
+    ]
+    assert cells == ["**1.96**", "99.7 %", "", ""]
+    assert readme_costs._limit(found, "sweep_over_loop") == "≥ 4"

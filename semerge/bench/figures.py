@@ -15,10 +15,12 @@ from semerge.engine import Engine
 ABOUT = {
     "exact_over_needed": "exact over what it can't avoid: the probed model and T experts to the "
     "probe layer (one by one or together, whichever is faster), the merge's bytes at the measured "
-    "speed of a copy, and one forward pass",
+    "speed of a copy, and one forward pass. What an answer shows beside it (static merge, base and "
+    "nearest expert) is in neither",
     "reference_over_exact": "the tests' plain implementation over exact, one input at a time",
     "fast_over_static": "the fast mode over one pass of the static merge; on random weights with "
-    "the cache probe and a saturated routing, imposed",
+    "the cache probe, whose statistics are random too (the published suites ship none), and a "
+    "saturated routing, imposed",
     "fast_miss_over_static": "the same where the routing is not saturated and is merged; on "
     "random weights imposed",
     "fast_agreement": "share of the labelled samples that the fast mode answers as exact does: the "
@@ -41,6 +43,7 @@ ABOUT = {
     "sandbox_ms": "no ratio but milliseconds on this machine: the median, over inputs, of an "
     "answer with coefficients that somebody sets, from the decoded input to the scores; the way "
     "to the browser and back is not in it",
+    "page_ms": "milliseconds from starting the app to its page",
 }
 GROWTH = (2, 4, 8, 16, 20)
 TIMED = 3  # inputs of a large model that are timed one by one; sweeps take them all
@@ -143,7 +146,7 @@ def growth(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> lis
     rows: list[dict[str, Any]] = []
     for count in GROWTH:
         tell(f"growth, {count} experts")
-        engine = Engine(fewer(loaded, count))
+        engine = Engine(fewer(loaded, count), subject.engine.models.device)
         work = Work(Subject(engine.suite, engine, samples, "random", subject.settings))
         found = interleaved({"static": work.static, "exact": work.exact}, len(samples), rounds)
         rows.append({"experts": count, **{k: found.mean_ms(k) for k in ("static", "exact")}})
@@ -157,10 +160,13 @@ def acceptance(found: dict[str, Any], large: bool) -> Sequence[dict[str, Any]]:
     for name, (sign, limit) in limits.items():
         value = found["figures"].get(name)
         met = None if value is None else (value <= limit if sign == "<=" else value >= limit)
+        if met and value < IMPOSSIBLE.get(name, 0.0):
+            met = None  # something disturbed the run
         rows.append({"figure": name, "limit": f"{sign} {limit:g}", "value": value, "met": met})
     return rows
 
 
+IMPOSSIBLE = {"exact_over_needed": 0.95}  # whoever measures less must measure again
 SMALL = {
     "exact_over_needed": ("<=", 1.5),
     "reference_over_exact": (">=", 3.0),
@@ -169,6 +175,7 @@ SMALL = {
     "sweep_over_loop": (">=", 4.0),
     "reroute_over_merge_forward": ("<=", 1.5),
     "sandbox_ms": ("<=", 300.0),
+    "page_ms": ("<=", 8000.0),
 }
 LARGE = {
     "exact_over_needed": ("<=", 1.10),

@@ -13,7 +13,7 @@ from torch import Tensor
 from semerge.answer import unpack
 from semerge.backbones import GPT2, Batch
 from semerge.checkpoints.bundled import Statistics
-from semerge.engine import Engine, load_engine
+from semerge.engine import Engine, chosen_device, load_engine
 from semerge.examples import load_examples
 from semerge.inputs import clean_text, decode_image
 from semerge.loading import Loaded, build_backbone
@@ -81,7 +81,8 @@ def published(name: str, inputs: int, count: int | None = None) -> Subject:
     )
     loaded = random_weights(suite, backbone_of(suite))
     samples = random_inputs(loaded.backbone, inputs)
-    return Subject(suite, Engine(loaded), samples, "random", Settings("experts", preset=PRESET))
+    engine = Engine(loaded, chosen_device())
+    return Subject(suite, engine, samples, "random", Settings("experts", preset=PRESET))
 
 
 def backbone_of(suite: Suite) -> Any:

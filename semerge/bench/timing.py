@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
+import torch
+
 Case = Callable[[int], object]  # does one thing with sample i
 
 
@@ -48,6 +50,8 @@ def interleaved(
             for name, case in cases.items():
                 began = time.perf_counter()
                 case(i)
+                if torch.cuda.is_initialized():  # a GPU answers before it has worked
+                    torch.cuda.synchronize()
                 spent = time.perf_counter() - began
                 if number:
                     found[name][i].append(spent)

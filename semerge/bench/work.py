@@ -186,7 +186,7 @@ class Work:
         segments = self.models.vectors.segments
         blocks = segments[1:] if self.engine.backbone.linear_embed else segments
         moved = sum(s.weights.numel() + s.changing for s in blocks)
-        source = torch.ones(min(moved // 2, COPIED))
+        source = torch.ones(min(moved // 2, COPIED), device=self.models.device)
         target = torch.empty_like(source)
         return lambda i: target.copy_(source), moved / (2 * len(source))
 

@@ -1,4 +1,5 @@
-"""The README's figures, written from the suites' reports: `python -m semerge.evaluation.readme`.
+"""The README's figures, written from the suites' reports, the bench and the examples' index:
+`python -m semerge.evaluation.readme`.
 
 A test holds the README to what this prints, so no figure in it can grow old.
 """
@@ -9,21 +10,41 @@ import json
 from pathlib import Path
 from typing import Any
 
-from semerge.evaluation import tables
+from semerge.evaluation import readme_costs, tables
 from semerge.evaluation.lines import CAUSES
+from semerge.examples import load_examples
 from semerge.suites import Suite, available_suites, read_suite
 
-BEGIN, END = "<!-- results -->\n", "<!-- /results -->"
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def parts() -> dict[str, str]:
+    """What stands between the marks `<!-- name -->` and `<!-- /name -->`, by name."""
+    return {"results": results(), "examples": examples(), "costs": readme_costs.costs()}
+
+
+def examples() -> str:
+    """How many of the app's own examples the models get right, one sentence a section."""
+    found = load_examples().hits
+    return "\n".join(f"- {name}: {counted(found[name])}" for name in found) + "\n"
+
+
+def counted(row: dict[str, Any]) -> str:
+    """One section of the index's `hits`."""
+    return (
+        f"of {row['n']}, SE-Merging {row['se']}, the static merge {row['static']}, the base "
+        f"{row['base']}; the right expert is chosen for {row['routing']}"
+    )
 
 
 def results() -> str:
     """Markdown: every bundled suite's accuracies, probes, lines and how its experts were made."""
-    parts = ["## What the bundled suites show\n"]
+    found = ["## What the bundled suites show\n"]
     for name in available_suites():
         suite = read_suite(name)
         report = json.loads(suite.path("report.json").read_text(encoding="utf-8"))
-        parts.append(section(suite, report))
-    return "\n".join(parts)
+        found.append(section(suite, report))
+    return "\n".join(found)
 
 
 def section(suite: Suite, report: dict[str, Any]) -> str:
@@ -84,13 +105,20 @@ the last columns are routing accuracies at the best layer and pooling:
 """
 
 
-def write(path: Path) -> None:
-    """Put the results between the README's two marks."""
+def between(text: str, name: str) -> str:
+    """What stands between the two marks of that name."""
+    return text.split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->", maxsplit=1)[0]
+
+
+def write(path: Path = README) -> None:
+    """Put every part between its two marks."""
     text = path.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    path.write_text(before + BEGIN + "\n" + results() + "\n" + END + after, encoding="utf-8")
+    for name, part in parts().items():
+        before, rest = text.split(f"<!-- {name} -->\n")
+        _, after = rest.split(f"<!-- /{name} -->")
+        text = f"{before}<!-- {name} -->\n\n{part}\n<!-- /{name} -->{after}"
+    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write(Path(__file__).parents[2] / "README.md")
+    write()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -85,7 +84,7 @@ def _load(watch: Stopwatch, suite: Suite) -> Any:
     from semerge.engine import load_engine  # imports torch: seconds, so in the loading thread
 
     watch.lap("import torch and the engine")
-    engine = load_engine(suite.folder, os.environ.get("SEMERGE_DEVICE", "cpu"))
+    engine = load_engine(suite.folder)
     watch.lap(f"load {suite.name}")
     return engine
 

@@ -19,6 +19,7 @@ COST = (
     "How often each agrees with exact, by its cost in passes of the static merge; the table below "
     "has the numbers."
 )
+MOST = {"sweep_over_loop": "sweep_limit"}  # a figure, and what it can be here at most
 MARKS = (
     ("exact", "exact"),
     ("se", "fast"),
@@ -41,6 +42,7 @@ def show_speed(file: Path = BENCH) -> None:
     )
     for number, found in enumerate(suites):
         html(figures(found))
+        html(times(found))
         modes = found.get("labelled", {}).get("modes", ())
         if modes:
             title = f"Ways to an answer of {found['suite']}"
@@ -58,7 +60,7 @@ def read_bench(file: Path) -> Sequence[dict[str, Any]]:
     except (OSError, ValueError):
         _log.exception("%s can't be read", file)
         return ()
-    return [found for found in raw.values() if "figures" in found]
+    return [found for name, found in raw.items() if "figures" in found and name == found["suite"]]
 
 
 def fast_agreement(suite: Suite, file: Path = BENCH) -> str:
@@ -84,11 +86,24 @@ def figures(found: dict[str, Any]) -> str:
         met = {True: "met", False: "missed"}.get(row.get("met"), "")
         shown = "not measured" if value is None else f"{value:.3g}"
         told = f"{esc(row['limit'])} {met}" if row else ""
+        if met == "missed" and name in MOST:
+            told += f"; at most {found['figures'][MOST[name]]:.3g} here"
         rows.append((esc(name), shown, told, esc(found["about"].get(name, ""))))
     on = found["machine"]
     where = f"{on['processor']}, {on['threads']} threads, torch {on['torch']}"
     caption = f"{found['suite']}, {found['weights']} weights, {found['experts']} experts; {where}"
     return table(caption, ("Figure", "Value", "Limit", "What it is"), rows, kind="words")
+
+
+def times(found: dict[str, Any]) -> str:
+    """Where the milliseconds of an exact answer and of a start go."""
+    rows = [
+        (esc(what), esc(stage), f"{ms:.3g}")
+        for what, key in (("an exact answer", "stages_ms"), ("a start", "start_ms"))
+        for stage, ms in (found.get(key) or {}).items()
+    ]
+    caption = f"{found['suite']}: milliseconds by stage, medians"
+    return table(caption, ("Of", "Stage", "ms"), rows, kind="words")
 
 
 def ways(found: dict[str, Any]) -> str:
@@ -101,8 +116,9 @@ def ways(found: dict[str, Any]) -> str:
             words.percent(row["agreement"]),
             words.percent(row["default_agreement"]),
             words.percent(row["accuracy"]),
+            words.percent(row["alone"]),
         )
         for row in data["modes"]
     ]
-    heads = ("Way", "Cost", "Agrees with exact", "with the default", "Right")
+    heads = ("Way", "Cost", "Agrees with exact", "with the default", "Right", "Expert alone")
     return table(f"{found['suite']}, {data['split']}: {data['n']} samples", heads, rows)

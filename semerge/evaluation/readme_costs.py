@@ -1,0 +1,77 @@
+"""The README's table of what answers cost, from the figures that `bench --write` left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from semerge.evaluation import tables
+
+BENCH = Path(__file__).resolve().parents[2] / "assets" / "bench.json"
+SMALL, LARGE = ("mini-vision", "mini-text"), ("clip-vit-b-32", "gpt2-glue")
+ROWS = {
+    "exact_over_needed": "exact over what it can't avoid",
+    "reference_over_exact": "the tests' plain implementation over exact",
+    "fast_over_static": "fast over static; published: saturated, imposed",
+    "fast_miss_over_static": "the same on a miss, imposed",
+    "fast_dropped_over_static": "fast over static, one expert winning at block 1, imposed",
+    "fast_agreement": "fast agrees with exact",
+    "fast_default_agreement": "fast agrees with the suite's default settings",
+    "fast_hit_rate": "saturated routings",
+    "sweep_over_loop": "one by one over in batches",
+    "sweep_limit": "the most that this can be, merges for nothing",
+    "reroute_over_merge_forward": "another preset over merge and pass",
+    "peak_over_weights": "peak memory over weights",
+    "sandbox_ms": "the sandbox's answer, ms",
+    "page_ms": "from the start to the page, ms",
+}
+SHARES = ("fast_agreement", "fast_default_agreement", "fast_hit_rate")
+
+
+def costs(file: Path = BENCH) -> str:
+    """Markdown: every figure by suite with its limit, and what it was measured on."""
+    suites = json.loads(file.read_text(encoding="utf-8"))
+    head = ["figure", *(f"`{s}`" for s in SMALL), "wanted", *(f"`{s}`" for s in LARGE), "wanted"]
+    body = [
+        [
+            told,
+            *(_cell(suites[s], name) for s in SMALL),
+            _limit(suites[SMALL[0]], name),
+            *(_cell(suites[s], name) for s in LARGE),
+            _limit(suites[LARGE[0]], name),
+        ]
+        for name, told in ROWS.items()
+    ]
+    sizes = " and ".join(f"{suites[s]['labelled']['n']:,} (`{s}`)" for s in SMALL)
+    split = suites[SMALL[0]]["labelled"]["split"]
+    on = suites[SMALL[0]]["machine"]
+    return (
+        f"{tables.table(head, body)}\n\n"
+        f"{on['processor']}, {on['threads']} threads, Python {on['python']}, torch "
+        f"{on['torch'].partition('+')[0]}; a missed line is bold.\n"
+        f"Shares are over {sizes} samples of the {split} splits.\n"
+    )
+
+
+def _cell(found: dict[str, Any], name: str) -> str:
+    value = found["figures"].get(name)
+    small = name == "peak_over_weights" and found["weights"] == "trained"  # torch alone is more
+    if value is None or small:
+        return ""
+    missed = any(row["figure"] == name and row["met"] is False for row in found["acceptance"])
+    text = f"{100 * value:.1f} %" if name in SHARES else _number(value)
+    return f"**{text}**" if missed else text
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 10 else f"{value:.2f}"
+
+
+def _limit(found: dict[str, Any], name: str) -> str:
+    row = next((row for row in found["acceptance"] if row["figure"] == name), None)
+    if row is None:
+        return ""
+    sign, limit = row["limit"].split()
+    told = f"{100 * float(limit):g} %" if name in SHARES else f"{float(limit):,g}"
+    return f"{'≤' if sign == '<=' else '≥'} {told}"
