@@ -159,6 +159,18 @@ def test_layers_that_were_seen_are_not_probed_again(engine: Engine, probed: list
     assert len(probed) == 2 and len(probes) == 1
 
 
+def test_a_layer_that_the_probe_came_by_is_known(engine: Engine, probed: list[Any]) -> None:
+    probes, sample = Probes(), sample_of(engine, 1)
+    probes.answer(engine, sample, Settings(layer=2))
+    pools = valid_pools(engine.suite, engine.suite.defaults.probe, 1)
+    asked = [Settings(layer=1, pool=pool) for pool in pools]
+    found = [probes.answer(engine, sample, settings) for settings in asked]
+    assert len(probed) == 1
+    assert all(answer["timings_ms"]["probe"] is None for answer in found)
+    for settings, answer in zip(asked, found, strict=True):
+        assert timeless(answer) == predicted(engine, sample, settings)
+
+
 def test_the_tabs_share_what_they_probe(engine: Engine, probed: list[Any]) -> None:
     """After the Layers tab, the other tabs probe no layer of the probe that was shown there."""
     suite = engine.suite

@@ -15,12 +15,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from semerge.clock import Clock
-from semerge.settings import Settings, valid_pools
+from semerge.settings import Resolved, Settings, valid_layers, valid_pools
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.engine import Probed
+    from semerge.suites import Suite
 
 ENTRIES = 32
 ROOM = 64 * 2**20  # bytes, of all entries together
@@ -110,7 +111,9 @@ class Probes:
             clock.lap("preprocess")
         else:
             batch, notices = kept.batch, kept.notices
-        found = engine.probe_batch(batch, resolved, notices, layers or None, clock)
+        # layers on the way cost a norm each, and may be asked for next
+        layers = layers or _passed(suite, resolved)
+        found = engine.probe_batch(batch, resolved, notices, layers, clock)
         return self._put(key, found), fresh
 
     def _get(self, key: Key) -> Probed | None:
@@ -133,6 +136,12 @@ class Probes:
 
     def _total(self) -> int:
         return sum(size for _, size in self._kept.values())
+
+
+def _passed(suite: Suite, resolved: Resolved) -> list[int | str]:
+    """The layers that a probe comes by, its own included."""
+    layers = valid_layers(suite)
+    return list(layers[: layers.index(resolved.layer) + 1])
 
 
 def _digest(content: tuple[object, str | None], notices: tuple[str, ...]) -> bytes:
