@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,10 @@ def test_predict_for_people(vision: Path, image: Path, capsys: pytest.CaptureFix
     assert "nearest expert at layer 2: task" in printed
     assert all(f"\n{word}" in printed for word in ("task2", "se ", "static ", "expert ", "base "))
     assert "note: Changed from the preset sharp: temperature 0.5." in printed
+    cli.main(["predict", "--suite", str(vision), str(image), "--verbose"])
+    told = capsys.readouterr().err
+    for stage in ("import the engine", "load the suite", "answer"):
+        assert re.search(rf"^semerge: {stage}: \d+ ms$", told, re.M), stage
     printed = run(capsys, "predict", "--suite", vision, image, "--layer", "final")
     assert "nearest expert at the final embedding: task" in printed
 

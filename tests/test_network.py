@@ -47,7 +47,7 @@ def test_the_app_starts_loads_and_answers_without_a_network(tmp_path: Path) -> N
     proxy = {"http_proxy": "http://192.0.2.1:3128", "GRADIO_SERVER_PORT": str(port)}
     with (
         log.open("w") as output,
-        python("import app; app.main()", output=output, **proxy) as process,
+        python("import app; app.main()", "--verbose", output=output, **proxy) as process,
     ):
         wait_for(port, process)
         client = Client(f"http://127.0.0.1:{port}/", verbose=False)
@@ -58,3 +58,5 @@ def test_the_app_starts_loads_and_answers_without_a_network(tmp_path: Path) -> N
         process.wait(PATIENCE)
     text = log.read_text()
     assert re.search(r"ATTEMPTS \[\]\n$", text), text
+    for stage in ("build the page", "serve the page", *(f"load {name}" for name in BUNDLED)):
+        assert re.search(rf"^semerge: {stage}: \d+ ms$", text, re.M), stage  # --verbose
