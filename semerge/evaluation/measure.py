@@ -8,7 +8,7 @@ answers under every head, so that no pass is done twice and only small numbers a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -21,7 +21,8 @@ from semerge.checkpoints.bundled import Statistics
 from semerge.engine import Engine
 from semerge.evaluation.batches import batches
 from semerge.evaluation.data import LabelledSet
-from semerge.models import Point, Stage
+from semerge.merged import Stage
+from semerge.models import Point, distance
 from semerge.settings import FINAL, Resolved
 from semerge.steps import Probing
 
@@ -108,6 +109,14 @@ class Plan:
             return None
         return self.caches[key.probe, key.probe_lambda][key.point]
 
+    def to(self, device: torch.device) -> Plan:
+        """The same with its statistics on a device; no copy of those that are there."""
+        caches = {
+            name: {point: s.to(device) for point, s in statistics.items()}
+            for name, statistics in self.caches.items()
+        }
+        return replace(self, caches=caches)
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -166,7 +175,7 @@ def measure(
         answers={scale: unanswered(total, count) for scale in plan.answers},
         experts=torch.stack([unanswered(total, count) for _ in range(count)]),
     )
-    done = 0
+    plan, done = plan.to(engine.models.device), 0
     for own, at, batch in each_batch(engine, sets, cancelled):
         _run(engine, plan, batch, own, found, at)
         done += len(at)
@@ -216,32 +225,47 @@ def answers_of(engine: Engine, z: Tensor) -> Tensor:
 def _run(
     engine: Engine, plan: Plan, batch: Batch, own: int, found: Measurement, rows: Tensor
 ) -> None:
-    """One batch of task `own` through every model of the plan; fills `rows` of `found`."""
-    run = engine.models.representations
+    """One batch of task `own` through every model of the plan; fills `rows` of `found`.
+
+    What is found stays where the weights are until the batch is done: a copy from a device waits
+    for all of its work.
+    """
+    batch, run = engine.models.place(batch), engine.models.representations
     wanted: dict[float, set[Point]] = {scale: {END} for scale in plan.answers}
     for key in plan.keys:
         wanted.setdefault(key.probe_lambda, set()).add(key.point)
-    merged: dict[float, dict[Point, Tensor]] = {}
-    for scale, points in wanted.items():
-        merged[scale] = dict(run(_stage(engine, scale), batch, points))
-        if scale in found.answers:
-            found.answers[scale][rows] = answers_of(engine, merged[scale][END])
+    merged = {s: dict(run(_stage(engine, s), batch, points)) for s, points in wanted.items()}
+    answers = [answers_of(engine, merged[scale][END]) for scale in plan.answers]
 
+    columns: dict[Key, list[Tensor]] = {key: [] for key in plan.keys}  # (B, T), or T of (B, 1)
     compared: dict[Point, list[Key]] = {}  # what the experts are run for
     for key in plan.keys:
         if (statistics := plan.cached(key)) is None:
             compared.setdefault(key.point, []).append(key)
         else:
-            r = merged[key.probe_lambda][key.point]
-            found.distances[key][rows] = statistics.distances(r)
+            r = merged[key.probe_lambda][key.point].float()
+            columns[key].append(statistics.distances(r))
+    experts: dict[int, Tensor] = {}
     for t in range(len(found.experts)):
         points = set(compared) | ({END} if t == own or not plan.own_only else set())
         for point, r in run(partial(engine.models.expert, t), batch, points):
             for key in compared.get(point, ()):
-                d = torch.linalg.vector_norm(r - merged[key.probe_lambda][point], dim=-1)
-                found.distances[key][rows, t] = d
+                columns[key].append(distance(r, merged[key.probe_lambda][point])[:, None])
             if point == END:
-                found.experts[t, rows] = answers_of(engine, r)
+                experts[t] = answers_of(engine, r)
+
+    distances = [torch.cat(parts, dim=1) for parts in columns.values()]
+    for key, d in zip(columns, _brought(distances), strict=True):
+        found.distances[key][rows] = d
+    for scale, under in zip(plan.answers, _brought(answers), strict=True):
+        found.answers[scale][rows] = under
+    for t, under in zip(experts, _brought(list(experts.values())), strict=True):
+        found.experts[t, rows] = under
+
+
+def _brought(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Tensors of one shape on the CPU, by one copy."""
+    return list(torch.stack(tuple(tensors)).cpu()) if tensors else []
 
 
 def _stage(engine: Engine, scale: float) -> Stage:

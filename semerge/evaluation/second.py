@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semerge.backbones import Batch
 from semerge.engine import Engine
 from semerge.evaluation.batches import batches
 from semerge.evaluation.data import LabelledSet
@@ -71,11 +72,7 @@ def second_pass(
                 if cancelled and cancelled():
                     raise Interrupted
                 at = start + mine[torch.from_numpy(rows)]
-                z = engine.merged_embedding(batch, coefficients[at])
-                lost = ~torch.isfinite(z).all(1)
-                if lost.any():  # as for one request: then the static merge answers
-                    z[lost] = engine.static_embedding(batch[lost])
-                answers[at] = answers_of(engine, z)
+                answers[at] = _answers(engine, engine.models.place(batch), coefficients[at])
                 done += len(rows)
                 if progress:
                     progress(done, len(measured))
@@ -83,3 +80,13 @@ def second_pass(
     if progress:
         progress(len(measured), len(measured))
     return SecondPass(answers, routing.chosen, routing.margin, routing.entropy)
+
+
+def _answers(engine: Engine, batch: Batch, coefficients: Tensor) -> Tensor:
+    """What the merges with coefficients (B, T) answer to a batch where the weights are: int16
+    (B, T) on the CPU."""
+    z = engine.merged_embedding(batch, coefficients)
+    found, lost = answers_of(engine, z).cpu(), ~torch.isfinite(z).all(1).cpu()
+    if lost.any():  # as for one request: then the static merge answers
+        found[lost] = answers_of(engine, engine.static_embedding(batch[lost])).cpu()
+    return found

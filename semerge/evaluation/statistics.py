@@ -74,13 +74,14 @@ def build(
     with torch.inference_mode():
         for t, task in enumerate(samples):
             for _, batch in batches(engine.backbone, task):
+                placed = engine.models.place(batch)
                 for (name, scale), spread in spreads.items():
                     stage = (
                         engine.models.probed(scale)
                         if name == CACHE
                         else partial(engine.models.expert, t)
                     )
-                    for point, r in engine.models.representations(stage, batch, wanted):
+                    for point, r in engine.models.representations(stage, placed, wanted):
                         spread.add(point, t, r)
         made = {key: spread.finish() for key, spread in spreads.items()}
     if own:
@@ -107,20 +108,20 @@ class _Spreads:
         kept[:] = [kept[0] + sums] if kept else [sums]
 
     def finish(self) -> dict[Point, Statistics]:
-        """The statistics of every point that was added."""
+        """The statistics of every point that was added, on the CPU."""
         return {
             point: self._variances(tasks) if point[1] == "all" else self._covariance(tasks)
             for point, tasks in self.rows.items()
         }
 
     def _covariance(self, tasks: list[list[Tensor]]) -> Statistics:
-        rows = [torch.cat(kept).double() for kept in tasks]  # (n, K) each
+        rows = [torch.cat(kept).cpu().double() for kept in tasks]  # (n, K) each
         means = torch.stack([r.mean(0) for r in rows])  # (T, K)
         centred = torch.cat([r - m for r, m in zip(rows, means, strict=True)])
         return Statistics(means.float(), whiten=whitening(centred).float())
 
     def _variances(self, tasks: list[list[Tensor]]) -> Statistics:
-        n, total, squares = torch.stack([kept[0] for kept in tasks]).unbind(1)  # (T, K) each
+        n, total, squares = torch.stack([kept[0] for kept in tasks]).cpu().unbind(1)  # (T, K) each
         means = total / n
         variance = ((squares - n * means.square()).sum(0) / n.sum(0)).clamp(min=0)  # (K,)
         variance = (1 - SHRINKAGE) * variance + SHRINKAGE * variance.mean()

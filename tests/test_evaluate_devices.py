@@ -1,0 +1,114 @@
+"""Sweeps where the weights are on another device than the CPU, or less precise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from elsewhere import DEVICE, Elsewhere
+from labelled import DATA
+
+from semerge.engine import Engine
+from semerge.evaluation import statistics
+from semerge.evaluation.data import read_set
+from semerge.evaluation.diagnosis import diagnose
+from semerge.evaluation.evaluate import Request, evaluate
+from semerge.evaluation.measure import BASE, Plan, measure
+from semerge.evaluation.second import second_pass
+from semerge.evaluation.selection import every_key
+from semerge.evaluation.sets import suite_sets
+from semerge.loading import load
+from semerge.settings import Settings
+from semerge.suites import read_suite
+
+AXES = ("probe", "layer", "pool", "preset")
+
+
+def test_the_device_of_these_tests_has_rules() -> None:
+    """Else the tests below would show nothing."""
+    here = torch.ones(3)
+    with Elsewhere() as device:
+        there = here.to(DEVICE)
+        assert there.device.type == DEVICE and here.device.type == "cpu"
+        with pytest.raises(RuntimeError, match="two devices"):
+            there + here
+        with pytest.raises(RuntimeError, match="two devices"):
+            here[torch.arange(3)] = there * 2
+        with pytest.raises(TypeError, match="numpy"):
+            there.sum().numpy()
+        assert there[torch.arange(2)].device.type == DEVICE and device.waits == 0
+        assert (there * 2).cpu().device.type == "cpu" and device.waits == 1
+
+
+@pytest.mark.parametrize("preset", ["hard", "literal"])
+def test_a_sweep_on_a_device_equals_the_cpus(home: Path, engine: Engine, preset: str) -> None:
+    request = Request(home / "data", settings=Settings(preset=preset), every=AXES)
+    expected = evaluate(engine, request)
+    with Elsewhere():
+        found = evaluate(Engine(load(read_suite(home / "suite")), DEVICE), request)
+    assert found.rows == expected.rows and found.table == expected.table
+
+
+def test_a_batch_is_waited_for_once(home: Path, engine: Engine) -> None:
+    """However many probes, layers and poolings are measured, results are copied a batch."""
+    samples = [read_set(home / "data", "task1", "test")]  # one batch
+    scale = engine.suite.defaults.probe_lambda
+    every = tuple(k for k in every_key(engine.suite, [scale]) if k.probe != "cache_own")
+    waits = []
+    with Elsewhere() as device:
+        there = Engine(load(read_suite(home / "suite")), DEVICE)
+        caches = {("cache", scale): there.models.statistics}
+        for keys in (every[:1], every):
+            before = device.waits
+            measured = measure(there, samples, Plan(keys, (BASE, 0.3), caches=caches))
+            waits.append(device.waits - before)
+    assert waits == [3, 3]  # distances, answers of merges, answers of experts
+    assert {x.device.type for x in measured.distances.values()} == {"cpu"}
+
+
+def test_activations_that_are_not_finite_fall_back_on_a_device_too(
+    home: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = [read_set(home / "data", "task1", "test")]
+    resolved = Settings(preset="literal").resolve(engine.suite)
+    far = torch.rand(len(samples[0]), 3, generator=torch.Generator().manual_seed(0))
+    empty = measure(engine, samples, Plan(answers=(BASE,)))
+    make = Engine.merged_embedding
+
+    def broken(self: Engine, *args: object) -> torch.Tensor:
+        z = make(self, *args)  # type: ignore[arg-type]
+        return torch.cat([z[:1] * torch.inf, z[1:]])
+
+    monkeypatch.setattr(Engine, "merged_embedding", broken)
+    expected = second_pass(engine, samples, empty, far, resolved)
+    with Elsewhere():
+        there = Engine(load(read_suite(home / "suite")), DEVICE)
+        found = second_pass(there, samples, empty, far, resolved)
+    assert found.answers.equal(expected.answers)
+
+
+def test_statistics_and_a_diagnosis_of_a_device(home: Path, engine: Engine) -> None:
+    train = [read_set(home / "data", name, "train") for name in engine.suite.task_names]
+    data = DATA[engine.suite.modality](home / "four", tasks=4)
+    cuts = [suite_sets(engine.suite, data, split) for split in ("validation", "test")]
+    expected = statistics.build(engine, train, [0.1], own=True)
+    why = diagnose(engine, *cuts, data, samples=6)
+    with Elsewhere():
+        there = Engine(load(read_suite(home / "suite")), DEVICE)
+        found = statistics.build(there, train, [0.1], own=True)
+        assert diagnose(there, *cuts, data, samples=6) == why
+    for key, points in expected.items():
+        for point, s in points.items():
+            assert found[key][point].mean.device.type == "cpu"
+            assert torch.equal(found[key][point].mean, s.mean)
+
+
+def test_a_sweep_in_half_the_precision_is_close(home: Path, engine: Engine) -> None:
+    request = Request(home / "data", settings=Settings(preset="literal"), every=AXES)
+    exact = evaluate(engine, request)
+    rough = evaluate(Engine(load(read_suite(home / "suite")), dtype=torch.bfloat16), request)
+    same = [a.se_oracle == b.se_oracle for a, b in zip(exact.rows, rough.rows, strict=True)]
+    assert sum(same) >= 0.9 * len(same)
+    for a, b in zip(exact.rows, rough.rows, strict=True):
+        assert b.margin == pytest.approx(a.margin, abs=0.1)
