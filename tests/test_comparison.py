@@ -125,6 +125,8 @@ def test_the_csv_has_exactly_the_rows_that_differ(found: Comparison) -> None:
             assert (cells["a_answer"], cells["b_answer"]) == (a.se_routed, b.se_routed)
             assert cells["a_right"] == str(a.right("se_routed")).lower()
             assert (cells["a_preset"], cells["b_preset"]) == ("hard", "literal")
+            assert (cells["a_mass"], cells["b_mass"]) == ("1", "T*lambda")
+            assert (cells["a_fallback"], cells["a_quantise"]) == ("route", "")
             assert cells["a_weights_sha256"] == found.a.weights_sha256
 
 

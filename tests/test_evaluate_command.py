@@ -159,6 +159,22 @@ def test_files_text_and_table(
     assert [r["average_all"] for r in main_row] == [found["average"]]
 
 
+def test_every_output_tells_what_was_changed(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    js, table = tmp_path / "a.json", tmp_path / "a.csv"
+    changed = ["--preset", "literal", "--temperature", "0.5", "--quantise", "9"]
+    assert run(home, "--limit", "2", "--json", str(js), "--csv", str(table), *changed) == 0
+    assert "temperature 0.5, mass T*lambda, quantise 9, fallback route" in capsys.readouterr().out
+    config = json.loads(js.read_text(encoding="utf-8"))["config"]
+    assert (config["temperature"], config["quantise"], config["fallback"]) == (0.5, 9, "route")
+    with table.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert {(r["temperature"], r["quantise"], r["fallback"]) for r in lines} == {
+        ("0.5", "9", "route")
+    }
+
+
 def test_some_tasks_are_compared_with_the_matching_average(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

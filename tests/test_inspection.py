@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from semerge.engine import Engine
 from semerge.errors import UserError
 from semerge.evaluation import collect as collect_module
 from semerge.evaluation.collect import parts
-from semerge.evaluation.exports import HEADER, to_json, write_csv
+from semerge.evaluation.exports import HEADER, cell, to_json, write_csv
 from semerge.evaluation.inspection import (
+    CONFIGURATION,
     FILTERS,
     SORTS,
     Inspection,
@@ -37,7 +38,7 @@ from semerge.evaluation.metrics import changes
 from semerge.evaluation.rows import Row
 from semerge.evaluation.sets import Sets, suite_sets
 from semerge.evaluation.static_report import static_report
-from semerge.settings import Settings
+from semerge.settings import Resolved, Settings
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +237,36 @@ def test_exports_hold_exactly_the_view(found: Inspection) -> None:
         )
         assert line["misrouted"] == str(one["misrouted"]).lower()
         assert line["text"] == one["text"] and (found.suite.modality == "text") == bool(one["text"])
+
+
+def test_exports_tell_every_setting_that_changes_a_row(found: Inspection) -> None:
+    # the head is the reader's choice, hard is a preset's, evaluate has no fast mode, and `changed`
+    # repeats the others
+    rest = {"head", "hard", "fast", "changed"}
+    assert {*CONFIGURATION, *rest} == {field.name for field in fields(Resolved)}
+    asked: list[dict[str, Any]] = [
+        {"temperature": 0.5},
+        {"mass": "T*lambda"},
+        {"similarity": "negative"},
+        {"normalise": "zscore"},
+        {"quantise": 9},
+        {"fallback": "static"},
+    ]
+    usual = Settings(preset="sharp")
+    for changes in asked:
+        resolved = replace(usual, **changes).resolve(found.suite)
+        other = replace(found, resolved=resolved)
+        ((name, value),) = changes.items()
+        file = io.StringIO()
+        write_csv(other, file)
+        for line in csv.DictReader(io.StringIO(file.getvalue())):
+            assert {k: line[k] for k in CONFIGURATION} == {
+                k: cell(getattr(resolved, k)) for k in CONFIGURATION
+            }
+            assert line[name] == str(value)
+        assert json.loads(to_json(other))[name] == value
+        assert f"<td>{name}</td><td>{value}</td>" in static_report(other, limit=1)
+    assert "quantise" not in static_report(found, limit=1)  # coefficients are as they come
 
 
 def test_no_cell_is_run_as_a_formula(found: Inspection) -> None:

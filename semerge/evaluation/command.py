@@ -86,12 +86,18 @@ def lines(content: dict[str, Any]) -> list[str]:
     names = [*content["tasks"], "average_real", "average_all"]
     wide = max(len(name) for name in names)
     config = content["config"]
+    quantised = f"quantise {config['quantise']}, " if config["quantise"] else ""
     text = [
         f"{content['suite']}, {content['split']}, {content['data']}: {content['n']} samples",
         (
             f"probe {config['probe']}, layer {config['layer']}, pool {config['pool']}, preset "
             f"{config['preset']}, static λ {config['static_lambda']:g}, "
             f"probe λ {config['probe_lambda']:g}"
+        ),
+        (
+            f"similarity {config['similarity']}, normalise {config['normalise']}, temperature "
+            f"{config['temperature']:g}, mass {config['mass']}, {quantised}"
+            f"fallback {config['fallback']}"
         ),
         " ".join([" " * wide, *(f"{SHORT[c]:>9}" for c in COLUMNS), f"{'n':>6}"]),
     ]

@@ -13,7 +13,7 @@ from semerge.answer import NOT_WATCHED
 from semerge.engine import Engine
 from semerge.evaluation.chosen_sets import chosen_sets
 from semerge.evaluation.collect import collect
-from semerge.evaluation.inspection import Inspection, figures
+from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.evaluation.metrics import average, recovery, summary
 from semerge.evaluation.rows import Row
@@ -160,13 +160,7 @@ def _describe(resolved: Resolved) -> dict[str, Any]:
 
 
 def _config(engine: Engine, request: Request, main: Resolved) -> dict[str, Any]:
-    return _describe(main) | {
-        "similarity": main.similarity,
-        "normalise": main.normalise,
-        "temperature": main.temperature,
-        "mass": main.mass,
-        "quantise": main.quantise,
-        "fallback": main.fallback,
+    return {name: getattr(main, name) for name in CONFIGURATION} | {
         "static_lambda": engine.suite.defaults.static_lambda,
         "limit": request.limit,
         "seed": request.seed,

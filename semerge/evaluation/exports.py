@@ -8,18 +8,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TextIO
 
-from semerge.evaluation.inspection import Inspection, View, misrouted, select, status
+from semerge.evaluation.inspection import (
+    CONFIGURATION,
+    Inspection,
+    View,
+    misrouted,
+    select,
+    status,
+)
 from semerge.evaluation.rows import Row
 
 ABOUT = (
     "suite",
     "weights_sha256",
-    "method",
-    "preset",
-    "probe",
-    "layer",
-    "pool",
-    "probe_lambda",
+    *CONFIGURATION,
     "static_lambda",
     "version",
 )
@@ -74,7 +76,10 @@ def records(found: Inspection, chosen: Sequence[int]) -> Iterator[dict[str, Any]
 
 
 def cell(value: object) -> str:
-    """One value in a CSV: what a spreadsheet would run as a formula begins with an apostrophe."""
+    """One value in a CSV, empty for None: what a spreadsheet would run as a formula begins with an
+    apostrophe."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -28,6 +28,21 @@ from semerge.inputs import CleanText, DecodedImage
 from semerge.settings import Resolved, Settings
 from semerge.suites import Suite
 
+CONFIGURATION = (
+    "method",
+    "preset",
+    "probe",
+    "layer",
+    "pool",
+    "probe_lambda",
+    "similarity",
+    "normalise",
+    "temperature",
+    "mass",
+    "quantise",
+    "fallback",
+)
+"""All of a `Resolved` that changes a row: two runs that differ in none of it have the same rows."""
 FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "fixed", "broken", "both wrong", "both right"
 STATUSES = (FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT)
 LOW_MARGIN = 0.05
@@ -117,11 +132,10 @@ def inspect(
 
 def about(suite: Suite, resolved: Resolved, weights_sha256: str) -> dict[str, Any]:
     """Suite, weights, settings and version."""
-    names = ("method", "preset", "probe", "layer", "pool", "probe_lambda")
     return {
         "suite": suite.name,
         "weights_sha256": weights_sha256,
-        **{name: getattr(resolved, name) for name in names},
+        **{name: getattr(resolved, name) for name in CONFIGURATION},
         "static_lambda": suite.defaults.static_lambda,
         "version": semerge.__version__,
     }

@@ -44,7 +44,9 @@ def static_report(found: Inspection, view: View | None = None, limit: int = LIMI
     about = found.about()
     chosen = select(found, view)
     title = f"{about['suite']}: {about['done']:,} samples of {about['data']}"
-    settings = [(name.replace("_", " "), value) for name, value in about.items()]
+    settings = [
+        (name.replace("_", " "), value) for name, value in about.items() if value is not None
+    ]
     settings += [(name, value) for name, value in vars(view).items() if value]
     cut = len(chosen) > limit
     told = f"The first {limit} of {len(chosen):,} rows" if cut else f"{len(chosen):,} rows"
