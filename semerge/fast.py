@@ -93,6 +93,13 @@ def probe(models: Models, batch: Batch, resolved: Resolved, ratio: float = RATIO
     return Early(_estimates(near, ratios), FINAL, len(left), reached)
 
 
+def dropped(early: Early | None) -> tuple[int, ...]:
+    """The experts whose distances are estimates; none where `early` is None: an exact probe."""
+    if early is None or not early.reached:  # the probe `cache` runs no expert
+        return ()
+    return tuple(t for t in range(early.distances.shape[1]) if t not in early.reached)
+
+
 def saturated(routing: Routing, resolved: Resolved, sure: float = SURE) -> bool:
     """Whether one expert gets nearly all of a mass of 1, for the one sample of `routing`."""
     alone = resolved.mass == "1" and float(routing.weights[0].max()) >= sure

@@ -43,6 +43,10 @@ class Result:
     normalise: str
     temperature: float  # 0 for the preset hard
     mass: str
+    quantise: int | None  # coefficients are whole multiples of mass / quantise
+    fallback: str  # what was to happen where no expert fits: "route" or "static"
+    fast: bool  # whether the fast mode answered
+    estimated: tuple[str, ...]  # tasks whose distances are the fast mode's estimates
     head: str  # the task whose head answered, in all four columns
     head_choice: str  # "auto" or the task that the user named
     chosen: str  # the nearest expert
@@ -75,6 +79,10 @@ class Result:
             "normalise": self.normalise,
             "temperature": self.temperature,
             "mass": self.mass,
+            "quantise": self.quantise,
+            "fallback": self.fallback,
+            "fast": self.fast,
+            "estimated": list(self.estimated),
             "head": self.head,
             "version": self.version,
             "weights_sha256": self.weights_sha256,

@@ -187,7 +187,9 @@ class FakeEngine:
             similarities=tuple(similar), weights=tuple(weights),
             coefficients=tuple(mass * w for w in weights), static_coefficients=(0.3,) * count,
             static_lambda=0.3, probe_lambda=chosen.probe_lambda, similarity=chosen.similarity,
-            normalise=chosen.normalise, temperature=chosen.temperature, mass=chosen.mass, head=head,
+            normalise=chosen.normalise, temperature=chosen.temperature, mass=chosen.mass,
+            quantise=chosen.quantise, fallback=chosen.fallback, fast=chosen.fast,
+            estimated=_estimated(chosen, dict(zip(names, distances, strict=True))), head=head,
             head_choice=chosen.head, chosen=names[best], margin=(two[1] - two[0]) / two[1],
             entropy=entropy, notices=_notices(chosen, count), input_kind=self.suite.modality,
             weights_sha256="0" * 64, version="0.0",
@@ -216,6 +218,14 @@ class FakeEngine:
         scores = [rng.random() ** 4 + 1e-3 for _ in classes]
         pairs = sorted(zip(classes, scores, strict=True), key=lambda p: -p[1])
         return tuple(Prediction(label, score / sum(scores)) for label, score in pairs)
+
+
+def _estimated(chosen: Resolved, distances: dict[str, float]) -> tuple[str, ...]:
+    """Those that the fast mode dropped: all but the nearest two."""
+    if not chosen.fast or chosen.probe == "cache":
+        return ()
+    kept = sorted(distances, key=lambda task: distances[task])[:2]
+    return tuple(task for task in distances if task not in kept)
 
 
 def _notices(chosen: Resolved, count: int) -> tuple[str, ...]:

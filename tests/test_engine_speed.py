@@ -277,6 +277,23 @@ def test_an_expert_goes_on_from_where_the_probe_left_it(
             assert (a.label, a.score) == (b.label, pytest.approx(b.score, abs=1e-5))
 
 
+def test_a_result_tells_its_mode_and_what_is_estimated(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, sample = engine.suite.task_names, sample_of(engine, 3)
+    exact = engine.predict(sample, Settings(probe="experts", quantise=5)).to_dict()
+    assert (exact["fast"], exact["estimated"], exact["quantise"]) == (False, [], 5)
+    assert exact["fallback"] == "route"
+    settings = Settings(probe="experts", layer=2, fast=True)
+    for ratio, dropped in ((1.0, 2), (float("inf"), 0)):
+        monkeypatch.setattr(fast.probe, "__defaults__", (ratio,))
+        told = engine.predict(sample, settings).to_dict()
+        assert told["fast"] and len(told["estimated"]) == dropped
+        assert told["chosen"] not in told["estimated"] and {*told["estimated"]} <= {*names}
+    of_cache = engine.predict(sample, Settings(probe="cache", fast=True)).to_dict()
+    assert (of_cache["fast"], of_cache["estimated"]) == (True, [])
+
+
 def test_saturated_means_one_expert_and_a_mass_of_one(engine: Engine) -> None:
     near = torch.tensor([[1e-6, 1.0, 1.0]])
     for preset, alone in (("sharp", True), ("hard", True), ("literal", False)):

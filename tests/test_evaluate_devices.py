@@ -22,7 +22,7 @@ from semerge.loading import load
 from semerge.settings import Settings
 from semerge.suites import read_suite
 
-AXES = ("probe", "layer", "pool", "preset")
+AXES = ("probe", "layer")
 
 
 def test_the_device_of_these_tests_has_rules() -> None:

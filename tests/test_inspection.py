@@ -253,10 +253,10 @@ def test_exports_tell_every_setting_that_changes_a_row(found: Inspection) -> Non
         {"fallback": "static"},
     ]
     usual = Settings(preset="sharp")
-    for changes in asked:
-        resolved = replace(usual, **changes).resolve(found.suite)
+    for change in asked:
+        resolved = replace(usual, **change).resolve(found.suite)
         other = replace(found, resolved=resolved)
-        ((name, value),) = changes.items()
+        ((name, value),) = change.items()
         file = io.StringIO()
         write_csv(other, file)
         for line in csv.DictReader(io.StringIO(file.getvalue())):

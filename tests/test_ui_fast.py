@@ -166,12 +166,17 @@ def test_a_view_knows_who_answered() -> None:
     exact, fast = view_of(EXACT), view_of(FAST)
     assert (exact.fast, exact.estimated) == (False, False)
     assert (fast.fast, fast.estimated) == (True, True)
-    whole = replace(fast, result={**fast.result, "notices": [
-        "Near tie.", "Fast mode: no expert could be dropped early; a merge answers."]})  # fmt: skip
+    whole = replace(fast, result={**fast.result, "estimated": []})
     assert (whole.fast, whole.estimated) == (True, False)
+    # a file that was stored before these fields were, and what the Layers tab routes
+    old = {k: v for k, v in exact.result.items() if k not in ("fast", "estimated")}
+    assert (replace(exact, result=old).fast, replace(exact, result=old).estimated) == (False, False)
+    # it is the fields that tell, in whatever words the notices do
+    told = replace(fast, result={**fast.result, "notices": ["Schnell."]})
+    assert (told.fast, told.estimated) == (True, True)
 
 
-def test_the_real_notices_are_understood() -> None:
+def test_the_fields_and_the_notices_say_the_same() -> None:
     suite = read_suite("mini-vision")
     engine, examples = load_engine(suite.folder), load_examples().of("image")
     kinds = set()
@@ -181,7 +186,8 @@ def test_the_real_notices_are_understood() -> None:
             result = engine.predict(decode_image(example.file), settings).to_dict()
             view = View(result, suite)
             dropped = re.search(r"(\d) of 8 experts were dropped", " ".join(result["notices"]))
-            assert view.fast and view.estimated is bool(dropped)
+            assert view.fast and len(result["estimated"]) == int(dropped[1] if dropped else 0)
+            assert result["chosen"] not in result["estimated"]
             kinds.add((probe, view.estimated))
     assert ("experts", True) in kinds and ("cache", False) in kinds
 

@@ -13,8 +13,6 @@ from typing import Any
 from semerge.examples import Example
 from semerge.suites import Suite
 
-FAST = "Fast mode:"  # how the notice of `semerge.fast` begins
-
 
 @dataclass(frozen=True)
 class View:
@@ -63,19 +61,14 @@ class View:
 
     @property
     def fast(self) -> bool:
-        """Whether the fast mode answered. The JSON object tells that by its notice."""
-        return bool(self._fast_notice)
+        """Whether the fast mode answered."""
+        # get: the Layers tab's own routing does not tell, nor do older files
+        return bool(self.result.get("fast"))
 
     @property
     def estimated(self) -> bool:
         """Whether some of the distances are the fast mode's estimates."""
-        return "estimates" in self._fast_notice
-
-    @property
-    def _fast_notice(self) -> str:
-        # what the Layers tab routes has no notices
-        notices = self.result.get("notices", ())
-        return next((str(told) for told in notices if str(told).startswith(FAST)), "")
+        return bool(self.result.get("estimated"))
 
     @property
     def same(self) -> bool:
