@@ -1,6 +1,6 @@
 """python -m semerge: the same engine and the same Result as the app.
 
-Answers go to stdout. Bad input is one line on stderr and exit code 2.
+Answers go to stdout. Bad input is one line on stderr and exit code 2; Ctrl+C is one and 130.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from semerge.checkpoints.hub import locate, missing_files
 from semerge.clock import Stopwatch
-from semerge.errors import UserError
+from semerge.errors import STOPPED, UserError
 from semerge.memory import need
 from semerge.phrases import gigabytes
-from semerge.progress import Counter, listening
+from semerge.progress import Counter, listening, say
 from semerge.settings import (
     AUTO,
     FALLBACKS,
@@ -61,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"semerge: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        say("stopped by Ctrl+C.", sys.stderr)
+        return STOPPED
 
 
 def parser() -> Parser:

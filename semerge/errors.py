@@ -1,4 +1,7 @@
-"""The one exception that is meant for people."""
+"""The one exception that is meant for people, and how a command ends that they stopped."""
+
+STOPPED = 130
+"""The exit code after Ctrl+C, as shells have it."""
 
 
 class UserError(ValueError):

@@ -38,6 +38,12 @@ def tell(done: int, total: int, what: str) -> None:
     _listener.get()(done, total, what)
 
 
+def say(text: str, stream: TextIO) -> None:
+    """A sentence on a line of its own, where a count may stand unfinished on the terminal's."""
+    start = "\n" if stream.isatty() else ""
+    print(f"{start}semerge: {text}", file=stream)
+
+
 class Counter:
     """Shows a count on a stream: on a terminal a line that is written over, else its start."""
 

@@ -11,7 +11,7 @@ from PIL import Image
 from published_suites import clip_suite
 
 from semerge.cli import main
-from semerge.progress import Counter, listening, tell
+from semerge.progress import Counter, listening, say, tell
 from semerge.ui import markup
 from semerge.ui.engines import Engines, State
 
@@ -41,6 +41,15 @@ def test_a_count_on_a_terminal_and_in_a_file() -> None:
     lines = [f"\rsemerge: {done} of 2,000 captions read" for done in ("0", "1,000", "2,000")]
     assert terminal.getvalue() == "".join(lines) + "\n"
     assert file.getvalue() == "semerge: 0 of 2,000 captions read\n"
+
+
+def test_a_sentence_has_a_line_of_its_own() -> None:
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        Counter(stream)(1, 2, "read")
+        say("stopped.", stream)
+    assert terminal.getvalue() == "\rsemerge: 1 of 2 read\nsemerge: stopped.\n"
+    assert file.getvalue() == "semerge: stopped.\n"
 
 
 def test_the_command_tells_that_heads_are_made(

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from hub_sets import FakeDatasets, FakeSet
+from published_suites import gpt2_suite
+from tiny import edit
 
+from semerge.cli import main
 from semerge.errors import UserError
 from semerge.evaluation import hub_data
 from semerge.evaluation.hub_data import hub_set
@@ -88,16 +95,17 @@ def test_published_averages_are_those_of_their_rows(name: str) -> None:
 def test_a_run_stands_beside_its_own_family() -> None:
     columns = ("base_oracle", "static_oracle", "se_oracle", "expert")
     found = {task: dict.fromkeys(columns, 0.5) for task in FAMILIES["fusionbench-gpt2-glue"].tasks}
-    text = published_lines("fusionbench-gpt2-glue", found)
+    text = published_lines("fusionbench-gpt2-glue", found, "hub: 7 samples")
     assert "FusionBench checkpoints, GPT-2 on GLUE" in text[0]
+    assert text[0].endswith("; task given; here: hub: 7 samples")
     assert next(line for line in text if line.startswith("here: SE-Merging")).endswith("50.0")
     assert any(line.startswith("TIES 0.6") and line.endswith("70.0") for line in text)
     assert any(line.startswith("SE-Merging (its paper)") and line.endswith("76.9") for line in text)
     assert not any("task_vectors" in line for line in text)
     # no average over other tasks than the table's
-    part = published_lines("fusionbench-gpt2-glue", {"cola": found["cola"]})
+    part = published_lines("fusionbench-gpt2-glue", {"cola": found["cola"]}, "hub")
     assert next(line for line in part if line.startswith("here: base")).count("50.0") == 1
-    assert published_lines(None, found) == published_lines("nobody", found) == []
+    assert published_lines(None, found, "") == published_lines("nobody", found, "") == []
 
 
 # ---- data by their ids on the hub ------------------------------------------------------------
@@ -144,6 +152,47 @@ def test_pairs_from_the_hub_with_a_limit(datasets: FakeDatasets) -> None:
     assert (mnli.task, sorted(mnli.labels.tolist())) == ("mnli", [0, 0, 1, 1, 2, 2])
     assert mnli.texts[0].startswith("mnli ") and mnli.texts_b[0] is not None
     assert sets.sets[0].texts_b == (None,) * 6  # single sentences, as batches wants them
+
+
+def test_the_command_stands_a_run_on_the_hubs_data_beside_its_family(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A suite of one's own that names a family, from the hub's data to the printed table."""
+    folder, names = gpt2_suite(tmp_path / "suite"), ("cola", "mnli")
+
+    def name(raw: dict[str, Any]) -> None:
+        raw["family"] = "fusionbench-gpt2-glue"
+        for task, own in zip(raw["tasks"], names, strict=True):
+            columns = ["sentence1", "sentence2"]
+            task |= {"name": own, "data": {"id": f"glue/{own}", "columns": columns}}
+
+    edit(folder, name)
+    suite, fake = read_suite(folder), FakeDatasets()
+    for task in suite.tasks:
+        rows = [(f"{task.name} {i}", f"b {i}", i % len(task.classes)) for i in range(12)]
+        columns = ["sentence1", "sentence2"]
+        fake.sets[task.data["id"], None, "test"] = FakeSet.of_texts(columns, rows)
+    fake.__spec__ = ModuleSpec("datasets", None)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", cast(Any, fake))
+    command = ["evaluate", "--suite", str(folder), "--data", "hub"]
+
+    def ran(*options: str) -> list[str]:
+        assert main([*command, *options]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    whole, part = ran(), ran("--limit", "5")
+    for lines, words in (
+        (whole, "hub: 24 samples"),
+        (part, "hub: 10 samples, at most 5 a task"),
+    ):
+        assert lines[0].endswith(f", test, {words}")
+        (header,) = [line for line in lines if line.startswith("published for the same family")]
+        assert header.endswith(f"task given; here: {words}")
+        here = [line for line in lines if line.startswith("here: SE-Merging")]
+        assert len(here[0].split()) == 4  # the two tasks that were run, and no average
+    own = tmp_path / "own.json"
+    assert main([*command, "--json", str(own)]) == 0
+    assert json.loads(own.read_text(encoding="utf-8"))["family"] == "fusionbench-gpt2-glue"
 
 
 def test_what_the_hub_lacks_is_told(

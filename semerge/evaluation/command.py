@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semerge.checkpoints.hub import locate
-from semerge.errors import UserError
+from semerge.errors import STOPPED, UserError
 from semerge.evaluation import diagnosis_text
 from semerge.evaluation.metrics import COLUMNS
 from semerge.evaluation.published import published_lines
 from semerge.phrases import first_line
+from semerge.progress import say
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
 
@@ -49,14 +50,21 @@ def run(args: argparse.Namespace) -> int:
     from semerge.engine import load_engine
     from semerge.evaluation.evaluate import evaluate
     from semerge.evaluation.exports import write_csv
+    from semerge.evaluation.measure import Interrupted
     from semerge.evaluation.report import write_report
+    from semerge.evaluation.watched import progress, stoppable
 
     engine = load_engine(args.suite)
-    found = evaluate(engine, request, notice=_tell, progress=_Bar() if _watched() else None)
-    content = found.to_dict() | _reported(suite, found)
-    if args.diagnose is not None:
+    try:
+        with stoppable() as stopped:
+            watch = progress(sys.stderr)
+            found = evaluate(engine, request, notice=_tell, progress=watch, cancelled=stopped)
+    except Interrupted:  # nothing is done yet that could be written
+        raise KeyboardInterrupt from None
+    content, whole = found.to_dict() | _reported(suite, found), found.inspection.complete
+    if args.diagnose is not None and whole:
         content["diagnosis"] = _diagnosis(engine, request)
-    if args.diagnose:
+    if args.diagnose and whole:
         # read once more: it may have changed during the run
         report = _read_report(Path(args.diagnose))
         write_report(Path(args.diagnose), report | {"diagnosis": content["diagnosis"]})
@@ -78,6 +86,10 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{args.csv} can't be written: {error.strerror}.") from None
     if "-" not in (args.json, args.csv):
         print("\n".join(lines(content)))
+    if not whole:
+        told = f"stopped by Ctrl+C after {_stopped(content)}; the figures are of these alone."
+        say(told, sys.stderr)
+        return STOPPED
     return 0
 
 
@@ -88,7 +100,7 @@ def lines(content: dict[str, Any]) -> list[str]:
     config = content["config"]
     quantised = f"quantise {config['quantise']}, " if config["quantise"] else ""
     text = [
-        f"{content['suite']}, {content['split']}, {content['data']}: {content['n']} samples",
+        f"{content['suite']}, {content['split']}, {_ran(content)}",
         (
             f"probe {config['probe']}, layer {config['layer']}, pool {config['pool']}, preset "
             f"{config['preset']}, static λ {config['static_lambda']:g}, "
@@ -122,7 +134,19 @@ def lines(content: dict[str, Any]) -> list[str]:
     text += [_table_line(row) for row in content.get("table", ())]
     if "diagnosis" in content:
         text += diagnosis_text.lines(content["diagnosis"])
-    return [*text, *published_lines(content.get("family"), content["tasks"])]
+    return [*text, *published_lines(content.get("family"), content["tasks"], _ran(content))]
+
+
+def _ran(content: dict[str, Any]) -> str:
+    """What was run, so that nobody takes a part for the whole."""
+    limit = content["config"]["limit"]
+    most = f", at most {limit:,} a task" if limit is not None else ""
+    return f"{content['data']}: {_stopped(content)}{most}"
+
+
+def _stopped(content: dict[str, Any]) -> str:
+    of = f" of {content['stopped']['of']:,}" if "stopped" in content else ""
+    return f"{content['n']:,}{of} samples"
 
 
 def _table_line(row: dict[str, Any]) -> str:
@@ -184,7 +208,8 @@ def _reported(suite: Suite, found: Any) -> dict[str, Any]:
     from semerge.evaluation.evaluate import compare
 
     path = suite.path("report.json")
-    comparable = found.split == "test" and found.default and found.config["limit"] is None
+    part = found.config["limit"] is not None or not found.inspection.complete
+    comparable = found.split == "test" and found.default and not part
     if not comparable or not path.is_file():
         return {}
     try:
@@ -217,15 +242,3 @@ def _write(path: Path, text: str) -> None:
 
 def _tell(text: str) -> None:
     print(f"semerge: {text}", file=sys.stderr)
-
-
-def _watched() -> bool:
-    return sys.stderr.isatty()
-
-
-class _Bar:
-    """One line on a terminal that counts samples."""
-
-    def __call__(self, done: int, total: int) -> None:
-        end = "\n" if done == total else ""
-        print(f"\r{done:,} of {total:,} samples", end=end, file=sys.stderr, flush=True)

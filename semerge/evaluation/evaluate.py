@@ -42,7 +42,7 @@ class Evaluation:
     """The answer to a Request; `to_dict` is the object of `evaluate --json`."""
 
     inspection: Inspection  # the main run, sample by sample
-    complete: bool  # every task of the suite, no limit
+    complete: bool  # every task of the suite, no limit, not stopped
     default: bool  # with the suite's own settings
     config: dict[str, Any]
     table: tuple[dict[str, Any], ...]
@@ -67,6 +67,8 @@ class Evaluation:
             "config": self.config,
             **figures(self.inspection),
         }
+        if not self.inspection.complete:
+            found["stopped"] = {"of": self.inspection.sets.total}
         return found | ({"table": list(self.table)} if self.table else {})
 
 
@@ -82,7 +84,8 @@ def evaluate(
 
     Raises:
         UserError: settings, data folder or split do not fit the suite.
-        Interrupted: `cancelled` said so.
+        Interrupted: `cancelled` said so before anything was done; later, what is done by then is
+            the answer, and its `inspection` is not complete.
     """
     suite = engine.suite
     main = request.settings.resolve(suite)
@@ -99,7 +102,7 @@ def evaluate(
     if main.fallback == "static" and not engine.watches(main):
         notice(NOT_WATCHED)
     collected = collect(engine, found, (main, *others), progress, cancelled)
-    if not collected.complete:
+    if not collected.places:
         raise Interrupted
     real = {task.name for task in suite.tasks if task.real}
     table = []
@@ -114,10 +117,10 @@ def evaluate(
             resolved=main,
             rows=collected.rows[0],
             places=collected.places,
-            complete=True,
+            complete=collected.complete,
             weights_sha256=engine.models.sha256,
         ),
-        complete=found.complete,
+        complete=found.complete and collected.complete,
         default=main == Settings().resolve(suite),
         config=_config(engine, request, main),
         table=tuple(table),

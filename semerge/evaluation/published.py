@@ -126,11 +126,14 @@ FAMILIES = {
 """By the `family` of a suite.json."""
 
 
-def published_lines(family: str | None, found: Mapping[str, Mapping[str, float]]) -> list[str]:
+def published_lines(
+    family: str | None, found: Mapping[str, Mapping[str, float]], ran: str
+) -> list[str]:
     """A family's table in text, with a run's own figures of the same tasks above it.
 
     found: task -> {"base_oracle", "static_oracle", "se_oracle", "expert", ...} as fractions. The
-    average of the run stands there only where all of the family's tasks were run.
+    average of the run stands there only where all of the family's tasks were run. ran: on what, in
+    words: published figures are of whole test sets, which these need not be.
     """
     if family is None or family not in FAMILIES:
         return []
@@ -143,7 +146,10 @@ def published_lines(family: str | None, found: Mapping[str, Mapping[str, float]]
     }
     wide = max(len(name) for name in (*known.rows, *own))
     lines = [
-        f"published for the same family of checkpoints: {known.title} ({known.source}); task given",
+        (
+            f"published for the same family of checkpoints: {known.title} ({known.source}); "
+            f"task given; here: {ran}"
+        ),
         " ".join([" " * wide, *(f"{task[:8]:>8}" for task in known.tasks), f"{'average':>8}"]),
     ]
     for name, column in own.items():
