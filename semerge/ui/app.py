@@ -26,6 +26,7 @@ from semerge.ui.language import LanguageTab
 from semerge.ui.layers import LayersTab
 from semerge.ui.links import Query
 from semerge.ui.result_panel import html
+from semerge.ui.safe_page import SafePage
 from semerge.ui.sandbox import SandboxTab
 from semerge.ui.sources import Source
 from semerge.ui.tab import Tab
@@ -97,7 +98,7 @@ def _fetch(suite: Suite, progress: Progress) -> None:
 
 def build(context: Context) -> gr.Blocks:
     """The page. Needs no engine; the tabs fill when the engines are there."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
+    with SafePage(title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
         html(header())
         for problem in context.problems:
             html(markup.failure(problem, "Left out."))
