@@ -53,13 +53,14 @@ class Seen:
 
 
 class StandIn:
-    """The server; `cuts` and `lies` are its faults."""
+    """The server; `cuts`, `lies` and `holds` are its faults."""
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
         self.seen: list[Seen] = []
         self.cuts: dict[str, list[int]] = {}  # file name -> bytes after which a reply ends
         self.lies: dict[str, bytes] = {}  # file name -> what is sent in place of it
+        self.holds: dict[str, threading.Event] = {}  # file name -> awaited after half of a reply
         self.ranges = True  # False: a range is ignored, as some mirrors do
         self.files: dict[str, tuple[str, bytes]] = {}  # sha256 -> name, content
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -203,7 +204,11 @@ def _handler(hub: StandIn) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(rest[: cuts.pop(0)])
                 self.close_connection = True
                 return
-            self.wfile.write(rest)
+            half = len(rest) // 2
+            self.wfile.write(rest[:half])
+            if name in hub.holds:
+                hub.holds[name].wait(60)
+            self.wfile.write(rest[half:])
 
         def _refuse(self, code: str) -> None:
             self._head(404, {"X-Error-Code": code, "Content-Length": "0"})

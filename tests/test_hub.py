@@ -14,12 +14,10 @@ from typing import Any
 
 import pytest
 from hub_stand_in import StandIn
+from hub_suite import BASE, published_vision_suite
 from PIL import Image
-from tiny import hash_files, tiny_vision_suite
 
 from semerge.suites import read_suite
-
-BASE = "lab/base"
 
 
 @pytest.fixture
@@ -31,35 +29,7 @@ def hub() -> Iterator[StandIn]:
 @pytest.fixture
 def folder(tmp_path: Path, hub: StandIn) -> Path:
     """A suite.json alone, whose files are in repositories of the stand-in."""
-    made = tiny_vision_suite(tmp_path / "made")
-    raw = json.loads((made / "suite.json").read_text(encoding="utf-8"))
-    places = {raw["base"]["weights"]: f"{BASE}/model.safetensors"}
-    places |= {"heads.safetensors": f"{BASE}/heads.safetensors"}
-    places |= {"statistics.safetensors": f"{BASE}/statistics.safetensors"}
-    for task in raw["tasks"]:
-        places[task["weights"]] = f"lab/{task['name']}/model.safetensors"
-    layout = tmp_path / "hub"
-    for old, new in places.items():
-        (layout / new).parent.mkdir(parents=True, exist_ok=True)
-        (layout / new).write_bytes((made / old).read_bytes())
-    (layout / BASE / "config.json").write_text("{}", encoding="utf-8")  # small: git, not storage
-    hub.add_folder(layout)
-    raw["base"]["weights"] = places[raw["base"]["weights"]]
-    raw |= {"heads": places["heads.safetensors"], "statistics": places["statistics.safetensors"]}
-    for task in raw["tasks"]:
-        task["weights"] = places[task["weights"]]
-    raw["sources"] = {
-        name: {"revision": "main", "bytes": (layout / name).stat().st_size}
-        for name in [*places.values(), f"{BASE}/config.json"]
-    }
-    raw["sha256"] = {}
-    suite = tmp_path / "suite"
-    suite.mkdir()
-    (suite / "suite.json").write_text(json.dumps(raw), encoding="utf-8")
-    (layout / "suite.json").write_text(json.dumps(raw | {"sources": {}}), encoding="utf-8")
-    hash_files(layout)
-    edit(suite, sha256=json.loads((layout / "suite.json").read_text())["sha256"])
-    return suite
+    return published_vision_suite(tmp_path, hub)
 
 
 def edit(folder: Path, **changes: Any) -> None:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hub_stand_in import StandIn
+from hub_suite import published_vision_suite
+from PIL import Image
 from tiny import tiny_vision_suite
 
+from semerge.engine import load_engine
 from semerge.errors import UserError
 from semerge.examples import Examples
+from semerge.inputs import decode_image
+from semerge.settings import Settings
 from semerge.suites import published_suites, read_suite
 from semerge.ui import engines as module
 from semerge.ui import markup, spaces
@@ -55,13 +62,54 @@ def test_without_network_one_sentence_and_the_bundled_suite_goes_on(
         lambda suite: SimpleNamespace(suite=suite),
         lambda suite, progress: download(suite, progress=progress),
     )
-    with pytest.raises(UserError, match="HF_HUB_OFFLINE forbids it here") as error:
+    with pytest.raises(UserError, match="; start with HF_HUB_OFFLINE=0 to fetch") as error:
         context.engines.get("clip-vit-b-32", patience=60)
     text = str(error.value)
     assert text.startswith("CLIP ViT-B/32 (FusionBench) is not on this disk: 3.40 GB have yet to")
     assert text.count("\n") == 0 and text.endswith(".")
     assert context.engines.state("clip-vit-b-32").phase == FAILED
     assert context.engines.get("tiny-vision", patience=60).suite is bundled
+
+
+def test_one_is_fetched_from_the_hub_while_the_bundled_one_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the page does it: its own loading, the hub's files, real engines."""
+    bundled = tiny_vision_suite(tmp_path / "bundled")
+    with StandIn() as hub:
+        address = f"http://127.0.0.1:{hub.port}"
+        for name, value in {
+            "HF_HUB_OFFLINE": False,
+            "HF_HUB_CACHE": str(tmp_path / "cache"),
+            "ENDPOINT": address,
+            "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}",
+        }.items():
+            monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+        published = published_vision_suite(tmp_path, hub, "far")
+        go = hub.holds["model.safetensors"] = threading.Event()
+        context = make_context([str(bundled), str(published)])
+        image = decode_image(Image.linear_gradient("L"))
+        try:
+            with pytest.raises(UserError, match=r"^far is being fetched \(\d+%\); other suites"):
+                context.predict("far", image, Settings())
+            while not 0 < context.engines.state("far").share < 1:
+                time.sleep(0.02)
+            (state,) = context.engines.arriving()
+            assert state.phase == FETCHING
+            shown = markup.status([state])
+            assert "far: fetching from the hub <progress" in shown and "%" in shown
+            want = load_engine(bundled).predict(image).to_dict()
+            here = context.predict("tiny-vision", image, Settings())
+            assert {**here, "timings_ms": 0} == {**want, "timings_ms": 0}
+            assert context.engines.state("far").phase == FETCHING
+        finally:
+            go.set()
+        assert context.engines._settled["far"].wait(60)
+        assert context.engines.state("far").message == ""
+        # the same weights, from the hub
+        far = context.predict("far", image, Settings())
+        assert far["distances"] == here["distances"] and far["suite"] == "far"
+        assert context.engines.arriving() == [] and hub.starts("model.safetensors")
 
 
 def test_others_answer_while_one_is_fetched() -> None:

@@ -107,7 +107,7 @@ def _check_allowed(suite: Suite, missing: tuple[str, ...]) -> None:
 
     if constants.HF_HUB_OFFLINE:
         size = sum(suite.sources[name].size for name in missing)
-        raise UserError(f"{not_here(suite, size)}; HF_HUB_OFFLINE forbids it here.")
+        raise UserError(f"{not_here(suite, size)}; start with HF_HUB_OFFLINE=0 to fetch it here.")
 
 
 def _plan(suite: Suite, missing: tuple[str, ...]) -> list[Remote]:
