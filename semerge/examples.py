@@ -9,6 +9,7 @@ SE-Merging gets right. Its Result is stored beside the index, in first_<section>
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ from semerge.errors import UserError
 
 EXAMPLES_FOLDER = Path(__file__).resolve().parent.parent / "examples"
 SECTIONS = {"image": "vision", "text": "text"}  # modality of a suite -> section of the index
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,20 @@ def load_examples(folder: str | Path = EXAMPLES_FOLDER) -> Examples:
 
 
 def _stored(folder: Path, section: str) -> Mapping[str, Any] | None:
-    """The stored Result of a section's first example; None where there is none to be read."""
+    """The stored Result of a section's first example; None where there is none to be read. The
+    page can do without: it then opens as the engine is there."""
+    file = folder / f"first_{section}.json"
     try:
-        raw = json.loads((folder / f"first_{section}.json").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return None
-    return raw if isinstance(raw, dict) and {"suite", "tasks", "predictions"} <= set(raw) else None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        _log.warning("%s can't be read as JSON: %s", file, error)
+        return None
+    if isinstance(raw, dict) and {"suite", "tasks", "predictions"} <= set(raw):
+        return raw
+    _log.warning("%s holds no result", file)
+    return None
 
 
 def _list(raw: Mapping[str, Any], name: str) -> list[Any]:

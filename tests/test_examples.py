@@ -183,6 +183,30 @@ def test_figures_are_what_the_engine_says_now(section: str) -> None:
         assert stored["margin"] == pytest.approx(found["margin"], abs=2e-4)
 
 
+def test_a_damaged_stored_result_is_left_out_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = {"text": "x", "task": "t", "label": "l"}
+    index = {"text": [entry], "first": {"text": 0}}
+    (tmp_path / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    file = tmp_path / "first_text.json"
+    assert not load_examples(tmp_path).stored and not caplog.messages  # it may be missing
+    for content, why in (
+        (b"{", "JSON"),
+        (b"\xff", "JSON"),
+        (b"[]", "no result"),
+        (b"{}", "no res"),
+    ):
+        file.write_bytes(content)
+        assert not load_examples(tmp_path).stored
+        (told,) = caplog.messages
+        assert str(file) in told and why in told
+        caplog.clear()
+    whole = {"suite": "s", "tasks": [], "predictions": {}}
+    file.write_text(json.dumps(whole), encoding="utf-8")
+    assert load_examples(tmp_path).stored["text"] == whole and not caplog.messages
+
+
 @pytest.mark.parametrize("section", SECTIONS)
 def test_opening_example_is_missed_by_static_and_got_by_se(section: str) -> None:
     bundled(section)
