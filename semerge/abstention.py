@@ -27,7 +27,8 @@ class Abstention:
     at: the (probe, layer, pool) that routes, with `probe_lambda`. other: a second one that the
     score asks too, if it does. calibration: of `semerge.unfit.Calibration`. rates, left_out: the
     measured false alarms and misses, left_out None where no expert could be left out. fallback:
-    what static coefficients there did to the accuracy.
+    what static coefficients there did to the accuracy, on the suite's own tasks and, where it was
+    measured, on tasks whose expert was left out.
     """
 
     at: tuple[str, int | str, str]
@@ -58,17 +59,26 @@ class Abstention:
         return f"{text}."
 
     def effect(self) -> str:
-        """What falling back to the static coefficients did to test samples of the suite's tasks."""
+        """What falling back to the static coefficients did to test samples: of the suite's tasks,
+        and of tasks whose expert was left out, which is what it is for."""
         found = self.fallback
         changes = " and ".join(
             f"{_percent(found[head]['se'])} to {_percent(found[head]['with_fallback'])} with the "
             f"{word} head"
             for head, word in (("oracle", "given"), ("routed", "chosen expert's"))
         )
-        return (
+        text = (
             f"Falling back took effect for {found['fell_back']} of {found['n']} test samples of "
             f"the suite's own tasks, and their accuracy went from {changes}."
         )
+        if left := found.get("left_out"):
+            row = left["oracle"]
+            text += (
+                f" With a task's expert left out it took effect for {left['fell_back']} of "
+                f"{left['n']} of that task's test samples, and their accuracy went from "
+                f"{_percent(row['se'])} to {_percent(row['with_fallback'])} with the given head."
+            )
+        return text
 
 
 def read_diagnosis(suite: Suite) -> dict[str, Any] | None:

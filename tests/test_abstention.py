@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from semerge.engine import Engine
 from semerge.evaluation import abstention
-from semerge.evaluation.left_out import leave_out
+from semerge.evaluation.batches import picture
+from semerge.evaluation.data import LabelledSet
+from semerge.evaluation.left_out import leave_out, left_out_fallback
 from semerge.evaluation.measure import Interrupted, Key, Plan, measure, probing
 from semerge.evaluation.sets import suite_sets
+from semerge.inputs import CleanText, clean_text
 from semerge.loading import Loaded, load
+from semerge.settings import Settings
 from semerge.suites import read_suite
 from semerge.task_vectors import TaskVectors
 from semerge.unfit import EITHER, OTHER_PROBE, Calibration, Reading
@@ -71,7 +77,7 @@ def test_rates_and_fallback_by_hand() -> None:
     assert abstention.fallback(unfit, {"oracle": (se, static)}) == {
         "n": 4,
         "fell_back": 2,
-        "oracle": {"se": 0.5, "with_fallback": 0.5, "fixed": 1, "broken": 1},
+        "oracle": {"se": 0.5, "static": 0.5, "with_fallback": 0.5, "fixed": 1, "broken": 1},
     }
 
 
@@ -104,6 +110,54 @@ def test_a_suite_without_an_expert_is_the_suite_without_it(home: Path, engine: E
     assert both.readings[1].other == pytest.approx(whole[:, [0, 2]], rel=1e-5)
     with pytest.raises(Interrupted):
         leave_out(engine, sets, at, None, lambda: True)
+
+
+@pytest.mark.parametrize("preset", ["literal", "hard"])
+def test_the_fallback_without_an_expert_sample_by_sample(
+    home: Path, engine: Engine, preset: str
+) -> None:
+    """Each sample of task t through an engine that never had expert t, one by one; what that would
+    merge is merged in the whole suite, whose head of task t answers."""
+    suite, settings = engine.suite, Settings(preset=preset)
+    resolved = settings.resolve(suite)
+    at = probing(resolved.probe, resolved.probe_lambda, (resolved.layer, resolved.pool))
+    splits = [suite_sets(suite, home / "data", s).sets for s in ("validation", "test")]
+    left = [leave_out(engine, sets, at) for sets in splits]
+    found = left_out_fallback(engine, splits[1], *left, resolved, "nearest")
+    fell_back, right = [], {"se": [], "static": [], "with_fallback": []}
+    for t, name in enumerate(suite.task_names):
+        other = Engine(without(home, t))
+        seen = [s for s in splits[0] if s.task != name]
+        known = measure(other, seen, Plan((at,))).distances[at]
+        limit = abstention.calibrate(Reading(known)).thresholds["nearest"]
+        scale = suite.defaults.static_lambda
+        static = [0.0 if k == t else scale for k in range(3)]
+        for sample, label in samples_of(splits[1][t]):
+            result = other.predict(sample, settings)
+            routed = [*result.coefficients[:t], 0.0, *result.coefficients[t:]]
+            answers = [engine.answer_with(sample, c, name)[0].label for c in (routed, static)]
+            fell_back.append(min(result.distances) > limit)
+            right["se"].append(answers[0] == label)
+            right["static"].append(answers[1] == label)
+            right["with_fallback"].append(answers[fell_back[-1]] == label)
+    assert found["n"] == 36 and found["fell_back"] == sum(fell_back) > 0
+    for column, values in right.items():
+        assert found["oracle"][column] == pytest.approx(sum(values) / 36)
+    parts = found["tasks"].values()
+    assert [row["n"] for row in parts] == [12] * 3
+    assert sum(row["fell_back"] for row in parts) == found["fell_back"]
+    assert sum(row["oracle"]["fixed"] for row in parts) == found["oracle"]["fixed"]
+    with pytest.raises(Interrupted):
+        left_out_fallback(engine, splits[1], *left, resolved, "nearest", lambda: True)
+
+
+def samples_of(found: LabelledSet) -> Iterator[tuple[Image.Image | CleanText, str]]:
+    """Each sample as `Engine.predict` takes it, and its class."""
+    for i, label in enumerate(found.labels):
+        if found.visual:
+            yield picture(found.pixels(i)), found.classes[label]
+        else:
+            yield clean_text(found.texts[i], found.texts_b[i]), found.classes[label]
 
 
 def without(home: Path, t: int) -> Loaded:

@@ -77,6 +77,9 @@ def test_the_diagnosis_states_its_samples_and_chooses_on_validation(
     left = found["abstention"]["left_out"]["nearest"]
     assert left["miss"]["n"] == 9 and left["false_alarm"]["n"] == 18 and len(left["tasks"]) == 3
     assert set(found["abstention"]["made"]["either"]["kinds"]) > {OTHER}
+    without = found["abstention"]["fallback"]["left_out"]
+    assert without["n"] == 9 and list(without["tasks"]) == list(engine.suite.task_names)
+    assert any("left out and its task fed, oracle head" in x for x in diagnosis_text.lines(found))
     assert len(diagnosis_text.lines(found)) > 15
     # other test samples change no choice
     flipped = replace(splits["test"], sets=tuple(s.take(range(6, 12)) for s in splits["test"].sets))

@@ -108,6 +108,7 @@ def test_finish_writes_a_suite_that_its_report_describes(source: Path, tmp_path:
 
 def check_report(report: dict[str, Any], names: tuple[str, ...], data: Path) -> None:
     assert report["seed"] == 3 and report["versions"]["torch"] and report["machine"]["device"]
+    assert report["test"]["data"] == report["data"]["source"]  # a name, no path
     assert set(report["presets"]) == set(PRESETS)
     default = report["defaults"]["preset"]
     assert report["presets"][default]["tasks"] == report["test"]["tasks"]

@@ -197,8 +197,14 @@ def test_its_words_have_the_measured_figures(diagnosed: Path) -> None:
     for head in ("oracle", "routed"):
         for key in ("se", "with_fallback"):
             assert f"{100 * back[head][key]:.1f}\u00a0%" in notice.effect()
-    two = replace(notice, left_out=None)  # of two experts none can be left out
-    assert "left out" not in two.sentence()
+    left = back["left_out"]
+    assert f"{left['fell_back']} of {left['n']} of that task's" in notice.effect()
+    for key in ("se", "with_fallback"):
+        assert f"{100 * left['oracle'][key]:.1f}\u00a0%" in notice.effect().split("left out")[1]
+    # of two experts none can be left out
+    price = {name: part for name, part in back.items() if name != "left_out"}
+    two = replace(notice, left_out=None, fallback=price)
+    assert "left out" not in two.sentence() + two.effect()
 
 
 @pytest.mark.parametrize(

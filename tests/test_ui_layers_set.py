@@ -72,6 +72,9 @@ def test_every_view_shows_the_reports_figures_with_their_sample_sizes(
             assert f"n = {one['n']}" in said["fits"]
     back = kept["fallback"]
     assert f"{back['fell_back']} of {back['n']} test samples" in said["fits"]
+    for row in (back["left_out"], *back["left_out"]["tasks"].values()):
+        cells = [f"{100 * row['oracle'][k]:.1f} %" for k in ("se", "static", "with_fallback")]
+        assert f"{''.join(cells)}{row['fell_back']} of {row['n']}" in said["fits"]
 
 
 def test_what_a_suite_is_called_is_escaped(suite: Suite) -> None:

@@ -91,13 +91,15 @@ def fallback(unfit: Tensor, answers: Mapping[str, tuple[Tensor, Tensor]]) -> dic
     """What becomes of the accuracy if the static coefficients are used where the notice comes.
 
     unfit (N,) bool; answers: by head mode, where SE-Merging and the static merge are right, bool
-    (N,) each. All samples belong to a task, so this is the price of false alarms.
+    (N,) each. On samples of the suite's tasks this is the price of false alarms, on those of a task
+    whose expert was left out it is what the fallback is good for.
     """
     found: dict[str, Any] = {"n": len(unfit), "fell_back": int(unfit.sum())}
     for head, (se, static) in answers.items():
         mixed = torch.where(unfit, static, se)
         found[head] = {
             "se": float(se.double().mean()),
+            "static": float(static.double().mean()),
             "with_fallback": float(mixed.double().mean()),
             "fixed": int((mixed & ~se).sum()),
             "broken": int((se & ~mixed).sum()),

@@ -76,6 +76,13 @@ def _abstention(found: Part) -> Iterator[str]:
             f"  static coefficients there, {head} head: accuracy {row['se']:.1%} becomes "
             f"{row['with_fallback']:.1%} ({back['fell_back']} of {back['n']} test samples)"
         )
+    if without := back.get("left_out"):  # a suite of two experts has none
+        row = without["oracle"]
+        yield (
+            f"  static coefficients there, an expert left out and its task fed, oracle head: "
+            f"accuracy {row['se']:.1%} becomes {row['with_fallback']:.1%}, static throughout "
+            f"{row['static']:.1%} ({without['fell_back']} of {without['n']} test samples)"
+        )
 
 
 def interval(row: Part) -> str:

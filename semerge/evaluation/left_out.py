@@ -1,7 +1,8 @@
-"""A suite without one of its experts, for every expert in turn: does it notice the missing task?
+"""A suite without one of its experts, for every expert in turn: does it notice the missing task,
+and what does falling back to the static coefficients change there?
 
-The merged model that is probed is merged without the expert too. The cache probe's statistics
-were made with it, so there only the expert's own column is left out. Relies on `Engine.models`.
+The merged models are merged without the expert too. The cache probe's statistics were made with
+it, so there only the expert's own column is left out. Relies on `Engine.models`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +23,8 @@ from semerge.evaluation.data import LabelledSet
 from semerge.evaluation.intervals import pooled
 from semerge.evaluation.measure import Cancelled, Key, each_batch, tasks_of
 from semerge.evaluation.represent import represent
-from semerge.unfit import Reading
+from semerge.settings import Resolved
+from semerge.unfit import Calibration, Reading
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class LeftOut:
 
     readings: tuple[Reading, ...]
     tasks: Tensor
+
+    def calibration(self, t: int) -> Calibration:
+        """Thresholds without expert t, from the samples of the other tasks."""
+        return abstention.calibrate(self.readings[t].of(self.tasks != t))
 
 
 @torch.inference_mode()
@@ -66,10 +73,9 @@ def left_out_rates(validation: LeftOut, split: LeftOut, names: Sequence[str]) ->
     """
     by_task: dict[str, dict[str, Any]] = {}
     for t in split.tasks.unique().tolist():
-        calibration = abstention.calibrate(validation.readings[t].of(validation.tasks != t))
         reading, own = split.readings[t], split.tasks == t
         unseen = {names[t]: reading.of(own)}
-        by_task[names[t]] = abstention.rates(calibration, reading.of(~own), unseen)
+        by_task[names[t]] = abstention.rates(validation.calibration(t), reading.of(~own), unseen)
     found = {}
     for score in next(iter(by_task.values())):
         kinds = {name: rates[score]["kinds"][name] for name, rates in by_task.items()}
@@ -79,6 +85,48 @@ def left_out_rates(validation: LeftOut, split: LeftOut, names: Sequence[str]) ->
             "tasks": kinds,
         }
     return found
+
+
+@torch.inference_mode()
+def left_out_fallback(
+    engine: Engine,
+    sets: Sequence[LabelledSet],
+    validation: LeftOut,
+    split: LeftOut,
+    resolved: Resolved,
+    score: str,
+    cancelled: Cancelled | None = None,
+) -> dict[str, Any]:
+    """What becomes of the accuracy on each task without its expert, if the static coefficients of
+    the other experts are used where the notice by `score` comes.
+
+    sets: the samples of `split`. The task's own head answers: no other one has its classes. As
+    `abstention.fallback`, with `tasks`: the same for each task.
+
+    Raises:
+        Interrupted: `cancelled` said so.
+    """
+    names, count = engine.suite.task_names, engine.models.vectors.count
+    labels = torch.from_numpy(np.concatenate([s.labels for s in sets]))
+    unfit, se, static = (torch.zeros(len(labels), dtype=torch.bool) for _ in range(3))
+    for t in split.tasks.unique().tolist():
+        own = split.tasks == t
+        unfit[own] = validation.calibration(t).unfit(split.readings[t].of(own), score)
+    for t, at, batch in each_batch(engine, sets, cancelled):
+        placed, others = engine.models.place(batch), _others(t, count)
+        routed = torch.zeros(len(at), count, dtype=torch.float64)
+        routed[:, others] = engine.route(split.readings[t].routing[at], resolved).coefficients
+        same = torch.zeros_like(routed)
+        same[:, others] = engine.suite.defaults.static_lambda
+        for right, coefficients in ((se, routed), (static, same)):
+            z = engine.merged_embedding(placed, coefficients)
+            right[at] = engine.logits(z, names[t]).argmax(1).cpu() == labels[at]
+
+    def changed(rows: Tensor) -> dict[str, Any]:
+        return abstention.fallback(unfit[rows], {"oracle": (se[rows], static[rows])})
+
+    tasks = {names[t]: changed(split.tasks == t) for t in split.tasks.unique().tolist()}
+    return changed(torch.arange(len(labels))) | {"tasks": tasks}
 
 
 def _without_each(engine: Engine, placed: Batch, key: Key) -> Tensor:

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from semerge.engine import Engine
 from semerge.evaluation import abstention
-from semerge.evaluation.left_out import LeftOut, leave_out, left_out_rates
+from semerge.evaluation.left_out import (
+    LeftOut,
+    leave_out,
+    left_out_fallback,
+    left_out_rates,
+)
 from semerge.evaluation.measure import Cancelled, Key, Measurement, key_of
 from semerge.evaluation.second import second_pass
 from semerge.evaluation.sets import Sets
@@ -75,6 +80,11 @@ def misfits(
     }
     score = min(misses, key=lambda name: sum(misses[name].values()))
     unfit = calibration.unfit(seen["test"], score)
+    back = abstention.fallback(unfit, _right(engine, test, resolved, cancelled))
+    if left:
+        back["left_out"] = left_out_fallback(
+            engine, test.sets.sets, left["validation"], left["test"], resolved, score, cancelled
+        )
     return {
         **calibration.to_dict(),
         "inputs": count,
@@ -83,7 +93,7 @@ def misfits(
         "validation_misses": misses,
         "made": made["test"],
         "left_out": without.get("test", {}),
-        "fallback": abstention.fallback(unfit, _right(engine, test, resolved, cancelled)),
+        "fallback": back,
     }
 
 

@@ -23,7 +23,10 @@ Random = np.random.Generator
 
 OTHER = "other tasks"
 SCRIPTS = ((0x10D0, 0x10F0), (0x0561, 0x0586), (0x05D0, 0x05EA), (0x1200, 0x1240), (0x13A0, 0x13EF))
-"""Georgian, Armenian, Hebrew, Ethiopic, Cherokee: letters of languages that no bundled task has."""
+"""Georgian, Armenian, Hebrew, Ethiopic, Cherokee: scripts that no bundled task has.
+
+Words of random letters, not sentences of a language: real sentences in other languages are what a
+task of languages gives where its expert is left out."""
 MARKS = tuple(".,:;!?-_#%&/()[]*+=~")
 
 
@@ -47,7 +50,10 @@ def unseen(
         if image
         else {
             "random letters": lambda: (_words(rng, (0x61, 0x7B)), None),
-            "other scripts": lambda: (_words(rng, SCRIPTS[rng.integers(len(SCRIPTS))]), None),
+            "letters of other scripts": lambda: (
+                _words(rng, SCRIPTS[rng.integers(len(SCRIPTS))]),
+                None,
+            ),
             "marks and digits": lambda: (_marks(rng), None),
         }
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def finish(
     logger.info("weights written; reading data")
     validation = suite_sets(suite, data, "validation", limit)
     test = suite_sets(suite, data, "test", limit)
+    # the report goes to others: it names the folder, not where that lies on this machine
+    test = replace(test, data=test.data.replace(str(data), data.name, 1))
     samples = cached_samples(suite, data, limit or statistics.SAMPLES)
 
     logger.info("statistics of the cache probe, %d samples a task", len(samples[0]))

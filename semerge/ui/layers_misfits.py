@@ -42,6 +42,8 @@ def page(diagnosis: Part, suite: Suite) -> Page:
     top += sampled(diagnosis) + _scores(found)
     if left:
         top += fold("Misses by the task that was left out", _left(left, suite))
+    if without := found["fallback"].get("left_out"):
+        top += fold("Falling back, by the task that was left out", _without(without, suite))
     return Page(f'<div class="se-said">{top}</div>')
 
 
@@ -77,3 +79,25 @@ def _left(left: Part, suite: Suite) -> str:
     rows = [[echo(title(suite, task)), interval(row)] for task, row in left["tasks"].items()]
     alarm = interval(left["false_alarm"])
     return table(f"Missed, by task; false alarms on the others {alarm}", ("Task", "Missed"), rows)
+
+
+def _without(found: Part, suite: Suite) -> str:
+    """Accuracy with and without the fallback where a task's expert is missing."""
+    rows = [
+        [echo(name), *_accuracies(row)]
+        for name, row in (
+            *((title(suite, task), row) for task, row in found["tasks"].items()),
+            ("All", found),
+        )
+    ]
+    caption = (
+        "Accuracy on the test samples of a task whose expert was left out, with the task's own "
+        "head; static: the static merge of the other experts"
+    )
+    heads = ("Task", "SE", "Static", "SE with fallback", "Fell back")
+    return table(caption, heads, rows)
+
+
+def _accuracies(row: Part) -> list[str]:
+    shares = [words.percent(row["oracle"][key]) for key in ("se", "static", "with_fallback")]
+    return [*shares, f"{row['fell_back']} of {row['n']}"]
