@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = {  # command -> module whose run(args) does it; imported when it is asked for
     "bench": "semerge.bench.command",
+    "choose": "semerge.evaluation.choice_command",
     "download": "semerge.checkpoints.command",
     "evaluate": "semerge.evaluation.command",
     "init-suite": "semerge.skeleton.command",
@@ -109,6 +110,16 @@ def parser() -> Parser:
     one.add_argument("--json", metavar="F", help="write the report; - prints it")
     one.add_argument("--csv", metavar="F", help="write the table; - prints it")
     _overrides(one)
+
+    one = commands.add_parser(
+        "choose", help="pick probe, layer, pooling and λ without labels", allow_abbrev=False
+    )
+    _suite(one)
+    what = "a folder or .zip of images; a text file, a sentence on each line; a .csv or .jsonl file"
+    one.add_argument("samples", metavar="SAMPLES", help=f"{what}; labels are not read")
+    one.add_argument("--limit", type=int, metavar="N", help="N of the samples")
+    one.add_argument("--seed", type=int, default=0, metavar="N", help="of the limit's choice")
+    one.add_argument("--json", action="store_true", help="print JSON, with every candidate")
 
     one = commands.add_parser("bench", help="measure what answers cost", allow_abbrev=False)
     _suite(one)

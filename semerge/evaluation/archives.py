@@ -33,7 +33,7 @@ MAX_NAME = 240
 
 _DIRECTORY_ENTRY = 46 + MAX_NAME + 64  # bytes in the archive's directory that a file may take
 _END = struct.Struct("<4s4H2LH")  # the end record: its 5th field counts files, its 6th bytes
-_JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 _NESTED = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".tar", ".zst")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE = (
@@ -92,7 +92,7 @@ def _checked(infos: list[zipfile.ZipInfo]) -> list[tuple[PurePosixPath, zipfile.
         name = _name(info)
         if name in found:
             raise UserError(f"{_shown(name)} is in the zip archive twice.")
-        if not info.is_dir() and not any(part in _JUNK for part in name.parts):
+        if not info.is_dir() and not any(part in JUNK for part in name.parts):
             _check(name, info)
             found[name] = info
     if not found:

@@ -25,6 +25,9 @@ from torch import Tensor
 from semerge.evaluation.measure import Key, Measurement
 from semerge.unfit import margin_of, nearest
 
+NOTHING = 1e-6
+"""A score below it is rounding: nothing speaks for such a candidate."""
+
 
 @dataclass(frozen=True)
 class Candidate:

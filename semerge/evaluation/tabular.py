@@ -1,4 +1,4 @@
-"""Labelled sentences from CSV or JSONL of a stranger's making."""
+"""Sentences from CSV, JSONL or plain text of a stranger's making, with labels or without."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True)
 class Record:
-    """One line, as it was read. `where` names it in messages and in the table of an inspection."""
+    """One line, as it was read. `where` names it in messages and in the table of an inspection.
+    label: "" where none was asked for."""
 
     where: str
     text: str
@@ -29,18 +30,33 @@ class Record:
     task: str | None = None
 
 
-def read_records(path: Path) -> list[Record]:
+def read_records(path: Path, labelled: bool = True) -> list[Record]:
     """Every line of a CSV file with a header, or of a JSONL file; what it is, its content says.
+
+    labelled: whether each line must have a label; else none is read.
 
     Raises:
         UserError: it is too long, not UTF-8, or a line is not as it should be; one sentence.
     """
     text = _decoded(path)
-    if not text.strip():
-        raise UserError("This file is empty.")
-    jsonl = text.lstrip()[:1] == "{"
+    if text.lstrip()[:1] == "{":
+        return _limited(_json_lines(text, labelled))
+    return _limited(_csv_rows(text, labelled))
+
+
+def read_lines(path: Path) -> list[Record]:
+    """Every line of a text file as a sentence without a label; empty ones are passed over.
+
+    Raises:
+        UserError: it is too long, or no text file; one sentence.
+    """
+    lines = enumerate(io.StringIO(_decoded(path)), start=1)
+    return _limited(Record(f"line {i}", line.strip(), "") for i, line in lines if line.strip())
+
+
+def _limited(records: Iterator[Record]) -> list[Record]:
     found: list[Record] = []
-    for record in _json_lines(text) if jsonl else _csv_rows(text):
+    for record in records:
         if len(found) == MAX_ROWS:
             raise UserError(f"This file has too many samples; the limit is {MAX_ROWS:,}.")
         found.append(record)
@@ -66,13 +82,15 @@ def _decoded(path: Path) -> str:
         raise UserError("This file is not UTF-8 text; save it as CSV in UTF-8.") from None
     if "\0" in text:
         raise UserError("This file holds NUL characters, so it is no text file.")
+    if not text.strip():
+        raise UserError("This file is empty.")
     return text
 
 
-def _json_lines(text: str) -> Iterator[Record]:
+def _json_lines(text: str, labelled: bool) -> Iterator[Record]:
     for number, line in enumerate(io.StringIO(text), start=1):
         if line.strip():
-            yield _record(number, json_object(line, f"line {number}"))
+            yield _record(number, json_object(line, f"line {number}"), labelled)
 
 
 def json_object(text: str, where: str) -> dict[str, Any]:
@@ -90,18 +108,19 @@ def json_object(text: str, where: str) -> dict[str, Any]:
     return row
 
 
-def _csv_rows(text: str) -> Iterator[Record]:
+def _csv_rows(text: str, labelled: bool) -> Iterator[Record]:
     head = text.partition("\n")[0].lower()
     delimiter = max(DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
-        for wanted in ("text", "label"):
-            if names.count(wanted) != 1:
-                raise UserError(
-                    "The first line must name the columns text and label, and may name text_b "
-                    "and task."
-                )
+        needed = ("text", "label") if labelled else ("text",)
+        if any(names.count(name) != 1 for name in needed):
+            raise UserError(
+                "The first line must name the columns text and label, and may name text_b and task."
+                if labelled
+                else "The first line must name the column text, and may name text_b."
+            )
         for cells in reader:
             if not cells:
                 continue
@@ -111,17 +130,20 @@ def _csv_rows(text: str) -> Iterator[Record]:
                     f"{len(names)}; put texts with a {_called(delimiter)} in quotes."
                 )
             row = dict(zip(names, cells, strict=True))
-            yield _record(reader.line_num, {k: v for k, v in row.items() if v != ""})
+            given = {k: v for k, v in row.items() if v != ""}
+            yield _record(reader.line_num, given, labelled)
     except csv.Error as error:
         raise UserError(f"line {reader.line_num} can't be read as CSV: {error}.") from None
 
 
-def _record(number: int, row: dict[str, Any]) -> Record:
+def _record(number: int, row: dict[str, Any], labelled: bool) -> Record:
     where = f"line {number}"
     label = row.get("label")
-    if isinstance(label, bool) or not isinstance(label, str | int) or label == "":
+    if not labelled:
+        label = ""
+    elif isinstance(label, bool) or not isinstance(label, str | int) or label == "":
         raise UserError(f"{where} has no label; give a class name.")
-    for name in ("text", "text_b", "task"):
+    for name in ("text", "text_b", "task") if labelled else ("text", "text_b"):
         if not isinstance(row.get(name), str | None):
             raise UserError(f"{where}: {name} must be text.")
     if not row.get("text"):
