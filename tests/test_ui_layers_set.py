@@ -10,7 +10,7 @@ import pytest
 from tags import Tags
 
 from semerge.suites import Suite, read_suite
-from semerge.ui import layers_set, set_charts
+from semerge.ui import layers_choice, layers_set, set_charts
 from semerge.ui.heat import Cell, Row, heat
 from semerge.ui.layers_page import Page, bounds
 
@@ -64,6 +64,7 @@ def test_every_view_shows_the_reports_figures_with_their_sample_sizes(
     for row in (picked, *picked["by_probe"].values()):
         for figures in (row["pick"], row["best"], row["test"]["pick"]):
             assert f"{100 * figures['routing']:.1f} %" in said["choice"]
+    assert "python -m semerge choose --suite FOLDER SAMPLES" in said["choice"]
     kept = diagnosis["abstention"]
     for score, row in kept["made"].items():
         assert score in said["fits"]
@@ -75,6 +76,22 @@ def test_every_view_shows_the_reports_figures_with_their_sample_sizes(
     for row in (back["left_out"], *back["left_out"]["tasks"].values()):
         cells = [f"{100 * row['oracle'][k]:.1f} %" for k in ("se", "static", "with_fallback")]
         assert f"{''.join(cells)}{row['fell_back']} of {row['n']}" in said["fits"]
+
+
+def test_the_pick_can_be_opened_where_the_tab_can_show_it(
+    suite: Suite, diagnosis: dict[str, Any]
+) -> None:
+    def shown(**pick: Any) -> str:
+        row = diagnosis["choice"] | {"pick": diagnosis["choice"]["pick"] | pick}
+        return layers_choice.page(diagnosis | {"choice": row}, suite).top
+
+    at = {"layer": 1, "pool": "mean"}
+    link = f'href="?tab=layers&amp;suite={suite.name}&amp;probe=%s&amp;layer=%s"'
+    assert link % ("base", "1&amp;pool=mean") in shown(probe="base", probe_lambda=0.0, **at)
+    final = {"layer": "final", "pool": "final"}
+    assert link % ("cache", "final") in shown(probe="cache", probe_lambda=0.1, **final)
+    assert link % ("experts", "1&amp;pool=mean") in shown(probe="experts", probe_lambda=0.1, **at)
+    assert "href" not in shown(probe="experts", probe_lambda=0.3, **at)  # a λ that it can't show
 
 
 def test_what_a_suite_is_called_is_escaped(suite: Suite) -> None:
@@ -132,5 +149,6 @@ def test_a_suite_without_a_diagnosis_says_how_to_make_one(suite: Suite, tmp_path
         for page in pages.values():
             assert isinstance(page, str) and what in page
             assert "evaluate --suite FOLDER --data DIR --diagnose FOLDER/report.json" in page
+        assert "python -m semerge choose --suite FOLDER SAMPLES" in str(pages["choice"])
     place = layers_set._missing(bundled, "")
     assert "--suite mini-text --data DIR --diagnose assets/suites/mini-text/report.json" in place

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from semerge.suites import Suite
 from semerge.ui import words
-from semerge.ui.layers_page import Page, Part, fold, point, sampled
+from semerge.ui.layers_page import Page, Part, fold, named, point, sampled
 from semerge.ui.markup import esc, table
 
 
@@ -30,9 +32,31 @@ def page(diagnosis: Part, suite: Suite) -> Page:
         "candidates tell the same story (the mutual information of their choices with its own): "
         "its score is the product. The paper has no such rule; this one is ours, and no default "
         "of the suite was chosen by it.</p>"
+        f"{_there(pick, suite)}{how(suite)}"
     )
     top += sampled(diagnosis) + _compared(found) + fold("The first five by score", _first(found))
     return Page(f'<div class="se-said">{top}</div>')
+
+
+def how(suite: Suite) -> str:
+    """How to choose by samples of one's own; it needs no diagnosis."""
+    samples = "a folder or .zip of images" if suite.modality == "image" else "a file of sentences"
+    command = f"python -m semerge choose --suite {named(suite)[0]} SAMPLES"
+    return (
+        f"<p>By samples of your own, without labels: <code>{esc(command)}</code>, where SAMPLES is "
+        f"{samples}. It prints the candidates by score, and the options that the other commands "
+        "take.</p>"
+    )
+
+
+def _there(pick: Part, suite: Suite) -> str:
+    """A way to look at the pick; none where it needs a λ, which this tab has no choice of."""
+    if pick["probe"] == "experts" and pick["probe_lambda"] != suite.defaults.probe_lambda:
+        return ""
+    state = {"tab": "layers", "suite": suite.name, "probe": pick["probe"], "layer": pick["layer"]}
+    if pick["pool"] != pick["layer"]:
+        state["pool"] = pick["pool"]
+    return f'<p><a href="?{esc(urlencode(state))}">Open this tab at the pick</a></p>'
 
 
 def _way(row: Part) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from semerge.suites import Suite
+from semerge.suites import SUITES_FOLDER, Suite
 from semerge.ui import words
 from semerge.ui.markup import esc
 
@@ -64,3 +64,12 @@ def title(suite: Suite, task: str) -> str:
 def fold(summary: str, content: str) -> str:
     """A part that opens on demand."""
     return f'<details class="se-more-figures"><summary>{esc(summary)}</summary>{content}</details>'
+
+
+def named(suite: Suite) -> tuple[str, str]:
+    """What a command calls a suite, and the folder it lies in; of one's own only a placeholder, as
+    a page tells no path of the machine that it runs on."""
+    folder = suite.folder.resolve()
+    if folder == SUITES_FOLDER.resolve() / folder.name:
+        return suite.name, f"assets/suites/{folder.name}"
+    return "FOLDER", "FOLDER"

@@ -12,9 +12,9 @@ from typing import Any
 import gradio as gr
 
 from semerge.abstention import read_diagnosis
-from semerge.suites import SUITES_FOLDER, Suite
+from semerge.suites import Suite
 from semerge.ui import layers_choice, layers_holds, layers_hypothesis, layers_misfits
-from semerge.ui.layers_page import Page
+from semerge.ui.layers_page import Page, named
 from semerge.ui.markup import esc
 from semerge.ui.result_panel import html, plot
 
@@ -92,17 +92,20 @@ def _pages(suite: Suite) -> dict[str, Page | str]:
     try:
         diagnosis = read_diagnosis(suite)
         if diagnosis is None:
-            return dict.fromkeys(KINDS, _missing(suite, "has no diagnosis yet"))
+            return _none(suite, "has no diagnosis yet")
         return {name: kind.page(diagnosis, suite) for name, kind in KINDS.items()}
     except (ValueError, KeyError, TypeError, IndexError):
-        return dict.fromkeys(KINDS, _missing(suite, "has a diagnosis that can't be read"))
+        return _none(suite, "has a diagnosis that can't be read")
+
+
+def _none(suite: Suite, what: str) -> dict[str, Page | str]:
+    """By view what is told in its place. The automatic choice needs no diagnosis."""
+    told: dict[str, Page | str] = dict.fromkeys(KINDS, _missing(suite, what))
+    return told | {"choice": _missing(suite, what) + layers_choice.how(suite)}
 
 
 def _missing(suite: Suite, what: str) -> str:
-    folder = suite.folder.resolve()
-    bundled = folder == SUITES_FOLDER.resolve() / folder.name
-    place = f"assets/suites/{folder.name}" if bundled else "FOLDER"
-    name = suite.name if bundled else "FOLDER"
+    name, place = named(suite)
     command = f"python -m semerge evaluate --suite {name} --data DIR --diagnose {place}/report.json"
     return (
         f'<p class="se-failure" role="note">The report of {esc(suite.title)} {what}. This makes '
