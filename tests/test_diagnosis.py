@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +132,32 @@ def test_reports_that_can_not_take_a_diagnosis(
             report.write_bytes(content)
         assert main([*command, "--diagnose", str(report)]) == 2
         assert capsys.readouterr().err == f"semerge: {report} {sentence}\n"
+
+
+@pytest.mark.parametrize("cause", ["no train", "a file"])
+def test_a_diagnosis_needs_both_splits(
+    home: Path,
+    engine: Engine,
+    tmp_path: Path,
+    cause: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Told before the work, with what there is for unlabelled samples."""
+    monkeypatch.setattr("semerge.engine.load_engine", None)
+    data = shutil.copytree(home / "data", tmp_path / "data")
+    for train in data.glob("*/train.*"):
+        train.unlink()
+    if cause == "a file":
+        data = tmp_path / "mine.csv"
+        data.write_text("text,label\nhi,ant\n")
+    assert (
+        main(["evaluate", "--suite", str(home / "suite"), "--data", str(data), "--diagnose"]) == 2
+    )
+    told = capsys.readouterr().err
+    assert "needs a data folder with train, from which validation is cut, and test. " in told
+    reason = "There is no data folder" if cause == "a file" else "has neither train.npz nor"
+    assert reason in told and "python -m semerge choose" in told and told.count("\n") == 1
 
 
 def test_a_report_is_written_whole_or_not_at_all(

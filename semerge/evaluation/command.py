@@ -21,6 +21,7 @@ from semerge.suites import Suite, read_suite
 if TYPE_CHECKING:
     from semerge.engine import Engine
     from semerge.evaluation.evaluate import Request
+    from semerge.evaluation.sets import Sets
 
 AXES = ("probe", "layer", "pool", "preset")
 ALL = "all"
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.diagnose:
         _read_report(Path(args.diagnose))  # what can't take a diagnosis is told before the work
+    splits = None if args.diagnose is None else _splits(suite, request)
 
     from semerge.engine import load_engine
     from semerge.evaluation.evaluate import evaluate
@@ -62,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
     except Interrupted:  # nothing is done yet that could be written
         raise KeyboardInterrupt from None
     content, whole = found.to_dict() | _reported(suite, found), found.inspection.complete
-    if args.diagnose is not None and whole:
-        content["diagnosis"] = _diagnosis(engine, request)
+    if splits is not None and whole:
+        content["diagnosis"] = _diagnosis(engine, request, splits)
     if args.diagnose and whole:
         # read once more: it may have changed during the run
         report = _read_report(Path(args.diagnose))
@@ -156,19 +158,32 @@ def _table_line(row: dict[str, Any]) -> str:
     return " ".join([at, *cells])
 
 
-def _diagnosis(engine: Engine, request: Request) -> dict[str, Any]:
-    """At the suite's defaults; from both splits of the data, whichever was evaluated."""
-    from semerge.evaluation.diagnosis import SAMPLES, diagnose
+def _splits(suite: Suite, request: Request) -> tuple[Sets, Sets]:
+    """Validation and test of the data, whichever is evaluated, for a diagnosis."""
+    from semerge.evaluation.diagnosis import SAMPLES
     from semerge.evaluation.sets import suite_sets
 
     limit = request.limit or SAMPLES
-    validation, test = (
-        suite_sets(engine.suite, request.data, split, limit, request.seed)
-        for split in ("validation", "test")
-    )
-    return diagnose(
-        engine, validation, test, request.data, samples=limit, seed=request.seed, tell=_tell
-    )
+
+    def read(split: str) -> Sets:
+        return suite_sets(suite, request.data, split, limit, request.seed)
+
+    try:
+        return read("validation"), read("test")
+    except UserError as error:
+        raise UserError(
+            "A diagnosis chooses on validation and measures on test, so it needs a data folder "
+            f"with train, from which validation is cut, and test. {error} Where there are no "
+            "labels, python -m semerge choose picks probe, layer, pooling and λ."
+        ) from None
+
+
+def _diagnosis(engine: Engine, request: Request, splits: tuple[Sets, Sets]) -> dict[str, Any]:
+    """At the suite's defaults."""
+    from semerge.evaluation.diagnosis import SAMPLES, diagnose
+
+    limit = request.limit or SAMPLES
+    return diagnose(engine, *splits, request.data, samples=limit, seed=request.seed, tell=_tell)
 
 
 def _request(args: argparse.Namespace, suite: Suite) -> Request:
