@@ -6,6 +6,7 @@ No figure is written here: the page has to show what the engine computes and the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -191,6 +192,13 @@ def test_a_copied_link_opens_to_the_same_state(visit: Any, app: str, name: str) 
     fresh.locator("#layers-choice").get_by_text("the criterion picks").wait_for()
     fresh.get_by_role("tab", name="This input").click()
     settle(fresh, at(suite, where))
+    fresh.get_by_role("tab", name="Automatic choice").click()
+    fresh.get_by_role("link", name="Open this tab at the pick").click()
+    diagnosis = read_diagnosis(suite)
+    assert diagnosis is not None
+    pick = diagnosis["choice"]["pick"]
+    usual = Where.default(suite)
+    settle(fresh, at(suite, replace(usual, **{k: pick[k] for k in ("probe", "layer", "pool")})))
     assert fresh.locator("#link-notice .se-notice").count() == 0
 
 
