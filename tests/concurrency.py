@@ -11,6 +11,10 @@ from PIL import Image
 from tiny import SENTENCES
 
 from semerge.engine import Engine
+from semerge.evaluation.collect import collect
+from semerge.evaluation.data import LabelledSet
+from semerge.evaluation.rows import Row
+from semerge.evaluation.sets import Sets
 from semerge.inputs import CleanText, DecodedImage
 from semerge.settings import PRESETS, Settings, valid_layers, valid_pools, valid_probes
 
@@ -31,7 +35,8 @@ def answers(result: object) -> dict[str, object]:
 
 
 def mixed_requests(engines: Sequence[Engine], count: int) -> list[Request]:
-    """Every probe and preset, several layers, poolings, probe lambdas and heads, in turn."""
+    """Every probe and preset, several layers, poolings, probe lambdas and heads, exact and fast,
+    whole coefficients and quantised ones, in turn."""
     requests: list[Request] = []
     for position in range(count):
         i, which = divmod(position, len(engines))
@@ -47,13 +52,35 @@ def mixed_requests(engines: Sequence[Engine], count: int) -> list[Request]:
             preset=tuple(PRESETS)[(i // 3) % 3],
             probe_lambda=0.25 if i % 4 == 0 and probe != "cache" else None,
             head="auto" if i % 2 else suite.task_names[i % 3],
+            fast=i % 5 in (1, 3),
+            quantise=4 if i % 4 == 3 else None,
         )
         requests.append((engine, sample_of(engine, i), settings))
     return requests
 
 
+def sweep(engine: Engine, n: int = 12) -> tuple[tuple[Row, ...], ...]:
+    """Rows of n samples of two tasks, whose coefficients are of their own, and in parts."""
+    sets = []
+    for task in engine.suite.tasks[:2]:
+        samples = [sample_of(engine, seed) for seed in range(n)]
+        labels = np.arange(n) % len(task.classes)
+        if engine.suite.modality == "text":
+            texts = tuple(f"{i}: {s.text}" for i, s in enumerate(samples))  # type: ignore[union-attr]
+            given: dict[str, Any] = {"texts": texts, "texts_b": (None,) * n}
+        else:
+            given = {"images": np.stack([np.asarray(s.image) for s in samples])}  # type: ignore[union-attr]
+        sets.append(LabelledSet(task.name, "test", task.classes, labels, **given))
+    asked = [
+        Settings(preset="literal", quantise=parts).resolve(engine.suite) for parts in (None, 4)
+    ]
+    rows = (np.arange(n),) * len(sets)
+    return collect(engine, Sets("made", "test", tuple(sets), rows, False), asked).rows
+
+
 def check_threads(engines: Sequence[Engine], threads: int = 16, count: int = 20) -> None:
-    """Each thread asks all requests, starting at another one; equal bit for bit, nothing written.
+    """Each thread asks all requests, starting at another one, beside a thread a suite that sweeps
+    a labelled set, as Inspect does; equal bit for bit, nothing written.
 
     torch's own thread count has to be the same throughout: it decides the order of sums.
     """
@@ -63,13 +90,17 @@ def check_threads(engines: Sequence[Engine], threads: int = 16, count: int = 20)
         engine, sample, settings = requests[i]
         return answers(engine.predict(sample, settings))
 
+    assert {s.fast for *_, s in requests} == {True, False} and any(s.quantise for *_, s in requests)
     alone = [ask(i) for i in range(count)]
+    swept = [sweep(engine) for engine in engines]
 
     def client(start: int) -> list[tuple[int, dict[str, object]]]:
         return [(i % count, ask(i % count)) for i in range(start, start + count)]
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads + len(engines)) as pool:
+        beside = [pool.submit(sweep, engine) for engine in engines]
         for rows in pool.map(client, range(threads)):
             for i, row in rows:
                 assert row == alone[i]
+        assert [one.result() for one in beside] == swept
     assert all(engine.verify_weights() for engine in engines)
