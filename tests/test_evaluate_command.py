@@ -20,6 +20,7 @@ from semerge.evaluation import sets as sets_module
 from semerge.evaluation.evaluate import Request, evaluate
 from semerge.evaluation.metrics import COLUMNS
 from semerge.evaluation.sets import suite_sets
+from semerge.suites import read_suite
 from semerge.training import render
 
 # ---- sets ---------------------------------------------------------------------------------------
@@ -200,6 +201,49 @@ def test_some_tasks_are_compared_with_the_matching_average(
         assert found["tasks"][name] == whole["tasks"][name]
     assert found["reported"]["average"] == found["average"]
     assert set(found["reported"]["difference"].values()) == {0.0}
+    assert found["reported"]["largest"]["difference"] == 0.0
+
+
+def test_a_task_that_lies_off_its_report_is_named(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two tasks that err in opposite ways leave the average as it is."""
+    whole = evaluate(load_engine(home / "suite"), Request(home / "data")).to_dict()
+    whole["tasks"]["task0"]["expert"] += 0.25
+    whole["tasks"]["task2"]["expert"] -= 0.125
+    whole["tasks"]["task1"]["expert"] -= 0.125
+    report = home / "suite" / "report.json"
+    report.write_text(json.dumps({"test": {"tasks": whole["tasks"]}}))
+    try:
+        assert run(home) == 0
+    finally:
+        report.unlink()
+    assert (
+        "report.json has these figures too; the largest difference is 0.0000 in an average and "
+        "0.2500 in a task (task0, expert)"
+    ) in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "part"), [("mini-vision", "vision"), ("mini-text", "text")])
+def test_the_real_data_give_the_figures_of_the_report(
+    name: str, part: str, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the README says of its tables: the command prints these figures again."""
+    js, suite = tmp_path / "found.json", read_suite(name)
+    data = str(data_dir / part)
+    assert main(["evaluate", "--suite", name, "--data", data, "--json", str(js)]) == 0
+    assert "report.json has these figures too" in capsys.readouterr().out
+    found = json.loads(js.read_text(encoding="utf-8"))
+    report = json.loads(suite.path("report.json").read_text(encoding="utf-8"))["test"]
+    assert found["n"] == report["n"] and list(found["tasks"]) == list(suite.task_names)
+    for task in suite.task_names:
+        own, told = found["tasks"][task], report["tasks"][task]
+        for column in COLUMNS:
+            assert own[column] == pytest.approx(told[column], abs=0.002), (task, column)
+    for column in COLUMNS:
+        assert found["average"][column] == pytest.approx(report["average_all"][column], abs=0.002)
 
 
 @pytest.mark.parametrize(

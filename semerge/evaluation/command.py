@@ -130,9 +130,13 @@ def lines(content: dict[str, Any]) -> list[str]:
     for head in ("oracle", "routed"):
         fixed, broken = content["fixed"][head], content["broken"][head]
         text.append(f"{head} head: SE fixed {fixed} answers of the static merge, broke {broken}")
-    if difference := content.get("reported", {}).get("difference"):
-        worst = max(abs(v) for v in difference.values())
-        text.append(f"report.json has these averages too; the largest difference is {worst:.4f}")
+    if reported := content.get("reported"):
+        worst, most = max(map(abs, reported["difference"].values())), reported["largest"]
+        text.append(
+            f"report.json has these figures too; the largest difference is {worst:.4f} in an "
+            f"average and {abs(most['difference']):.4f} in a task ({most['task']}, "
+            f"{SHORT[most['column']]})"
+        )
     text += [_table_line(row) for row in content.get("table", ())]
     if "diagnosis" in content:
         text += diagnosis_text.lines(content["diagnosis"])
@@ -219,7 +223,7 @@ def _request(args: argparse.Namespace, suite: Suite) -> Request:
 
 
 def _reported(suite: Suite, found: Any) -> dict[str, Any]:
-    """The matching averages of the suite's own report, where the run is comparable with it."""
+    """The matching figures of the suite's own report, where the run is comparable with it."""
     from semerge.evaluation.evaluate import compare
 
     path = suite.path("report.json")

@@ -15,7 +15,7 @@ from semerge.evaluation.chosen_sets import chosen_sets
 from semerge.evaluation.collect import collect
 from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
-from semerge.evaluation.metrics import average, recovery, summary
+from semerge.evaluation.metrics import COLUMNS, average, recovery, summary
 from semerge.evaluation.rows import Row
 from semerge.settings import FINAL, POOLS, PRESETS, Resolved, Settings, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
@@ -174,11 +174,28 @@ def _config(engine: Engine, request: Request, main: Resolved) -> dict[str, Any]:
 
 def compare(found: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
     """The figures of `report` (report.json) over the tasks that were run, and how far these lie
-    from them: {"average", "difference", "recovery"}."""
+    from them: {"average", "difference", "recovery", "tasks", "largest"}.
+
+    difference: of the averages. tasks: the same by task. largest: the task and column that lie
+    farthest from the report, as {"task", "column", "difference"}. Empty where the report has none
+    of the tasks.
+    """
     known = report["test"]["tasks"]
-    reported = average({t: known[t] for t in found["tasks"] if t in known})
+    tasks = {t: known[t] for t in found["tasks"] if t in known}
+    if not tasks:
+        return {}
+    reported = average(tasks)
+    by_task = {t: _difference(found["tasks"][t], figures) for t, figures in tasks.items()}
+    every = [(abs(d), t, c) for t, row in by_task.items() for c, d in row.items()]
+    _, task, column = max(every, key=lambda one: one[0])
     return {
         "average": reported,
-        "difference": {k: found["average"][k] - v for k, v in reported.items()},
+        "difference": _difference(found["average"], reported),
         "recovery": recovery(reported),
+        "tasks": by_task,
+        "largest": {"task": task, "column": column, "difference": by_task[task][column]},
     }
+
+
+def _difference(found: dict[str, float], reported: dict[str, float]) -> dict[str, float]:
+    return {c: found[c] - reported[c] for c in COLUMNS if c in reported}
