@@ -187,6 +187,18 @@ def test_cut_short_experts_change_nothing(home: Path, engine: Engine) -> None:
         assert alone.rows == beside.rows and len(beside.table) == 3
 
 
+def test_what_is_kept_of_a_sample_is_what_is_promised(home: Path, engine: Engine) -> None:
+    """The bytes that the docstring of Measurement derives: no representation stays."""
+    samples = read_set(home / "data", "task1", "test")
+    scale, t = engine.suite.defaults.probe_lambda, 3
+    keys = tuple(k for k in every_key(engine.suite, [scale]) if k.probe in ("experts", "base"))
+    for k in (1, len(keys)):
+        found = measure(engine, [samples], Plan(keys[:k], (BASE, 0.3)))
+        kept = [found.tasks, found.labels, found.experts, *found.distances.values()]
+        held = sum(x.untyped_storage().nbytes() for x in (*kept, *found.answers.values()))
+        assert held == len(samples) * (16 + 4 * k * t + 2 * 2 * t + 2 * t * t)
+
+
 def test_progress_counts_to_the_end_and_cancel_stops(home: Path, engine: Engine) -> None:
     seen: list[tuple[int, int]] = []
     evaluate(engine, Request(home / "data"), progress=lambda *step: seen.append(step))

@@ -82,6 +82,11 @@ def evaluate(
 ) -> Evaluation:
     """Run a request.
 
+    It is measured part by part (see `measure` for what a part takes), so all that grows with the
+    samples is themselves, as they were read, and a row for each under every setting: some 320
+    bytes. That is 3.4 MB for the 10,631 samples of mini-vision under one setting, and 0.6 GB under
+    the 172 that all of its axes have.
+
     Raises:
         UserError: settings, data folder or split do not fit the suite.
         Interrupted: `cancelled` said so before anything was done; later, what is done by then is
