@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+import struct
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,14 @@ MARKS = [
 ]
 PATIENCE = 60_000  # ms: for slow machines
 DESKTOP, PHONE = (1280, 900), (390, 844)
+THEMES = ("light", "dark")
 TABS = {"image": "vision", "text": "language"}  # modality of a suite -> its tab's name
+
+
+def others(walks: Sequence[tuple[Any, tuple[int, int], str]]) -> list[Any]:
+    """The combinations of suite, size and theme that `walks` leaves out."""
+    every = product(dict.fromkeys(walk[0] for walk in walks), (DESKTOP, PHONE), THEMES)
+    return [one for one in every if one not in walks]
 
 
 @contextmanager
@@ -125,6 +136,36 @@ def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
     assert [t for t in chart(page, f"{tab}-coefficients") if "→" in t] == arrows
 
 
+def saved_chart(page: Any, chart: str, folder: Path) -> str:
+    """Save a chart as PNG and as SVG, check both, and return the words in the picture."""
+    for kind in ("png", "svg"):
+        with page.expect_download() as download:
+            page.locator(f"[data-save={chart}][data-as={kind}]").click()
+        assert download.value.suggested_filename == f"{chart}.{kind}"
+        download.value.save_as(folder / f"{chart}.{kind}")
+    png = (folder / f"{chart}.png").read_bytes()
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", png[16:24]) == (1920, 1080)
+    source = (folder / f"{chart}.svg").read_text(encoding="utf-8")
+    svg = ET.fromstring(source)
+    assert (svg.get("width"), svg.get("height")) == ("1920", "1080")
+    # dark on white in either theme, and nothing that would have to be fetched
+    ground = next(node for node in svg if node.tag.endswith("}rect"))
+    assert (ground.get("width"), ground.get("height")) == ("960", "540")
+    assert "fill: rgb(255, 255, 255)" in ground.get("style", "")
+    assert "rgb(22, 24, 29)" in source
+    links = [v for node in svg.iter() for k, v in node.attrib.items() if k.endswith("href")]
+    assert all(link.startswith(("#", "data:")) for link in links)
+    assert not re.search(r"url\(['\"]?(?!#|['\"]?#|&quot;#)[a-z]+:", source)
+    assert "<script" not in source and "@import" not in source
+    texts = [node for node in svg.iter() if node.tag.endswith("}text")]
+    # large enough for a slide, in a font that every machine has
+    for node in texts:
+        style = node.get("style", "")
+        assert "Arial" in style and not re.search(r"font-size: (\d|1[0-5])(\.\d+)?px", style), style
+    return "\n".join("".join(node.itertext()).strip() for node in texts).replace("\xa0", " ")
+
+
 def go(page: Any, name: str) -> None:
     """Open a tab; on a phone it may be in the menu at the end of its row."""
     page.locator("#tabs [role=tab]").first.wait_for()
@@ -155,6 +196,22 @@ def check_tabs(page: Any) -> None:
         if found := serious_faults(page):
             faults[tab] = found
     assert not faults, json.dumps(faults, indent=1)
+
+
+def check_look(page: Any, theme: str) -> None:
+    """As it is now, the page has this theme, is no wider than the window, and axe is content."""
+    assert page.evaluate("document.body.classList.contains('dark')") is (theme == "dark")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not (faults := serious_faults(page)), json.dumps(faults, indent=1)
+
+
+def press_at_once(page: Any, part: str, *keys: str) -> None:
+    """Press buttons of a part one after another, before the first is answered."""
+    page.evaluate(
+        "([part, keys]) => keys.forEach(key => "
+        "document.querySelector(`${part} [data-key='${key}']`).click())",
+        [part, keys],
+    )
 
 
 def serious_faults(page: Any) -> dict[str, list[str]]:

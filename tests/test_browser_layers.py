@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, PHONE, choose, go, serious_faults
+from browsing import DESKTOP, PHONE, choose, go, saved_chart, serious_faults
 from fakes import served
 
 from semerge.abstention import read_diagnosis
@@ -151,25 +152,47 @@ def test_a_visitor_walks_through_the_layers_of_both_suites(
         go(page, "This input")
 
 
-def test_the_views_open_by_keyboard_and_their_charts_are_drawn(visit: Any) -> None:
-    page = visit()
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_views_open_by_keyboard_and_their_charts_are_drawn_and_saved(
+    visit: Any, tmp_path: Path, theme: str
+) -> None:
+    page = visit(theme=theme)
     opened(page)
+    suite = SUITES["mini-vision"]
+    titles = [task.title for task in suite.tasks]
+    page.locator("#layers-similarity .annotation-text").first.wait_for()
+    told = saved_chart(page, "layers-similarity", tmp_path)
+    assert all(title in told for title in ("chosen expert", *titles))
     for label, name, charts in (
-        ("Hypothesis", "hypothesis", ("margins", "bias", "map")),
-        ("When it holds", "holds", ("moves", "curve")),
-    ):
+        ("Hypothesis", "hypothesis", {
+            "margins": ["How clear the choice was", "Right expert", "Wrong expert", "margin"],
+            "bias": ["Representation bias", "static merge", *titles],
+            "map": ["Map of the merged model's representations", "axis 1", *titles],
+        }),
+        ("When it holds", "holds", {
+            "moves": ["How far the experts move an input", "its own expert", *titles],
+            "curve": ["The λ of the merged model that is probed", "measured", "predicted"],
+        }),
+    ):  # fmt: skip
         tab = page.get_by_role("tab", name=label)
         tab.focus()
         tab.press("Enter")
         page.locator(f"#layers-{name}").wait_for()
-        for one in charts:
+        for one, words_in_it in charts.items():
             page.locator(
                 f"#layers-{one} .js-plotly-plot .scatterlayer, #layers-{one} .barlayer"
             ).first.wait_for()
+            told = saved_chart(page, f"layers-{one}", tmp_path)
+            assert [word for word in words_in_it if word not in told] == []
     fold = page.locator("#layers-holds summary").first
     fold.focus()
     fold.press("Enter")
     page.locator("#layers-holds details[open] table").first.wait_for()
+    # and one of About
+    go(page, "About")
+    page.locator("#about-cost-0 .js-plotly-plot .scatterlayer").wait_for()
+    told = saved_chart(page, "about-cost-0", tmp_path)
+    assert "cost, in static passes" in told and "the suite's default" in told
 
 
 @pytest.mark.parametrize("name", SUITES)

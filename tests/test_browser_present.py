@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import struct
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import DESKTOP, PHONE, drawn, serious_faults
+from browsing import DESKTOP, PHONE, drawn, saved_chart, serious_faults
 from fakes import FakeEngine, fake_app, fake_suite
 
 from semerge.examples import Examples, load_examples
@@ -301,32 +299,27 @@ def test_charts_are_saved_at_the_size_of_a_slide(
             ["after, SE-Merging", "before, static λ"],
         ),
     ):
-        for kind in ("PNG", "SVG"):
-            with page.expect_download() as download:
-                page.get_by_role("button", name=f"Save {kind}: {title}").click()
-            assert download.value.suggested_filename == f"vision-{chart}.{kind.lower()}"
-            download.value.save_as(tmp_path / download.value.suggested_filename)
-        png = (tmp_path / f"vision-{chart}.png").read_bytes()
-        assert png.startswith(b"\x89PNG\r\n\x1a\n")
-        assert struct.unpack(">II", png[16:24]) == (1920, 1080)
-        source = (tmp_path / f"vision-{chart}.svg").read_text(encoding="utf-8")
-        svg = ET.fromstring(source)
-        assert (svg.get("width"), svg.get("height")) == ("1920", "1080")
-        texts = {
-            "".join(node.itertext()).strip() for node in svg.iter() if node.tag.endswith("}text")
-        }
-        joined = "\n".join(texts).replace("\xa0", " ")
+        told = saved_chart(page, f"vision-{chart}", tmp_path)
         for wanted in (title, *legend, *view.titles):
-            assert wanted in joined
-        # dark on white in either theme, and nothing that would have to be fetched
-        ground = next(node for node in svg if node.tag.endswith("}rect"))
-        assert (ground.get("width"), ground.get("height")) == ("960", "540")
-        assert "fill: rgb(255, 255, 255)" in ground.get("style", "")
-        assert "rgb(22, 24, 29)" in source
-        links = [v for node in svg.iter() for k, v in node.attrib.items() if k.endswith("href")]
-        assert all(link.startswith(("#", "data:")) for link in links)
-        assert not re.search(r"url\(['\"]?(?!#|['\"]?#|&quot;#)[a-z]+:", source)
-        assert "<script" not in source and "@import" not in source
+            assert wanted in told
+
+
+def test_a_picture_that_can_not_be_made_is_told(visit: Any, examples: Examples) -> None:
+    page = visit()
+    shows(page, "vision", examples, 1)
+    page.evaluate(
+        "() => { make = Plotly.downloadImage; Plotly.downloadImage = () => { throw 1; }; }"
+    )
+    button = page.locator("[data-save=vision-similarity][data-as=png]")
+    button.click()
+    told = page.get_by_role("alert").filter(has_text="The picture could not be made")
+    told.wait_for()
+    button.click()
+    assert told.count() == 1 and not serious_faults(page)
+    page.evaluate("() => { Plotly.downloadImage = make; }")
+    with page.expect_download():
+        button.click()
+    assert told.count() == 0
 
 
 def test_the_address_is_left_alone_until_something_changes(visit: Any, examples: Examples) -> None:

@@ -8,6 +8,8 @@
     exact: ['○', '#16181D'], other: ['□', '#9AA3B0'],
   };
 
+  const FAILED = '<p class="se-failure" role="alert">The picture could not be made; try again in a moment.</p>';
+
   const literal = text => text.replace(/[&<>]/g, sign => `&#${sign.codePointAt(0)};`);
 
   function legend(card) {
@@ -17,12 +19,16 @@
     }).join('     ');
   }
 
-  async function save(button) {
+  // fails where the chart is not drawn yet, or the browser can't make the picture
+  async function picture(button) {
     const plot = document.querySelector(`#${button.dataset.save} .js-plotly-plot`);
     const card = button.closest('.se-chart');
-    if (!plot || !card || !window.Plotly) return;
     const layout = structuredClone(plot.layout);
-    for (const axis of ['xaxis', 'yaxis']) delete layout[axis]?.tickfont;
+    for (const name of Object.keys(layout).filter(key => /^[xy]axis\d*$/.test(key))) {
+      delete layout[name].tickfont;
+      delete layout[name].title?.font;
+    }
+    delete layout.legend?.font;
     layout.title = {
       text: `<b>${literal(card.querySelector('h3').textContent)}</b>`,
       subtitle: {text: legend(card), font: {size: 16}},
@@ -30,12 +36,23 @@
     };
     // a font that every machine has, so that the picture needs no file beside it
     layout.font = {...layout.font, family: 'Arial, Helvetica, sans-serif', size: 16};
-    layout.margin = {...layout.margin, l: 40, r: 40, t: 96, b: 48};
+    // a legend of plotly's own stands where the chart begins
+    layout.margin = {...layout.margin, l: 40, r: 40, t: layout.showlegend ? 132 : 96, b: 56};
     layout.paper_bgcolor = layout.plot_bgcolor = 'white';
     delete layout.height;
     const format = button.dataset.as ?? 'png';
     await window.Plotly.downloadImage({data: plot.data, layout},
       {...SIZE, format, filename: button.dataset.save});
+  }
+
+  async function save(button) {
+    const head = button.closest('.se-chart-head');
+    head.parentElement.querySelector('.se-failure')?.remove();
+    try {
+      await picture(button);
+    } catch {
+      head.insertAdjacentHTML('afterend', FAILED);
+    }
   }
 
   document.addEventListener('click', event => {
