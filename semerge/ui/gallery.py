@@ -35,6 +35,9 @@ const mark = () => element.querySelectorAll('[data-example]').forEach(b => {
   const strip = b.closest('.se-tasks');  // on a phone the tasks are one strip that scrolls
   if (shown && strip) strip.scrollLeft = b.closest('.se-task').offsetLeft - strip.offsetLeft;
 });
+// What an event carries, always the same object: while an answer is awaited, Gradio holds back the
+// next event and then sends the first one once more, which has to name the last choice.
+const chosen = {};
 const open = task => {
   element.querySelectorAll('[data-task]').forEach(b =>
     b.setAttribute('aria-pressed', String(b.dataset.task === task)));
@@ -46,7 +49,8 @@ element.addEventListener('click', event => {
   if (example) {
     props.current = Number(example.dataset.example);
     mark();
-    trigger('select', {index: props.current});
+    chosen.index = props.current;
+    trigger('select', chosen);
   } else if (task) {
     open(task.dataset.task);
   }
