@@ -7,16 +7,24 @@ for the same input, and what an engine of its own answers.
 from __future__ import annotations
 
 import base64
+import io
 import json
+import random
+import string
 import threading
 from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from browsing import (
     DESKTOP,
     MARKS,
     PHONE,
+    TABS,
+    THEMES,
     check_tabs,
     choose,
     drawn,
@@ -27,9 +35,11 @@ from browsing import (
 )
 from bundled import EXAMPLES, TEXT, VISION, answer, engine, first_of, language
 from fakes import served
+from PIL import Image
 
 from semerge.cli import main
 from semerge.engine import Engine
+from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.ui import words
 from semerge.ui.app import make_context
@@ -202,7 +212,61 @@ def test_a_pasted_image_is_answered_and_a_camera_is_offered(visit: Any) -> None:
     settle(page, answer(file), VISION)
 
 
-@pytest.mark.parametrize(("size", "theme"), [(DESKTOP, "light"), (PHONE, "dark")])
+def unfit(suite: Suite) -> bytes | str:
+    """An input of no task, at which the suite's engine says that no expert fits: an image of
+    coloured squares, or words of random letters. Many such inputs are missed, so a few are tried.
+    """
+    for seed in range(20):
+        sample: bytes | str
+        if suite.modality == "image":
+            colours = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            file = io.BytesIO()
+            Image.fromarray(colours.repeat(16, 0).repeat(16, 1)).save(file, "PNG")
+            sample = file.getvalue()
+        else:
+            rng = random.Random(seed)
+            made = ("".join(rng.choices(string.ascii_letters, k=6)) for _ in range(8))
+            sample = " ".join(made)
+        if notice(answer(sample)):
+            return sample
+    raise AssertionError("the engine finds an expert for all of them")
+
+
+def notice(result: dict[str, Any]) -> str:
+    return next((note for note in result["notices"] if note.startswith("No expert fits")), "")
+
+
+@pytest.mark.parametrize("suite", [VISION, TEXT], ids=lambda suite: suite.name)
+def test_an_input_that_no_expert_fits_gets_the_notice(
+    visit: Any, suite: Suite, tmp_path: Path
+) -> None:
+    """In the panel, and with the static coefficients once they are chosen for such inputs."""
+    page, tab, sample = visit(), TABS[suite.modality], unfit(suite)
+    drawn(page, "vision")
+    if isinstance(sample, bytes):
+        (tmp_path / "own.png").write_bytes(sample)
+        upload(page, tmp_path / "own.png")
+    else:
+        language(page).fill(sample)
+        page.get_by_role("button", name="Run").click()
+    want = answer(sample)
+    settle(page, want, suite)
+    told = page.locator(f"#{tab}-sentence .se-notice")
+    assert notice(want) in told.inner_text() and told.is_visible()
+
+    panel = page.locator(f"#{tab}-tab")
+    panel.get_by_role("button", name="Options").click()
+    panel.get_by_label("fall back to the static coefficients").check()
+    want = answer(sample, Settings(fallback="static"))
+    assert want["coefficients"] == want["static_coefficients"]
+    settle(page, want, suite)
+    assert notice(want) in told.inner_text()
+    for note in want["notices"]:
+        assert note in told.inner_text()
+    assert not serious_faults(page)
+
+
+@pytest.mark.parametrize(("size", "theme"), list(product((DESKTOP, PHONE), THEMES)))
 def test_no_tab_has_serious_accessibility_faults(
     visit: Any, size: tuple[int, int], theme: str
 ) -> None:
