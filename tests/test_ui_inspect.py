@@ -524,6 +524,8 @@ def upload_of(home: Path, folder: Path, kind: str) -> Path:
         {"kind": "folder", "split": "validation", "limit": 2, "preset": "literal", "layer": 1},
         {"kind": "folder", "probe": "experts", "layer": "final"},
         {"kind": "upload", "task": "task0"},
+        {"kind": "folder", "task": "task0"},  # left over from an upload
+        {"kind": "folder", "folder": "~", "task": "task0"},
     ],
 )
 def test_the_csv_is_that_of_the_command_that_the_page_names(
@@ -535,19 +537,31 @@ def test_the_csv_is_that_of_the_command_that_the_page_names(
     monkeypatch.chdir(tmp_path)
     if form["kind"] == "upload":
         form = {**form, "upload": str(upload_of(home, tmp_path, kind))}
+    elif "folder" in form:  # a file in a home folder
+        monkeypatch.setenv("HOME", str(tmp_path))
+        form = {**form, "folder": f"~/{upload_of(home, tmp_path, kind).name}"}
     else:
         form = {**form, "folder": str(home / f"{kind}-data")}
     visitor = Visitor(tab, **form)
     visitor.press_run()
     command = shlex.split(tab.kept.get(visitor.get(tab.key)).choice.command())
     assert command[:4] == ["python", "-m", "semerge", "evaluate"]
-    command[command.index("--suite") + 1] = str(home / kind)  # named by its folder, as it is here
     assert main(command[3:]) == 0
     capsys.readouterr()
     saved = visitor.export("csv")
     assert saved["name"] == f"{suite.name}.csv" and saved["type"] == "text/csv"
     assert saved["text"] == Path("rows.csv").read_text(encoding="utf-8")
     assert len(list(csv.DictReader(io.StringIO(saved["text"])))) == len(visitor.found.rows)
+
+
+def test_a_command_names_no_path_of_a_public_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, shipped = Choice(read_suite(home / "text")), Choice(read_suite("mini-text"))
+    assert f"--suite {home / 'text'} " in own.command()
+    assert "--suite mini-text " in shipped.command()
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    assert f"--suite {own.suite.name} " in own.command()
 
 
 def test_the_files_hold_what_is_filtered(tab: InspectTab, visitor: Visitor) -> None:

@@ -20,7 +20,7 @@ from semerge.evaluation.sets import GENERATED, GENERATED_COUNT, Sets, rendered_t
 from semerge.evaluation.uploads import uploaded_sets
 from semerge.examples import Examples
 from semerge.settings import AUTO, Settings
-from semerge.suites import Suite
+from semerge.suites import SUITES_FOLDER, Suite
 from semerge.ui.links import Query, of_settings, read_settings
 
 FOLDER, UPLOAD = "folder", "upload"
@@ -94,11 +94,12 @@ class Choice:
 
     def command(self) -> str:
         """The command line that gives the same rows."""
-        data = {FOLDER: self.place.strip(), UPLOAD: Path(self.place).name}.get(self.kind, self.kind)
-        argv = ["python", "-m", "semerge", "evaluate", "--suite", self.suite.name, "--data", data]
+        data = {FOLDER: self._path(), UPLOAD: Path(self.place).name}.get(self.kind, self.kind)
+        argv = ["python", "-m", "semerge", "evaluate", "--suite", _called(self.suite)]
+        argv += ["--data", data]
         if self.splits and self.split != "test":
             argv += ["--split", self.split]
-        if self.names_task and self.task:
+        if self.task and self._of_file():
             argv += ["--task", self.task]
         if self.limit is not None:
             argv += ["--limit", str(self.limit)]
@@ -126,15 +127,32 @@ class Choice:
 
     def _named(self) -> Sets:
         """A folder or file by its path, or a set by its name."""
+        place = self._path() if self.kind == FOLDER else self.kind
         try:
-            place = Path(self.place.strip()).expanduser() if self.kind == FOLDER else self.kind
             # a folder says its tasks itself; what is left in the box is of another kind of set
-            task = self.task if self.kind == FOLDER and Path(place).is_file() else None
+            task = self.task if self._of_file() else None
             return chosen_sets(self.suite, place, self.split, self.limit, task=task)
         except OSError as error:
             raise UserError(f"{self.place.strip()} can't be read: {error.strerror}.") from None
+
+    def _path(self) -> str:
+        """The place with the ~ of a home expanded: quoted in a command, no shell does."""
+        place = self.place.strip()
+        try:
+            return str(Path(place).expanduser()) if place.startswith("~") else place
         except RuntimeError:  # ~name of nobody
-            raise UserError(f"There is no data folder {self.place.strip()}.") from None
+            return place
+
+    def _of_file(self) -> bool:
+        """Whether the samples come from one file, for which a task can be named."""
+        return self.kind == UPLOAD or (self.kind == FOLDER and Path(self._path()).is_file())
+
+
+def _called(suite: Suite) -> str:
+    """The suite as a command names it: a shipped one by its name, another one by its folder. A
+    page for everybody does not tell where on the server that is."""
+    shipped = suite.folder == SUITES_FOLDER / suite.name
+    return suite.name if shipped or not on_this_computer() else str(suite.folder.resolve())
 
 
 def kinds(suite: Suite, examples: Examples) -> dict[str, str]:
