@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, MARKS, PHONE, serious_faults, shown, timeless, visits
+from browsing import (
+    DESKTOP,
+    MARKS,
+    PHONE,
+    check_look,
+    others,
+    press_at_once,
+    serious_faults,
+    shown,
+    timeless,
+    visits,
+)
 from bundled import EXAMPLES, TEXT, VISION, engine, serving
 
 from semerge.evaluation.bundled_sets import example_sets
@@ -66,6 +78,14 @@ def compared(suite: Suite) -> Comparison:
     return compare(a, b)
 
 
+def page_of(page: Any, found: Comparison, *filters: str) -> None:
+    """Press these filters at once and wait for the rows of the last one."""
+    press_at_once(page, "#compare-board", *(f"filter {name}" for name in filters))
+    ids = compare_rows.ids(found, replace(FIRST, filter=filters[-1]))
+    page.locator("#compare-table [role=status]", has_text=f"{len(ids)} of").wait_for()
+    page.locator(f"#compare-board [data-key='filter {filters[-1]}'][aria-pressed=true]").wait_for()
+
+
 @pytest.mark.parametrize(("suite", "size", "theme"), WALKS)
 def test_one_input_and_a_set_are_compared_and_the_link_survives_a_restart(
     visit: Any, browser: Any, tmp_path: Path, suite: Suite, size: tuple[int, int], theme: str
@@ -97,6 +117,14 @@ def test_one_input_and_a_set_are_compared_and_the_link_survives_a_restart(
     assert counts == [str(a), str(b)]
     ids = compare_rows.ids(found, FIRST)
     assert page.locator("#compare-table tbody th button").all_text_contents() == ids[:25]
+
+    # quicker than they are answered: of two filters the second holds, of two rows too
+    page_of(page, found, "only B", "both wrong")
+    page_of(page, found, "only B", "all")
+    press_at_once(page, "#compare-table", f"row {ids[0]}", f"row {ids[1]}")
+    number = int(ids[1].rpartition("/")[2])
+    settle(page, answer(suite, number, first), "a")
+    settle(page, answer(suite, number, second), "b")
 
     # exactly the rows that a filter shows
     look = replace(FIRST, filter="only A")
@@ -139,14 +167,34 @@ def test_one_input_and_a_set_are_compared_and_the_link_survives_a_restart(
         page.close()  # before its server goes
 
 
+@pytest.mark.parametrize(("suite", "size", "theme"), others(WALKS))
+def test_both_answers_and_a_set_are_shown(
+    visit: Any, suite: Suite, size: tuple[int, int], theme: str
+) -> None:
+    """The combinations that the long walk leaves out."""
+    (_, first), (_, second) = usual(suite)
+    page = visit(size, query=f"__theme={theme}&tab=compare&suite={suite.name}&example=3")
+    settle(page, answer(suite, 3, first), "a")
+    settle(page, answer(suite, 3, second), "b")
+    page.locator("#compare-run").click()
+    page.locator("#compare-table .se-rows").wait_for()
+    ids = compare_rows.ids(compared(suite), FIRST)
+    assert page.locator("#compare-table tbody th button").all_text_contents() == ids[:25]
+    page.locator("#compare-table tbody th button").first.click()
+    settle(page, answer(suite, int(ids[0].rpartition("/")[2]), second), "b")
+    check_look(page, theme)
+
+
 def test_a_long_run_is_cancelled_and_a_bad_set_is_told(visit: Any, tmp_path: Path) -> None:
     page = visit(query="tab=compare&suite=mini-vision&set=generated&limit=0")
     page.locator("#compare-b-sentence .se-sentence").wait_for()
     page.locator("#compare-run").click()
     page.locator("#compare-status progress").wait_for()
     page.locator("#compare-status", has_text="left").wait_for()
+    since = time.monotonic()
     page.locator("#compare-cancel").click()
-    page.locator("#compare-status", has_text="Cancelled").wait_for(timeout=60_000)
+    page.locator("#compare-status", has_text="Cancelled").wait_for()
+    assert (took := time.monotonic() - since) < 2, f"the cancel took {took:.1f} s"
     assert page.locator("#compare-run").is_enabled()
 
     page.locator("#compare-set input").click()

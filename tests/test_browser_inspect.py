@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+import time
 import zipfile
 from collections.abc import Iterator
 from functools import cache
@@ -17,7 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, PHONE, choose, serious_faults, shown, timeless
+from browsing import (
+    DESKTOP,
+    PHONE,
+    check_look,
+    choose,
+    others,
+    press_at_once,
+    serious_faults,
+    shown,
+    timeless,
+)
 from fakes import served
 
 from semerge.engine import Engine, load_engine
@@ -119,6 +130,11 @@ def test_a_walk_by_mouse_and_by_keys(
     page, suite = visit(size, theme), SUITES[name]
     found = run(page, suite)
     numbers = counts(found)
+    # of two filters the second holds, and pressed twice it is taken away
+    press_at_once(page, "#inspect-board", "filter broken", "filter misrouted")
+    shows(page, found, View(filter="misrouted"))
+    press_at_once(page, "#inspect-board", "filter broken", "filter broken")
+    shows(page, found, View())
     for kind in ("fixed", "broken", "misrouted"):
         button = page.locator(f"#inspect-board [data-key='filter {kind}']")
         assert str(numbers[kind]) in button.inner_text()
@@ -176,6 +192,23 @@ def test_a_walk_by_mouse_and_by_keys(
             "Copied", "")  # fmt: skip
 
 
+@pytest.mark.parametrize(("name", "size", "theme"), others(WALKS))
+def test_a_run_is_shown_and_a_row_opened(
+    visit: Any, name: str, size: tuple[int, int], theme: str
+) -> None:
+    """The combinations that the long walk leaves out."""
+    page, suite = visit(size, theme), SUITES[name]
+    found = run(page, suite)
+    page.locator("#inspect-board [data-key='filter disagree']").click()
+    ids = shows(page, found, View(filter="disagree"))
+    page.locator("#inspect-table tbody th button").first.click()
+    holds(page, found, ids[0])
+    page.locator("#inspect-opened [data-key=pin]").click()
+    page.locator("#inspect-pinned .se-open h2", has_text=ids[0]).wait_for()
+    page.locator("#inspect-pinned-footer a[download]").wait_for()
+    check_look(page, theme)
+
+
 def focused(page: Any) -> str:
     page.wait_for_function("document.activeElement?.dataset.key !== undefined")
     key: str = page.evaluate("document.activeElement.dataset.key")
@@ -191,8 +224,10 @@ def test_a_run_is_cancelled_and_keeps_what_is_done(visit: Any) -> None:
         "document.querySelector('#inspect-status progress')?.value >= 64", timeout=240_000
     )
     assert "left" in page.locator("#inspect-status").inner_text()
+    since = time.monotonic()
     page.locator("#inspect-cancel").click()
     page.locator("#inspect-status", has_text="Cancelled").wait_for()
+    assert (took := time.monotonic() - since) < 2, f"the cancel took {took:.1f} s"
     told = page.locator("#inspect-status").inner_text()
     done = int(re.search(r"([\d,]+) of 2,000", told)[1].replace(",", ""))  # type: ignore[index]
     assert 64 <= done < 2000

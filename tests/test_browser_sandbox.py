@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, MARKS, PHONE, serious_faults, visits
+from browsing import DESKTOP, MARKS, PHONE, check_look, others, serious_faults, visits
 from bundled import EXAMPLES, TEXT, VISION, engine, serving
 
 from semerge.examples import Example
@@ -116,6 +116,26 @@ def test_sliders_buttons_and_typed_numbers_answer_and_the_link_survives_a_restar
         settle(page, suite, example, own)
         assert page.locator("#link-notice .se-notice").count() == 0
         page.close()  # before its server goes
+
+
+@pytest.mark.parametrize(("suite", "size", "theme"), others(WALKS))
+def test_a_slider_and_a_button_answer(
+    visit: Any, suite: Suite, size: tuple[int, int], theme: str
+) -> None:
+    """The combinations that the long walk leaves out."""
+    example = EXAMPLES.by_task(suite.modality, suite.task_names)[suite.task_names[-1]][0]
+    page = opened(visit, suite, example, size, theme)
+    own = static(suite)
+    settle(page, suite, example, own)
+    page.locator("#sandbox-base").click()
+    own = [0.0] * len(own)
+    settle(page, suite, example, own)
+    slider = page.locator("#sandbox-coefficient-0 input[type=range]")
+    slider.fill("0.8")
+    slider.dispatch_event("pointerup")
+    own[0] = 0.8
+    settle(page, suite, example, own)
+    check_look(page, theme)
 
 
 def test_the_head_can_be_named_and_an_own_sentence_is_answered(visit: Any) -> None:

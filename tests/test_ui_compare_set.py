@@ -97,12 +97,28 @@ def test_a_run_counts_lists_exports_and_opens_what_differs(
     # a row opens in both panels with the answers of the table
     event = SimpleNamespace(_data={"do": "open", "value": differ[-1]})
     opened = tab._row(event, *values_of(now, str(data)))  # type: ignore[arg-type]
-    both = answered(tab, opened[-len(tab.answered) :])
+    at = len(tab.picker.outputs) + tab.shown.index(tab.look)
+    values = values_of(replace(now, look=opened[at]), str(data))
+    both = answered(tab, tab._opened_row(*values))
     rows = next(pair for pair in found.rows if pair[0].id == differ[-1])
     for which, row in zip("ab", rows, strict=True):
         assert f'<bdi dir="auto">{row.se_routed}</bdi>' in both[which][2]
         assert row.label in both[which][1]
     assert 'aria-current="true"' in str(opened)
+
+
+def test_what_a_link_makes_up_is_told_after_the_run(labelled: tuple[CompareTab, Path]) -> None:
+    tab, data = labelled
+    asked = replace(of_folder(tab, data), look=replace(FIRST, row="nowhere", page=70))
+    shown, _ = run(tab, asked, str(data))
+    for told in ("row &#x27;nowhere&#x27; is not known", "page &#x27;71&#x27; is not known"):
+        assert told in shown["status"]
+    values = link(shown["link"])
+    assert "row" not in values and "page" not in values and values["run"] == "1"
+    # one that there is stays
+    row = compare_rows.ids(tab.kept.get(shown["key"]).found, FIRST)[-1]
+    shown, _ = run(tab, replace(asked, look=replace(FIRST, row=row)), str(data))
+    assert "is not known" not in shown["status"] and link(shown["link"])["row"] == row
 
 
 def test_filters_heads_and_pages_only_show_what_there_is(

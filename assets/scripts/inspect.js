@@ -1,11 +1,19 @@
-// One part of the Inspect tab: its buttons carry what they do in data-act, the focus outlives a
+// One part of Inspect or Compare: its buttons carry what they do in data-act, the focus outlives a
 // redraw, and data-export saves a file. `work` is the part of the page that holds table and row.
-const work = element.closest('#inspect-results');
+const work = element.closest('#inspect-results, #compare-results');
 const ROW = ['open', 'step', 'pin', 'unpin'];
 let last = null;
 
+// One action after another. Gradio drops one that comes while the one before is answered; with
+// "always_last" it would send the earlier one again in its place.
+if (!work.waiting) {
+  work.waiting = [];
+  work.addEventListener('answered', () => { work.waiting.shift(); work.waiting[0]?.(); });
+}
+
 function send(action) {
-  trigger(ROW.includes(action.do) ? 'row' : 'view', action);
+  work.waiting.push(() => trigger(ROW.includes(action.do) ? 'row' : 'view', action));
+  if (work.waiting.length === 1) work.waiting[0]();
 }
 
 async function save(button) {
@@ -31,7 +39,7 @@ element.addEventListener('click', event => {
   else if (button) {
     last = button.dataset.key;
     const action = JSON.parse(button.dataset.act);
-    if (action.do === 'open' && work) work.opened = true;
+    if (action.do === 'open') work.opened = true;
     send(action);
   } else if (line && !getSelection().toString()) {
     line.querySelector('[data-act*=open]')?.click();  // the whole line is a way to its button
@@ -52,7 +60,7 @@ element.addEventListener('focusin', event => { last = event.target.dataset.key ?
 // a row opened from the table is below it: bring it into view once it is there
 function reveal() {
   const open = element.querySelector('.se-open');
-  if (!open || !work?.opened) return;
+  if (!open || !work.opened) return;
   work.opened = false;
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
   open.scrollIntoView({block: 'start', behavior: calm ? 'auto' : 'smooth'});

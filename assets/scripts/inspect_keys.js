@@ -8,6 +8,7 @@ work.addEventListener('keydown', event => {
   const does = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!does || (event.key.startsWith('Arrow') && node.matches('.se-scroll'))) return;
   event.preventDefault();
+  if (event.repeat && work.waiting.length) return;  // a key that is held must not run ahead
   if (node.closest('#inspect-table')) last = 'current';
   send(does === 'pin' ? {do: 'pin'} : {do: 'step', value: does});
 });

@@ -21,6 +21,7 @@ from semerge.ui.compare_sides import SideOptions
 from semerge.ui.context import Context
 from semerge.ui.events import model_event, page_event
 from semerge.ui.inspect_look import HEADS, Look, stepped
+from semerge.ui.inspect_page import action_of, paced
 from semerge.ui.inspect_runs import Kept, Run, Runs
 from semerge.ui.links import Query
 from semerge.ui.opening import when_opened
@@ -112,14 +113,15 @@ class CompareTab:
         # not `change`: that comes too where the page fills the form, with values of before
         gr.on(part.touched, self._relink, self.asked, self.link, **typed)
         part.head.input(self._under, [part.head, *self.asked], shown, **page_event())
-        rows = [*self.picker.outputs, *shown[:-1], *self.answered]
-        opening = model_event(trigger="always_last")
-        for acting in (part.board, part.table, part.files):
-            acting.view(self._view, self.asked, shown, **page_event())
-            acting.row(self._row, self.asked, rows, **opening)
+        opening = (self._opened_row, self.asked, self.answered)
+        latest = model_event(trigger="always_last")
+        for acting in (part.board, part.table):
+            paced(acting.view(self._view, self.asked, shown, **page_event()), self.name)
+            row = acting.row(self._row, self.asked, [*self.picker.outputs, *shown], **page_event())
+            paced(row, self.name).then(*opening, **latest)
         Follow(self.context, self.runs, part).wire(
             self.run_id, self.asked, self._read, shown, self._ended
-        ).then(self._opened_row, self.asked, self.answered, **opening)
+        ).then(*opening, **latest)
 
     @property
     def _followers(self) -> list[Any]:
@@ -177,7 +179,8 @@ class CompareTab:
         return _kept(self.answered) if shown else self._answer(self._read(values))
 
     def _opened_row(self, *values: Any) -> list[Any]:
-        """The row that a link has asked for, once the set has been run."""
+        """The open row in both panels: one that was clicked, or the one that a link has asked for,
+        once the set has been run."""
         asked = self._read(values)
         return self._answer(asked) if asked.key and asked.look.row else _kept(self.answered)
 
@@ -209,7 +212,7 @@ class CompareTab:
 
     def _view(self, event: gr.EventData, *values: Any) -> list[Any]:
         asked = self._read(values)
-        return self._looked(asked, compare_rows.changed(asked.look, _action(event)))
+        return self._looked(asked, compare_rows.changed(asked.look, action_of(event)))
 
     def _under(self, head: str, *values: Any) -> list[Any]:
         asked = self._read(values)
@@ -217,27 +220,31 @@ class CompareTab:
         return self._looked(asked, replace(asked.look, head=head, page=0))
 
     def _row(self, event: gr.EventData, *values: Any) -> list[Any]:
-        """Open a row in both panels."""
+        """Mark a row as the open one; the panels follow."""
         asked = self._read(values)
         try:
             found = self.kept.get(asked.key).found
         except UserError:
-            return [*_kept(self.picker.outputs), *self._redraw(asked)[:-1], *_kept(self.answered)]
-        look = stepped(asked.look, _action(event), compare_rows.ids(found, asked.look))
+            return [*_kept(self.picker.outputs), *self._redraw(asked)]
+        look = stepped(asked.look, action_of(event), compare_rows.ids(found, asked.look))
         asked = replace(asked, look=look, source=row_source(asked.pair, look.row))
         picked = self.picker.put(asked.suite, asked.source)
-        return [*picked, *self._redraw(asked)[:-1], *self._answer(asked)]
+        return [*picked, *self._redraw(asked)]
 
     def _ended(self, run: Run, asked: Asked) -> list[Any]:
         """Values of `shown` after a run; what was there before stays where it did nothing."""
         values = _kept(self.shown)
+        told: list[str] = []
         if run.found is not None and run.found.rows:
             key = self.kept.put(run.found, run.choice, asked.key)
             # a look that a link has asked for waits for the first run
-            look = replace(FIRST, head=asked.look.head) if asked.key else asked.look
+            look = replace(FIRST, head=asked.look.head)
+            if not asked.key:
+                found: Any = run.found
+                look, told = compare_rows.known(found, asked.look)
             values = self._redraw(replace(asked, key=key, look=look))
             values[0] = key
-        values[2] = inspect_status.ended(run)
+        values[2] = inspect_status.ended(run) + markup.notices(told)
         return values
 
     def _relink(self, *values: Any) -> Any:
@@ -276,8 +283,11 @@ class CompareTab:
             try:
                 work = comparing(self.context.engines.get, pair, self.context.examples)
                 key = self.kept.put(work(run), pair)
+                found = self.kept.get(key).found
+                look, told = compare_rows.known(found, look)
+                query.notices += told
                 asked = replace(asked, key=key)
-                look, results = self.set.draw(key, self.kept.get(key).found, look)
+                look, results = self.set.draw(key, found, look)
                 asked, status = replace(asked, look=look), compare_rows.HINT
             except UserError as error:
                 status = markup.failure(str(error))
@@ -288,9 +298,3 @@ class CompareTab:
 
 def _kept(components: Sequence[Any]) -> list[Any]:
     return [gr.skip() for _ in components]
-
-
-def _action(event: gr.EventData) -> dict[str, Any]:
-    """What the page's script sends; empty if a client sent something else."""
-    data = getattr(event, "_data", None)
-    return data if isinstance(data, dict) else {}

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from semerge.errors import UserError
-from semerge.ui import words
+from semerge.ui import inspect_look, words
 from semerge.ui.inspect_board import act
 from semerge.ui.inspect_export import UNKNOWN
 from semerge.ui.inspect_look import HEADS, PAGE, Look
@@ -48,6 +48,12 @@ def read_look(query: Query) -> Look:
         page=query.whole("page", 1, 10**6, 1) - 1,
         row=query.text("row"),
     )
+
+
+def known(found: Comparison, look: Look) -> tuple[Look, list[str]]:
+    """A link's look without what the samples do not have, and what to tell of that."""
+    samples = {a.id for a, _ in found.rows}
+    return inspect_look.known(look, samples, len(ids(found, look)))
 
 
 def changed(look: Look, action: Mapping[str, Any]) -> Look:

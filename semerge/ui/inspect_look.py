@@ -5,12 +5,12 @@ pinned. A frozen value; every button makes a new one. No gradio here, and no tor
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from semerge.suites import Suite
-from semerge.ui.links import Query
+from semerge.ui.links import Query, unknown
 
 if TYPE_CHECKING:
     from semerge.evaluation.inspection import Inspection, View
@@ -161,7 +161,27 @@ def paged(look: Look, ids: Sequence[str]) -> Look:
 
 def within(look: Look, rows: int) -> Look:
     """The look with a page that exists."""
-    return replace(look, page=min(look.page, max(0, (rows - 1) // PAGE)))
+    return replace(look, page=min(look.page, _last(rows)))
+
+
+def known(look: Look, samples: Collection[str], rows: int) -> tuple[Look, list[str]]:
+    """A link's look without what is not there, and what to tell of that. Only the samples can say.
+
+    samples: ids of all of them. rows: how many the look's filters leave.
+    """
+    asked = {"row": look.row, "pinned": look.pinned}
+    told = [unknown(key, name) for key, name in asked.items() if name and name not in samples]
+    row, pinned = (name if name in samples else "" for name in asked.values())
+    page = look.page
+    if page > _last(rows):
+        told.append(unknown("page", str(page + 1)))
+        page = 0
+    return replace(look, row=row, pinned=pinned, page=page), told
+
+
+def _last(rows: int) -> int:
+    """The last page of so many rows."""
+    return max(0, (rows - 1) // PAGE)
 
 
 def index_of(found: Inspection, name: str) -> int | None:

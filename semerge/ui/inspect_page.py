@@ -10,9 +10,10 @@ from typing import Any
 import gradio as gr
 
 from semerge.ui.context import Context
+from semerge.ui.events import page_event
 from semerge.ui.inspect_board import board
 from semerge.ui.inspect_export import export, exporter, exports
-from semerge.ui.inspect_look import Look, within
+from semerge.ui.inspect_look import Look, known, within
 from semerge.ui.inspect_runs import Held, Kept
 from semerge.ui.inspect_table import rows_table
 from semerge.ui.result_panel import html
@@ -65,6 +66,11 @@ class Page:
 
         return [held.found.rows[i].id for i in select(held.found, look.view())]
 
+    def known(self, held: Held, look: Look) -> tuple[Look, list[str]]:
+        """A link's look without what the samples do not have, and what to tell of that."""
+        samples = {row.id for row in held.found.rows}
+        return known(look, samples, len(self.ids(held, look)))
+
     def draw(
         self, key: str, held: Held, look: Look, anew: bool
     ) -> tuple[Look, Sequence[str], list[Any]]:
@@ -86,6 +92,20 @@ class Page:
             exports(key, look, held.choice, len(chosen)),
         ]
         return look, [found.rows[i].id for i in chosen], values
+
+
+def paced(event: Any, name: str) -> Any:
+    """An event of a tab's `acting` parts, after which their script sends the next action."""
+    part = f"document.getElementById('{name}-results')"
+    for after in (event.then, event.failure):
+        after(None, js=f"() => {{ {part}?.dispatchEvent(new Event('answered')); }}", **page_event())
+    return event
+
+
+def action_of(event: gr.EventData) -> dict[str, Any]:
+    """What the script sends; empty if a client sent something else."""
+    data = getattr(event, "_data", None)
+    return data if isinstance(data, dict) else {}
 
 
 def acting(script: str, name: str, **options: Any) -> gr.HTML:

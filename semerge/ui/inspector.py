@@ -17,7 +17,7 @@ from semerge.ui.inspect_board import figures
 from semerge.ui.inspect_choice import Choice, first_choice, read_choice
 from semerge.ui.inspect_form import SetForm
 from semerge.ui.inspect_look import HEADS, Look, changed, read_look, stepped
-from semerge.ui.inspect_page import Page
+from semerge.ui.inspect_page import Page, action_of, paced
 from semerge.ui.inspect_panel import RowPanel
 from semerge.ui.inspect_runs import Held, Kept, Run, Runs, inspecting
 from semerge.ui.links import Query, button
@@ -90,17 +90,17 @@ class InspectTab:
         page, look = self.page, [self.key, self.look]
         opening = (self._open, [*look, self.drawn], self.panels)
         latest = model_event(self.opened.panel.headline, trigger="always_last")
-        # a click waits while the one before it is answered; of several that wait the last counts
-        last = page_event(trigger_mode="always_last")
         for part in (page.board, page.table, self.opened.head, self.pinned.head):
-            part.view(self._view, look, self.viewed, **last)
-            part.row(self._row, look, self.viewed, **last).then(*opening, **latest)
+            paced(part.view(self._view, look, self.viewed, **page_event()), self.name)
+            row = part.row(self._row, look, self.viewed, **page_event())
+            paced(row, self.name).then(*opening, **latest)
+        typed = page_event(trigger_mode="always_last")
         given = [*look, page.search, page.task, page.chosen, page.under]
         # a paste fires no `input`; `change` also comes when the box was filled by the page
-        page.search.change(self._searched, given, self.viewed, **last)
+        page.search.change(self._searched, given, self.viewed, **typed)
         for chooser in (page.task, page.chosen):
-            chooser.input(self._refine, given, self.viewed, **last)
-        page.under.input(self._refine, given, self.viewed, **last).then(*opening, **latest)
+            chooser.input(self._refine, given, self.viewed, **typed)
+        page.under.input(self._refine, given, self.viewed, **typed).then(*opening, **latest)
         inputs = self.form.inputs
         self.form.wire(self._formed, [*look, *inputs], self.link)
         begun = [self.run_id, self.status, self.run, self.cancel]
@@ -162,10 +162,14 @@ class InspectTab:
         """Values of `shown` after a run; what was there before stays where it did nothing."""
         if run.found is None or not run.found.rows:
             return self._said(inspect_status.ended(run))
-        # a look that a link has asked for waits for the first run
-        look = Look(head=look.head) if key else look.fitting(run.found.suite)
-        values = self._show(self.kept.put(run.found, run.choice, key), look)
-        values[2] = inspect_status.ended(run)
+        new = self.kept.put(run.found, run.choice, key)
+        told: list[str] = []
+        if key:
+            look = Look(head=look.head)
+        else:  # a look that a link has asked for waits for the first run
+            look, told = self.page.known(self.kept.get(new), look.fitting(run.found.suite))
+        values = self._show(new, look)
+        values[2] = inspect_status.ended(run) + markup.notices(told)
         return values
 
     def _said(self, status: str) -> list[Any]:
@@ -200,12 +204,12 @@ class InspectTab:
         return self._draw(key, held, look, anew)
 
     def _view(self, event: gr.EventData, key: str, look: Look) -> list[Any]:
-        action = _action(event)
+        action = action_of(event)
         anew = action.get("do") == "clear"
         return self._look(key, lambda held: (changed(look, action, held.found.suite), anew))
 
     def _row(self, event: gr.EventData, key: str, look: Look) -> list[Any]:
-        action = _action(event)
+        action = action_of(event)
         return self._look(key, lambda h: (stepped(look, action, self.page.ids(h, look)), False))
 
     def _refine(
@@ -263,7 +267,10 @@ class InspectTab:
                 choice.settings,
             )
             try:
-                values = self._show(self.kept.put(work(run), choice), look)
+                key = self.kept.put(work(run), choice)
+                look, told = self.page.known(self.kept.get(key), look)
+                query.notices += told
+                values = self._show(key, look)
                 panels = self._open(values[0], values[4], {})
             except UserError as error:
                 values = self._said(markup.failure(str(error)))
@@ -275,9 +282,3 @@ _IDLE = [gr.update(interactive=True), gr.update(visible=False)]  # Run, Cancel
 
 def _kept(components: list[Any]) -> list[Any]:
     return [gr.skip() for _ in components]
-
-
-def _action(event: gr.EventData) -> dict[str, Any]:
-    """What the page's script sends; empty if a client sent something else."""
-    data = getattr(event, "_data", None)
-    return data if isinstance(data, dict) else {}

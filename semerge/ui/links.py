@@ -79,9 +79,13 @@ class Query:
         return value if len(value) <= TEXT_LIMIT else self._replaced(key, default)
 
     def _replaced(self, key: str, default: Value) -> Value:
-        shown = self._values[key][:40]
-        self.notices.append(f"The link's {key} {shown!r} is not known here; the default is shown.")
+        self.notices.append(unknown(key, self._values[key]))
         return default
+
+
+def unknown(key: str, value: str) -> str:
+    """What is told of a value in a link that there is not."""
+    return f"The link's {key} {value[:40]!r} is not known here; the default is shown."
 
 
 def button(tab: str, state: Mapping[str, Any], note: str = "") -> str:
