@@ -699,21 +699,26 @@ def rendered() -> tuple[InspectTab, Suite]:
 
 @pytest.mark.slow
 def test_two_thousand_images_run_to_the_end_as_from_the_command_line(
-    rendered: tuple[InspectTab, Suite], tmp_path: Path, capsys: Any
+    rendered: tuple[InspectTab, Suite],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
 ) -> None:
+    """With an expert each and a merge an image, which is the most that a run can ask for."""
     tab, suite = rendered
-    visitor = Visitor(tab, kind="generated")
+    visitor = Visitor(tab, kind="generated", preset="sharp", probe="experts")
     visitor.press_run()
     assert len(visitor.found.rows) == 2000 and visitor.found.complete
     steps = [re.search(r"([\d,]+) of 2,000 samples(.*)</span>", str(v[4])) for v in visitor.yields]
     done = [int(step[1].replace(",", "")) for step in steps if step]
     assert done == sorted(done) and len(done) > 10
     assert sum("left" in step[2] for step in steps if step) > 10
-    rows = tmp_path / "rows.csv"
-    command = ["evaluate", "--suite", suite.name, "--data", "generated", "--csv", str(rows)]
-    assert main(command) == 0
+    monkeypatch.chdir(tmp_path)
+    command = shlex.split(tab.kept.get(visitor.get(tab.key)).choice.command())
+    assert {"sharp", "experts", "generated", suite.name} <= set(command)
+    assert main(command[3:]) == 0
     capsys.readouterr()
-    assert visitor.export("csv")["text"] == rows.read_text(encoding="utf-8")
+    assert visitor.export("csv")["text"] == Path("rows.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
