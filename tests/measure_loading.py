@@ -2,8 +2,10 @@
 
     python -m tests.measure_loading FOLDER
 
-bytes: base and experts as float32. ratio: the highest resident memory while weights are read,
-above that before, over `bytes`. peak_bytes: the same height after an answer, as bytes.
+bytes: base and experts as float32. What counts is what the suite adds to a process that has
+imported everything: its highest resident memory, less that before the suite is read. ratio: of
+reading alone, over `bytes`; peak_ratio: of reading, the engine and two answers. process_bytes: the
+height of the whole process, Python and torch included; before_bytes: what of it was there before.
 load_seconds: `semerge.loading.load`; engine_seconds: what `Engine` makes of it; answer_seconds: the
 second of two answers. cpu_seconds: of all threads together, from the start of loading to the end.
 """
@@ -49,13 +51,16 @@ def main(folder: str) -> dict[str, Any]:
     engine.predict(sample)
     first = time.perf_counter()
     engine.predict(sample)
+    end, peak = time.perf_counter(), status("VmHWM")
     return {
         "bytes": 4 * numbers,
         "ratio": ratio,
-        "peak_bytes": status("VmHWM") - before,
+        "peak_ratio": (peak - before) / (4 * numbers),
+        "process_bytes": peak,
+        "before_bytes": before,
         "load_seconds": read - start,
         "engine_seconds": made - read,
-        "answer_seconds": time.perf_counter() - first,
+        "answer_seconds": end - first,
         "cpu_seconds": time.process_time() - cpu,
     }
 

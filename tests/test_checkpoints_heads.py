@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,8 @@ from semerge.checkpoints.cache import cache_folder
 from semerge.engine import load_engine
 from semerge.errors import UserError
 from semerge.progress import listening
+from semerge.suites import published_suites, read_suite
+from semerge.tokenizing import ClipTokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +46,57 @@ def test_heads_by_the_text_tower_equal_transformers(tmp_path: Path) -> None:
     heads = load_engine(clip_suite(tmp_path / "suite", "fusionbench-clip")).models.heads
     for t, classes in enumerate(CLASSES):
         assert torch.allclose(heads[f"task{t}"], reference_head(classes), atol=1e-5)
+
+
+@pytest.mark.parametrize("quick_gelu", [True, False])
+def test_the_text_tower_equals_that_of_open_clip(quick_gelu: bool) -> None:
+    from open_clip.transformer import QuickGELU, TextTransformer
+
+    activation = QuickGELU if quick_gelu else torch.nn.GELU
+    module = TextTransformer(
+        **TEXT, output_dim=TOWER["text_projection"].shape[1], act_layer=activation
+    )
+    module.load_state_dict(TOWER, strict=False)  # without its mask
+    ids = tokenizer(TEXT["vocab_size"], TEXT["context_length"])(captions(CLASSES[0], TEMPLATES))
+    with torch.inference_mode():
+        found = clip_heads._Tower(TOWER, TEXT, quick_gelu)._run(ids)
+        assert torch.allclose(found, module.eval()(ids), atol=1e-5)
+
+
+# repaired, unescaped, cut at the end, split by digits, and what is no letter
+ODD = ["", " \t", "Ünï ﬁ İstanbul ſ", "it's THEY'RE i'LL", "1234 a1b2", "日本語", "&amp;lt;b&gt;"]
+ODD += [
+    "âœ” mended",
+    "😀😀!!",
+    "a" * 300,
+    "x " * 200,
+    "don’t — “q”",
+    "\u200bzero\u00a0",
+    "a\x00c\x85z",
+]
+
+
+@pytest.mark.parametrize(("vocab_size", "context_length"), [(49408, 77), (700, 20)])
+def test_tokens_are_those_of_open_clip(vocab_size: int, context_length: int) -> None:
+    texts = list(ODD)
+    for name in published_suites():
+        for task in read_suite(name).tasks:
+            texts += captions(task.classes, task.templates)
+    texts = sorted(set(texts))
+    assert len(texts) > 3500
+    found = ClipTokenizer(vocab_size, context_length)(texts)
+    assert torch.equal(found, tokenizer(vocab_size, context_length)(texts))
+
+
+def test_heads_are_made_without_open_clip(tmp_path: Path, cache: Path) -> None:
+    folder = clip_suite(tmp_path / "suite", "peft-lora")
+    code = (
+        "import sys; from semerge.engine import load_engine; load_engine(sys.argv[1]);"
+        "print([m for m in ('open_clip', 'timm', 'torchvision') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == "[]" and len(list((cache / "heads").iterdir())) == 3
 
 
 def test_captions_are_read_no_further_than_they_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Zero-shot heads of published CLIP models, made once by their text tower and then kept on disk.
 
-open_clip is imported where a head is made: one that is kept already needs neither.
+The tower is run here, under the names and in the order of `open_clip.transformer.TextTransformer`,
+which tests hold it to. To import open_clip would add 250 MB to the process for good.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semerge.backbones.clip_text import captions, tokenizer
+from semerge.backbones.clip_text import captions
+from semerge.backbones.functional import attention, layer_norm, linear
 from semerge.checkpoints.cache import content_key, find, keep
 from semerge.progress import tell
+from semerge.tokenizing import ClipTokenizer
 
+EPS = 1e-5  # of the layer norms
 CAPTIONS = 64  # captions that are run at once
 VERSION = 1  # of the recipe below; a new one makes new heads
 KIND = "heads"  # of what is kept
@@ -75,21 +79,10 @@ class _Tower:
     def __init__(
         self, tower: Mapping[str, Tensor], config: Mapping[str, Any], quick_gelu: bool
     ) -> None:
-        from open_clip.transformer import QuickGELU, TextTransformer
-
-        self.tokens = tokenizer(int(config["vocab_size"]), int(config["context_length"]))
-        self.model = TextTransformer(
-            context_length=int(config["context_length"]),
-            vocab_size=int(config["vocab_size"]),
-            width=int(config["width"]),
-            heads=int(config["heads"]),
-            layers=int(config["layers"]),
-            output_dim=tower["text_projection"].shape[1],
-            act_layer=QuickGELU if quick_gelu else torch.nn.GELU,
-        )
-        for name, parameter in self.model.named_parameters():
-            parameter.copy_(tower[name])
-        self.model.eval()
+        self.tokens = ClipTokenizer(int(config["vocab_size"]), int(config["context_length"]))
+        self.params = dict(tower)
+        self.layers, self.heads = int(config["layers"]), int(config["heads"])
+        self.quick_gelu = quick_gelu
 
     def head(
         self, classes: Sequence[str], templates: Sequence[str], done: int, total: int
@@ -111,12 +104,26 @@ class _Tower:
         return F.normalize(unit.view(len(classes), len(templates), -1).mean(1), dim=-1)
 
     def _run(self, ids: Tensor) -> Tensor:
-        n = ids.shape[1]
-        model = self.model
-        x = model.token_embedding(ids) + model.positional_embedding[:n]
-        x = model.transformer(x, attn_mask=model.attn_mask[:n, :n])
-        last: Tensor = x[torch.arange(len(x)), ids.argmax(dim=-1)]
-        return model.ln_final(last) @ model.text_projection
+        p = self.params
+        x = p["token_embedding.weight"][ids] + p["positional_embedding"][: ids.shape[1]]
+        for layer in range(self.layers):
+            x = self._block(f"transformer.resblocks.{layer}.", x)
+        last = x[torch.arange(len(x)), ids.argmax(dim=-1)]
+        last = layer_norm(last, p["ln_final.weight"], p["ln_final.bias"], EPS)
+        return last @ p["text_projection"]
+
+    def _block(self, at: str, h: Tensor) -> Tensor:
+        def p(name: str) -> Tensor:
+            return self.params[at + name]
+
+        x = layer_norm(h, p("ln_1.weight"), p("ln_1.bias"), EPS)
+        x = linear(x, p("attn.in_proj_weight"), p("attn.in_proj_bias"))
+        x = attention(x, self.heads, causal=True)
+        h = h + linear(x, p("attn.out_proj.weight"), p("attn.out_proj.bias"))
+        x = layer_norm(h, p("ln_2.weight"), p("ln_2.bias"), EPS)
+        x = linear(x, p("mlp.c_fc.weight"), p("mlp.c_fc.bias"))
+        x = x * torch.sigmoid(1.702 * x) if self.quick_gelu else F.gelu(x)
+        return h + linear(x, p("mlp.c_proj.weight"), p("mlp.c_proj.bias"))
 
 
 def _digest(tower: Mapping[str, Tensor]) -> str:

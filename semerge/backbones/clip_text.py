@@ -1,6 +1,6 @@
 """The text tower of CLIP and the zero-shot heads that it makes, through open_clip.
 
-open_clip is imported where a head is made: a suite that ships its heads never needs it.
+open_clip is imported where it is used: of all the app and the command line, `train` alone needs it.
 """
 
 from __future__ import annotations
