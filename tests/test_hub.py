@@ -17,6 +17,7 @@ from hub_stand_in import StandIn
 from hub_suite import BASE, published_vision_suite
 from PIL import Image
 
+from semerge.checkpoints.download import RESERVE
 from semerge.suites import read_suite
 
 
@@ -88,6 +89,43 @@ def test_download_then_answer_offline(
     local = semerge(offline, "predict", "--suite", tmp_path / "made", image, "--json").stdout
     assert made | {"timings_ms": 0} == json.loads(local) | {"timings_ms": 0}
     assert "all 7 files are on this disk" in semerge(offline, "download", "--suite", folder).stdout
+
+
+LITTLE_ROOM = """
+import shutil, sys
+from types import SimpleNamespace
+shutil.disk_usage = lambda folder: SimpleNamespace(free=int(sys.argv[1]))
+from semerge.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_too_little_room_is_told_before_the_first_byte(
+    hub: StandIn, folder: Path, tmp_path: Path
+) -> None:
+    environment = hub.environment(tmp_path / "home")
+    enough = read_suite(folder).download_size + RESERVE
+
+    def download(free: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", LITTLE_ROOM, str(free), "download", "--suite", str(folder)]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    run = download(enough - 1)
+    assert run.returncode == 2 and run.stderr.count("\n") == 1, run.stderr
+    assert "0.20 GB to spare, but 0.20 GB are free; set HF_HOME" in run.stderr
+    assert "7 of 7 files" in run.stdout  # what is wanted is told all the same
+    assert {request.method for request in hub.seen} == {"HEAD"}
+    assert not [*(tmp_path / "home").rglob("*.partial"), *(tmp_path / "home").rglob("blobs")]
+
+    hub.cuts["model.safetensors"] = [1000, 0, 0, 0, 0]
+    assert "stopped at" in download(enough).stderr
+    hub.cuts.clear()
+    held = sum(p.stat().st_size for p in (tmp_path / "home").rglob("blobs/*") if p.is_file())
+    assert held >= 1000
+    assert download(enough - held - 1).returncode == 2  # what is here needs no room again
+    assert download(enough - held).returncode == 0
 
 
 def test_a_cut_connection_is_taken_up_again(hub: StandIn, folder: Path, tmp_path: Path) -> None:
