@@ -1,7 +1,14 @@
 """Whether experts can come from the base that a suite names, seen in the weights themselves.
 
 Fine-tuning moves weights by a few percent at most; the difference of two models that were trained
-apart is larger than either. A file that is in the wrong place by name alone is told by its hash.
+apart is larger than either.
+
+Not seen here: two experts of the same base whose files are swapped. Each is a fine-tuning of it,
+and a file that holds no head says nothing of its task. Only a hash tells them: `sha256` in
+suite.json, which is compared at each load (the bundled suites have it), or that of a source, at the
+download. The published suites come without: their files are held to the hash that the hub states
+at the first download, and on the disk to their size alone. Where a file holds a head, as GPT-2's
+classifiers do, another number of classes is told; the same number is not.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from published_fakes import TEXT, VIT, Weights
 from published_suites import BASE, BODIES, EXPERTS, SCORES, TOWER, clip_suite, gpt2_suite
 from transformers_models import classifier, clip_model
 
+from semerge.checkpoints.hashing import sha256_of
 from semerge.engine import Engine, load_engine
 from semerge.errors import UserError
 from semerge.inputs import clean_text
@@ -49,6 +50,25 @@ def test_clip_suites_hold_base_and_experts_exactly(tmp_path: Path, layout: str) 
         ours = engine.expert_embedding(engine.backbone.preprocess(image), 0)
     assert torch.allclose(ours, features, atol=1e-5)
     assert len(result.tasks) == 3
+
+
+def test_swapped_experts_are_told_by_a_hash_alone(tmp_path: Path) -> None:
+    """A `CLIPVisionModel` says nothing of its task; see `semerge.lineage`."""
+    folder = clip_suite(tmp_path / "suite", "fusionbench-clip")
+    files = [folder / f"expert{t}" / "model.safetensors" for t in range(2)]
+    raw = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
+    raw["sha256"] = {f"expert{t}/model.safetensors": sha256_of(files[t]) for t in range(2)}
+    (folder / "hashed.json").write_text(json.dumps(raw), encoding="utf-8")
+
+    files[0].rename(folder / "kept")
+    files[1].rename(files[0])
+    (folder / "kept").rename(files[1])
+    engine = load_engine(folder)
+    for t in range(2):
+        holds(engine, t, EXPERTS[1 - t] | {"proj": BASE["proj"]})
+    (folder / "hashed.json").rename(folder / "suite.json")
+    with pytest.raises(UserError, match=r"expert0/model\.safetensors is not the file that suite"):
+        load_engine(folder)
 
 
 def test_what_no_expert_changes_is_held_once(tmp_path: Path) -> None:
