@@ -36,6 +36,15 @@ CLASSES = {
     "mnist": 10,
     "dtd": 47,
 }
+# the hub's listings name these
+COMMITS = {
+    "tanganke/clip-vit-base-patch16_sun397": "4af3b59",
+    "tanganke/clip-vit-base-patch32_gtsrb": "7b11ced",
+    "tanganke/clip-vit-base-patch32_sun397": "4628de7",
+    "tanganke/clip-vit-large-patch14_gtsrb": "6eacfe7",
+    "tanganke/clip-vit-large-patch14_sun397": "3b814ef",
+    "tanganke/gpt2_mrpc": "dc55223",
+}
 
 
 def test_bundled_and_published_are_apart() -> None:
@@ -56,8 +65,15 @@ def test_a_published_suite_is_a_file_alone(name: str) -> None:
     assert suite.family in FAMILIES
     assert FAMILIES[suite.family].tasks == suite.task_names
     assert all(task.data for task in suite.tasks)
-    for source in suite.sources.values():
-        assert source.revision == "main" or len(source.revision) in (7, 40)
+
+
+def test_a_known_commit_is_pinned_and_no_other_source_claims_one() -> None:
+    """A source without a known commit is `main`: what the first download finds there is then held
+    by the lock file, commit and hash, see test_hub.test_the_first_commit_stays."""
+    sources = [s for name in NAMES for s in read_suite(name).sources.values()]
+    assert {s.repo for s in sources} >= set(COMMITS)
+    for source in sources:
+        assert source.revision == COMMITS.get(source.repo, "main"), source.repo
 
 
 def test_the_words_of_clip() -> None:
@@ -210,7 +226,7 @@ def test_what_the_hub_lacks_is_told(
     with pytest.raises(UserError, match="names no data sets on the hub"):
         suite_sets(read_suite("mini-text"), "hub")
     monkeypatch.setattr(hub_data.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install semerge\[hub\]"):
+    with pytest.raises(UserError, match="install it by `pip install datasets`"):
         suite_sets(suite, "hub")
 
 

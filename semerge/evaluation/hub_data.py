@@ -1,7 +1,7 @@
 """Labelled sets by their ids on the hub, as the published figures were measured on.
 
-`datasets` is needed for this alone: `pip install semerge[hub]`, or `pip install datasets`. A task
-names its set in suite.json: `"data": {"id", "config", "split", "columns", "label"}`.
+`datasets` is needed for this alone: `pip install datasets`. A task names its set in
+suite.json: `"data": {"id", "config", "split", "columns", "label"}`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def check_hub_data(suite: Suite, split: str = "test", notice: Notice = lambda te
         raise UserError(f"suite {suite.name} names no data sets on the hub; name a data folder.")
     if importlib.util.find_spec("datasets") is None:
         raise UserError(
-            "--data hub needs the package datasets; install it by `pip install semerge[hub]`."
+            "--data hub needs the package datasets; install it by `pip install datasets`."
         )
     for task in suite.tasks:
         if not task.data:
