@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from labelled import write_images, write_sentences
+from safetensors import safe_open
 
 from semerge.errors import UserError
 from semerge.evaluation.data import (
@@ -19,8 +20,10 @@ from semerge.evaluation.data import (
     tasks_in,
     validation_rows,
 )
-from semerge.evaluation.sets import generated_set
-from semerge.suites import SUITES_FOLDER
+from semerge.evaluation.sets import GENERATED_COUNT, generated_set, rendered_tasks
+from semerge.evaluation.statistics import record
+from semerge.suites import SUITES_FOLDER, read_suite
+from semerge.training.finish import cached_samples
 
 PINNED = [6, 11, 15, 17, 26, 34, 80, 91, 95, 96]
 """What is held out of 100 samples of `mnist`."""
@@ -146,7 +149,40 @@ def test_bundled_suites_were_made_from_these_splits(suite: str, kind: str, data_
     tasks = json.loads(path.read_text(encoding="utf-8"))["data"]["tasks"]
     for task, splits in tasks.items():
         if not (data_dir / kind / task).is_dir():
-            continue
+            continue  # rendered: see the next test
         for split, known in splits.items():
             samples = read_set(data_dir / kind, task, split)
             assert known == {"n": len(samples), "sha256": samples.sha256()}, (task, split)
+
+
+@pytest.mark.slow
+def test_the_bundled_suite_was_made_from_these_pictures() -> None:
+    suite = read_suite("mini-vision")
+    report = json.loads(suite.path("report.json").read_text(encoding="utf-8"))
+    side = suite.architecture["vision_cfg"]["image_size"]
+    rendered = rendered_tasks(suite)
+    assert rendered == ["charts", "textures"]
+    for task in rendered:
+        found = report["data"]["tasks"][task]
+        assert found.pop("train") == {"n": GENERATED_COUNT["train"], "rendered": True}
+        assert set(found) == {"validation", "test"}
+        for split, known in found.items():
+            samples = generated_set(task, split, side)
+            assert known == {"n": len(samples), "sha256": samples.sha256()}, (task, split)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), [("mini-vision", "vision"), ("mini-text", "text")])
+def test_bundled_statistics_were_made_from_training_samples(
+    name: str, kind: str, data_dir: Path
+) -> None:
+    """Those of today's train splits, less what is held out: the hash is in file and report."""
+    suite = read_suite(name)
+    assert suite.statistics is not None
+    report = json.loads(suite.path("report.json").read_text(encoding="utf-8"))["statistics"]
+    samples = cached_samples(suite, data_dir / kind, int(report["samples_per_task"]))
+    made = record(samples, suite.defaults.probe_lambda)
+    assert made == report
+    with safe_open(suite.path(suite.statistics), "pt") as file:
+        assert file.metadata() == {"format": "pt", **made}

@@ -10,16 +10,18 @@ from safetensors.torch import load_file
 
 from semerge.backbones import embedding
 from semerge.backbones.clip_text import build, tokenizer, zero_shot_head
+from semerge.evaluation.data import validation_rows
 from semerge.training.augment import POLICIES, Policy, augment
 from semerge.training.loop import Schedule, train
 from semerge.training.vision import keep_tokens, train_vision
 from semerge.training.vision_config import VisionConfig, smoke_config
+from semerge.training.vision_data import to_pixels
 from semerge.training.vision_tasks import TASKS
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Random images in the layout of a data folder: six real tasks, 40 images each."""
+    """Random images, no two alike, in the layout of a data folder: six real tasks, 60 a split."""
     root = tmp_path_factory.mktemp("vision")
     rng = np.random.default_rng(0)
     for name, task in TASKS.items():
@@ -28,8 +30,8 @@ def folder(tmp_path_factory):
         (root / name).mkdir()
         (root / name / "classes.json").write_text(json.dumps(task.classes))
         y = np.arange(60) % len(task.classes)
-        x = rng.integers(0, 256, (60, 28, 28), dtype=np.uint8)
         for split in ("train", "test"):
+            x = rng.integers(0, 256, (60, 28, 28), dtype=np.uint8)
             np.savez(root / name / f"{split}.npz", x=x, y=y)
     return root
 
@@ -73,9 +75,24 @@ def test_what_is_on_disk_is_taken_up(trained, folder):
 
 
 def test_validation_and_test_enter_no_training(folder, trained):
-    """Training images are the train split's, none of the held-out tenth (here: 6 of 60)."""
-    with np.load(trained.parent / "images" / "mnist.npz") as arrays:
-        assert len(arrays["y"]) - int(arrays["extra"]) == 54
+    """Training images are those of the train file that are not held out (6 of 60), in order."""
+    backbone = smoke_config(VisionConfig()).backbone()
+    for name in (name for name, task in TASKS.items() if task.real):
+        read = {}
+        for split in ("train", "test"):
+            with np.load(folder / name / f"{split}.npz") as arrays:
+                read[split] = to_pixels(arrays["x"], backbone).numpy(), arrays["y"]
+        x, y = read["train"]
+        held_out = validation_rows(name, y)
+        assert held_out.sum() == 6
+        with np.load(trained.parent / "images" / f"{name}.npz") as arrays:
+            used, labels = arrays["x"], arrays["y"]
+            real = len(labels) - int(arrays["extra"])
+        assert np.array_equal(used[:real], x[~held_out]), name
+        assert np.array_equal(labels[:real], y[~held_out]), name
+        # nor do look-alikes, which are drawn, repeat one
+        seen = {image.tobytes() for image in used}
+        assert not seen & {image.tobytes() for image in (*x[held_out], *read["test"][0])}, name
 
 
 def test_an_interrupted_stage_goes_on_as_if_it_had_not_been(tmp_path):
