@@ -54,8 +54,7 @@ def run(args: argparse.Namespace) -> int:
     def told(suite: Suite) -> dict[str, Any]:
         validation = suite_sets(suite, data, "validation", limit)
         ablate(stages, make, load(suite), list(validation.sets), steps)
-        trivial = {} if args.smoke else {"trivial": trivial_accuracies(suite)}
-        return facts(stages, seed) | trivial
+        return facts(stages, seed) | {"trivial": trivial_accuracies(suite, limit)}
 
     suite = finish(
         out / args.suite,

@@ -103,13 +103,17 @@ def cached_samples(suite: Suite, data: Path, count: int, seed: int = 0) -> list[
     return found
 
 
-def trivial_accuracies(suite: Suite) -> dict[str, float]:
-    """What a ridge on random convolution features gets on the rendered tasks."""
+def trivial_accuracies(suite: Suite, limit: int | None = None) -> dict[str, float]:
+    """What a ridge on random convolution features gets on the rendered tasks.
+
+    limit: pictures to train and to test it on, for a quick run; None for all.
+    """
     from semerge.training.render import GENERATED
     from semerge.training.render.difficulty import ridge_accuracy
 
     names = [t.name for t in suite.tasks if not t.real and t.name in GENERATED]
-    found = {name: ridge_accuracy(name) for name in names}
+    counts = {} if limit is None else {"train": limit, "test": limit}
+    found = {name: ridge_accuracy(name, **counts) for name in names}
     for name, value in found.items():
         logger.info("%s: trivial model %.3f, limit %.2f", name, value, TRIVIAL_LIMIT)
     return found
