@@ -1,7 +1,9 @@
 """What the repository promises beside its code: sizes, formats, metadata, requirements."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -97,6 +99,63 @@ def test_make_without_a_target_lists_them_all():
     assert {"help", "demo", "test", "test-full", "test-min", "check"} <= set(public)
     for target in public:
         assert f"make {target} " in listed
+
+
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-min.txt")
+STAMPS = (".venv/.app-installed", ".venv/.dev-installed", ".venv-min/.installed")
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A copy with environments whose stamps are newer than what was installed."""
+    for name in ("Makefile", *REQUIREMENTS):
+        shutil.copy(ROOT / name, tmp_path / name)
+        os.utime(tmp_path / name, (1000, 1000))
+    for name in (".venv/bin/python", ".venv-min/bin/python", *STAMPS):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (2000, 2000))
+    return tmp_path
+
+
+def installs(folder, target):
+    """The requirements that `make target` would install."""
+    # an outer make's flags would be taken over
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")}
+    command = ["make", "-n", "PIP_FLAGS=", "ARGS=", target]
+    run = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "app.py" in run.stdout or "pytest" in run.stdout
+    lines = [line for line in run.stdout.splitlines() if "pip install" in line]
+    return [name for line in lines for name in re.findall(r"-r (\S+)", line)]
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "test-min"])
+def test_nothing_is_installed_twice(installed, target):
+    assert installs(installed, target) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "target", "expected"),
+    [
+        ("requirements.txt", "demo", ["requirements.txt"]),
+        ("requirements.txt", "test", ["requirements.txt", "requirements-dev.txt"]),
+        ("requirements-dev.txt", "demo", []),
+        ("requirements-dev.txt", "test", ["requirements-dev.txt"]),
+        ("requirements-min.txt", "test-min", ["requirements-min.txt", "requirements-dev.txt"]),
+    ],
+)
+def test_what_changed_is_installed(installed, changed, target, expected):
+    os.utime(installed / changed, (3000, 3000))
+    assert installs(installed, target) == expected
+
+
+def test_a_new_environment_gets_everything(installed):
+    for name in STAMPS:
+        (installed / name).unlink()
+    assert installs(installed, "demo") == ["requirements.txt"]
+    assert installs(installed, "test") == ["requirements.txt", "requirements-dev.txt"]
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", ".ci/run"])
