@@ -22,14 +22,17 @@ os.environ["no_proxy"] = ",".join(filter(None, (_beyond, "127.0.0.1,localhost"))
 def main() -> None:
     from semerge.clock import Stopwatch
 
+    host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
+    asked = os.environ.get("GRADIO_SERVER_PORT", "7860")
+    if not (asked.isascii() and asked.isdigit() and 0 < int(asked) < 1 << 16):
+        sys.exit(f"semerge: GRADIO_SERVER_PORT is a number from 1 to 65535, not {asked!r}.")
+    port = int(asked)
     verbose = "--verbose" in sys.argv[1:]
     watch = Stopwatch(verbose)
 
     from semerge.ui.app import launch_options, make_context, start
 
     watch.lap("import gradio and the page's modules")
-    host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
     named = os.environ.get("SEMERGE_SUITES", "").split(os.pathsep)
     given = [argument for argument in sys.argv[1:] if argument != "--verbose"]
     context = make_context([*given, *filter(None, named)], Stopwatch(verbose))
@@ -37,7 +40,11 @@ def main() -> None:
     page = start(context)
     watch.lap("build the page")
     print(f"SE-Merging opens at http://{host}:{port} (Ctrl+C ends it)", flush=True)
-    page.launch(**launch_options(host, port), prevent_thread_lock=True)
+    try:
+        page.launch(**launch_options(host, port), prevent_thread_lock=True)
+    except OSError as error:  # as a rule another program has the port
+        first = f"semerge: the page can't be served at {host}:{port} ({error})"
+        sys.exit(f"{first} Free the port, or name another: GRADIO_SERVER_PORT=7861.")
     watch.lap("serve the page")
     page.block_thread()
 

@@ -37,5 +37,6 @@ class Stopwatch:
         """`stage` ends now; the next one begins."""
         now = perf_counter()
         if self._told:
-            print(f"semerge: {stage}: {1e3 * (now - self._last):.0f} ms", file=sys.stderr)
+            line = f"semerge: {stage}: {1e3 * (now - self._last):.0f} ms\n"
+            sys.stderr.write(line)  # whole: print writes the end of a line apart, and two threads tell
         self._last = now
