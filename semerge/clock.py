@@ -38,5 +38,7 @@ class Stopwatch:
         now = perf_counter()
         if self._told:
             line = f"semerge: {stage}: {1e3 * (now - self._last):.0f} ms\n"
-            sys.stderr.write(line)  # whole: print writes the end of a line apart, and two threads tell
+            sys.stderr.write(
+                line
+            )  # whole: print writes the end of a line apart, and two threads tell
         self._last = now

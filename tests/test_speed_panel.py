@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from semerge.ui import charts, speed
@@ -35,18 +36,48 @@ FOUND = {
 }  # fmt: skip
 
 
-def test_every_figure_is_shown_with_its_limit() -> None:
-    text = speed.figures(FOUND)
-    for part in ("1.23", "&lt;= 1.5 met", "not measured", "A &lt;B&gt;", "other"):
-        assert part in text
-    ways = speed.ways(FOUND)
-    assert "99.6\u00a0%" in ways
-    assert "700 samples" in ways
-    assert "25.0\u00a0%" in ways
-    assert "&gt;= 4 missed; at most 2.6 here" in text
-    times = speed.times(FOUND)
-    assert "probe" in times
-    assert "3.25" in times
+OTHER = {**FOUND, "suite": "gpt2-glue", "weights": "random", "figures": {"other": 1234.5},
+         "stages_ms": {"merge": 80.04}, "start_ms": {"load": 9.0}, "acceptance": []}  # fmt: skip
+
+
+def cells(text: str) -> list[list[str]]:
+    """The words of each row of a table."""
+    rows = re.findall(r"<tr>(.*?)</tr>", text)
+    return [
+        [re.sub("<[^>]*>", " ", cell).strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row)]
+        for row in rows
+    ]
+
+
+def test_every_figure_is_shown_by_suite_with_its_limit() -> None:
+    text = speed.figures([FOUND, OTHER])
+    assert cells(text) == [
+        ["Figure", "mini-text", "gpt2-glue"],
+        ["exact_over_needed", "1.23  ≤ 1.5, met", ""],
+        ["reference_over_exact", "not measured  ≥ 3", ""],
+        ["other", "2.00", "1,234"],
+        ["sweep_over_loop", "2.10  ≥ 4, missed   at most 2.60 here", ""],
+        ["sweep_limit", "2.60", ""],
+    ]
+    assert "mini-text (7 experts): trained weights; A &lt;B&gt;, 2 threads, torch 2.9." in text
+    assert "gpt2-glue (7 experts): random weights; A &lt;B&gt;, 2 threads, torch 2.9." in text
+    assert "exact over what it can&#x27;t avoid" in speed.meanings([FOUND, OTHER])
+
+
+def test_every_stage_is_shown_by_suite() -> None:
+    assert cells(speed.times([FOUND, OTHER])) == [
+        ["Stage", "mini-text", "gpt2-glue"],
+        ["an exact answer: probe", "3.25", ""],
+        ["an exact answer: merge", "1.00", "80.0"],
+        ["a start: load", "", "9.00"],
+    ]
+
+
+def test_every_way_is_shown_with_its_agreement() -> None:
+    assert cells(speed.ways(FOUND))[2] == [
+        "fast", "2.50", "99.6\u00a0%", "99.0\u00a0%", "80.0\u00a0%", "25.0\u00a0%",
+    ]  # fmt: skip
+    assert "700 samples" in speed.ways(FOUND)
 
 
 def test_the_plot_has_a_mark_for_every_way() -> None:

@@ -58,7 +58,7 @@ def test_it_is_off_and_tells_what_was_measured() -> None:
     assert found.fast is not None and found.fast.value is False and found.inputs[-1] is found.fast
     bench = json.loads(speed.BENCH.read_text(encoding="utf-8"))["mini-vision"]["labelled"]
     row = next(row for row in bench["modes"] if row["mode"] == "fast")
-    assert f"{100 * row['agreement']:.1f}\u00a0% of {bench['n']} test samples" in found.fast.info
+    assert f"{100 * row['agreement']:.1f}\u00a0% of {bench['n']:,} test samples" in found.fast.info
     assert "was not measured" in speed.fast_agreement(read_suite("gpt2-glue"))
     assert "was not measured" in speed.fast_agreement(suite, Path("/nowhere"))
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from semerge.bench import told
 from semerge.evaluation import tables
 
 BENCH = Path(__file__).resolve().parents[2] / "assets" / "bench.json"
@@ -26,7 +27,6 @@ ROWS = {
     "sandbox_ms": "the sandbox's answer, ms",
     "page_ms": "from the start to the page, ms",
 }
-SHARES = ("fast_agreement", "fast_default_agreement", "fast_hit_rate")
 
 
 def costs(file: Path = BENCH) -> str:
@@ -35,13 +35,13 @@ def costs(file: Path = BENCH) -> str:
     head = ["figure", *(f"`{s}`" for s in SMALL), "wanted", *(f"`{s}`" for s in LARGE), "wanted"]
     body = [
         [
-            told,
+            phrase,
             *(_cell(suites[s], name) for s in SMALL),
             _limit(suites[SMALL[0]], name),
             *(_cell(suites[s], name) for s in LARGE),
             _limit(suites[LARGE[0]], name),
         ]
-        for name, told in ROWS.items()
+        for name, phrase in ROWS.items()
     ]
     sizes = " and ".join(f"{suites[s]['labelled']['n']:,} (`{s}`)" for s in SMALL)
     split = suites[SMALL[0]]["labelled"]["split"]
@@ -60,18 +60,10 @@ def _cell(found: dict[str, Any], name: str) -> str:
     if value is None or small:
         return ""
     missed = any(row["figure"] == name and row["met"] is False for row in found["acceptance"])
-    text = f"{100 * value:.1f} %" if name in SHARES else _number(value)
+    text = told.figure(name, value)
     return f"**{text}**" if missed else text
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 10 else f"{value:.2f}"
 
 
 def _limit(found: dict[str, Any], name: str) -> str:
     row = next((row for row in found["acceptance"] if row["figure"] == name), None)
-    if row is None:
-        return ""
-    sign, limit = row["limit"].split()
-    told = f"{100 * float(limit):g} %" if name in SHARES else f"{float(limit):,g}"
-    return f"{'≤' if sign == '<=' else '≥'} {told}"
+    return "" if row is None else told.limit(row)

@@ -73,7 +73,7 @@ def about_tab(context: Context) -> None:
         if not reports:
             html('<p class="se-hint">No suite here has a report yet.</p>')
         html(_examples(context.examples))
-        show_speed()
+        show_speed([suite.name for suite in suites])
         html(_privacy())
         html(button("about", {}), elem_id="about-link")
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
+from semerge.bench import told
 from semerge.suites import Suite
 from semerge.ui import charts, words
 from semerge.ui.markup import esc, table
@@ -29,20 +33,30 @@ MARKS = (
 _log = logging.getLogger(__name__)
 
 
-def show_speed(file: Path = BENCH) -> None:
-    """Built inside a column. Nothing where nobody has measured yet."""
-    suites = read_bench(file)
-    if not suites:
+def show_speed(order: Sequence[str] = (), file: Path = BENCH) -> None:
+    """Built inside a column. Nothing where nobody has measured yet.
+
+    order: names of suites; those with trained weights come first.
+    """
+    measured = read_bench(file)
+    if not measured:
         return
+    place = {name: number for number, name in enumerate(order)}
+    last = len(place)
+    suites = sorted(
+        measured, key=lambda found: (found["weights"] != "trained", place.get(found["suite"], last))
+    )
     html(
         '<h2 id="speed">What it costs</h2><p>Ratios of times on one machine, measured in turns by '
         "<code>python -m semerge bench</code>; what ends in ms is in milliseconds. Exact is "
         "SE-Merging with the probe experts; the fast mode drops experts early and may answer "
         "otherwise: how often it agrees is told.</p>"
     )
+    html(figures(suites))
+    with gr.Accordion("What each figure is", open=False, elem_classes="se-fold"):
+        html(meanings(suites))
+    html(times(suites))
     for number, found in enumerate(suites):
-        html(figures(found))
-        html(times(found))
         modes = found.get("labelled", {}).get("modes", ())
         if modes:
             title = f"Ways to an answer of {found['suite']}"
@@ -69,41 +83,78 @@ def fast_agreement(suite: Suite, file: Path = BENCH) -> str:
         data = found.get("labelled", {})
         row = next((row for row in data.get("modes", ()) if row["mode"] == FAST), None)
         if found["suite"] == suite.name and row is not None:
+            share, samples = words.percent(row["agreement"]), f"{data['n']:,} {data['split']}"
             return (
                 "With the probe experts at its best layer and the preset sharp, "
-                f"{words.percent(row['agreement'])} of {data['n']} {data['split']} samples got the "
-                "same answer as without it; see About."
+                f"{share} of {samples} samples got the same answer as without it; see About."
             )
     return "How often the answer is the same was not measured for this suite."
 
 
-def figures(found: dict[str, Any]) -> str:
-    """One suite's ratios with their limits and what they mean, and the machine."""
-    limits = {row["figure"]: row for row in found["acceptance"]}
-    rows = []
-    for name, value in found["figures"].items():
-        row = limits.get(name, {})
-        met = {True: "met", False: "missed"}.get(row.get("met"), "")
-        shown = "not measured" if value is None else f"{value:.3g}"
-        told = f"{esc(row['limit'])} {met}" if row else ""
-        if met == "missed" and name in MOST:
-            told += f"; at most {found['figures'][MOST[name]]:.3g} here"
-        rows.append((esc(name), shown, told, esc(found["about"].get(name, ""))))
-    on = found["machine"]
-    where = f"{on['processor']}, {on['threads']} threads, torch {on['torch']}"
-    caption = f"{found['suite']}, {found['weights']} weights, {found['experts']} experts; {where}"
-    return table(caption, ("Figure", "Value", "Limit", "What it is"), rows, kind="words")
-
-
-def times(found: dict[str, Any]) -> str:
-    """Where the milliseconds of an exact answer and of a start go."""
+def figures(suites: Sequence[dict[str, Any]]) -> str:
+    """Every figure by suite, with its limit, and what they were measured on."""
     rows = [
-        (esc(what), esc(stage), f"{ms:.3g}")
-        for what, key in (("an exact answer", "stages_ms"), ("a start", "start_ms"))
-        for stage, ms in (found.get(key) or {}).items()
+        (esc(name), *(_figure(found, name) for found in suites))
+        for name in _union(found["figures"] for found in suites)
     ]
-    caption = f"{found['suite']}: milliseconds by stage, medians"
-    return table(caption, ("Of", "Stage", "ms"), rows, kind="words")
+    heads = ("Figure", *_heads(suites))
+    return table("Figures, and what was wanted", heads, rows, kind="stacked") + _places(suites)
+
+
+def _figure(found: dict[str, Any], name: str) -> str:
+    """A value and its limit; empty where the suite has no such figure."""
+    if name not in found["figures"]:
+        return ""
+    value = found["figures"][name]
+    shown = "not measured" if value is None else told.figure(name, value)
+    row = next((row for row in found["acceptance"] if row["figure"] == name), None)
+    if row is None:
+        return shown
+    met = {True: ", met", False: ", missed"}.get(row["met"], "")
+    hints = [told.limit(row) + met]
+    if row["met"] is False and name in MOST:
+        hints.append(f"at most {told.number(found['figures'][MOST[name]])} here")
+    return "<br>".join([shown, *(f'<span class="se-hint">{esc(hint)}</span>' for hint in hints)])
+
+
+def meanings(suites: Sequence[dict[str, Any]]) -> str:
+    """What every figure is."""
+    about = {name: text for found in suites for name, text in found["about"].items()}
+    terms = "".join(f"<div><dt>{esc(n)}</dt><dd>{esc(t)}</dd></div>" for n, t in about.items())
+    return f'<dl class="se-facts long">{terms}</dl>'
+
+
+def times(suites: Sequence[dict[str, Any]]) -> str:
+    """Where the milliseconds of an exact answer and of a start go, by suite."""
+    rows = []
+    for what, key in (("an exact answer", "stages_ms"), ("a start", "start_ms")):
+        parts = [found.get(key) or {} for found in suites]
+        for stage in _union(parts):
+            cells = (told.number(part[stage]) if stage in part else "" for part in parts)
+            rows.append((f"{what}: {esc(stage)}", *cells))
+    return table("Milliseconds by stage, medians", ("Stage", *_heads(suites)), rows)
+
+
+def _heads(suites: Sequence[dict[str, Any]]) -> list[str]:
+    return [found["suite"] for found in suites]
+
+
+def _places(suites: Sequence[dict[str, Any]]) -> str:
+    """What was measured where: a line for all suites of one kind on one machine."""
+    alike: dict[str, list[str]] = {}
+    for found in suites:
+        on = found["machine"]
+        where = f"{on['processor']}, {on['threads']} threads, torch {on['torch']}"
+        alike.setdefault(f"{found['weights']} weights; {where}", []).append(
+            f"{found['suite']} ({found['experts']} experts)"
+        )
+    lines = "<br>".join(esc(f"{words.listed(who)}: {what}.") for what, who in alike.items())
+    return f'<p class="se-hint">{lines}</p>'
+
+
+def _union(names: Iterable[Iterable[str]]) -> list[str]:
+    """Each name once, in the order of its first appearance."""
+    return list(dict.fromkeys(chain.from_iterable(names)))
 
 
 def ways(found: dict[str, Any]) -> str:
@@ -121,4 +172,4 @@ def ways(found: dict[str, Any]) -> str:
         for row in data["modes"]
     ]
     heads = ("Way", "Cost", "Agrees with exact", "with the default", "Right", "Expert alone")
-    return table(f"{found['suite']}, {data['split']}: {data['n']} samples", heads, rows)
+    return table(f"{found['suite']}, {data['split']}: {data['n']:,} samples", heads, rows)
