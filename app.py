@@ -43,8 +43,11 @@ def main() -> None:
     try:
         page.launch(**launch_options(host, port), prevent_thread_lock=True)
     except OSError as error:  # as a rule another program has the port
-        first = f"semerge: the page can't be served at {host}:{port} ({error})"
-        sys.exit(f"{first} Free the port, or name another: GRADIO_SERVER_PORT=7861.")
+        others = "make demo PORT=7861, or GRADIO_SERVER_PORT=7861"
+        sys.exit(
+            f"semerge: the page can't be served at {host}:{port} ({error}) "
+            f"Free the port, or name another: {others}."
+        )
     watch.lap("serve the page")
     page.block_thread()
 

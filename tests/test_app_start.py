@@ -32,4 +32,4 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         said = refused(tmp_path / "log", str(port))
     assert f"semerge: the page can't be served at 127.0.0.1:{port} (" in said
-    assert "name another: GRADIO_SERVER_PORT=7861." in said
+    assert "name another: make demo PORT=7861, or GRADIO_SERVER_PORT=7861." in said

@@ -80,6 +80,11 @@ def test_only_what_differs_is_listed() -> None:
         found
     )
     assert "Different answers, by the same expert" in html
+    careful = replace(b, result={**b.result, "fallback": "static"})
+    found = lines(compare_text.differences(b, careful))
+    assert found == {
+        "When no expert fits": ["route all the same", "fall back to the static coefficients"]
+    }
     changed = replace(b, result={**b.result, "coefficients": [9.0, *b.column("coefficients")[1:]]})
     assert lines(compare_text.differences(a, changed))["λ of MNIST"][1] == "9.00"
 

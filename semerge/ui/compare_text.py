@@ -15,6 +15,7 @@ SETTINGS = {
     "temperature": "Temperature",
     "mass": "Mass of the coefficients",
     "head": "Head that reads the answer",
+    "fallback": "When no expert fits",
 }
 
 
@@ -63,6 +64,8 @@ def _setting(view: View, key: str) -> str:
         return echo(view.title(value))
     if key == "mass":
         return "T·λ" if value == "T*lambda" else esc(value)
+    if key == "fallback":
+        return esc(words.FALLBACKS[value])
     if key == "pool":
         return esc(words.POOLS.get(value, "none"))
     return esc(f"{value:g}" if isinstance(value, float) else value)

@@ -21,14 +21,11 @@ from semerge.settings import (
     valid_pools,
 )
 from semerge.suites import Suite
+from semerge.ui import words
 from semerge.ui.safe_choice import SafeDropdown
 from semerge.ui.speed import fast_agreement
 
 PROBE_NAMES = {"experts": "experts (the paper's)", "base": "base", "cache": "cache"}
-FALLBACK_NAMES = [
-    ("route all the same", "route"),
-    ("fall back to the static coefficients", "static"),
-]
 FAST_ABOUT = "Drops far experts early and lets a clear winner answer alone."
 NO_FALLBACK = "The fast mode does not look whether an expert fits, so nothing can fall back."
 NOT_FAST = "Not with the static fallback: the fast mode does not look whether an expert fits."
@@ -90,7 +87,7 @@ class Options:
                 visible=whole,
             )
             self.fallback = gr.Radio(
-                FALLBACK_NAMES,
+                [(told, name) for name, told in words.FALLBACKS.items()],
                 value="route",
                 label="When no expert fits",
                 visible=whole,

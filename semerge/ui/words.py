@@ -30,6 +30,7 @@ POOLS = {
     "mean": "the mean of the tokens",
     "last": "the last token",
 }
+FALLBACKS = {"route": "route all the same", "static": "fall back to the static coefficients"}
 STAGES = {
     "preprocess": "Prepare input",
     "probe": "Probe",
