@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from semerge.bench import told
+from semerge import phrases
 from semerge.evaluation import tables
 
 BENCH = Path(__file__).resolve().parents[2] / "assets" / "bench.json"
@@ -60,10 +60,10 @@ def _cell(found: dict[str, Any], name: str) -> str:
     if value is None or small:
         return ""
     missed = any(row["figure"] == name and row["met"] is False for row in found["acceptance"])
-    text = told.figure(name, value)
+    text = phrases.figure(name, value)
     return f"**{text}**" if missed else text
 
 
 def _limit(found: dict[str, Any], name: str) -> str:
     row = next((row for row in found["acceptance"] if row["figure"] == name), None)
-    return "" if row is None else told.limit(row)
+    return "" if row is None else phrases.wanted(row)

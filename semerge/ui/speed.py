@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from semerge.bench import told
+from semerge import phrases
 from semerge.suites import Suite
 from semerge.ui import charts, words
 from semerge.ui.markup import esc, table
@@ -106,14 +106,14 @@ def _figure(found: dict[str, Any], name: str) -> str:
     if name not in found["figures"]:
         return ""
     value = found["figures"][name]
-    shown = "not measured" if value is None else told.figure(name, value)
+    shown = "not measured" if value is None else phrases.figure(name, value)
     row = next((row for row in found["acceptance"] if row["figure"] == name), None)
     if row is None:
         return shown
     met = {True: ", met", False: ", missed"}.get(row["met"], "")
-    hints = [told.limit(row) + met]
+    hints = [phrases.wanted(row) + met]
     if row["met"] is False and name in MOST:
-        hints.append(f"at most {told.number(found['figures'][MOST[name]])} here")
+        hints.append(f"at most {phrases.measured(found['figures'][MOST[name]])} here")
     return "<br>".join([shown, *(f'<span class="se-hint">{esc(hint)}</span>' for hint in hints)])
 
 
@@ -130,7 +130,7 @@ def times(suites: Sequence[dict[str, Any]]) -> str:
     for what, key in (("an exact answer", "stages_ms"), ("a start", "start_ms")):
         parts = [found.get(key) or {} for found in suites]
         for stage in _union(parts):
-            cells = (told.number(part[stage]) if stage in part else "" for part in parts)
+            cells = (phrases.measured(part[stage]) if stage in part else "" for part in parts)
             rows.append((f"{what}: {esc(stage)}", *cells))
     return table("Milliseconds by stage, medians", ("Stage", *_heads(suites)), rows)
 
