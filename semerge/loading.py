@@ -90,11 +90,7 @@ class _Experts(Sequence[Mapping[str, Tensor]]):
 def build_backbone(suite: Suite) -> VisionTransformer | GPT2:
     """The architecture of a suite; keys of the config are those of open_clip and transformers."""
     config = suite.architecture
-    try:
-        return _gpt2(suite, config) if config["kind"] == "gpt2" else _open_clip(config)
-    except (KeyError, TypeError, ValueError) as error:
-        file = suite.path("suite.json")
-        raise UserError(f"{file}: architecture is incomplete or wrong at {error}.") from None
+    return _gpt2(suite, config) if config["kind"] == "gpt2" else _open_clip(config)
 
 
 def _open_clip(config: Mapping[str, Any]) -> VisionTransformer:

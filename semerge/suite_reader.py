@@ -7,6 +7,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from semerge.architecture import check_architecture
 from semerge.errors import UserError
 from semerge.suite import (
     BASE_LAYOUTS,
@@ -19,7 +20,6 @@ from semerge.suite import (
     Source,
     Suite,
     Task,
-    depth_of,
     loaded_files,
     own_files,
 )
@@ -71,7 +71,9 @@ class SuiteReader:
 
     def name(self, raw: Any, where: str = "") -> str:
         value = self.get(raw, "name", str, where)
-        if not _NAME.fullmatch(value) or value == "auto":
+        if value == "auto":
+            raise self.fail(f"{where}name may not be 'auto', which stands for no task's head")
+        if not _NAME.fullmatch(value):
             raise self.fail(f"{where}name {value!r} may hold letters, digits and _ . - only")
         return str(value)
 
@@ -140,11 +142,9 @@ class SuiteReader:
                 f"architecture.kind {kind!r} with modality {modality!r}; valid: {pairs}"
             )
         try:
-            depth = depth_of(raw)
-        except (KeyError, TypeError, ValueError):
-            depth = 0
-        if depth < 1:
-            raise self.fail("architecture does not state its number of blocks")
+            check_architecture(raw)
+        except UserError as error:
+            raise self.fail(str(error)) from None
         if kind == "gpt2":
             self.relative(raw, "tokenizer", "architecture.", (".json",))
         return dict(raw)

@@ -34,6 +34,7 @@ RANKS = {
     "semerge.progress": 0,
     "semerge.phrases": 0,
     "semerge.methods": 1,  # the names alone; the methods themselves are further up
+    "semerge.architecture": 2,
     "semerge.suite": 2,
     "semerge.suite_reader": 2,
     "semerge.suites": 2,

@@ -91,8 +91,6 @@ def test_damaged_json_is_refused(folder: Path, text: str) -> None:
         (lambda s: s.update(heads=None), "heads is missing"),
         (lambda s: s["defaults"].pop("static_lambda"), r"defaults\.static_lambda"),
         (lambda s: s["defaults"].update(static_lambda=float("nan")), "finite"),
-        (lambda s: s["architecture"].pop("vision_cfg"), "number of blocks"),
-        (lambda s: s["architecture"]["vision_cfg"].update(layers=0), "number of blocks"),
         (lambda s: s["thresholds"].update(flat="low"), r"thresholds\.flat"),
         (lambda s: s["sha256"].pop("base.safetensors"), r"sha256\.base\.safetensors"),
         (lambda s: s.pop("sha256"), "sha256 is missing"),
@@ -168,12 +166,6 @@ def test_wrong_tensors_are_named(folder: Path, file: str, change: Change, words:
     with pytest.raises(UserError, match=words) as error:
         load_engine(folder)
     assert str(path) in str(error.value)
-
-
-def test_an_incomplete_architecture_is_told(folder: Path) -> None:
-    edit(folder, lambda s: s["architecture"].pop("logit_scale"))
-    with pytest.raises(UserError, match="architecture is incomplete or wrong at 'logit_scale'"):
-        load_engine(folder)
 
 
 def test_a_damaged_tokenizer_is_told(tmp_path: Path) -> None:
