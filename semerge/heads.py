@@ -7,6 +7,7 @@ from torch import Tensor
 from semerge.backbones import GPT2, VisionTransformer
 from semerge.backbones.clip_heads import zero_shot_heads
 from semerge.checkpoints import bundled
+from semerge.checkpoints.checkpoint import Checkpoint
 from semerge.checkpoints.formats import open_text_tower, read_score
 from semerge.checkpoints.pickled import read_head
 from semerge.errors import UserError
@@ -50,6 +51,20 @@ def _scores(suite: Suite, backbone: GPT2) -> dict[str, Tensor]:
 
 
 def _by_text_tower(suite: Suite, backbone: VisionTransformer) -> dict[str, Tensor]:
+    tower = open_tower(suite, backbone)
+    words = [(task.classes, task.templates) for task in suite.tasks]
+    config = suite.architecture["text_cfg"]
+    heads = zero_shot_heads(tower, config, backbone.quick_gelu, words)
+    return dict(zip(suite.task_names, heads, strict=True))
+
+
+def open_tower(suite: Suite, backbone: VisionTransformer) -> Checkpoint:
+    """The text tower that makes the heads of a suite, opened.
+
+    Raises:
+        UserError: suite.json does not describe one, a task has no templates, or the file is missing
+            or damaged.
+    """
     config = suite.architecture.get("text_cfg")
     if not isinstance(config, dict):
         raise UserError(
@@ -64,10 +79,7 @@ def _by_text_tower(suite: Suite, backbone: VisionTransformer) -> dict[str, Tenso
             )
     path = suite.path(suite.text_tower or suite.base_weights)
     layout = suite.text_tower_layout or suite.base_layout
-    tower = open_text_tower(path, layout, backbone.output_dim, config)
-    words = [(task.classes, task.templates) for task in suite.tasks]
-    heads = zero_shot_heads(tower, config, backbone.quick_gelu, words)
-    return dict(zip(suite.task_names, heads, strict=True))
+    return open_text_tower(path, layout, backbone.output_dim, config)
 
 
 def _impossible(suite: Suite) -> UserError:

@@ -13,15 +13,14 @@ from semerge.backbones import GPT2, VisionTransformer
 from semerge.checkpoints.bundled import Point, Statistics, check_files, read_statistics
 from semerge.checkpoints.checkpoint import Checkpoint
 from semerge.checkpoints.config import check_config
-from semerge.checkpoints.formats import open_base, open_expert
+from semerge.checkpoints.formats import check_tower, open_base, open_expert
 from semerge.checkpoints.hub import locate
-from semerge.checkpoints.names import Shapes
 from semerge.errors import UserError
-from semerge.heads import read_heads
+from semerge.heads import open_tower, read_heads
 from semerge.lineage import check_lineage
 from semerge.memory import check_memory, give_back
 from semerge.settings import Settings
-from semerge.suite import OWN_LAYOUT
+from semerge.suite import OWN_LAYOUT, TEXT_TOWER
 from semerge.suites import Suite
 from semerge.task_vectors import TaskVectors
 from semerge.tokenizing import read_tokenizer
@@ -52,10 +51,8 @@ def load(suite: Suite) -> Loaded:
     # heads first: a text tower is let go before the experts come
     heads = read_heads(suite, backbone)
     give_back()
-    base_path = suite.path(suite.base_weights)
-    base = open_base(base_path, suite.base_layout, backbone.shapes)
-    check_config(base, base_path, suite.base_layout, suite.architecture)
-    experts = _Experts(suite, backbone.shapes, base)
+    base = open_suite_base(suite, backbone)
+    experts = _Experts(suite, backbone, base)
     vectors = TaskVectors(base, experts, backbone.segments)
     if any(task.layout != OWN_LAYOUT for task in suite.tasks):
         check_lineage(vectors, suite.task_names, [suite.path(t.weights) for t in suite.tasks])
@@ -64,11 +61,41 @@ def load(suite: Suite) -> Loaded:
     return Loaded(suite, backbone, vectors, heads, statistics, read_abstention(suite))
 
 
+def open_suite_base(suite: Suite, backbone: VisionTransformer | GPT2) -> Checkpoint:
+    """The base of a suite, opened and compared with config.json and a text tower from elsewhere.
+
+    Raises:
+        UserError: it is missing or damaged, or one of them does not fit it.
+    """
+    path = suite.path(suite.base_weights)
+    base = open_base(path, suite.base_layout, backbone.shapes)
+    check_config(base, path, suite.base_layout, suite.architecture)
+    apart = suite.head_source == TEXT_TOWER and suite.text_tower is not None
+    if apart and isinstance(backbone, VisionTransformer):
+        check_tower(open_tower(suite, backbone), base)
+    return base
+
+
+def open_suite_expert(
+    suite: Suite, t: int, backbone: VisionTransformer | GPT2, base: Checkpoint
+) -> Mapping[str, Tensor]:
+    """The expert of task number t, opened and compared with config.json.
+
+    Raises:
+        UserError: it is missing or damaged, or comes from another base.
+    """
+    task = suite.tasks[t]
+    path = suite.path(task.weights)
+    expert = open_expert(path, task.layout, backbone.shapes, base)
+    check_config(expert, path, task.layout, suite.architecture)
+    return expert
+
+
 class _Experts(Sequence[Mapping[str, Tensor]]):
     """The experts of a suite, opened when they are asked for, so that one at a time is held."""
 
-    def __init__(self, suite: Suite, shapes: Shapes, base: Checkpoint) -> None:
-        self._suite, self._shapes, self._base = suite, shapes, base
+    def __init__(self, suite: Suite, backbone: VisionTransformer | GPT2, base: Checkpoint) -> None:
+        self._suite, self._backbone, self._base = suite, backbone, base
 
     def __len__(self) -> int:
         return len(self._suite.tasks)
@@ -80,11 +107,7 @@ class _Experts(Sequence[Mapping[str, Tensor]]):
     def __getitem__(self, t: int | slice) -> Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]]:
         if isinstance(t, slice):
             return [self[i] for i in range(len(self))[t]]
-        task, suite = self._suite.tasks[t], self._suite
-        path = suite.path(task.weights)
-        expert = open_expert(path, task.layout, self._shapes, self._base)
-        check_config(expert, path, task.layout, suite.architecture)
-        return expert
+        return open_suite_expert(self._suite, t, self._backbone, self._base)
 
 
 def build_backbone(suite: Suite) -> VisionTransformer | GPT2:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import published_fakes as fakes
 import pytest
 import torch
 from pickled_fakes import write_pickled_head
@@ -19,6 +20,7 @@ from transformers_models import clip_model
 from semerge.backbones import clip_heads
 from semerge.backbones.clip_text import captions, tokenizer
 from semerge.checkpoints.cache import cache_folder
+from semerge.checkpoints.formats import check_tower, open_base, open_text_tower
 from semerge.engine import load_engine
 from semerge.errors import UserError
 from semerge.progress import listening
@@ -215,3 +217,21 @@ def test_heads_that_no_source_can_give(tmp_path: Path) -> None:
     suite = clip_suite(tmp_path / "b", "peft-lora", text_cfg=None)
     with pytest.raises(UserError, match=r"architecture\.text_cfg is missing"):
         load_engine(suite)
+
+
+def test_a_text_tower_of_another_model_is_refused(tmp_path: Path) -> None:
+    """An open_clip dictionary has no text tower, but left-overs of it; a tower from a file of its
+    own is held to them."""
+    left = fakes.write_state_dict(tmp_path / "zeroshot.pt", fakes.image_encoder(BASE, TOWER))
+    zeroshot = open_base(left, "openclip-state-dict", VIT.shapes)
+    for text, fits in ((TOWER, True), (fakes.text_weights(77), False)):
+        path = tmp_path / str(fits) / "pytorch_model.bin"
+        fakes.write_clip_model(path, fakes.hf_clip(BASE, text))
+        tower = open_text_tower(path, "hf-clip", VIT.output_dim, TEXT)
+        if fits:
+            check_tower(tower, zeroshot)
+        else:
+            with pytest.raises(UserError, match="this text tower is another model's") as caught:
+                check_tower(tower, zeroshot)
+            words = f"{path}: positional_embedding of the text tower is not that of {left}"
+            assert str(caught.value).startswith(words)

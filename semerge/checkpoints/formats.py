@@ -187,19 +187,33 @@ def _logit_scale(raw: RawFile, key: str) -> float | None:
     return float(stored(raw, key).exp())
 
 
+def check_tower(tower: Checkpoint, base: Checkpoint) -> None:
+    """Compare a text tower from a file of its own with what the base's file holds of its own.
+
+    Raises:
+        UserError: they differ, so the heads would be another model's.
+    """
+    _check_anchors(tower, tower, base, "this text tower is another model's")
+
+
 def _of_base(expert: Checkpoint, base: Checkpoint) -> Checkpoint:
     """The expert, if the left-overs of its text tower are those of the base."""
-    for name, tensor in expert.anchors.items():
-        other = base.anchors.get(name)
-        if other is None:
+    _check_anchors(expert, expert.anchors, base, "this expert was tuned from another base")
+    return expert
+
+
+def _check_anchors(
+    checkpoint: Checkpoint, anchors: Mapping[str, Tensor], base: Checkpoint, what: str
+) -> None:
+    for name, other in base.anchors.items():
+        if name not in anchors:
             continue
+        tensor = anchors[name]
         same = tensor.shape == other.shape
         if not same or (tensor - other).norm() > ANCHOR_TOLERANCE * other.norm():
             raise UserError(
-                f"{expert.path}: {name} of the text tower is not that of {base.path}: "
-                "this expert was tuned from another base."
+                f"{checkpoint.path}: {name} of the text tower is not that of {base.path}: {what}."
             )
-    return expert
 
 
 def _not_one_of(path: Path, layout: str, what: str, known: Iterable[str]) -> UserError:
