@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_refused(
     # nothing is left that would stand in the way of the next try, and no file is mixed up
     assert not (tmp_path / "out" / "suite.json").exists()
     swapped = f"mnist={expert(clip, 'svhn')}"
-    assert "mnist/model.safetensors is there already and is not" in say(
+    assert "experts/mnist/model.safetensors is there already and is not" in say(
         "--expert", swapped, "--expert", two
     )
     init(capsys, tmp_path / "out", "--base", base, "--expert", one, "--expert", two)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from typing import TextIO
@@ -23,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     # nobody watches a bar in a file
     bar = Bar(sys.stderr) if sys.stderr.isatty() else silent
     download(suite, lambda text: print(text, flush=True), bar)
-    print(f"{suite.name} is ready: python -m semerge predict --suite {args.suite} ...")
+    print(f"{suite.name} is ready: python -m semerge predict --suite {shlex.quote(args.suite)} ...")
     return 0
 
 

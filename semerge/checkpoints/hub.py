@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def not_here(suite: Suite, size: int) -> str:
     place = suite.name if suite.folder == SUITES_FOLDER / suite.name else suite.folder
     return (
         f"{suite.title} is not on this disk: {gigabytes(size)} have yet to come from the hub, by "
-        f"`python -m semerge download --suite {place}` where there is a network"
+        f"`python -m semerge download --suite {shlex.quote(str(place))}` where there is a network"
     )
 
 

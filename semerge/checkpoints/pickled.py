@@ -70,6 +70,18 @@ def read_head(path: Path, rows: int, width: int, logit_scale: float) -> Tensor:
     return head
 
 
+def head_rows(path: Path) -> int:
+    """The number of classes of a pickled `ClassificationHead`.
+
+    Raises:
+        UserError: as `open_pickled`; or it has no weight.
+    """
+    weight = tensors_of(_read(path, "ClassificationHead"), path).get("weight")
+    if weight is None or weight.dim() != 2:
+        raise UserError(f"{path}: weight is missing or is no matrix.")
+    return len(weight)
+
+
 def _read(path: Path, kind: str) -> Stub:
     module = read_module(path)
     if module.origin.rpartition(".")[2] != kind:

@@ -56,6 +56,14 @@ class RawFile:
         return tensor
 
 
+def check_there(path: Path) -> None:
+    """Raises UserError where there is no file, or a folder in its place."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name the file in it.")
+    if not path.is_file():
+        raise UserError(f"{path} is missing.")
+
+
 def open_raw(path: Path) -> RawFile:
     """A safetensors file or a torch state dict. A file named so must be safetensors; of others
     the content decides.
@@ -63,10 +71,12 @@ def open_raw(path: Path) -> RawFile:
     Raises:
         UserError: the file is missing, damaged or holds more than tensors by name.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing.")
-    with path.open("rb") as file:
-        start = file.read(9)
+    check_there(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {first_line(error)}.") from None
     # a safetensors file is a length (8 bytes), then JSON; "PK" alone may well be such a length
     json = start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**26
     if path.suffix != ".safetensors" and not json and start[:2] in (b"PK", *PICKLES):

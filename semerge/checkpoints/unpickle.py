@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from semerge.checkpoints.rawfile import check_there
 from semerge.errors import UserError
 from semerge.phrases import first_line
 
@@ -89,8 +90,7 @@ def read_module(path: Path) -> Stub:
     Raises:
         UserError: the file is missing, damaged or holds something else than a pickled object.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing.")
+    check_there(path)
     try:
         read: Callable[[Path], Any] = _archive if zipfile.is_zipfile(path) else _bare
         found = read(path)

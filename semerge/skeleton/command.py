@@ -12,12 +12,15 @@ import filecmp
 import json
 import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
+from semerge.checkpoints.rawfile import check_there
 from semerge.errors import UserError
-from semerge.suite import HEAD_FILES, IN_EXPERT, TEXT_TOWER
+from semerge.phrases import first_line
+from semerge.suite import EXPERT_LAYOUTS, HEAD_FILES, IN_EXPERT, TEXT_TOWER
 from semerge.suite_reader import FORMAT
 from semerge.suites import SUITES_FOLDER, published_suites, read_suite
 
@@ -55,8 +58,11 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--head {name}: there is no expert of that name.")
     if heads and set(heads) != set(experts):
         raise UserError("--head is needed for every expert, or for none.")
-    raw = _suite(args, out, experts, heads)
-    file.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        raw = _suite(args, out, experts, heads)
+        file.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{out} can't be written: {first_line(error)}.") from None
     try:
         _validate(out)
     except UserError:
@@ -70,13 +76,21 @@ def _suite(
     args: argparse.Namespace, out: Path, experts: dict[str, Path], heads: dict[str, Path]
 ) -> dict[str, Any]:
     """The content of suite.json, with every file in its place below `out`."""
+    from semerge.checkpoints.pickled import head_rows
     from semerge.skeleton.detect import architecture, detect
 
-    base = Path(args.base)
-    base_layout, shapes = detect(base)
-    model = architecture(base, base_layout, shapes)
+    base = detect(Path(args.base))
+    model = architecture(base)
     found = {name: detect(file) for name, file in experts.items()}
+    for expert in found.values():
+        if expert.layout not in EXPERT_LAYOUTS:
+            raise UserError(f"{expert.path} has the layout {expert.layout}, which is a base's.")
     text = model["kind"] == "gpt2"
+    if not (text or heads or args.text_tower or "text_cfg" in model):
+        raise UserError(
+            f"{base.path} has no text tower to make heads with: name a CLIPModel by --text-tower, "
+            "or a head for every expert by --head."
+        )
     raw: dict[str, Any] = {
         "_comment": COMMENT,
         "format": FORMAT,
@@ -85,25 +99,31 @@ def _suite(
         "about": "Experts of one base model.",
         "modality": "text" if text else "image",
         "architecture": model,
-        "base": {"weights": _bring(base, out, "base"), "layout": base_layout},
+        "base": {"weights": _bring(base.path, out, "base"), "layout": base.layout},
         "tasks": [],
         "heads": {"from": HEAD_FILES if heads else IN_EXPERT if text else TEXT_TOWER},
     }
     words = _words()
-    for name, file in experts.items():
-        layout, keys = found[name]
-        rows = keys["score.weight"][0] if layout == "gpt2-classifier" else None
+    for name, expert in found.items():
+        score = expert.shapes.get("score.weight", ())
+        rows = head_rows(heads[name]) if heads else next(iter(score), None)
         task = _task(name, raw["modality"], rows, words.get(name, {}))
-        raw["tasks"].append(task | {"weights": _bring(file, out, name), "layout": layout})
+        place = f"experts/{name}"
+        task |= {"weights": _bring(expert.path, out, place), "layout": expert.layout}
         if heads:
-            raw["tasks"][-1]["head"] = _bring(heads[name], out, f"{name}/head")
+            task["head"] = _bring(heads[name], out, f"{place}/head")
+        raw["tasks"].append(task)
     if args.text_tower:
-        file = Path(args.text_tower)
-        layout, tower = detect(file)
-        model["text_cfg"] = architecture(file, layout, tower).get("text_cfg")
-        raw["text_tower"] = {"weights": _bring(file, out, "text_tower"), "layout": layout}
+        tower = detect(Path(args.text_tower))
+        if tower.layout != "hf-clip":
+            raise UserError(f"{tower.path} has the layout {tower.layout}; a CLIPModel is wanted.")
+        model["text_cfg"] = architecture(tower)["text_cfg"]
+        raw["text_tower"] = {
+            "weights": _bring(tower.path, out, "text_tower"),
+            "layout": tower.layout,
+        }
     if text:
-        model["tokenizer"] = _tokenizer(args, [base, *experts.values()], out)
+        model["tokenizer"] = _tokenizer(args, [base.path, *experts.values()], out)
     return raw | _defaults(model)
 
 
@@ -118,6 +138,9 @@ def _named(pairs: list[str], option: str) -> dict[str, Path]:
             raise UserError(f"{option} {pair!r}: a name may hold letters, digits and _ . - only.")
         if name in found:
             raise UserError(f"{option} {name} is given twice.")
+        for other, known in found.items():
+            if known.resolve() == Path(file).resolve():
+                raise UserError(f"{option} {name} is the same file as {other}: {file}.")
         found[name] = Path(file)
     return found
 
@@ -128,8 +151,7 @@ def _plain(name: str) -> str:
 
 def _bring(file: Path, out: Path, place: str) -> str:
     """The file's path inside `out`; from elsewhere it is linked there, or copied where it can't."""
-    if not file.is_file():
-        raise UserError(f"{file} is missing.")
+    check_there(file)
     if file.resolve().is_relative_to(out.resolve()):
         return file.resolve().relative_to(out.resolve()).as_posix()
     target = out / place / file.name
@@ -204,20 +226,21 @@ def _defaults(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _validate(out: Path) -> None:
-    """Open every file as its layout says: keys, shapes and types are checked, values are not."""
-    from semerge.checkpoints.config import check_config
-    from semerge.checkpoints.formats import open_base, open_expert
-    from semerge.loading import build_backbone
+    """Open every file as its layout says: keys, shapes and types are checked, and heads are read;
+    the values of base and experts, and whether experts differ, are checked when it is loaded."""
+    from semerge.backbones import VisionTransformer
+    from semerge.heads import open_tower, read_heads
+    from semerge.loading import build_backbone, open_suite_base, open_suite_expert
 
     suite = read_suite(out)
     backbone = build_backbone(suite)
-    path = suite.path(suite.base_weights)
-    base = open_base(path, suite.base_layout, backbone.shapes)
-    check_config(base, path, suite.base_layout, suite.architecture)
-    for task in suite.tasks:
-        path = suite.path(task.weights)
-        expert = open_expert(path, task.layout, backbone.shapes, base)
-        check_config(expert, path, task.layout, suite.architecture)
+    base = open_suite_base(suite, backbone)
+    for t in range(len(suite.tasks)):
+        open_suite_expert(suite, t, backbone, base)
+    if suite.head_source == TEXT_TOWER and isinstance(backbone, VisionTransformer):
+        open_tower(suite, backbone)  # to run it takes half a minute, and waits for the class names
+    else:
+        read_heads(suite, backbone)
 
 
 def _report(out: Path, raw: dict[str, Any]) -> None:
@@ -227,4 +250,4 @@ def _report(out: Path, raw: dict[str, Any]) -> None:
     guessed = [t["name"] for t in raw["tasks"] if t["classes"][0] == PLACEHOLDER.format(0)]
     if guessed:
         print(f"fill in the class names of {', '.join(guessed)}; they are placeholders")
-    print(f"then: python -m semerge predict --suite {out} ...")
+    print(f"then: python -m semerge predict --suite {shlex.quote(str(out))} ...")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from semerge.checkpoints.config import read_json
 from semerge.checkpoints.pickled import open_pickled
-from semerge.checkpoints.rawfile import open_raw
+from semerge.checkpoints.rawfile import RawFile, open_raw
 from semerge.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -17,58 +19,84 @@ HEAD_WIDTH = 64  # of every published CLIP and GPT-2
 LOGIT_SCALE = 100.0  # of every OpenAI CLIP
 
 
-def detect(path: Path) -> tuple[str, Shapes]:
-    """The layout of a file, and its shapes by key.
+@dataclass(frozen=True)
+class Found:
+    """What a weight file tells of itself. No tensor of it is kept."""
+
+    path: Path
+    layout: str
+    shapes: Shapes  # by the file's own keys
+    quick_gelu: bool | None  # None where the file says nothing of its activation
+    logit_scale: float | None  # the factor on cosine similarities; None where there is none
+
+
+def detect(path: Path) -> Found:
+    """The layout of a file, told from its keys.
 
     Raises:
         UserError: the file can't be read, or has no layout that is known.
     """
-    shapes, pickled = _open(path)
+    raw, pickled = _open(path)
+    layout = _layout(path, raw.shapes, pickled)
+    return Found(path, layout, raw.shapes, raw.quick_gelu, _logit_scale(raw))
+
+
+def _layout(path: Path, shapes: Shapes, pickled: bool) -> str:
     keys = set(shapes)
 
     def some(pattern: str) -> bool:
         return any(re.search(pattern, key) for key in keys)
 
     if some(r"\.lora_[AB]\."):
-        return "peft-lora", shapes
+        return "peft-lora"
     if some(r"^text_model\.") and some(r"^vision_model\."):
-        return "hf-clip", shapes
+        return "hf-clip"
     if some(r"(^|\.)pre_layrnorm\.weight$"):
-        return "fusionbench-clip", shapes
+        return "fusionbench-clip"
     if "score.weight" in keys and some(r"(^|\.)wte\.weight$"):
-        return "gpt2-classifier", shapes
+        return "gpt2-classifier"
     if some(r"(^|\.)wte\.weight$"):
-        return "gpt2", shapes
+        return "gpt2"
     if some(r"(^|\.)visual\.conv1\.weight$"):
-        return "openclip-pickle" if pickled else "openclip-state-dict", shapes
+        return "openclip-pickle" if pickled else "openclip-state-dict"
     example = ", ".join(sorted(keys)[:3])
     raise UserError(f"{path} has no layout that is known here; its keys are {example}, ...")
 
 
-def _open(path: Path) -> tuple[Shapes, bool]:
+def _open(path: Path) -> tuple[RawFile, bool]:
     try:
-        return open_raw(path).shapes, False
+        return open_raw(path), False
     except UserError as error:
         if not path.is_file():
             raise
         try:
-            return open_pickled(path).shapes, True
+            return open_pickled(path), True
         except UserError:
             raise error from None
 
 
-def architecture(path: Path, layout: str, shapes: Shapes) -> dict[str, Any]:
+def _logit_scale(raw: RawFile) -> float | None:
+    """A CLIP file holds its logarithm; what is no number there is told when the file is checked."""
+    for key in ("logit_scale", "model.logit_scale"):
+        if raw.shapes.get(key) == ():
+            scale = math.exp(min(float(raw.tensor(key)), 100.0))
+            return scale if math.isfinite(scale) else None
+    return None
+
+
+def architecture(base: Found) -> dict[str, Any]:
     """What suite.json says of the model whose base this is, but for a text model's tokenizer.
 
     Raises:
         UserError: the file is no base.
     """
+    path, layout, shapes = base.path, base.layout, base.shapes
     config = read_json(path.with_name("config.json")) or {}
     try:
         if layout == "hf-clip":
-            return _hf_clip(config, shapes)
+            return _told(base, _hf_clip(config, shapes))
         if layout in ("openclip-state-dict", "openclip-pickle"):
-            return _open_clip(shapes)
+            return _told(base, _open_clip(shapes))
         if layout == "gpt2":
             return _gpt2(config, shapes)
     except KeyError as error:
@@ -81,6 +109,18 @@ def architecture(path: Path, layout: str, shapes: Shapes) -> dict[str, Any]:
         f"{path} has the layout {layout}, which is an expert's; a base is a CLIPModel, a GPT2Model "
         "or the open_clip state dict or pickle of the zero-shot model."
     )
+
+
+def _told(base: Found, model: dict[str, Any]) -> dict[str, Any]:
+    """The model with what the file itself says, instead of what holds for OpenAI's."""
+    if base.quick_gelu is not None:
+        model["quick_gelu"] = base.quick_gelu
+    # published scales are 100 but for rounding
+    if base.logit_scale is not None and not math.isclose(
+        base.logit_scale, LOGIT_SCALE, rel_tol=1e-3
+    ):
+        model["logit_scale"] = base.logit_scale
+    return model
 
 
 def _hf_clip(config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
