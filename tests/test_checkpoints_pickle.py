@@ -167,6 +167,7 @@ def test_torchscript_is_refused(tmp_path: Path) -> None:
         (lambda state: state.update(_modules=[]), "_modules is no dictionary"),
         (lambda state: state["_parameters"].update(weight="x"), "weight is no tensor"),
         (lambda state: state["_modules"].update(inner={}), "inner is no torch module"),
+        (lambda state: state.update(_non_persistent_buffers_set=3), "buffers_set is no set"),
     ],
 )
 def test_a_module_that_is_none(
@@ -178,6 +179,23 @@ def test_a_module_that_is_none(
     break_it(module.state)
     with pytest.raises(UserError, match=words):
         tensors_of(module, path)
+
+
+def test_modules_without_end_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "finetuned.pt"
+    torch.save(torch.nn.Linear(2, 2), path)
+    module = top = read_module(path)
+    for _ in range(5000):  # deeper than Python's own limit
+        module.state["_modules"]["in"] = module = read_copy(top)
+    with pytest.raises(UserError, match="in is no torch module"):
+        tensors_of(top, path)
+
+
+def read_copy(module: Stub) -> Stub:
+    """Another module with the same parts, none of them inside."""
+    other = type(module)()
+    other.state = {**module.state, "_modules": {}}
+    return other
 
 
 def test_a_module_inside_itself_ends(tmp_path: Path) -> None:

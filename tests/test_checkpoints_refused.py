@@ -222,6 +222,8 @@ def test_damage_to_adapters(tmp_path: Path, base: Checkpoint, kind: str) -> None
         ({"rank_pattern": {"q_proj": 2}}, "rank_pattern is set"),
         ({"bias": "all"}, "bias is 'all'; only 'none' can be read."),
         ({"lora_alpha": None}, "lora_alpha is None, not a positive number."),
+        ({"lora_alpha": float("inf")}, "lora_alpha is inf, not a positive number."),
+        ({"r": float("inf")}, "r is inf, not a positive number."),
         ({"r": 2.5}, "r is 2.5, not a whole number."),
     ],
 )

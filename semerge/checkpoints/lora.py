@@ -110,6 +110,6 @@ def _config(path: Path) -> tuple[int, float]:
 
 def _number(config: Mapping[str, Any], key: str, path: Path) -> float:
     value = config.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise UserError(f"{path}: {key} is {value!r}, not a positive number.")
     return float(value)

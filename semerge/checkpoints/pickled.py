@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import check_finite
-from semerge.checkpoints.rawfile import RawFile
+from semerge.checkpoints.rawfile import RawFile, is_archive
 from semerge.checkpoints.unpickle import Stub, origins, read_module, tensors_of
 from semerge.errors import UserError
 
@@ -31,7 +30,7 @@ def open_pickled(path: Path) -> RawFile:
         kinds.update(origin.rpartition(".")[2] for origin in origins(module))
         return tensors_of(module, path)
 
-    raw = RawFile(path, load, remap=zipfile.is_zipfile(path))
+    raw = RawFile(path, load, remap=is_archive(path))
     if kinds & {"QuickGELU", "GELU"}:
         raw.quick_gelu = "QuickGELU" in kinds
     return raw

@@ -80,9 +80,17 @@ def open_raw(path: Path) -> RawFile:
     # a safetensors file is a length (8 bytes), then JSON; "PK" alone may well be such a length
     json = start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**26
     if path.suffix != ".safetensors" and not json and start[:2] in (b"PK", *PICKLES):
-        zipped = zipfile.is_zipfile(path)
+        zipped = is_archive(path)
         return RawFile(path, lambda: _state_dict(path, zipped), remap=zipped)
     return RawFile(path, lambda: _safetensors(path))
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a zip, as torch writes them, be its table of contents damaged or not."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True
 
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
@@ -102,7 +110,7 @@ def _state_dict(path: Path, zipped: bool) -> Mapping[str, Tensor]:
             f"{path} holds Python objects, not tensors alone; a pickled ImageEncoder has the "
             "layout openclip-pickle."
         ) from None
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    except Exception as error:  # damaged bytes make torch raise anything, assertions too
         raise UserError(f"{path} can't be read as a torch file: {first_line(error)}.") from None
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not tensors by name.")

@@ -20,9 +20,11 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from semerge.checkpoints.rawfile import check_there
+from semerge.checkpoints.rawfile import check_there, is_archive
 from semerge.errors import UserError
 from semerge.phrases import first_line
+
+DEEPEST = 50  # modules inside one another; an encoder has six
 
 
 class Stub:
@@ -92,7 +94,7 @@ def read_module(path: Path) -> Stub:
     """
     check_there(path)
     try:
-        read: Callable[[Path], Any] = _archive if zipfile.is_zipfile(path) else _bare
+        read: Callable[[Path], Any] = _archive if is_archive(path) else _bare
         found = read(path)
     except UserError:
         raise
@@ -132,12 +134,14 @@ def tensors_of(module: Stub, path: Path) -> dict[str, Tensor]:
 
 def _walk(module: Any, prefix: str, path: Path, above: tuple[int, ...]) -> Iterator[Any]:
     state = module.state if isinstance(module, Stub) else None
-    if not isinstance(state, dict) or id(module) in above:
+    if not isinstance(state, dict) or id(module) in above or len(above) > DEEPEST:
         raise UserError(f"{path}: {prefix.rstrip('.') or 'the module'} is no torch module.")
     parameters, buffers, children = (
         _part(state, key, prefix, path) for key in ("_parameters", "_buffers", "_modules")
     )
-    passing = state.get("_non_persistent_buffers_set", ())
+    passing = state.get("_non_persistent_buffers_set", set())
+    if not isinstance(passing, set):
+        raise UserError(f"{path}: {prefix}_non_persistent_buffers_set is no set.")
     kept = {name: x for name, x in buffers.items() if name not in passing}
     for name, value in (*parameters.items(), *kept.items()):
         if value is None:
