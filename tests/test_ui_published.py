@@ -112,6 +112,26 @@ def test_one_is_fetched_from_the_hub_while_the_bundled_one_answers(
         assert context.engines.arriving() == [] and hub.starts("model.safetensors")
 
 
+def test_what_can_not_be_loaded_is_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a Space with 16 GB, where other suites have taken some of it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("semerge.memory.available", lambda root: 14 * 10**9)
+    fetched: list[str] = []
+    monkeypatch.setattr(
+        "semerge.checkpoints.download.download", lambda suite, progress: fetched.append(suite.name)
+    )
+    context = make_context()
+    with pytest.raises(
+        UserError, match=r"^CLIP ViT-L/14 .* needs 14\.37 GB of memory .* 14\.00 GB"
+    ):
+        context.engines.get("clip-vit-l-14", patience=60)
+    assert fetched == [] and context.engines.failed("clip-vit-l-14")
+    assert not (tmp_path / "hub").exists()
+
+
 def test_others_answer_while_one_is_fetched() -> None:
     go = threading.Event()
     told: list[tuple[int, int, str]] = []

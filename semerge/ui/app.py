@@ -92,7 +92,11 @@ def _load(watch: Stopwatch, suite: Suite) -> Any:
 
 def _fetch(suite: Suite, progress: Progress) -> None:
     from semerge.checkpoints.download import download
+    from semerge.checkpoints.hub import missing_files
+    from semerge.memory import check_memory
 
+    if missing_files(suite):
+        check_memory(suite)  # gigabytes that can't be loaded here need not come
     download(suite, progress=progress)
 
 
