@@ -56,6 +56,14 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
             time.sleep(0.3)
 
 
+def client_of(port: int) -> Any:
+    """A client of the page there, with patience for a machine that is loading gigabytes."""
+    from gradio_client import Client
+
+    url = f"http://127.0.0.1:{port}/"
+    return Client(url, verbose=False, httpx_kwargs={"timeout": PATIENCE})
+
+
 def ask(client: Any, suite: Suite) -> dict[str, object]:
     """Ask a served page for the suite's opening example."""
     from gradio_client import handle_file

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import ROOT, ask, python, wait_for
+from processes import ROOT, ask, client_of, python, wait_for
 
 from semerge.evaluation.fake_suite import write_fake_suite
 from semerge.examples import load_examples
@@ -68,10 +68,7 @@ def test_a_suite_of_full_size(folder: Path, tmp_path: Path) -> None:
         (tmp_path / "log").open("w") as output,
         python("import app; app.main()", output=output, **variables) as process,
     ):
-        from gradio_client import Client
-
         wait_for(port, process)
-        client = Client(f"http://127.0.0.1:{port}/", verbose=False)
-        answer = ask(client, suite)
+        answer = ask(client_of(port), suite)
     for key in ("tasks", "chosen", "distances", "predictions", "weights_sha256"):
         assert answer[key] == told[key], key

@@ -12,7 +12,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from processes import PATIENCE, ask, python, wait_for
+from processes import PATIENCE, ask, client_of, python, wait_for
 
 from semerge.examples import load_examples
 from semerge.suites import read_suite
@@ -38,8 +38,6 @@ def test_a_prediction_asks_no_network(name: str, tmp_path: Path) -> None:
 
 
 def test_the_app_starts_loads_and_answers_without_a_network(tmp_path: Path) -> None:
-    from gradio_client import Client
-
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = tmp_path / "log"
@@ -50,7 +48,7 @@ def test_the_app_starts_loads_and_answers_without_a_network(tmp_path: Path) -> N
         python("import app; app.main()", "--verbose", output=output, **proxy) as process,
     ):
         wait_for(port, process)
-        client = Client(f"http://127.0.0.1:{port}/", verbose=False)
+        client = client_of(port)
         for name in BUNDLED:
             suite = read_suite(name)
             assert ask(client, suite)["suite"] == name
