@@ -49,7 +49,7 @@ def test_the_menu_holds_them_after_the_bundled_ones() -> None:
 
 
 def test_without_network_one_sentence_and_the_bundled_suite_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from semerge.checkpoints.download import download
 
@@ -68,6 +68,9 @@ def test_without_network_one_sentence_and_the_bundled_suite_goes_on(
     assert text.startswith("CLIP ViT-B/32 (FusionBench) is not on this disk: 3.40 GB have yet to")
     assert text.count("\n") == 0 and text.endswith(".")
     assert context.engines.state("clip-vit-b-32").phase == FAILED
+    (logged,) = caplog.records  # the sentence again, with no traceback
+    assert logged.getMessage() == f"suite clip-vit-b-32 can't be loaded: {text}"
+    assert not logged.exc_info
     assert context.engines.get("tiny-vision", patience=60).suite is bundled
 
 

@@ -140,8 +140,9 @@ class Engines:
                 with listening(lambda *told: self._told(name, *told)):
                     engine = self._load(name)
             except Exception as error:  # a broken suite must not take the others down
-                _log.exception("suite %s can't be loaded", name)
                 known = isinstance(error, UserError)
+                # a sentence says it all; where anything else went wrong is worth knowing
+                _log.error("suite %s can't be loaded: %s", name, error, exc_info=not known)
                 text = str(error) if known else f"The suite {name} can't be loaded; see the log."
                 self._set(name, phase=FAILED, message=text)
                 self._settled[name].set()
