@@ -6,6 +6,7 @@ Each command is a process of its own, as `huggingface_hub` reads its environment
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -263,3 +264,20 @@ def test_what_another_program_has_fetched_is_found(
     hub.stop()
     offline = environment | {"HF_HUB_OFFLINE": "1"}
     assert "all 7 files are on this disk" in semerge(offline, "download", "--suite", folder).stdout
+
+
+def test_a_folder_in_hub_layout_needs_no_download(
+    hub: StandIn, folder: Path, image: Path, tmp_path: Path
+) -> None:
+    """Repositories that lie beside suite.json, as owner/repo/file: nothing is asked for."""
+    offline = hub.environment(tmp_path / "home") | {"HF_HUB_OFFLINE": "1"}
+    for name in ("lab/task0", "lab/task1", "lab/task2"):
+        shutil.copytree(tmp_path / "hub" / name, folder / name)
+    assert "is not on this disk" in refused(offline, "predict", "--suite", folder, image)
+    shutil.copytree(tmp_path / "hub" / BASE, folder / BASE)
+    hub.stop()
+    made = json.loads(semerge(offline, "predict", "--suite", folder, image, "--json").stdout)
+    local = semerge(offline, "predict", "--suite", tmp_path / "made", image, "--json").stdout
+    assert made | {"timings_ms": 0} == json.loads(local) | {"timings_ms": 0}
+    assert "all 7 files are on this disk" in semerge(offline, "download", "--suite", folder).stdout
+    assert hub.seen == []

@@ -77,7 +77,7 @@ def write_lock(suite: Suite, lock: Lock) -> None:
 def missing_files(suite: Suite) -> tuple[str, ...]:
     """The files of a suite that have yet to come from the hub."""
     lock = read_lock(suite)
-    return tuple(f for f, source in suite.sources.items() if _find(source, lock.get(f)) is None)
+    return tuple(f for f in suite.sources if _place(suite, f, lock) is None)
 
 
 def locate(suite: Suite) -> Suite:
@@ -91,7 +91,7 @@ def locate(suite: Suite) -> Suite:
     lock = read_lock(suite)
     located, missing = {}, []
     for name, source in suite.sources.items():
-        path = _find(source, lock.get(name))
+        path = _place(suite, name, lock)
         if path is None:
             missing.append(source)
         else:
@@ -99,7 +99,7 @@ def locate(suite: Suite) -> Suite:
     if missing:
         raise UserError(f"{not_here(suite, sum(source.size for source in missing))}.")
     for name, path in located.items():
-        if name in lock and path.stat().st_size != lock[name].size:
+        if name in lock and path != suite.folder / name and path.stat().st_size != lock[name].size:
             raise UserError(
                 f"{path} is not the file that was downloaded: it has {path.stat().st_size:,} "
                 f"bytes, not {lock[name].size:,}; delete it and download again."
@@ -114,6 +114,13 @@ def not_here(suite: Suite, size: int) -> str:
         f"{suite.title} is not on this disk: {gigabytes(size)} have yet to come from the hub, by "
         f"`python -m semerge download --suite {shlex.quote(str(place))}` where there is a network"
     )
+
+
+def _place(suite: Suite, name: str, lock: Lock) -> Path | None:
+    """Where a file of the hub is on this disk: beside suite.json, as in a folder in hub layout, or
+    in the hub's cache. What somebody has put beside suite.json is held to no download."""
+    beside = suite.folder / name
+    return beside if beside.is_file() else _find(suite.sources[name], lock.get(name))
 
 
 def _find(source: Source, pin: Pin | None) -> Path | None:
