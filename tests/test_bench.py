@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from equivalence import samples_of
 from semerge.bench import command, figures, memory, modes, subject, timing
 from semerge.bench.subject import Subject
 from semerge.bench.timing import Times
-from semerge.bench.work import Work, exact, quick
+from semerge.bench.work import SIDE, Work, exact, quick
 from semerge.cli import main, parser
 from semerge.engine import Engine
 from semerge.evaluation.batches import picture
@@ -63,6 +64,25 @@ def test_a_copy_moves_what_a_merge_must(tiny: Subject) -> None:
     blocks = work.models.vectors.segments[1 if work.engine.backbone.linear_embed else 0 :]
     moved = sum((1 + 3) * s.changing + s.changing for s in blocks)
     assert 2 * len(case(0)) * copies == pytest.approx(moved)
+
+
+def test_products_multiply_as_often_as_the_passes_of_a_sweep(tiny: Subject) -> None:
+    """Counted by hand: every matrix of a block meets every token, once a model that runs it."""
+    work = Work(tiny)
+    case, products = work.product()
+    case(0)
+    backbone, experts = work.engine.backbone, work.models.vectors.count
+    blocks = [
+        sum(prod(backbone.shapes[n]) for n in names if len(backbone.shapes[n]) == 2)
+        for names in backbone.segments[1:-1]
+    ]
+    layer = work.resolved.layer
+    probed = blocks[: layer if isinstance(layer, int) else len(blocks)]
+    tokens = sum(
+        len(batch) * work.models.embed(work.models.base, batch).shape[-2] for batch in work.together
+    )
+    least = tokens * ((1 + experts) * sum(probed) + sum(blocks))
+    assert least <= products * SIDE**3 <= 2 * least  # attention and heads come on top
 
 
 def test_the_cases_answer_alike(tiny: Subject) -> None:

@@ -33,6 +33,9 @@ ABOUT = {
     "sweep_over_loop": "exact on the inputs one at a time over exact on them in batches",
     "sweep_limit": "the most that sweep_over_loop can be: the loop over the sweep's passes alone, "
     "as if its merges cost nothing",
+    "sweep_bound": "what it could be if, besides, the passes' multiplications ran at the speed of "
+    "one large matrix product, the most that this machine does in float32, and all else took no "
+    "time",
     "fast_limit": "the least that fast_over_static can be with the probe experts: block 1 of the "
     "probed model and T experts, and the rest of one, over static",
     "reroute_over_merge_forward": "another preset for a probed input, answer and all columns, over "
@@ -76,7 +79,8 @@ def figures(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> di
         cases["reference"] = plain
     timed = min(len(work.samples), TIMED if subject.weights == "random" else len(work.samples))
     found = interleaved(cases, timed, rounds, tell)
-    sweeps = {"loop": work.loop, "sweep": work.sweep, "passes": work.passes}
+    product, products = work.product()
+    sweeps = {"loop": work.loop, "sweep": work.sweep, "passes": work.passes, "product": product}
     many = interleaved(sweeps, 1, rounds, tell)
     count = work.models.vectors.count
     stages = [work.stages(i) for i in range(len(work.samples))]
@@ -88,6 +92,7 @@ def figures(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> di
         "fast_limit": found.ratio("dropping", "static"),
         "sweep_over_loop": many.ratio("loop", "sweep"),
         "sweep_limit": many.ratio("loop", "passes"),
+        "sweep_bound": many.ratio("loop", "product") / products,
         "reroute_over_merge_forward": found.ratio("reroute", "merge_forward"),
         "full_ensemble_over_static": float(count),
     }
@@ -99,7 +104,7 @@ def figures(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> di
         "figures": ratios,
         "stages_ms": {name: median(s[name] for s in stages) for name in stages[0]},
         "cases_ms": {name: found.mean_ms(name) for name in cases}
-        | {name: many.mean_ms(name) / len(work.swept) for name in sweeps},
+        | {name: many.mean_ms(name) / len(work.swept) for name in ("loop", "sweep", "passes")},
         "copies": copies,
         "samples": timed,
         "rounds": rounds,

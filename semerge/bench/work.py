@@ -25,6 +25,7 @@ from semerge.settings import Resolved
 
 REFERENCE = Path(__file__).resolve().parents[2] / "tests" / "reference.py"
 SWEPT = 16  # inputs that a sweep takes at once
+SIDE = 1536  # of a matrix product that shows how fast the machine multiplies
 COPIED = 64_000_000  # numbers at most that are copied to measure the memory's bandwidth
 
 
@@ -119,6 +120,19 @@ class Work:
             for experts, begin in self.models.experts(batch, start):
                 list(self.models.representations(experts, batch, self.point, begin))
         return [self.logits(self.engine.static_embedding(b)) for b in self.together]
+
+    def product(self) -> tuple[Case, float]:
+        """One large matrix product, and how many of them multiply as often as `passes`.
+
+        No arithmetic in the same precision is faster than that, whatever the batch.
+        """
+        from torch.utils.flop_counter import FlopCounterMode
+
+        a = torch.ones(SIDE, SIDE, device=self.models.device)
+        into = torch.empty_like(a)
+        with FlopCounterMode(display=False) as counter:
+            self.passes(0)
+        return lambda i: torch.mm(a, a, out=into), counter.get_total_flops() / (2 * SIDE**3)
 
     @torch.inference_mode()
     def dropping(self, i: int) -> object:

@@ -22,6 +22,7 @@ ROWS = {
     "fast_hit_rate": "saturated routings",
     "sweep_over_loop": "one by one over in batches",
     "sweep_limit": "the most that this can be, merges for nothing",
+    "sweep_bound": "the same at the speed of one large matrix product",
     "reroute_over_merge_forward": "another preset over merge and pass",
     "peak_over_weights": "peak memory over weights",
     "sandbox_ms": "the sandbox's answer, ms",

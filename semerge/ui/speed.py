@@ -23,7 +23,7 @@ COST = (
     "How often each agrees with exact, by its cost in passes of the static merge; the table below "
     "has the numbers."
 )
-MOST = {"sweep_over_loop": "sweep_limit"}  # a figure, and what it can be here at most
+MOST = {"sweep_over_loop": "sweep_bound"}  # a figure, and what it can be here at most
 MARKS = (
     ("exact", "exact"),
     ("se", "fast"),
@@ -112,8 +112,9 @@ def _figure(found: dict[str, Any], name: str) -> str:
         return shown
     met = {True: ", met", False: ", missed"}.get(row["met"], "")
     hints = [phrases.wanted(row) + met]
-    if row["met"] is False and name in MOST:
-        hints.append(f"at most {phrases.measured(found['figures'][MOST[name]])} here")
+    most = found["figures"].get(MOST.get(name, ""))
+    if row["met"] is False and most is not None:
+        hints.append(f"at most {phrases.measured(most)} here")
     return "<br>".join([shown, *(f'<span class="se-hint">{esc(hint)}</span>' for hint in hints)])
 
 
