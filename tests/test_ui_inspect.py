@@ -604,6 +604,7 @@ def test_a_link_to_the_examples_opens_them_as_they_were(tab: InspectTab) -> None
     visitor.act(do="open", value=row)
     again, asked = restored(tab, visitor.link())
     assert not asked.notices and again.look == visitor.look and again.link() == visitor.link()
+    assert "6 samples, as the link names them" in again.status
     parts = [tab.page.table, tab.page.board, tab.page.figures, tab.page.search, tab.opened.head]
     panels = [panel.panel.answers for panel in (tab.opened, tab.pinned)]
     for part in (*parts, *panels):
@@ -634,6 +635,7 @@ def test_an_upload_is_never_in_a_link(tab: InspectTab, home: Path, tmp_path: Pat
     assert "Your upload is not in the link" in visitor.get(tab.link)
     again, asked = restored(tab, visitor.link())
     assert again.visible(tab.form.upload) and not asked.notices
+    assert "No link holds an upload: choose the file again" in again.status
 
 
 def test_what_a_link_makes_up_falls_back_and_is_told(tab: InspectTab) -> None:

@@ -5,8 +5,8 @@
   const first = new URLSearchParams(location.search);
   const root = document.documentElement;
 
-  // until the tab that the address names is filled, its first example must not be taken for it
-  if (['vision', 'language'].includes(first.get('tab'))) root.dataset.opening = first.get('tab');
+  // until the tab that the address names is filled, what it opens with must not be taken for it
+  if (['vision', 'language', 'inspect'].includes(first.get('tab'))) root.dataset.opening = first.get('tab');
 
   function state() {
     const tab = semerge.tab();

@@ -43,7 +43,7 @@ def figures(found: Inspection) -> str:
         f'merge in <strong class="is-static">{words.percent(average["static_oracle"])}</strong>, '
         "both read with the head of the sample's own task; the right expert is chosen in "
         f"<strong>{words.percent(average['routing'])}</strong>.</p>"
-        f'<p class="se-hint">{where}. {esc(_settings(about))} '
+        f'<p class="se-hint">From {where}. {esc(_settings(about))} '
         "Each figure is the mean over the tasks.</p>"
     )
     return f'<div class="se-figures">{lead}{_accuracies(average)}{_by_task(found, content)}</div>'

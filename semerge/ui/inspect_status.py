@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from semerge.ui.inspect_choice import UPLOAD, Choice
 from semerge.ui.inspect_runs import Run
 from semerge.ui.markup import esc, failure
+
+if TYPE_CHECKING:
+    from semerge.evaluation.inspection import Inspection
 
 INVITATION = (
     '<p class="se-hint">Run a labelled set to see where SE-Merging mends the static merge, where '
@@ -11,6 +17,7 @@ INVITATION = (
 )
 STOPPING = '<p class="se-hint" role="status">Stopping…</p>'
 WAITS = "This link names a set that takes a while: press Run, and it is shown as the link has it."
+NO_UPLOAD = "No link holds an upload: choose the file again and press Run."
 
 
 def progress(run: Run) -> str:
@@ -36,7 +43,7 @@ def ended(run: Run) -> str:
     if not done:
         return _told("Cancelled before the first samples were done.")
     if run.found and run.found.complete:
-        return _told(f"{done:,} samples in {run.seconds:.0f}\u00a0s.")
+        return _told(f"{done:,} samples in {_seconds(run.seconds)}.")
     return _told(f"Cancelled: {done:,} of {run.total:,} samples are done and shown.")
 
 
@@ -47,9 +54,18 @@ def duration(seconds: float) -> str:
     return f"about {round(seconds / 60)}\u00a0min"
 
 
-def waits() -> str:
-    """For a link to a set that nobody should have to wait for unasked."""
-    return _told(WAITS)
+def waits(choice: Choice) -> str:
+    """For a link to a set that nobody should have to wait for unasked, or that it can't hold."""
+    return _told(NO_UPLOAD if choice.kind == UPLOAD else WAITS)
+
+
+def opened(found: Inspection) -> str:
+    """For a link that was opened with its result."""
+    return _told(f"{len(found.rows):,} samples, as the link names them.")
+
+
+def _seconds(seconds: float) -> str:
+    return "less than a second" if seconds < 1 else f"{seconds:.0f}\u00a0s"
 
 
 def _told(text: str) -> str:

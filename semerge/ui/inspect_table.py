@@ -144,7 +144,7 @@ def open_row(found: Inspection, look: Look, ids: Sequence[str]) -> str:
     if i is None:
         return ""
     row = found.rows[i]
-    place = "not among the samples shown"
+    place = "Not among the samples shown"
     if look.row in ids:
         place = f"{ids.index(look.row) + 1:,} of {len(ids):,} shown"
     ways = "".join(

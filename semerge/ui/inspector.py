@@ -256,7 +256,7 @@ class InspectTab:
         names = [suite.name for suite in self.form.suites]
         suite = self.context.suite(query.one_of("suite", names, first.name))
         choice, look = read_choice(query, suite, self.context.examples), read_look(query, suite)
-        values = self._said(inspect_status.waits())
+        values = self._said(inspect_status.waits(choice))
         values[4], values[-1] = look, self._link(choice, look)
         panels = _kept(self.panels)
         if choice.quick:
@@ -271,6 +271,7 @@ class InspectTab:
                 look, told = self.page.known(self.kept.get(key), look)
                 query.notices += told
                 values = self._show(key, look)
+                values[2] = inspect_status.opened(self.kept.get(key).found)
                 panels = self._open(values[0], values[4], {})
             except UserError as error:
                 values = self._said(markup.failure(str(error)))
