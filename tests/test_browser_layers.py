@@ -143,6 +143,10 @@ def test_a_visitor_walks_through_the_layers_of_both_suites(
             go(page, label)
             view = page.locator(f"#layers-{name}")
             view.get_by_text(f"Measured on {diagnosis['samples']['test']:,} test").wait_for()
+            # what these figures do not go by is not beside them
+            assert page.locator("#layers-suite").is_visible()
+            for asked in ("choices", "example", "image", "text"):
+                assert page.locator(f"#layers-{asked}").is_hidden()
             look(page)
         made = diagnosis["abstention"]["made"][diagnosis["abstention"]["score"]]
         assert bounds(made["false_alarm"]) in page.locator("#layers-fits").inner_text()

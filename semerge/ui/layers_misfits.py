@@ -34,7 +34,7 @@ def page(diagnosis: Part, suite: Suite) -> Page:
         f"<p>It misses: {esc('; '.join(missed))}.</p>"
         f"<p>It goes by the score <b>{esc(score)}</b>, {esc(SCORES[score])}: of all scores the one "
         "with the fewest misses on validation, its threshold set there for "
-        f"{found['false_alarm']:.0%} false alarms on {found['n']:,} samples.</p>"
+        f"{100 * found['false_alarm']:g}\u00a0% false alarms on {found['n']:,} samples.</p>"
         f"{_second(found['other_probe'])}"
         f"<p>{esc(notice.effect())} The option is in the Options of the Vision and Language tabs "
         "and in <code>predict --fallback static</code>.</p>"
