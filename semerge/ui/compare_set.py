@@ -52,9 +52,9 @@ class SetPart:
                 info="A folder as evaluate --data reads it, or a .zip, .csv or .jsonl file",
             )  # fmt: skip
             self.upload = gr.File(
-                None, label="Your labelled samples", visible=False, height=120,
+                None, label="Your labelled samples", visible=False, height=132,
                 file_types=[".zip", ".csv", ".tsv", ".jsonl", ".json", ".txt"],
-                elem_id=f"{name}-upload",
+                elem_id=f"{name}-upload", elem_classes="se-drop",
             )  # fmt: skip
             with gr.Row(elem_classes="se-go"):
                 self.run = gr.Button("Run", variant="primary", elem_id=f"{name}-run", min_width=120)

@@ -57,9 +57,9 @@ class SetForm:
                     elem_id=f"{name}-path",
                 )  # fmt: skip
                 self.upload = gr.File(
-                    None, label="Your labelled samples", visible=choice.kind == UPLOAD, height=120,
+                    None, label="Your labelled samples", visible=choice.kind == UPLOAD, height=132,
                     file_types=[".zip", ".csv", ".tsv", ".jsonl", ".json", ".txt"],
-                    elem_id=f"{name}-upload",
+                    elem_id=f"{name}-upload", elem_classes="se-drop",
                 )  # fmt: skip
                 self.task = gr.Dropdown(
                     self._tasks(suite), value=INFER, label="Their task", min_width=200,

@@ -60,6 +60,7 @@ class InputPicker:
                 height=160,
                 visible=image,
                 elem_id=f"{name}-image",
+                elem_classes="se-drop",
             )
             self.text = gr.Textbox(
                 own[1], label="Your sentence", lines=1, max_lines=6, visible=not image,

@@ -53,6 +53,8 @@ def theme() -> gr.themes.Base:
         block_border_width="1px",
         block_label_text_color="var(--se-muted)",
         block_label_text_color_dark="var(--se-muted)",
+        block_label_background_fill="var(--se-tint)",
+        block_label_background_fill_dark="var(--se-tint)",
         block_title_text_color="var(--se-ink)",
         block_title_text_color_dark="var(--se-ink)",
         block_title_text_weight="600",

@@ -38,6 +38,7 @@ class VisionTab(Desk):
                         placeholder="Drop an image here\n\nor click to choose one",
                         alt_text="The image that was asked about",
                         elem_id="vision-image",
+                        elem_classes="se-drop",
                     )
                     self.run = gr.Button("Run", variant="primary", elem_id="vision-run")
                 with gr.Tab("Draw", id="draw"):
