@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -293,4 +294,11 @@ def test_the_static_page_needs_nothing_and_escapes_everything(found: Inspection)
     shown = min(5, counts(found)["misrouted"])
     assert page.count("<tr data-row") == shown
     assert found.weights_sha256 in page and semerge.__version__ in page
+    average = figures(found)["average"]
+    told = [
+        f"<b>{100 * average[c]:.1f}\u00a0%</b>" for c in ("se_oracle", "static_oracle", "routing")
+    ]
+    assert re.findall("<b>.*?</b>", page) == told  # what came out, above all tables
+    tasks = len(found.suite.tasks)
+    assert page.count("<td class=own>") == tasks
     assert page.count("data:image/png;base64,") == (shown if found.suite.modality == "image" else 0)
