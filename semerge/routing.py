@@ -83,7 +83,8 @@ def route(
     two = np.sort(d, axis=1)[:, :2]  # (B, 2), the smallest
     margin = _ratio(two[:, 1] - two[:, 0], two[:, 1])
     logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
-    entropy = -(weights * logs).sum(axis=1) / math.log(tasks)
+    # from 0, as one weight alone would give -0, which tables and files would show
+    entropy = (0.0 - (weights * logs).sum(axis=1)) / math.log(tasks)
     limits = thresholds or {}
     flags = {
         "near_tie": _below(margin, limits.get("near_tie")) & ~broken,
