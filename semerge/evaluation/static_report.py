@@ -37,7 +37,7 @@ th, td { text-align: right; vertical-align: top; }
 th:first-child, td:first-child, .words :is(th, td) { text-align: left; }
 .words td { overflow-wrap: break-word; }
 .words.long td { overflow-wrap: anywhere; min-width: 7rem; }
-.words q { display: block; min-width: 15rem; quotes: none; }
+.words q { display: block; min-width: min(15rem, 45vw); quotes: none; }
 td.own { font-weight: 700; }
 .scroll { overflow-x: auto; }
 img { image-rendering: pixelated; min-width: 48px; }
