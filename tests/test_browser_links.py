@@ -100,8 +100,10 @@ def in_inspect(page: Any) -> None:
     page.locator("#inspect-run").click()
     page.locator("#inspect-board").wait_for()
     page.locator("#inspect-status").get_by_text("samples in").wait_for()
-    page.locator("#inspect-search input").press_sequentially("the", delay=50)
-    holds(page, "inspect", "search=the")
+    page.locator("#inspect-search input").press_sequentially("e ", delay=50)
+    holds(page, "inspect", "search=e+")
+    page.get_by_role("button", name="Next page").click()
+    holds(page, "inspect", "table_page=2")
 
 
 def in_compare(page: Any) -> None:

@@ -111,10 +111,10 @@ def test_what_a_link_makes_up_is_told_after_the_run(labelled: tuple[CompareTab, 
     tab, data = labelled
     asked = replace(of_folder(tab, data), look=replace(FIRST, row="nowhere", page=70))
     shown, _ = run(tab, asked, str(data))
-    for told in ("row &#x27;nowhere&#x27; is not known", "page &#x27;71&#x27; is not known"):
+    for told in ("row &#x27;nowhere&#x27; is not known", "table_page &#x27;71&#x27; is not known"):
         assert told in shown["status"]
     values = link(shown["link"])
-    assert "row" not in values and "page" not in values and values["run"] == "1"
+    assert "row" not in values and "table_page" not in values and values["run"] == "1"
     # one that there is stays
     row = compare_rows.ids(tab.kept.get(shown["key"]).found, FIRST)[-1]
     shown, _ = run(tab, replace(asked, look=replace(FIRST, row=row)), str(data))

@@ -639,7 +639,9 @@ def test_an_upload_is_never_in_a_link(tab: InspectTab, home: Path, tmp_path: Pat
 
 
 def test_what_a_link_makes_up_falls_back_and_is_told(tab: InspectTab) -> None:
-    query = "suite=x&set=y&filter=z&task=u&chosen=v&sort=w&order=q&under=p&page=0&limit=0&of=k"
+    query = (
+        "suite=x&set=y&filter=z&task=u&chosen=v&sort=w&order=q&under=p&table_page=0&limit=0&of=k"
+    )
     again, asked = restored(tab, f"tab=inspect&{query}&row=nowhere&pinned=%3Cb%3E")
     assert len(asked.notices) == 13
     assert again.visible(tab.results) and len(again.ids()) == 6  # the examples
@@ -648,8 +650,8 @@ def test_what_a_link_makes_up_falls_back_and_is_told(tab: InspectTab) -> None:
 
 
 def test_a_page_that_a_link_makes_up_is_the_first_and_is_told(tab: InspectTab) -> None:
-    again, asked = restored(tab, "tab=inspect&set=examples&page=2")
-    assert asked.notices == ["The link's page '2' is not known here; the default is shown."]
+    again, asked = restored(tab, "tab=inspect&set=examples&table_page=2")
+    assert asked.notices == ["The link's table_page '2' is not known here; the default is shown."]
     assert again.look == Look() and "page" not in again.link()
 
 
@@ -657,12 +659,15 @@ def test_what_a_link_to_a_longer_set_makes_up_is_told_after_its_run(
     tab: InspectTab, visitor: Visitor
 ) -> None:
     row = visitor.found.rows[2].id
-    bad = visitor.link() + f"&row={quote(row)}&pinned=nowhere&page=900"
+    bad = visitor.link() + f"&row={quote(row)}&pinned=nowhere&table_page=900"
     again, asked = restored(tab, bad)
     assert not asked.notices  # nobody knows before the samples are there
     again.press_run()
     assert again.look == Look(row=row) and again.visible(tab.opened.column)
-    for told in ("pinned &#x27;nowhere&#x27; is not known", "page &#x27;900&#x27; is not known"):
+    for told in (
+        "pinned &#x27;nowhere&#x27; is not known",
+        "table_page &#x27;900&#x27; is not known",
+    ):
         assert told in again.status
     assert again.status.count("is not known here") == 2
     again.press_run()

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from semerge.clock import Stopwatch
 from semerge.errors import UserError
@@ -25,6 +26,7 @@ from semerge.ui.inspector import InspectTab
 from semerge.ui.language import LanguageTab
 from semerge.ui.layers import LayersTab
 from semerge.ui.links import Query
+from semerge.ui.own_query import OwnQuery
 from semerge.ui.result_panel import html
 from semerge.ui.safe_page import SafePage
 from semerge.ui.sandbox import SandboxTab
@@ -275,6 +277,7 @@ def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str
         "max_threads": 8,
         "theme": theme.theme(),
         "css_paths": list(theme.STYLES),
+        "app_kwargs": {"middleware": [Middleware(OwnQuery)]},
         "head": theme.head(),
     }
 

@@ -15,7 +15,7 @@ from semerge.errors import UserError
 from semerge.ui import inspect_look, words
 from semerge.ui.inspect_board import act
 from semerge.ui.inspect_export import UNKNOWN
-from semerge.ui.inspect_look import HEADS, PAGE, Look
+from semerge.ui.inspect_look import HEADS, PAGE, PAGE_KEY, Look
 from semerge.ui.inspect_table import excerpt, pages
 from semerge.ui.links import Query
 from semerge.ui.markup import CHECK, CROSS, echo, esc, table
@@ -45,7 +45,7 @@ def read_look(query: Query) -> Look:
         FIRST,
         filter=query.one_of("filter", tuple(FILTERS), "all"),
         head=query.one_of("under", tuple(HEADS), FIRST.head),
-        page=query.whole("page", 1, 10**6, 1) - 1,
+        page=query.whole(PAGE_KEY, 1, 10**6, 1) - 1,
         row=query.text("row"),
     )
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PAGE = 25
 """Rows of the table that are in the page at once."""
+PAGE_KEY = "table_page"
+"""The table's page in a link. `page` alone is a name of Gradio's own, see `own_query`."""
 HEADS = {"oracle": "the sample's own task", "routed": "the chosen expert"}
 FILTERS = {  # as the summary's buttons say them
     "all": ("All", "every sample"),
@@ -85,7 +87,7 @@ class Look:
         if "head" in found:  # a link's `head` is that of the settings
             found["under"] = found.pop("head")
         if "page" in found:
-            found["page"] = self.page + 1
+            found[PAGE_KEY] = found.pop("page") + 1
         return found
 
 
@@ -100,7 +102,7 @@ def read_look(query: Query, suite: Suite) -> Look:
         sort=query.one_of("sort", SORTS, "order"),
         descending=query.one_of("order", ("ascending", "descending"), "") == "descending",
         head=query.one_of("under", tuple(HEADS), "oracle"),
-        page=query.whole("page", 1, 10**6, 1) - 1,
+        page=query.whole(PAGE_KEY, 1, 10**6, 1) - 1,
         row=query.text("row"),
         pinned=query.text("pinned"),
     )
@@ -174,7 +176,7 @@ def known(look: Look, samples: Collection[str], rows: int) -> tuple[Look, list[s
     row, pinned = (name if name in samples else "" for name in asked.values())
     page = look.page
     if page > _last(rows):
-        told.append(unknown("page", str(page + 1)))
+        told.append(unknown(PAGE_KEY, str(page + 1)))
         page = 0
     return replace(look, row=row, pinned=pinned, page=page), told
 
