@@ -28,7 +28,8 @@ from semerge.ui.compare_asked import Asked
 from semerge.ui.compare_pair import pair_of
 from semerge.ui.compare_rows import FIRST
 from semerge.ui.context import Context
-from semerge.ui.inspect_choice import FOLDER
+from semerge.ui.inspect_choice import FOLDER, UPLOAD
+from semerge.ui.links import Query
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 
@@ -161,3 +162,16 @@ def test_a_run_is_cancelled_and_a_bad_set_is_told(labelled: tuple[CompareTab, Pa
     assert "There is no data folder" in nowhere["status"] and nowhere["key"] == gr.skip()
     empty = handler(tab, "begin")(*values_of(asked, " "))
     assert empty[0] == "" and "Name a data folder" in empty[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [(FOLDER, "press Run, and it is shown"), (UPLOAD, "No link holds an upload")]
+)
+def test_a_link_to_a_longer_set_waits_for_run(
+    labelled: tuple[CompareTab, Path], kind: str, said: str
+) -> None:
+    tab, data = labelled
+    values = {"set": kind, "data": str(data), "run": "1"}
+    restored = tab.restore(Query(values))
+    status = restored[tab.restored.index(tab.set.status)]
+    assert said in status

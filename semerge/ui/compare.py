@@ -288,11 +288,11 @@ class CompareTab:
                 query.notices += told
                 asked = replace(asked, key=key)
                 look, results = self.set.draw(key, found, look)
-                asked, status = replace(asked, look=look), compare_rows.HINT
+                asked, status = replace(asked, look=look), inspect_status.opened(len(found.rows))
             except UserError as error:
                 status = markup.failure(str(error))
         elif query.has("run"):
-            status = inspect_status.waits()
+            status = inspect_status.waits(pair.a)
         return [*self.picker.put(suite, source), *self._fresh(asked, status, results)]
 
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from semerge.ui.inspect_choice import UPLOAD, Choice
 from semerge.ui.inspect_runs import Run
 from semerge.ui.markup import esc, failure
-
-if TYPE_CHECKING:
-    from semerge.evaluation.inspection import Inspection
 
 INVITATION = (
     '<p class="se-hint">Run a labelled set to see where SE-Merging mends the static merge, where '
@@ -59,9 +54,9 @@ def waits(choice: Choice) -> str:
     return _told(NO_UPLOAD if choice.kind == UPLOAD else WAITS)
 
 
-def opened(found: Inspection) -> str:
+def opened(samples: int) -> str:
     """For a link that was opened with its result."""
-    return _told(f"{len(found.rows):,} samples, as the link names them.")
+    return _told(f"{samples:,} samples, as the link names them.")
 
 
 def _seconds(seconds: float) -> str:

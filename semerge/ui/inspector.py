@@ -271,7 +271,7 @@ class InspectTab:
                 look, told = self.page.known(self.kept.get(key), look)
                 query.notices += told
                 values = self._show(key, look)
-                values[2] = inspect_status.opened(self.kept.get(key).found)
+                values[2] = inspect_status.opened(len(self.kept.get(key).found.rows))
                 panels = self._open(values[0], values[4], {})
             except UserError as error:
                 values = self._said(markup.failure(str(error)))
