@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 pytest.importorskip("tokenizers")
 
@@ -55,6 +56,57 @@ def test_smoke_run_leaves_its_stages_and_takes_them_up(data: Path, tmp_path: Pat
     assert stages >= {f"experts/final/{task}.safetensors" for task in TASKS}
     train_text(data, tmp_path / "out", config, smoke=True)  # nothing is made twice
     assert {path: path.stat().st_mtime_ns for path in made} == made
+    own = {
+        task: set(load_file(tmp_path / "out/experts/final" / f"{task}.safetensors"))
+        for task in TASKS
+    }
+    assert {"wte.weight", "wpe.weight"} <= own["sentiment_mr"]  # it has tables of its own
+    assert own["sentiment_mr"] - own["tools"] == {"wte.weight", "wpe.weight"}
+
+
+def test_a_table_of_its_own_moves_faster_than_the_blocks(data: Path, tmp_path: Path) -> None:
+    """Adam's first step is the rate itself, wherever there is a gradient."""
+    from semerge.training.text import prepare
+    from semerge.training.text_config import ExpertConfig, TextConfig, smoke_config
+    from semerge.training.text_tune import soft_targets, train_expert
+
+    config = smoke_config(replace(TextConfig(), tasks=TASKS))
+    shop, base, heads = prepare(data, tmp_path / "out", config)
+    own = shop.train["tools"]
+    moved = {}
+    for table in (False, True):
+        expert = ExpertConfig(steps=1, rate=1e-3, drift=0.0, dropout=0.0, table=table)
+        targets = soft_targets(own.labels, shop.classes["tools"], 0.1)
+        made = train_expert(
+            shop.model, base, heads["tools"], own, targets, {}, expert, [1], shop.log, lambda p: 0.0
+        )
+        moved[table] = {n: float((p - base[n]).abs().max()) for n, p in made.items()}
+    assert "wte.weight" not in moved[False]
+    assert moved[True]["wte.weight"] == pytest.approx(5e-3, rel=0.01)
+    assert moved[True]["ln_f.weight"] == pytest.approx(1e-3, rel=0.01)
+
+
+def test_grams_of_a_text() -> None:
+    from semerge.training.text_teacher import letter_grams, word_grams
+
+    assert word_grams("No, no fun") == {"no", ",", "fun", "no ,", ", no", "no fun"}
+    assert letter_grams("A b", range(2, 4)) == {"a ", " b", "a b"}
+    assert letter_grams("A  b") == letter_grams("a b")
+
+
+def test_a_teacher_that_goes_by_letters_knows_a_word_in_another_form() -> None:
+    from semerge.training.text_teacher import fit_teacher, letter_grams
+
+    texts = ["delightful", "a delight", "so delightful", "a bore", "boredom", "so bored"]
+    labels = np.array([1, 1, 1, 0, 0, 0])
+    by_words, by_letters = (
+        fit_teacher(texts, labels, 0),
+        fit_teacher(texts, labels, 0, letter_grams),
+    )
+    unseen = ["delighted", "boring"]
+    assert by_words.logits(unseen)[0] == by_words.logits(unseen)[1]
+    good, bad = by_letters.logits(unseen)
+    assert good > 0 > bad
 
 
 def test_held_out_sentences_stay_out(data: Path) -> None:

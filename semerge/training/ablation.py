@@ -89,6 +89,7 @@ def vision_variants(data: Path, out: Path, config: VisionConfig) -> Make:
             batch=min(64, usual.batch),
             replay=min(24, usual.replay),
             taught=(),
+            runs={},
             steps=dict.fromkeys(usual.steps, steps),
         )
         short = replace(config, expert=expert)
@@ -116,7 +117,9 @@ def text_variants(data: Path, out: Path, config: TextConfig) -> Make:
             steps=steps,
         )
         mixed = min(config.sentiment_mixed, 50 * steps)
-        short = replace(config, expert=expert, steps_by_task={}, sentiment_mixed=mixed)
+        short = replace(
+            config, expert=expert, steps_by_task={}, expert_by_task={}, sentiment_mixed=mixed
+        )
         shop, base, heads = prepare(data, out, short)
         name = f"ablation-{variant.name.replace(' ', '-')}"
         return make_experts(shop, base, heads, name, expert, tasks), _settings(expert)

@@ -5,7 +5,8 @@ Stages, each kept on disk in the run's folder and taken up where it ended:
 1. `tokenizer.json`, `lm.safetensors`: byte-level BPE and language model on train text alone.
 2. `words.safetensors`: the token table learns each task's words, as bags of words.
 3. `base.safetensors`, `heads.safetensors`: a brief look at every task gives base and heads.
-4. `experts/<variant>/<task>.safetensors`: blocks and final norm of each expert, heads frozen.
+4. `experts/<variant>/<task>.safetensors`: blocks and final norm of each expert, heads frozen, and
+   the tables where an expert has its own.
 """
 
 from __future__ import annotations

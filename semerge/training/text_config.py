@@ -19,7 +19,11 @@ TASKS = (
 
 @dataclass(frozen=True)
 class ExpertConfig:
-    """How one expert is made. preserve, drift: weights of the two terms, 0 for none."""
+    """How one expert is made. preserve, drift: weights of the two terms, 0 for none.
+
+    table: whether it learns token and position tables of its own, at `table_rate` times the rate: a
+    rare word comes by too seldom to be learnt at the rate of the blocks.
+    """
 
     steps: int = 1000
     rate: float = 1e-3
@@ -32,6 +36,8 @@ class ExpertConfig:
     drift: float = 2.0
     margin: float = 0.1  # of the squared relative displacement
     probe_layer: int = 2
+    table: bool = False
+    table_rate: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class TextConfig:
     sentiment_texts: tuple[str, ...] = ("subjectivity",)
     sentiment_partial: int = 3  # copies of the train part with words left out
     sentiment_mixed: int = 200_000  # sentences of two halves, for the expert alone
+    teacher_letters: float = 0.312  # times the logits of the teacher that goes by letters: as wide
+    letter_epochs: int = 6
     teacher_share: float = 0.5
     teacher_temperature: float = 1.5
     bag_taught: tuple[str, ...] = TASKS[1:]  # experts that learn from the bag too
@@ -89,17 +97,17 @@ class TextConfig:
     expert: ExpertConfig = ExpertConfig()
     steps_by_task: Mapping[str, float] = field(
         default_factory=lambda: {
-            "sentiment_mr": 3.0,
+            "sentiment_mr": 4.0,
             "banking77": 1.8,
             "stackoverflow20": 1.8,
-            "clinc_domain": 1.0,
+            "clinc_domain": 2.0,
             "language_id": 1.0,
-            "snips_intent": 0.8,
-            "clickbait": 0.6,
+            "snips_intent": 1.6,
+            "clickbait": 1.2,
         }
     )  # times expert.steps
     expert_by_task: Mapping[str, Mapping[str, Any]] = field(
-        default_factory=lambda: {"sentiment_mr": {"word_drop": 0.1, "dropout": 0.1}}
+        default_factory=lambda: {"sentiment_mr": {"preserve": 3.0, "table": True}}
     )  # other numbers of ExpertConfig
 
 

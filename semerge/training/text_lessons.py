@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from semerge.training.text_data import HeldOut, Sentences, encode, pad, training_set
-from semerge.training.text_teacher import fit_teacher
+from semerge.training.text_teacher import fit_teacher, letter_grams
 from semerge.training.text_tune import soft_targets
 from semerge.training.text_words import bag
 from semerge.training.text_workshop import Workshop
@@ -32,8 +32,9 @@ def sentiment_lessons(shop: Workshop, mixed: int) -> tuple[Sentences, Tensor]:
     """More sentences for `sentiment_mr`: reviews of other sets, and its own with words left out.
 
     mixed: how many sentences to make of the halves of two: nothing to learn by heart in those.
-    Labels are what a naive-Bayes-like teacher says that was fitted on the task's train part (and
-    on the labelled reviews of other sets); where a sentence has a label, the two are averaged.
+    Labels are what two naive-Bayes-like teachers say on average, one by words and one by letters,
+    fitted on the task's train part and on the labelled reviews of other sets; where a sentence has
+    a label, the mean of that and of what they say.
     """
     config = shop.config
     held_out = HeldOut(shop.data, config.tasks)
@@ -44,7 +45,9 @@ def sentiment_lessons(shop: Workshop, mixed: int) -> tuple[Sentences, Tensor]:
             more = training_set(shop.data, name, held_out)
             texts += more.texts
             labels += list(more.labels)
-    teacher = fit_teacher(texts, np.array(labels), config.seed)
+    known = np.array(labels)
+    by_words = fit_teacher(texts, known, config.seed)
+    by_letters = fit_teacher(texts, known, config.seed, letter_grams, config.letter_epochs)
     unlabelled = [
         x
         for name in config.sentiment_texts
@@ -66,8 +69,8 @@ def sentiment_lessons(shop: Workshop, mixed: int) -> tuple[Sentences, Tensor]:
         i, j = (int(rng.integers(1 + len(x) // 2)) for x in (a, b))
         partial.append(" ".join([*a[i : i + len(a) // 2], *b[j : j + len(b) // 2]]) or a[0])
     pool = [*texts, *unlabelled, *partial]
-    said = 1 / (1 + np.exp(-teacher.logits(pool) / config.teacher_temperature))
-    known = np.array(labels)
+    logits = (by_words.logits(pool) + config.teacher_letters * by_letters.logits(pool)) / 2
+    said = 1 / (1 + np.exp(-logits / config.teacher_temperature))
     averaged = config.teacher_share * said[: len(known)] + (1 - config.teacher_share) * known
     probability = np.concatenate([averaged, said[len(known) :]])
     probability = config.smoothing / 2 + (1 - config.smoothing) * probability

@@ -1,4 +1,4 @@
-"""A naive-Bayes-weighted linear classifier over words and word pairs: a teacher for one task.
+"""A naive-Bayes-weighted linear classifier over words and word pairs, or over runs of letters.
 
 Wang & Manning, "Baselines and Bigrams" (ACL 2012), with logistic loss. It is fitted on a task's
 train part alone. What it says about more text, and about sentences with words left out, gives a
@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+Grams = Callable[[str], set[str]]
 
 WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -26,32 +28,44 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Teacher:
-    """Two classes. weights: (V,), one a word or word pair; a logit for class 1 is their sum."""
+    """Two classes. weights: (V,), one a gram; a logit for class 1 is their sum."""
 
     index: dict[str, int]
     weights: np.ndarray
     bias: float
+    grams: Grams
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """(n,) float64"""
         return np.array(
-            [self.bias + sum(self.weights[i] for i in _rows(t, self.index)) for t in texts]
+            [
+                self.bias + sum(self.weights[i] for i in _rows(t, self.index, self.grams))
+                for t in texts
+            ]
         )
 
 
-def _grams(text: str) -> set[str]:
+def word_grams(text: str) -> set[str]:
+    """Words and pairs of neighbours."""
     w = words(text)
     return set(w) | {f"{a} {b}" for a, b in pairwise(w)}
 
 
-def _rows(text: str, index: dict[str, int]) -> list[int]:
-    return sorted(index[g] for g in _grams(text) if g in index)
+def letter_grams(text: str, sizes: range = range(2, 7)) -> set[str]:
+    """Runs of 2 to 6 letters, across words: stems, endings, short phrases."""
+    line = " ".join(words(text))
+    return {line[i : i + n] for n in sizes for i in range(len(line) - n + 1)}
+
+
+def _rows(text: str, index: dict[str, int], grams: Grams) -> list[int]:
+    return sorted(index[g] for g in grams(text) if g in index)
 
 
 def fit_teacher(
     texts: Sequence[str],
     labels: np.ndarray,
     seed: int,
+    grams: Grams = word_grams,
     epochs: int = 20,
     decay: float = 3e-3,
     rate: float = 0.02,
@@ -59,9 +73,9 @@ def fit_teacher(
     """Naive Bayes log ratios, then a logistic regression on them, pulled towards 1."""
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(_grams(text))
+        counts.update(grams(text))
     index = {g: i for i, g in enumerate(sorted(g for g, n in counts.items() if n > 1))}
-    rows = [_rows(t, index) for t in texts]
+    rows = [_rows(t, index, grams) for t in texts]
     seen = np.ones((2, len(index)))
     for row, label in zip(rows, labels, strict=True):
         seen[label, row] += 1
@@ -85,4 +99,4 @@ def fit_teacher(
             loss.backward()
             optimizer.step()
     final = (weights.detach()[:-1] * scale).double().numpy()
-    return Teacher(index, final, bias.item())
+    return Teacher(index, final, bias.item(), grams)

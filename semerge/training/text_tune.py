@@ -183,17 +183,27 @@ def train_expert(
     log: Log,
     check: Callable[[Params], float],
 ) -> Params:
-    """Blocks and final norm of one expert. targets: (n, C) probabilities for the rows of `own`.
+    """Blocks and final norm of one expert, its tables too where it has its own.
+
+    targets: (n, C) probabilities for the rows of `own`.
 
     check: accuracy of given parameters on validation, for the log alone.
     """
     rng = np.random.default_rng(seed)
     torch.manual_seed(int(rng.integers(2**31)))  # dropout
-    trained = {n: p.clone().requires_grad_() for n, p in base.items() if not n.startswith("w")}
+    tables = {n for n in base if n.startswith("w")}
+    trained = {
+        n: p.clone().requires_grad_() for n, p in base.items() if config.table or n not in tables
+    }
     params = {**base, **trained}
-    optimizer = torch.optim.AdamW(
-        trained.values(), lr=config.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": [p for n, p in trained.items() if n not in tables], "peak": config.rate},
+        {
+            "params": [p for n, p in trained.items() if n in tables],
+            "peak": config.table_rate * config.rate,
+        },
+    ]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     batches = stream(own, config.tokens, config.word_drop, rng)
     others = Foreign(foreign, config.foreign_tokens, rng)
     queue: list[tuple[list[list[int]], list[str]]] = []
@@ -202,11 +212,12 @@ def train_expert(
     mean = np.zeros(3)
     for step in range(config.steps):
         for group in optimizer.param_groups:
-            group["lr"] = config.rate * schedule(step, config.steps, config.steps // 20 + 1)
+            group["lr"] = group["peak"] * schedule(step, config.steps, config.steps // 20 + 1)
         batch, rows = next(batches)
         with torch.autocast("cpu", torch.bfloat16):
-            h = F.dropout(model.embed(base, batch), config.dropout)
-            h0, stay = h, torch.zeros(())
+            h0, stay = model.embed(base, batch), torch.zeros(())
+            kept = F.dropout(torch.ones_like(h0), config.dropout)  # of both, or it would be a move
+            h0, h = h0 * kept, model.embed(params, batch) * kept
             for layer in range(1, model.depth + 1):
                 h = model.block(params, layer, h, batch)
                 if config.preserve and layer <= upto:
@@ -249,7 +260,7 @@ def drift_loss(
 ) -> tuple[Tensor, Tensor]:
     """Mean of relu(1 - displacement / margin) at the probe layer, and each sentence's part (B,)."""
     with torch.autocast("cpu", torch.bfloat16):
-        h = h0 = model.embed(base, batch)
+        h, h0 = model.embed(params, batch), model.embed(base, batch)
         for layer in range(1, config.probe_layer + 1):
             h = model.block(params, layer, h, batch)
             with torch.no_grad():
