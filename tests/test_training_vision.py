@@ -95,7 +95,8 @@ def test_validation_and_test_enter_no_training(folder, trained):
         assert not seen & {image.tobytes() for image in (*x[held_out], *read["test"][0])}, name
 
 
-def test_an_interrupted_stage_goes_on_as_if_it_had_not_been(tmp_path):
+@pytest.mark.parametrize("keep", [0.0, 0.9])
+def test_an_interrupted_stage_goes_on_as_if_it_had_not_been(tmp_path, keep):
     def loss(p, step, rng):
         if step == stop:
             raise KeyboardInterrupt
@@ -103,7 +104,7 @@ def test_an_interrupted_stage_goes_on_as_if_it_had_not_been(tmp_path):
         return (p["w"] - noise).square().sum(), {}
 
     options = {"stage": "s", "seed": 1, "save_every": 4}
-    start, schedule = {"w": torch.zeros(3)}, Schedule(steps=12, lr=0.1, warmup=2)
+    start, schedule = {"w": torch.zeros(3)}, Schedule(steps=12, lr=0.1, warmup=2, keep=keep)
     stop = -1
     whole = train(start, loss, schedule, folder=tmp_path / "a", **options)
     stop = 9
@@ -113,6 +114,35 @@ def test_an_interrupted_stage_goes_on_as_if_it_had_not_been(tmp_path):
     resumed = train(start, loss, schedule, folder=tmp_path / "b", **options)
     assert torch.equal(whole["w"], resumed["w"])
     assert not torch.equal(whole["w"], start["w"])
+
+
+def test_a_running_mean_keeps_its_share_of_what_was(tmp_path):
+    """By hand, from the weights that runs of one, two and three steps end with."""
+    seen = []
+
+    def loss(p, step, rng):
+        seen.append(p["w"].detach().clone())
+        return (p["w"] - 3).square().sum(), {}
+
+    start, schedule = {"w": torch.zeros(2)}, Schedule(steps=3, lr=0.1, warmup=1)
+    last = train(start, loss, schedule, stage="last", seed=1, folder=tmp_path)["w"]
+    mean = train(start, loss, replace(schedule, keep=0.75), stage="mean", seed=1, folder=tmp_path)[
+        "w"
+    ]
+    _, one, two, *_ = seen
+    by_hand = 0.25 * last + 0.75 * (0.25 * two + 0.75 * (0.25 * one))
+    torch.testing.assert_close(mean, by_hand)
+    assert not torch.allclose(mean, last)
+
+
+def test_an_expert_of_several_runs_is_the_mean_of_their_weights(trained):
+    names = VisionConfig().expert.runs["eurosat"]
+    runs = [load_file(trained.parent / f"{name}.safetensors") for name in names]
+    expert = load_file(trained / "experts" / "eurosat.safetensors")
+    assert len(runs) == 2
+    for n, p in expert.items():
+        torch.testing.assert_close(p, (runs[0][n] + runs[1][n]) / 2)
+    assert any(not torch.equal(runs[0][n], runs[1][n]) for n in expert)
 
 
 def test_a_gradient_that_is_not_finite_stops_the_training(tmp_path):

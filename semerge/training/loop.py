@@ -26,7 +26,11 @@ Loss = Callable[[dict[str, Tensor], int, torch.Generator], tuple[Tensor, dict[st
 
 @dataclass(frozen=True)
 class Schedule:
-    """steps; lr is the peak; warmup in steps; clip bounds the gradient's norm."""
+    """steps; lr is the peak; warmup in steps; clip bounds the gradient's norm.
+
+    keep: what is returned is a running mean of the weights, of which each step keeps this share
+    (Polyak and Juditsky, 1992); 0 for the weights of the last step.
+    """
 
     steps: int
     lr: float
@@ -34,6 +38,7 @@ class Schedule:
     warmup: int = 50
     clip: float = 1.0
     betas: tuple[float, float] = (0.9, 0.98)
+    keep: float = 0.0
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then a cosine down to 1 % of the peak."""
@@ -79,6 +84,7 @@ def train(
         {"params": plain, "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=schedule.lr, betas=schedule.betas, fused=True)
+    means = {n: p.detach().clone() for n, p in leaves.items()}
     checkpoint = folder / f"{stage}.checkpoint"
     first, before = 0, 0.0
     if checkpoint.exists():
@@ -88,6 +94,7 @@ def train(
         with torch.no_grad():
             for n, p in leaves.items():
                 p.copy_(state["params"][n])
+                means[n].copy_(state["means"][n])
     started = time.perf_counter()
     for step in range(first, schedule.steps):
         for group in optimiser.param_groups:
@@ -99,6 +106,9 @@ def train(
             raise FloatingPointError(f"{stage}: gradient is not finite at step {step}")
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for n, p in leaves.items():
+                means[n].lerp_(p, 1 - schedule.keep)
         if step % 50 == 49 or step == schedule.steps - 1:
             pace = (time.perf_counter() - started) / (step + 1 - first)
             told = json.dumps({k: round(v, 4) for k, v in notes.items()})
@@ -109,11 +119,12 @@ def train(
                 "seconds": before + time.perf_counter() - started,
                 "optimiser": optimiser.state_dict(),
                 "params": {n: p.detach() for n, p in leaves.items()},
+                "means": means,
             }
             partial = checkpoint.with_suffix(".partial")
             torch.save(state, partial)
             partial.replace(checkpoint)
-    trained = {n: p.detach().contiguous() for n, p in leaves.items()}
+    trained = {n: mean.contiguous() for n, mean in means.items()}
     spent = before + time.perf_counter() - started
     save_file(trained, done, {"seconds": f"{spent:.0f}"})
     checkpoint.unlink(missing_ok=True)

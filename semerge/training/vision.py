@@ -119,9 +119,8 @@ def train_expert(
     sets: dict[str, Images],
     backbone: VisionTransformer,
     out: Path,
-    stage: str | None = None,
 ) -> dict[str, Tensor]:
-    """Fine-tune the image tower on one task; the head stays as it is."""
+    """Fine-tune the image tower on one task; the head stays as it is. Several runs are averaged."""
     e = config.expert
     others = [t for t in config.mixture if t != task]
     own = {task: e.batch}
@@ -176,10 +175,13 @@ def train_expert(
             "other": shift[:, len(y) :].mean().item() if e.drift else 0.0,
         }
 
-    schedule = Schedule(e.steps[task], e.lr, warmup=50)
-    return train(
-        base, loss, schedule, stage=stage or f"expert-{task}", seed=config.seed, folder=out
-    )
+    runs = e.runs.get(task, ())
+    schedule = Schedule(e.steps[task], e.lr, warmup=50, keep=e.run_keep if runs else 0.0)
+    found = [
+        train(base, loss, schedule, stage=stage, seed=config.seed, folder=out)
+        for stage in runs or (f"expert-{task}",)
+    ]
+    return {n: torch.stack([run[n] for run in found]).mean(0) for n in base}
 
 
 @torch.no_grad()

@@ -21,6 +21,9 @@ class ExpertConfig:
     cosine of .999): at the learned 12.6 their logits could hardly differ.
     taught: the tasks whose expert also learns what a convolutional net says of each image, the
     mean of label and teacher; teacher_steps: how long that net is trained.
+    runs: tasks whose expert is the mean of several runs' weights ("Model soups", Wortsman et al.,
+    arXiv 2203.05482); a run's name decides its randomness. Each run is itself a running mean of its
+    weights, of which a step keeps the share run_keep. For tasks of few images.
     """
 
     batch: int = 96
@@ -44,6 +47,10 @@ class ExpertConfig:
     smoothing: float = 0.1
     taught: tuple[str, ...] = ("fashion_mnist",)
     teacher_steps: int = 1500
+    runs: dict[str, tuple[str, ...]] = field(
+        default_factory=lambda: {"eurosat": ("euro-a", "euro-b")}
+    )
+    run_keep: float = 0.998
     keep: dict[str, float] = field(
         default_factory=lambda: {
             "cifar10": 0.6,
@@ -73,7 +80,7 @@ class ExpertConfig:
             "gtsrb": 2000,
             "mnist": 900,
             "omniglot_alphabets": 1500,
-            "eurosat": 1500,
+            "eurosat": 4000,
             "fashion_mnist": 2600,
             "charts": 1200,
             "textures": 1200,
