@@ -45,3 +45,20 @@ def test_a_missed_line_is_bold_and_an_unmeasured_one_empty() -> None:
     ]
     assert cells == ["**1.96**", "99.7 %", "", ""]
     assert readme_costs._limit(found, "sweep_over_loop") == "≥ 4"
+
+
+def test_a_missed_sweep_comes_with_its_profile_and_no_row_is_empty() -> None:
+    missed, met = ([{"figure": "sweep_over_loop", "met": m}] for m in (False, True))
+    times = {"cases_ms": {"loop": 7.317, "sweep": 3.74, "passes": 2.809}}
+    suites = {
+        name: {**times, "acceptance": missed if name == "mini-text" else met}
+        for name in (*readme_costs.SMALL, *readme_costs.LARGE)
+    }
+    assert readme_costs._sweeps(suites) == (
+        "An input of `mini-text` takes 7.32 ms one by one and 3.74 in batches, 2.81 of them for "
+        "the passes.\n\n"
+    )
+    suites["mini-text"]["acceptance"] = met
+    assert readme_costs._sweeps(suites) == ""
+    rows = [line for line in readme_costs.costs().splitlines() if line.startswith("|")][2:]
+    assert rows and all(any(c.strip() for c in row.split("|")[2:-1]) for row in rows)

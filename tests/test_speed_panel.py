@@ -72,6 +72,24 @@ def test_every_stage_is_shown_by_suite() -> None:
         ["an exact answer: merge", "1.00", "80.0"],
         ["a start: load", "", "9.00"],
     ]
+    swept = {**FOUND, "cases_ms": {"loop": 7.32, "sweep": 3.74, "passes": 2.81, "copy": 1.0}}
+    assert cells(speed.times([swept, OTHER]))[-3:] == [
+        ["an input of a set: one by one", "7.32", ""],
+        ["an input of a set: in batches", "3.74", ""],
+        ["an input of a set: in batches, the passes alone", "2.81", ""],
+    ]
+
+
+def test_growth_is_shown_by_the_number_of_experts() -> None:
+    rows = [{"experts": n, "static": 1.0, "exact": 2.5 * n} for n in (2, 20)]
+    grown, missing = {**FOUND, "growth": rows}, {**OTHER, "growth": [{"left_out": "needs 9 GB"}]}
+    assert cells(speed.growth([grown, missing])) == [
+        ["Experts", "2", "20"],
+        ["mini-text: exact", "5.00", "50.0"],
+        ["mini-text: static", "1.00", "1.00"],
+        ["gpt2-glue: needs 9 GB", "", ""],
+    ]
+    assert speed.growth([FOUND, OTHER]) == ""
 
 
 def test_every_way_is_shown_with_its_agreement() -> None:

@@ -43,16 +43,33 @@ def costs(file: Path = BENCH) -> str:
             _limit(suites[LARGE[0]], name),
         ]
         for name, phrase in ROWS.items()
+        if any(name in suites[s]["figures"] for s in (*SMALL, *LARGE))
     ]
     sizes = " and ".join(f"{suites[s]['labelled']['n']:,} (`{s}`)" for s in SMALL)
     split = suites[SMALL[0]]["labelled"]["split"]
     on = suites[SMALL[0]]["machine"]
     return (
-        f"{tables.table(head, body)}\n\n"
+        f"{tables.table(head, body)}\n\n{_sweeps(suites)}"
         f"{on['processor']}, {on['threads']} threads, Python {on['python']}, torch "
         f"{on['torch'].partition('+')[0]}; a missed line is bold.\n"
         f"Shares are over {sizes} samples of the {split} splits.\n"
     )
+
+
+def _sweeps(suites: dict[str, Any]) -> str:
+    """Where the milliseconds of a sweep go, in the suites whose line it misses; else nothing."""
+    text = ""
+    for name in (*SMALL, *LARGE):
+        found = suites[name]
+        if any(r["figure"] == "sweep_over_loop" and r["met"] is False for r in found["acceptance"]):
+            loop, sweep, passes = (
+                phrases.measured(found["cases_ms"][case]) for case in ("loop", "sweep", "passes")
+            )
+            text += (
+                f"An input of `{name}` takes {loop} ms one by one and {sweep} in batches, "
+                f"{passes} of them for the passes.\n"
+            )
+    return f"{text}\n" if text else ""
 
 
 def _cell(found: dict[str, Any], name: str) -> str:

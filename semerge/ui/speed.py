@@ -24,6 +24,7 @@ COST = (
     "has the numbers."
 )
 MOST = {"sweep_over_loop": "sweep_bound"}  # a figure, and what it can be here at most
+SWEPT = {"loop": "one by one", "sweep": "in batches", "passes": "in batches, the passes alone"}
 MARKS = (
     ("exact", "exact"),
     ("se", "fast"),
@@ -56,6 +57,8 @@ def show_speed(order: Sequence[str] = (), file: Path = BENCH) -> None:
     with gr.Accordion("What each figure is", open=False, elem_classes="se-fold"):
         html(meanings(suites))
     html(times(suites))
+    if grown := growth(suites):
+        html(grown)
     for number, found in enumerate(suites):
         modes = found.get("labelled", {}).get("modes", ())
         if modes:
@@ -133,7 +136,34 @@ def times(suites: Sequence[dict[str, Any]]) -> str:
         for stage in _union(parts):
             cells = (phrases.measured(part[stage]) if stage in part else "" for part in parts)
             rows.append((f"{what}: {esc(stage)}", *cells))
+    for case, what in SWEPT.items():
+        if case in _union(found.get("cases_ms", {}) for found in suites):
+            cells = (_milliseconds(found.get("cases_ms", {}).get(case)) for found in suites)
+            rows.append((f"an input of a set: {what}", *cells))
     return table("Milliseconds by stage, medians", ("Stage", *_heads(suites)), rows)
+
+
+def growth(suites: Sequence[dict[str, Any]]) -> str:
+    """Milliseconds of an answer by the number of experts; nothing where nobody measured it."""
+    rows = []
+    for found in suites:
+        measured = [row for row in found.get("growth", ()) if "experts" in row]
+        for case in ("exact", "static") if measured else ():
+            by_count = {row["experts"]: row[case] for row in measured}
+            rows.append((f"{esc(found['suite'])}: {case}", by_count))
+        for row in found.get("growth", ()):
+            if "left_out" in row:
+                rows.append((f"{esc(found['suite'])}: {esc(row['left_out'])}", {}))
+    counts = sorted({count for _, by_count in rows for count in by_count})
+    if not counts:
+        return ""
+    body = [(name, *(_milliseconds(found.get(n)) for n in counts)) for name, found in rows]
+    heads = ("Experts", *map(str, counts))
+    return table("Milliseconds by the number of experts, on random weights", heads, body)
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else phrases.measured(value)
 
 
 def _heads(suites: Sequence[dict[str, Any]]) -> list[str]:
