@@ -82,7 +82,8 @@ class Models:
         if numbers <= HOLD_LIMIT and defaults.static_lambda not in self._held:
             self._held[defaults.static_lambda] = self._merge(defaults.static_lambda)
         self._static_lambda = defaults.static_lambda
-        room = max(s.changing for s in segments[1:]) or 1
+        merged = segments[1:] if self.backbone.linear_embed else segments  # see Merged.embed
+        room = max(s.changing for s in merged) or 1
         self._group = max(1, min(GROUP, MERGE_ROOM // room))
         self.sha256 = _sha256(self._loaded_tensors())
         self._derived = _sha256(self._derived_tensors())

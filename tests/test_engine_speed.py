@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,11 @@ import semerge.models
 import semerge.task_vectors
 from semerge import fast
 from semerge.engine import Engine, load_engine
+from semerge.evaluation.batches import batches
+from semerge.evaluation.data import read_set
+from semerge.evaluation.measure import BASE, Plan, key_of, measure
 from semerge.loading import Loaded, load
+from semerge.merged import Scratch
 from semerge.settings import PRESETS, Settings, valid_layers
 from semerge.suites import read_suite
 from semerge.task_vectors import TaskVectors
@@ -144,12 +149,33 @@ def test_quantised_samples_with_equal_coefficients_share_a_merge(
 
 
 def test_the_room_for_merging_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = max(s.changing for s in load_engine(folder).models.vectors.segments[1:])
-    monkeypatch.setattr(semerge.models, "MERGE_ROOM", 2 * numbers)
-    models = load_engine(folder).models
-    assert models._group == 2
-    monkeypatch.setattr(semerge.models, "MERGE_ROOM", 1)
-    assert load_engine(folder).models._group == 1
+    """Every stage that is merged fits it: patches too, which here outweigh a block. Token tables do
+    so as well, but are never merged."""
+    loaded = load(read_suite(folder))
+    base, experts = loaded.vectors.base(), [loaded.vectors.expert(t) for t in range(3)]
+    name = "conv1.weight" if loaded.suite.modality == "image" else "wte.weight"
+    for t, own in enumerate(experts):
+        own[name] = base[name] + 0.1 * t
+    vectors = TaskVectors(base, experts, loaded.backbone.segments)
+    loaded = replace(loaded, vectors=vectors)
+    first, *others = (s.changing for s in vectors.segments)
+    assert first > max(others)
+    numbers = first if name == "conv1.weight" else max(others)
+    engine = Engine(loaded)
+    asked: list[int] = []
+    room = Scratch.room
+    monkeypatch.setattr(
+        Scratch, "room", lambda self, n, like: (asked.append(n), room(self, n, like))[1]
+    )
+    batch = engine.backbone.collate(samples_of(engine, 5))
+    rows = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
+    for limit, group in ((2 * numbers, 2), (2 * numbers - 1, 1), (1, 1)):
+        monkeypatch.setattr(semerge.models, "MERGE_ROOM", limit)
+        engine = Engine(loaded)
+        assert engine.models._group == group
+        asked.clear()
+        engine.merged_embedding(batch, rows)
+        assert max(asked) == group * numbers
 
 
 @pytest.mark.parametrize("numbers", [1, 7, 8, 9, 24, 29])
@@ -211,6 +237,26 @@ def test_shared_stages_run_once(folder: Path, blocks: int, monkeypatch: pytest.M
     for i, sample in enumerate(samples):
         params = engine.models.vectors.merge(rows[i])
         close(z[i], engine.models.embedding(lambda stage, p=params: p, sample)[0], f"{i}")
+
+
+def test_a_labelled_set_runs_shared_stages_once(
+    folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of `evaluate` and of Inspect: base, merges and experts begin where they part."""
+    engine = Engine(shared_first(load(read_suite(folder)), 1))
+    samples = read_set(home / "data", "task1", "test")
+    resolved = Settings(probe="experts", layer=2).resolve(engine.suite)
+    key = key_of(resolved)
+    layers = count_blocks(engine, monkeypatch)
+    found = measure(engine, [samples], Plan((key,), (BASE, 0.3)))
+    # then block 2 of the base, of both merges, and of every expert
+    assert layers == [1] + [2] * 6
+    ((rows, batch),) = batches(engine.backbone, samples)
+    plain = engine.models.representations
+    ((_, m),) = plain(engine.models.probed(resolved.probe_lambda), batch, {key.point})
+    for t in range(3):
+        ((_, r),) = plain(partial(engine.models.expert, t), batch, {key.point})
+        close(found.distances[key][rows, t], (r - m).norm(dim=-1), f"expert {t}")
 
 
 def test_task_vectors_are_views_of_one_matrix(folder: Path) -> None:

@@ -245,7 +245,8 @@ def _run(
     wanted: dict[float, set[Point]] = {scale: {END} for scale in plan.answers}
     for key in plan.keys:
         wanted.setdefault(key.probe_lambda, set()).add(key.point)
-    merged = {s: dict(run(_stage(engine, s), batch, points)) for s, points in wanted.items()}
+    start = engine.start(batch, [(key.probe, *key.point) for key in plan.keys])
+    merged = {s: dict(run(_stage(engine, s), batch, points, start)) for s, points in wanted.items()}
     answers = [answers_of(engine, merged[scale][END]) for scale in plan.answers]
 
     columns: dict[Key, list[Tensor]] = {key: [] for key in plan.keys}  # (B, T), or T of (B, 1)
@@ -259,7 +260,7 @@ def _run(
     experts: dict[int, Tensor] = {}
     for t in range(len(found.experts)):
         points = set(compared) | ({END} if t == own or not plan.own_only else set())
-        for point, r in run(partial(engine.models.expert, t), batch, points):
+        for point, r in run(partial(engine.models.expert, t), batch, points, start):
             for key in compared.get(point, ()):
                 columns[key].append(distance(r, merged[key.probe_lambda][point])[:, None])
             if point == END:
