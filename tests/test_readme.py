@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from semerge.evaluation import readme, readme_costs
+from semerge.evaluation import readme, readme_costs, readme_unfit
 from semerge.suites import available_suites
 
 
-@pytest.mark.parametrize("name", ["results", "examples", "costs"])
+@pytest.mark.parametrize("name", ["results", "examples", "unfit", "costs"])
 def test_figures_are_those_that_were_measured(name: str) -> None:
     if not available_suites():
         pytest.skip("no bundled suite is here")
@@ -27,6 +27,32 @@ def test_write_keeps_what_is_around(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert page.read_text(encoding="utf-8") == (
         "above\n<!-- a -->\n\n## New\n\nfigures\n<!-- /a -->\nbetween\n"
         "<!-- b -->\n\nmore\n<!-- /b -->\n"
+    )
+
+
+def test_the_notice_is_told_with_its_errors_and_gains() -> None:
+    rate = {"share": 0.5, "n": 20}
+    notice = {
+        "score": "either",
+        "made": {
+            "either": {
+                "false_alarm": {"share": 0.061, "n": 80},
+                "kinds": {"noise": rate, "blank": {"share": 0.1, "n": 30}},
+                "miss": 0.3,
+            }
+        },
+        "left_out": {"either": {"miss": {"share": 0.045, "n": 70}}},
+        "fallback": {
+            "n": 80,
+            "oracle": {"se": 0.8, "with_fallback": 0.79},
+            "left_out": {"n": 70, "oracle": {"se": 0.3, "with_fallback": 0.6, "static": 0.61}},
+        },
+    }
+    assert readme_unfit.errors(notice) == ["6.1 % (n = 80)", "4.5 % (n = 70)", "30.0 % (n = 50)"]
+    assert readme_unfit.gains(notice) == (
+        "missed 50.0 % of noise. Falling back to the static coefficients takes SE-Merging with the "
+        "given head from 80.0 to 79.0 % on the suite's own tasks (n = 80), and from 30.0 to 60.0 % "
+        "on tasks whose expert was left out (n = 70), where the static merge has 61.0 %."
     )
 
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from semerge.evaluation import readme_costs, tables
+from semerge.evaluation import readme_costs, readme_unfit, tables
 from semerge.evaluation.lines import CAUSES
 from semerge.examples import load_examples
 from semerge.suites import Suite, available_suites, read_suite
@@ -20,7 +20,12 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 def parts() -> dict[str, str]:
     """What stands between the marks `<!-- name -->` and `<!-- /name -->`, by name."""
-    return {"results": results(), "examples": examples(), "costs": readme_costs.costs()}
+    return {
+        "results": results(),
+        "examples": examples(),
+        "unfit": readme_unfit.unfit(),
+        "costs": readme_costs.costs(),
+    }
 
 
 def examples() -> str:
