@@ -118,14 +118,23 @@ def installed(tmp_path):
     return tmp_path
 
 
-def installs(folder, target):
-    """The requirements that `make target` would install."""
+def make(folder, *arguments):
     # an outer make's flags would be taken over
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")}
-    command = ["make", "-n", "PIP_FLAGS=", "ARGS=", target]
-    run = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+def installs(folder, target):
+    """The requirements that `make target` would install."""
+    run = make(folder, "-n", "PIP_FLAGS=", "ARGS=", target)
+    run.check_returncode()
     assert "app.py" in run.stdout or "pytest" in run.stdout
     lines = [line for line in run.stdout.splitlines() if "pip install" in line]
     return [name for line in lines for name in re.findall(r"-r (\S+)", line)]
@@ -156,6 +165,13 @@ def test_a_new_environment_gets_everything(installed):
         (installed / name).unlink()
     assert installs(installed, "demo") == ["requirements.txt"]
     assert installs(installed, "test") == ["requirements.txt", "requirements-dev.txt"]
+
+
+def test_the_large_tests_look_for_room_first(installed):
+    run = make(installed, "FULL_GB=999999999", "test-full")
+    assert run.returncode != 0
+    assert "make test-full needs 999999999 GB free" in run.stdout
+    assert "pytest" not in run.stdout
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", ".ci/run"])

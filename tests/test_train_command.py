@@ -88,3 +88,9 @@ def test_what_train_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         out, err = capsys.readouterr()
         assert out == "" and words in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+    file = tmp_path / "file"
+    file.touch()
+    command = ["train", "--suite", "mini-text", "--data", str(tmp_path), "--out", str(file)]
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err == f"semerge: No folder {file}/stages can be made: Not a directory.\n"

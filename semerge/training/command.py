@@ -40,7 +40,10 @@ def run(args: argparse.Namespace) -> int:
     tasks_in(data)  # tells at once if there is no such folder
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     stages = out / "stages"
-    stages.mkdir(parents=True, exist_ok=True)
+    try:
+        stages.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"No folder {stages} can be made: {error.strerror}.") from None
     train = _vision if args.suite == "mini-vision" else _text
     spec, trained, seed, make = train(data, stages, args.seed, args.smoke)
 
