@@ -77,7 +77,8 @@ def parser() -> Parser:
 
     one = commands.add_parser("predict", help="answer for one input", allow_abbrev=False)
     _suite(one)
-    one.add_argument("input", metavar="IMAGE_OR_SENTENCE", help="an image file, or a sentence")
+    what = "an image file, or a sentence; -- goes before one that begins with a dash"
+    one.add_argument("input", metavar="IMAGE_OR_SENTENCE", help=what)
     one.add_argument("--text-b", metavar="S2", help="the second sentence of a pair")
     one.add_argument("--probe", choices=PROBES)
     one.add_argument("--layer", metavar="L", help="1..L, or final")

@@ -264,6 +264,19 @@ def test_wrong_options_are_one_line(
     assert out == "" and words in err and err.count("\n") == 1
 
 
+def test_a_place_that_cant_be_written_is_told_before_the_work(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("semerge.engine.load_engine", lambda *_: pytest.fail("too late"))
+    for place in (tmp_path, tmp_path / "none" / "a.json", tmp_path / ("x" * 300) / "a.json"):
+        for option in ("--json", "--csv"):
+            assert run(home, option, str(place)) == 2
+            assert capsys.readouterr() == ("", f"semerge: {place} can't be written.\n")
+
+
 def test_a_folder_without_tasks_is_told(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,8 +46,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json == "-" and args.csv == "-":
         raise UserError("--json - and --csv - both want stdout; write one of them to a file.")
 
+    # what can't take the figures is told before the work
+    for name in (args.json, args.csv):
+        if name and name != "-":
+            _check_place(Path(name))
     if args.diagnose:
-        _read_report(Path(args.diagnose))  # what can't take a diagnosis is told before the work
+        _read_report(Path(args.diagnose))
     splits = None if args.diagnose is None else _splits(suite, request)
 
     from semerge.engine import load_engine
@@ -250,6 +255,19 @@ def _read_report(path: Path) -> dict[str, Any]:
     if not isinstance(report, dict):
         raise UserError(f"{path} is no report: it must hold one JSON object.")
     return report
+
+
+def _check_place(path: Path) -> None:
+    """Refuse what can't be written, without opening it: at the other end of a pipe that counts."""
+    try:
+        if path.exists():
+            fine = not path.is_dir() and os.access(path, os.W_OK)
+        else:
+            fine = path.parent.is_dir() and os.access(path.parent, os.W_OK)
+    except OSError:  # too long a name
+        fine = False
+    if not fine:
+        raise UserError(f"{path} can't be written.")
 
 
 def _write(path: Path, text: str) -> None:
