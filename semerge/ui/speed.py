@@ -97,8 +97,8 @@ def fast_agreement(suite: Suite, file: Path = BENCH) -> str:
 def figures(suites: Sequence[dict[str, Any]]) -> str:
     """Every figure by suite, with its limit, and what they were measured on."""
     rows = [
-        (esc(name), *(_figure(found, name) for found in suites))
-        for name in _union(found["figures"] for found in suites)
+        (esc(_called(name)), *(_figure(found, name) for found in suites))
+        for name in _in_order(found["figures"] for found in suites)
     ]
     heads = ("Figure", *_heads(suites))
     return table("Figures, and what was wanted", heads, rows, kind="stacked") + _places(suites)
@@ -122,9 +122,13 @@ def _figure(found: dict[str, Any], name: str) -> str:
 
 
 def meanings(suites: Sequence[dict[str, Any]]) -> str:
-    """What every figure is."""
+    """What every figure is, and its name in the files of the bench, by which others mention it."""
     about = {name: text for found in suites for name, text in found["about"].items()}
-    terms = "".join(f"<div><dt>{esc(n)}</dt><dd>{esc(t)}</dd></div>" for n, t in about.items())
+    terms = "".join(
+        f"<div><dt>{esc(_called(name))} <code>{esc(name)}</code></dt>"
+        f"<dd>{esc(about[name])}</dd></div>"
+        for name in _in_order([about])
+    )
     return f'<dl class="se-facts long">{terms}</dl>'
 
 
@@ -181,6 +185,19 @@ def _places(suites: Sequence[dict[str, Any]]) -> str:
         )
     lines = "<br>".join(esc(f"{words.listed(who)}: {what}.") for what, who in alike.items())
     return f'<p class="se-hint">{lines}</p>'
+
+
+def _called(name: str) -> str:
+    """A figure in words; by its own name where it has none."""
+    phrase = phrases.FIGURES.get(name)
+    return phrase[:1].upper() + phrase[1:] if phrase else name
+
+
+def _in_order(names: Iterable[Iterable[str]]) -> list[str]:
+    """Each figure once, in the order in which their words are to be read; others last."""
+    found = _union(names)
+    known = [name for name in phrases.FIGURES if name in found]
+    return [*known, *(name for name in found if name not in phrases.FIGURES)]
 
 
 def _union(names: Iterable[Iterable[str]]) -> list[str]:
