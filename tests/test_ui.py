@@ -339,11 +339,16 @@ def test_a_report_is_read_by_its_keys(tmp_path: Path, nest: Any) -> None:
 
     suite = dataclasses.replace(fake_suite(), folder=tmp_path)
     assert read_report(suite) is None
+    line = {"line": "expert", "on": "mnist", "met": False, "value": 0.836, "target": 0.85}
     report = {"tasks": {"mnist": ROW, "<b>": {**ROW, "expert": None}}, "average": ROW, "split": "t"}
+    report["lines"] = [line, {**line, "met": True}]
     (tmp_path / "report.json").write_text(json.dumps(nest(report)))
     found = read_report(suite)
     assert found and found.titles == ["MNIST", "<b>"]
     assert found.series()["expert"] == [0.91, None]
+    if "test" not in nest(report):
+        (missed,) = found.missed
+        assert "MNIST: 83.6\u00a0% where 85.0\u00a0% was wanted" in missed
     assert "<b></th>" not in rates(found) and "90.0\u00a0%" in rates(found)
     assert "SE-Merging 90.0\u00a0%" in summary(found) and "88.0\u00a0%" in summary(found)
     parse(rates(found))

@@ -196,6 +196,12 @@ def shortfalls(report: Report) -> str:
     return f'<p class="se-short">Missed of what it was meant to show:</p><ul>{items}</ul>'
 
 
+COUNTED = {
+    "se": "SE-Merging",
+    "static": "the static merge",
+    "expert": "the chosen expert alone",
+    "base": "the base",
+}
 WAYS = {
     "oracle_real": "Oracle head, real",
     "oracle_all": "Oracle head, all",
@@ -258,9 +264,7 @@ def hits(found: dict[str, Any]) -> str:
 
 def _counted(row: dict[str, Any]) -> str:
     parts = [
-        f"{words.MODELS[kind]} {row[kind]}"
-        for kind in ("se", "static", "expert", "base")
-        if isinstance(row.get(kind), int)
+        f"{name} {row[kind]}" for kind, name in COUNTED.items() if isinstance(row.get(kind), int)
     ]
     return words.listed(parts) if parts else ""
 

@@ -165,8 +165,9 @@ def _missed(raw: Mapping[str, Any], suite: Suite) -> tuple[str, ...]:
             on = {"real": "real tasks", "all": "all tasks"}.get(str(line.get("on")))
             on = on or _title(suite, str(line.get("on")))
             cause = CAUSES.get(str(line.get("cause")))
-            by = f", by {cause}" if cause else ""
-            found.append(f"{what}, {on}: {value:.1%} of {target:.1%}{by}".replace("%", "\u00a0%"))
+            by = f"; cause: {cause}" if cause else ""
+            told = f"{what}, {on}: {value:.1%} where {target:.1%} was wanted{by}"
+            found.append(told.replace("%", "\u00a0%"))
     return tuple(found)
 
 
