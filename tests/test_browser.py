@@ -119,7 +119,9 @@ def test_a_bad_image_is_told_and_the_next_one_works(
     alert = page.locator("#vision-sentence [role=alert]")
     alert.wait_for()
     assert "not a readable image" in alert.inner_text()
-    assert not page.locator("#vision-answers").is_visible()  # no old answer beside the new input
+    # no old answer beside the new input, nor the old input as the model saw it
+    assert not page.locator("#vision-answers").is_visible()
+    assert not page.locator("#vision-seen img").count()
     page.get_by_role("button", name="MNIST: digit 2").click()
     settle(page, engine().predict(decode_image(folder / "vision" / "mnist_2.png")))
 

@@ -88,7 +88,7 @@ class Desk(ABC):
 
     @property
     def extras(self) -> list[Any]:
-        """Further components that an answer updates."""
+        """Further components of HTML that an answer fills, and a refusal empties."""
         return []
 
     @abstractmethod
@@ -235,8 +235,10 @@ class Desk(ABC):
     def _failed(self, error: UserError, source: Source) -> list[Any]:
         """One clear sentence in the panel's place, where it stays until the next answer. There
         is nothing to link to."""
-        kept = self._kept([*self.options.followers, *self.extras])
-        return [*self.panel.fail(str(error)), *kept, source, self._mark(source), ""]
+        kept = self._kept(self.options.followers)
+        # what an earlier input left must not stand beside the one that was refused
+        empty = [""] * len(self.extras)
+        return [*self.panel.fail(str(error)), *kept, *empty, source, self._mark(source), ""]
 
     @staticmethod
     def _mark(source: Source) -> Any:
