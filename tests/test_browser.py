@@ -171,6 +171,26 @@ def test_the_page_opens_before_the_models_and_fills_itself(visit: Any, tmp_path:
         page.close()  # before its server goes
 
 
+def test_what_is_asked_while_the_models_load_is_answered_and_stays(
+    visit: Any, tmp_path: Path
+) -> None:
+    gate = threading.Event()
+    with fake_app(tmp_path, gate) as url:
+        page = visit(url=url)
+        page.get_by_role("tab", name="Language").click()
+        box = page.get_by_label("Sentence", exact=True)
+        box.fill("asked before anything is there")
+        box.press("Enter")
+        page.get_by_text("Mini Text: waiting").wait_for()
+        gate.set()
+        want = engine("text").predict("asked before anything is there")
+        settle(page, want, "language")
+        page.locator("#status li").first.wait_for(state="detached")
+        page.wait_for_timeout(1500)  # two looks of the timer that fills in the opening example
+        settle(page, want, "language")
+        page.close()  # before its server goes
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_no_tab_has_serious_accessibility_faults(

@@ -209,14 +209,15 @@ def _follow_loading(
     timer = gr.Timer(POLL, active=False)
     panels = [component for desk in desks for component in desk.outputs]
 
-    def look(filled: list[str], asked: list[str], *sources: Any) -> list[Any]:
+    def look(request: gr.Request, filled: list[str], asked: list[str], *sources: Any) -> list[Any]:
         values: list[Any] = []
         done = list(filled)
         for desk, source in zip(desks, sources, strict=True):
             name = desk.suite.name
             first = context.examples.opening(desk.modality)
-            # whoever has asked something of his own by now keeps his answer
-            own = first is None or source != {"example": first.index}
+            # whoever has asked something of his own by now keeps his answer, or still gets it
+            asking = request.session_hash in desk.asking
+            own = asking or first is None or source != {"example": first.index}
             state = context.engines.state(name)
             fresh = state.settled and name not in done
             if fresh:
@@ -231,7 +232,8 @@ def _follow_loading(
     def first_look(request: gr.Request, asked: list[str], *sources: Any) -> list[Any]:
         # the tab that the address names gets its own answer
         tab = Query(dict(request.query_params)).tab
-        return look([desk.suite.name for desk in desks if desk.name == tab], asked, *sources)
+        done = [desk.suite.name for desk in desks if desk.name == tab]
+        return look(request, done, asked, *sources)
 
     def chosen(name: str, asked: list[str]) -> list[Any]:
         # a published suite begins to come, and the status follows it until it is there or failed

@@ -41,6 +41,7 @@ class Desk(ABC):
         example = context.examples.opening(self.modality)
         first = first_source(self.suite, context.examples)
         self.source = gr.State(first)
+        self.asking: set[str] = set()  # sessions whose own input is waiting for its answer
         with gr.Row(elem_classes="se-desk", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_classes="se-ask"):
                 with gr.Column(elem_classes="se-input"):
@@ -114,13 +115,17 @@ class Desk(ABC):
     def on(self, event: Any, fn: Any, inputs: list[Any], **options: Any) -> None:
         """Let an event ask: `fn(*values of inputs)` gives a source, or None to do nothing."""
 
-        def ask(*values: Any) -> list[Any]:
+        def ask(request: gr.Request, *values: Any) -> list[Any]:
             own, (suite, *choices) = values[: len(inputs)], values[len(inputs) :]
+            session = request.session_hash or ""
+            self.asking.add(session)
             try:
                 source = fn(*own)
+                return self._ask(source, suite, choices) if source else self._kept(self.outputs)
             except UserError as error:
                 return self._failed(error, {})
-            return self._ask(source, suite, choices) if source else self._kept(self.outputs)
+            finally:
+                self.asking.discard(session)
 
         event(ask, [*inputs, *self.options.inputs], self.outputs, **model_event(**options))
 
