@@ -124,7 +124,8 @@ class Work:
     def product(self) -> tuple[Case, float]:
         """One large matrix product, and how many of them multiply as often as `passes`.
 
-        No arithmetic in the same precision is faster than that, whatever the batch.
+        What of a pass is no matrix product (attention's softmax, norms, the activation) takes no
+        time in that, and every product runs as fast as the largest.
         """
         from torch.utils.flop_counter import FlopCounterMode
 

@@ -23,7 +23,7 @@ COST = (
     "How often each agrees with exact, by its cost in passes of the static merge; the table below "
     "has the numbers."
 )
-MOST = {"sweep_over_loop": "sweep_bound"}  # a figure, and what it can be here at most
+MOST = {"sweep_over_loop": "sweep_limit"}  # a figure, and what it can be here at most
 SWEPT = {"loop": "one by one", "sweep": "in batches", "passes": "in batches, the passes alone"}
 MARKS = (
     ("exact", "exact"),
