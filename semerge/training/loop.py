@@ -84,7 +84,9 @@ def train(
         {"params": plain, "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=schedule.lr, betas=schedule.betas, fused=True)
-    means = {n: p.detach().clone() for n, p in leaves.items()}
+    means = {n: p.detach() for n, p in leaves.items()}  # the weights themselves, if none is kept
+    if schedule.keep:
+        means = {n: p.clone() for n, p in means.items()}
     checkpoint = folder / f"{stage}.checkpoint"
     first, before = 0, 0.0
     if checkpoint.exists():
@@ -106,9 +108,9 @@ def train(
             raise FloatingPointError(f"{stage}: gradient is not finite at step {step}")
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        with torch.no_grad():
+        if schedule.keep:
             for n, p in leaves.items():
-                means[n].lerp_(p, 1 - schedule.keep)
+                means[n].lerp_(p.detach(), 1 - schedule.keep)
         if step % 50 == 49 or step == schedule.steps - 1:
             pace = (time.perf_counter() - started) / (step + 1 - first)
             told = json.dumps({k: round(v, 4) for k, v in notes.items()})
