@@ -132,7 +132,9 @@ class VisionTransformer:
         d, p = self.width, self.patch_size
         kernel = params["conv1.weight"]
         # A convolution whose stride is its size is a linear map of patches (channel, row, column).
-        patches = F.unfold(batch.data, p, stride=p).mT  # (B, N - 1, 3·p·p)
+        side = batch.data.shape[-1] // p
+        patches = batch.data.view(-1, 3, side, p, side, p).permute(0, 2, 4, 1, 3, 5)
+        patches = patches.reshape(-1, side * side, 3 * p * p)  # (B, N - 1, 3·p·p)
         if kernel.dim() == 5:
             patches = patches.expand(kernel.shape[0], *patches.shape)
         x = linear(patches, kernel.flatten(-3))  # (.., B, N - 1, d)
