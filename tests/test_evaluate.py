@@ -9,6 +9,7 @@ import pytest
 from labelled import plane_engine, plane_sets
 
 from semerge.engine import Engine
+from semerge.errors import UserError
 from semerge.evaluation.batches import batches, picture
 from semerge.evaluation.collect import make_rows
 from semerge.evaluation.data import read_set
@@ -197,6 +198,11 @@ def test_what_is_kept_of_a_sample_is_what_is_promised(home: Path, engine: Engine
         kept = [found.tasks, found.labels, found.experts, *found.distances.values()]
         held = sum(x.untyped_storage().nbytes() for x in (*kept, *found.answers.values()))
         assert held == len(samples) * (16 + 4 * k * t + 2 * 2 * t + 2 * t * t)
+
+
+def test_the_fast_mode_is_refused_not_run_exactly(home: Path, engine: Engine) -> None:
+    with pytest.raises(UserError, match="An evaluation has no fast mode"):
+        evaluate(engine, Request(home / "data", settings=Settings(fast=True)))
 
 
 def test_progress_counts_to_the_end_and_cancel_stops(home: Path, engine: Engine) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import semerge
 from semerge.answer import NOT_WATCHED
 from semerge.engine import Engine
+from semerge.errors import UserError
 from semerge.evaluation.chosen_sets import chosen_sets
 from semerge.evaluation.collect import collect
 from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
@@ -88,12 +89,15 @@ def evaluate(
     the 172 that all of its axes have.
 
     Raises:
-        UserError: settings, data folder or split do not fit the suite.
+        UserError: settings, data folder or split do not fit the suite, or the settings ask for the
+            fast mode.
         Interrupted: `cancelled` said so before anything was done; later, what is done by then is
             the answer, and its `inspection` is not complete.
     """
     suite = engine.suite
     main = request.settings.resolve(suite)
+    if main.fast:
+        raise UserError("An evaluation has no fast mode; `bench --data` measures what that costs.")
     others = list(combinations(suite, request))
     found = chosen_sets(
         suite,
