@@ -116,6 +116,20 @@ def test_an_interrupted_stage_goes_on_as_if_it_had_not_been(tmp_path, keep):
     assert not torch.equal(whole["w"], start["w"])
 
 
+def test_a_stage_hands_on_what_a_later_run_would_find(tmp_path):
+    """The order too: sums over all tensors round by it, and what follows would differ."""
+
+    def loss(p, step, rng):
+        return sum(x.square().sum() for x in p.values()), {}
+
+    def stage():
+        start = {"z": torch.ones(2), "a": torch.ones(3)}
+        return train(start, loss, Schedule(2, 0.1), stage="s", seed=1, folder=tmp_path)
+
+    made, found = stage(), stage()
+    assert list(made) == list(found) and all(torch.equal(made[n], found[n]) for n in made)
+
+
 def test_a_running_mean_keeps_its_share_of_what_was(tmp_path):
     """By hand, from the weights that runs of one, two and three steps end with."""
     seen = []
