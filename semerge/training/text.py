@@ -47,8 +47,8 @@ def language_model(shop: Workshop) -> Params:
     params, seconds = train_language_model(
         shop.model, sentences, running, checks, shop.config, shop.folder, shop.log
     )
-    save_file(params, shop.folder / "lm.safetensors", told(seconds))
-    return params
+    save_file(params, made := shop.folder / "lm.safetensors", told(seconds))
+    return load_file(made)  # in the file's order, as a later run finds them; see `loop.train`
 
 
 def base_and_heads(shop: Workshop, lm: Params) -> tuple[Params, Params]:
