@@ -247,7 +247,8 @@ def test_the_bar_does_what_the_keys_do_and_ends_it(visit: Any, examples: Example
     page.wait_for_url(re.compile("example=2&.*present=1&step=probe"))
     bar.get_by_role("button", name="Example before").click()
     shows(page, "vision", examples, 1)
-    # the link of a step opens it
+    # the link of a step opens it; the address is written after the screen, not with it
+    page.wait_for_url(re.compile("example=1&.*present=1&step=probe"))
     again = visit(DESKTOP, query=urlsplit(page.url).query)
     shows(again, "vision", examples, 1)
     at_step(again, "probe")
