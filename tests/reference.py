@@ -77,6 +77,8 @@ class Reference:
                 n_layer=c["n_layer"],
                 n_head=c["n_head"],
                 layer_norm_epsilon=c.get("layer_norm_epsilon", 1e-5),
+                bos_token_id=None,  # the default lies outside a small vocabulary
+                eos_token_id=None,
                 use_cache=False,
             )
         )
