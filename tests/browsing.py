@@ -83,6 +83,18 @@ def upload(page: Any, file: Path) -> None:
     page.locator("#vision-image input[type=file]").set_input_files(file)
 
 
+def upload_set(page: Any, tab: str, file: Path) -> None:
+    """Choose a file of labelled samples, in place of one that is there, and wait for its row.
+
+    The row and not the name: while a file is on its way, the name stands alone, for a moment.
+    """
+    place = page.locator(f"#{tab}-upload")
+    if place.get_by_label("Clear").count():
+        place.get_by_label("Clear").click()
+    place.locator("input[type=file]").set_input_files(file)
+    place.get_by_label(file.name, exact=True).wait_for()
+
+
 def choose(page: Any, label: str, option: str) -> None:
     """Take an option of a dropdown."""
     page.get_by_label(label, exact=True).click()

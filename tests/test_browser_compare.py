@@ -24,6 +24,7 @@ from browsing import (
     serious_faults,
     shown,
     timeless,
+    upload_set,
     visits,
 )
 from bundled import EXAMPLES, TEXT, VISION, engine, serving
@@ -201,8 +202,7 @@ def test_a_long_run_is_cancelled_and_a_bad_set_is_told(visit: Any, tmp_path: Pat
     page.get_by_role("option", name="Your upload").click()
     file = tmp_path / "set.zip"
     file.write_text("no archive")
-    page.locator("#compare-upload input[type=file]").set_input_files(file)
-    page.locator("#compare-upload", has_text="set.zip").wait_for()
+    upload_set(page, "compare", file)
     page.locator("#compare-run").click()
     page.locator("#compare-status [role=alert]").wait_for()
     assert str(tmp_path) not in page.locator("#compare-status").inner_text()

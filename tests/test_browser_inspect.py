@@ -28,6 +28,7 @@ from browsing import (
     serious_faults,
     shown,
     timeless,
+    upload_set,
 )
 from fakes import served
 
@@ -243,13 +244,6 @@ def test_a_run_is_cancelled_and_keeps_what_is_done(visit: Any) -> None:
     assert not page.locator("#inspect-cancel").is_visible()
 
 
-def upload(page: Any, file: Path) -> None:
-    if page.locator("#inspect-upload").get_by_label("Clear").count():
-        page.locator("#inspect-upload").get_by_label("Clear").click()
-    page.locator("#inspect-upload input[type=file]").set_input_files(file)
-    page.locator("#inspect-upload", has_text=file.name).wait_for()
-
-
 def test_uploads_are_run_and_bad_ones_told(visit: Any, tmp_path: Path) -> None:
     page, suite = visit(), SUITES["mini-text"]
     opened(page, suite)
@@ -262,10 +256,10 @@ def test_uploads_are_run_and_bad_ones_told(visit: Any, tmp_path: Path) -> None:
         csv.writer(file).writerows([("text", "label"), *((e.text, e.label) for e in own)])
     page.locator("#inspect-run").click()
     page.locator("#inspect-status [role=alert]", has_text="Upload a CSV").wait_for()
-    upload(page, bad)
+    upload_set(page, "inspect", bad)
     page.locator("#inspect-run").click()
     page.locator("#inspect-status [role=alert]", has_text="must name the columns").wait_for()
-    upload(page, good)
+    upload_set(page, "inspect", good)
     page.locator("#inspect-run").click()
     page.locator("#inspect-table", has_text=f"{len(own)} of {len(own)} samples").wait_for()
     assert "not in the link" in page.locator("#inspect-link").inner_text()
@@ -281,10 +275,10 @@ def test_uploads_are_run_and_bad_ones_told(visit: Any, tmp_path: Path) -> None:
             assert e.file
             packed.writestr(f"{e.label.replace('/', '_')}/{i}.png", e.file.read_bytes())
     choose(page, "Their task", SUITES["mini-vision"].task("gtsrb").title)
-    upload(page, bomb)
+    upload_set(page, "inspect", bomb)
     page.locator("#inspect-run").click()
     page.locator("#inspect-status [role=alert]", has_text="zip bombs").wait_for()
-    upload(page, archive)
+    upload_set(page, "inspect", archive)
     page.locator("#inspect-run").click()
     told = f"{len(pictures)} of {len(pictures)} samples"
     page.locator("#inspect-table", has_text=told).wait_for()
