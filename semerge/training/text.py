@@ -36,8 +36,8 @@ from semerge.training.text_workshop import Workshop, open_workshop, running_text
 Params = dict[str, Tensor]
 
 
-def language_model(shop: Workshop) -> Params:
-    """Stage 1. Parameters of the pre-trained body, of a workshop with the small vocabulary."""
+def language_model(shop: Workshop) -> None:
+    """Stage 1. The pre-trained body of a workshop with the small vocabulary, kept as a file."""
     corpus = corpus_texts(shop.data, HeldOut(shop.data, shop.config.tasks))
     running = windows(shop.model.tokenizer, corpus, shop.config.positions)
     sentences = [s for t in shop.train.values() for s in t.ids] + list(shop.extra)
@@ -47,8 +47,7 @@ def language_model(shop: Workshop) -> Params:
     params, seconds = train_language_model(
         shop.model, sentences, running, checks, shop.config, shop.folder, shop.log
     )
-    save_file(params, made := shop.folder / "lm.safetensors", told(seconds))
-    return load_file(made)  # in the file's order, as a later run finds them; see `loop.train`
+    save_file(params, shop.folder / "lm.safetensors", told(seconds))
 
 
 def base_and_heads(shop: Workshop, lm: Params) -> tuple[Params, Params]:
@@ -153,9 +152,9 @@ def prepare(data: Path, out: Path, config: TextConfig) -> tuple[Workshop, Params
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     torch.set_num_threads(1)
     lm = out / "lm.safetensors"
-    params = (
-        load_file(lm) if lm.exists() else language_model(open_workshop(data, out, config, False))
-    )
+    if not lm.exists():
+        language_model(open_workshop(data, out, config, False))
+    params = load_file(lm)  # a file has an order of its own, and sums round by it
     shop = open_workshop(data, out, config)
     params["wte.weight"] = grow_table(params["wte.weight"], shop.model.tokenizer)
     return shop, *base_and_heads(shop, params)
