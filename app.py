@@ -20,7 +20,7 @@ os.environ["no_proxy"] = ",".join(filter(None, (_beyond, "127.0.0.1,localhost"))
 
 
 def main() -> None:
-    from semerge.clock import Stopwatch
+    from semerge.common import Stopwatch
 
     host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
     asked = os.environ.get("GRADIO_SERVER_PORT", "7860")

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from semerge.common import UserError
     from semerge.engine import load_engine
-    from semerge.errors import UserError
     from semerge.inputs import clean_text, decode_image
     from semerge.settings import Settings
     from semerge.suites import available_suites, read_suite

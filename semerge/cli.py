@@ -9,15 +9,11 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from semerge.checkpoints.hub import locate, missing_files
-from semerge.clock import Stopwatch
-from semerge.errors import STOPPED, UserError
-from semerge.memory import need
-from semerge.phrases import gigabytes
-from semerge.progress import Counter, listening, say
+from semerge.checkpoints.files import locate, missing_files
+from semerge.common import STOPPED, Counter, Stopwatch, UserError, gigabytes, listening, say
 from semerge.settings import (
     AUTO,
     FALLBACKS,
@@ -29,17 +25,17 @@ from semerge.settings import (
     Settings,
 )
 from semerge.suites import available_suites, published_suites, read_suite
+from semerge.suites.memory import need
 
 if TYPE_CHECKING:
     from semerge.result import Result
 
 ELSEWHERE = {  # command -> module whose run(args) does it; imported when it is asked for
     "bench": "semerge.bench.command",
-    "choose": "semerge.evaluation.choice_command",
-    "download": "semerge.checkpoints.command",
+    "choose": "semerge.evaluation.choice",
+    "download": "semerge.checkpoints.download",
     "evaluate": "semerge.evaluation.command",
-    "init-suite": "semerge.skeleton.command",
-    "train": "semerge.training.command",
+    "init-suite": "semerge.suites.init_suite",
 }
 SHOWN = 5  # predictions a column, where no JSON is asked for
 
@@ -53,18 +49,26 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. `argv` is without the program's name."""
+    return guarded(lambda: _run(parser().parse_args(argv)))
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """What a command returns, or the exit code of how it ended: bad input is one line on stderr."""
     try:
-        args = parser().parse_args(argv)
-        if args.command == "suites":
-            return suites(args)
-        with listening(Counter(sys.stderr)):
-            return predict(args) if args.command == "predict" else elsewhere(args)
+        return run()
     except UserError as error:
         print(f"semerge: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         say("stopped by Ctrl+C.", sys.stderr)
         return STOPPED
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "suites":
+        return suites(args)
+    with listening(Counter(sys.stderr)):
+        return predict(args) if args.command == "predict" else elsewhere(args)
 
 
 def parser() -> Parser:
@@ -147,13 +151,6 @@ def parser() -> Parser:
     one.add_argument("--text-tower", metavar="FILE", help="a CLIPModel, where the base has none")
     one.add_argument("--tokenizer", metavar="FILE", help="default: the one beside the models")
     one.add_argument("--name", metavar="N", help="default: the folder's name")
-
-    one = commands.add_parser("train", help="rebuild a bundled suite", allow_abbrev=False)
-    _suite(one)
-    one.add_argument("--data", required=True, metavar="DIR", help="a data folder")
-    one.add_argument("--out", required=True, metavar="DIR", help="where the suite goes")
-    one.add_argument("--seed", type=int, metavar="N", help="default: the recipe's own")
-    one.add_argument("--smoke", action="store_true", help="every stage, tiny and fast")
     return root
 
 

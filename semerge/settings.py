@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from semerge.errors import UserError
+from semerge.common import UserError
 from semerge.methods import METHODS
 
 if TYPE_CHECKING:

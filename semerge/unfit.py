@@ -14,7 +14,7 @@ The two probes notice different things: a small distance to an expert says that 
 learnt to leave such an input alone, a small distance to cached representations says that the input
 looks like those of a task at all.
 
-`semerge.evaluation.abstention` sets the thresholds and measures what they do.
+`semerge.evaluation.misfits` sets the thresholds and measures what they do.
 """
 
 from __future__ import annotations

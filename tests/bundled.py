@@ -12,10 +12,10 @@ from typing import Any
 from fakes import served
 
 from semerge.engine import Engine, load_engine
-from semerge.examples import Example, load_examples
 from semerge.inputs import decode_image
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
+from semerge.suites.examples import Example, load_examples
 from semerge.ui.context import Context
 
 VISION, TEXT = read_suite("mini-vision"), read_suite("mini-text")

@@ -10,11 +10,10 @@ import numpy as np
 from PIL import Image
 from tiny import SENTENCES
 
+from semerge.data.labelled import LabelledSet, Sets
 from semerge.engine import Engine
 from semerge.evaluation.collect import collect
-from semerge.evaluation.data import LabelledSet
-from semerge.evaluation.rows import Row
-from semerge.evaluation.sets import Sets
+from semerge.evaluation.figures import Row
 from semerge.inputs import CleanText, DecodedImage
 from semerge.settings import PRESETS, Settings, valid_layers, valid_pools, valid_probes
 

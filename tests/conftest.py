@@ -143,9 +143,9 @@ def diagnosed(folder: Path, engine: Engine) -> Path:
     """The tiny suite's folder, with a report.json that holds a diagnosis."""
     from labelled import DATA
 
+    from semerge.data.sets import suite_sets
     from semerge.evaluation.diagnosis import diagnose
     from semerge.evaluation.report import write_report
-    from semerge.evaluation.sets import suite_sets
 
     data = DATA[engine.suite.modality](folder.parent / "four", tasks=4)
     splits = [suite_sets(engine.suite, data, s) for s in ("validation", "test")]
@@ -157,8 +157,8 @@ def diagnosed(folder: Path, engine: Engine) -> Path:
 @pytest.fixture(scope="module")
 def diagnosis(diagnosed: Path) -> dict[str, Any]:
     """What that report holds."""
-    from semerge.abstention import read_diagnosis
     from semerge.suites import read_suite
+    from semerge.suites.abstention import read_diagnosis
 
     found = read_diagnosis(read_suite(diagnosed))
     assert found is not None

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw
 
-from semerge.errors import UserError
+from semerge.common import UserError
 from semerge.result import Prediction, Result
 from semerge.settings import Resolved, Settings, checked_coefficients
 from semerge.suites import Defaults, Suite, Task
 
 if TYPE_CHECKING:
-    from semerge.clock import Clock
+    from semerge.common import Clock
     from semerge.engine import Probed
     from semerge.ui.context import Context
 
@@ -284,7 +284,7 @@ def fake_app(
     gate: engines wait for it while they load, so that a test can see the page before.
     more: further suites beside the two.
     """
-    from semerge.examples import load_examples
+    from semerge.suites.examples import load_examples
     from semerge.ui.context import Context
 
     def load(suite: Suite) -> FakeEngine:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semerge.errors import UserError
+from semerge.common import UserError
 from semerge.inputs import decode_image
 
 W, H = 48, 32

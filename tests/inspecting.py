@@ -13,11 +13,11 @@ from typing import Any
 import gradio as gr
 
 from semerge.engine import load_engine
-from semerge.examples import Example, Examples
 from semerge.suites import Suite, read_suite
+from semerge.suites.examples import Example, Examples
 from semerge.ui.context import Context
-from semerge.ui.inspect_look import Look
-from semerge.ui.inspector import InspectTab
+from semerge.ui.tabs.inspect import InspectTab
+from semerge.ui.tabs.inspect_choice import Look
 
 
 def tab_of(suites: Sequence[Suite], examples: Examples | None = None) -> InspectTab:

@@ -15,8 +15,8 @@ from tiny import CLASSES, SENTENCES
 from torch import Tensor
 
 from semerge.backbones import Batch, Params
+from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
-from semerge.evaluation.data import LabelledSet
 from semerge.loading import Loaded
 from semerge.suites import Defaults, Suite, Task
 from semerge.task_vectors import TaskVectors

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from semerge.examples import load_examples
 from semerge.suites import Suite
+from semerge.suites.examples import load_examples
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIELDS = ("GRADIO_ANALYTICS_ENABLED", "NO_PROXY", "no_proxy")

@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from semerge.data.batches import picture
+from semerge.data.labelled import LabelledSet
+from semerge.data.sets import suite_sets
 from semerge.engine import Engine
-from semerge.evaluation import abstention
-from semerge.evaluation.batches import picture
-from semerge.evaluation.data import LabelledSet
-from semerge.evaluation.left_out import leave_out, left_out_fallback
+from semerge.evaluation import misfits
 from semerge.evaluation.measure import Interrupted, Key, Plan, measure, probing
-from semerge.evaluation.sets import suite_sets
+from semerge.evaluation.misfits import leave_out, left_out_fallback
 from semerge.inputs import CleanText, clean_text
 from semerge.loading import Loaded, load
 from semerge.settings import Settings
@@ -30,7 +30,7 @@ def test_thresholds_let_the_stated_share_pass() -> None:
     d = torch.rand(400, 5, generator=torch.Generator().manual_seed(0)) + 0.1
     reading = Reading(d, torch.rand(400, 5, generator=torch.Generator().manual_seed(1)))
     for rate in (0.01, 0.05, 0.25):
-        found = abstention.calibrate(reading, rate)
+        found = misfits.calibrate(reading, rate)
         assert set(found.thresholds) == {
             "entropy",
             "margin",
@@ -44,16 +44,16 @@ def test_thresholds_let_the_stated_share_pass() -> None:
             assert rate - 0.006 <= alarms <= rate
         same = Calibration.from_dict(json.loads(json.dumps(found.to_dict())))
         assert same == found
-    alone = abstention.calibrate(Reading(d))
+    alone = misfits.calibrate(Reading(d))
     assert set(alone.thresholds) == {"entropy", "margin", "nearest", "relative"}
     for wrong in ((Reading(d[:0]), 0.05), (reading, 0.0), (reading, 1.0)):
         with pytest.raises(ValueError, match="samples and a rate"):
-            abstention.calibrate(*wrong)
+            misfits.calibrate(*wrong)
 
 
 def test_scores_by_hand() -> None:
     d = torch.tensor([[1.0, 4.0], [6.0, 2.0], [1.0, 8.0], [5.0, 5.0]])
-    found = abstention.calibrate(Reading(d), 0.5)
+    found = misfits.calibrate(Reading(d), 0.5)
     assert found.usual == (1.0, 2.0)
     values = found.scores(Reading(torch.tensor([[3.0, 4.0], [torch.inf, 1.0]])))
     assert float(values["nearest"][0]) == 3.0 and float(values["relative"][0]) == 3.0
@@ -67,14 +67,14 @@ def test_rates_and_fallback_by_hand() -> None:
     calibration = Calibration((1.0, 1.0), {"nearest": 2.0}, 0.05, 10)
     seen = Reading(torch.tensor([[1.0, 9.0], [3.0, 9.0], [1.5, 9.0], [2.0, 9.0]]))
     kinds = {"near": Reading(seen.routing[:3]), "away": Reading(seen.routing + 5)}
-    found = abstention.rates(calibration, seen, kinds)["nearest"]
+    found = misfits.alarm_rates(calibration, seen, kinds)["nearest"]
     assert found["false_alarm"]["share"] == 0.25 and found["false_alarm"]["n"] == 4
     assert found["kinds"]["near"]["share"] == pytest.approx(2 / 3)
     assert found["kinds"]["away"]["share"] == 0.0 and found["kinds"]["away"]["auroc"] == 1.0
     assert found["miss"] == pytest.approx(1 / 3)
     unfit = torch.tensor([True, True, False, False])
     se, static = torch.tensor([True, False, True, False]), torch.tensor([False, True, False, True])
-    assert abstention.fallback(unfit, {"oracle": (se, static)}) == {
+    assert misfits.fallback(unfit, {"oracle": (se, static)}) == {
         "n": 4,
         "fell_back": 2,
         "oracle": {"se": 0.5, "static": 0.5, "with_fallback": 0.5, "fixed": 1, "broken": 1},
@@ -129,7 +129,7 @@ def test_the_fallback_without_an_expert_sample_by_sample(
         other = Engine(without(home, t))
         seen = [s for s in splits[0] if s.task != name]
         known = measure(other, seen, Plan((at,))).distances[at]
-        limit = abstention.calibrate(Reading(known)).thresholds["nearest"]
+        limit = misfits.calibrate(Reading(known)).thresholds["nearest"]
         scale = suite.defaults.static_lambda
         static = [0.0 if k == t else scale for k in range(3)]
         for sample, label in samples_of(splits[1][t]):

@@ -15,11 +15,10 @@ from equivalence import close, pair
 from reference import Reference
 from tiny import tiny_text_suite, tiny_vision_suite
 
-from semerge.answer import unpack
 from semerge.bench import figures
 from semerge.bench.subject import Subject
-from semerge.engine import Engine
-from semerge.errors import UserError
+from semerge.common import UserError
+from semerge.engine import Engine, unpack
 from semerge.settings import Settings, checked_coefficients
 
 MAKERS = {"image": tiny_vision_suite, "text": tiny_text_suite}

@@ -11,7 +11,7 @@ import pytest
 from published_suites import clip_suite, gpt2_suite
 from tiny import edit
 
-from semerge.errors import UserError
+from semerge.common import UserError
 from semerge.suites import read_suite
 
 NO_NUMBERS = [None, "12", True, [], {}, float("inf"), float("nan"), 0, -1]

@@ -12,14 +12,15 @@ import pytest
 import torch
 from equivalence import samples_of
 
-from semerge.bench import command, figures, memory, modes, subject, timing
+from semerge.bench import command, figures, modes, subject
+from semerge.bench import figures as memory
+from semerge.bench import work as timing
 from semerge.bench.subject import Subject
-from semerge.bench.timing import Times
-from semerge.bench.work import SIDE, Work, exact, quick
+from semerge.bench.work import SIDE, Times, Work, exact, quick
 from semerge.cli import main, parser
+from semerge.data.batches import picture
+from semerge.data.sets import suite_sets
 from semerge.engine import Engine
-from semerge.evaluation.batches import picture
-from semerge.evaluation.sets import suite_sets
 from semerge.inputs import clean_text
 from semerge.settings import Settings
 
@@ -198,7 +199,7 @@ def test_memory_is_what_the_system_says() -> None:
         pytest.skip("this system does not tell")
     memory.reset_peak()
     block = torch.ones(8_000_000)  # 32 MB
-    assert (memory.peak() or 0) - now > 24e6
+    assert (memory.peak_bytes() or 0) - now > 24e6
     assert len(block) == 8_000_000
 
 

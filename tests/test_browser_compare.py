@@ -29,14 +29,14 @@ from browsing import (
 )
 from bundled import EXAMPLES, TEXT, VISION, engine, serving
 
-from semerge.evaluation.bundled_sets import example_sets
+from semerge.data.sets import example_sets
 from semerge.evaluation.comparison import Comparison, Side, compare, right, write_csv
 from semerge.settings import Settings
 from semerge.suites import Suite
-from semerge.ui import compare_rows
-from semerge.ui.compare_rows import FIRST
-from semerge.ui.compare_sides import usual
-from semerge.ui.sources import sample_of
+from semerge.ui.context import sample_of
+from semerge.ui.tabs import compare_html
+from semerge.ui.tabs.compare import usual
+from semerge.ui.tabs.compare_html import FIRST
 
 pytestmark = MARKS
 WALKS = [(VISION, DESKTOP, "dark"), (TEXT, PHONE, "light"), (TEXT, DESKTOP, "light")]
@@ -82,7 +82,7 @@ def compared(suite: Suite) -> Comparison:
 def page_of(page: Any, found: Comparison, *filters: str) -> None:
     """Press these filters at once and wait for the rows of the last one."""
     press_at_once(page, "#compare-board", *(f"filter {name}" for name in filters))
-    ids = compare_rows.ids(found, replace(FIRST, filter=filters[-1]))
+    ids = compare_html.ids(found, replace(FIRST, filter=filters[-1]))
     page.locator("#compare-table [role=status]", has_text=f"{len(ids)} of").wait_for()
     page.locator(f"#compare-board [data-key='filter {filters[-1]}'][aria-pressed=true]").wait_for()
 
@@ -116,7 +116,7 @@ def test_one_input_and_a_set_are_compared_and_the_link_survives_a_restart(
     a, b = right(found)["se"]
     counts = page.locator("#compare-board .se-sentence strong").all_text_contents()
     assert counts == [str(a), str(b)]
-    ids = compare_rows.ids(found, FIRST)
+    ids = compare_html.ids(found, FIRST)
     assert page.locator("#compare-table tbody th button").all_text_contents() == ids[:25]
 
     # quicker than they are answered: of two filters the second holds, of two rows too
@@ -129,7 +129,7 @@ def test_one_input_and_a_set_are_compared_and_the_link_survives_a_restart(
 
     # exactly the rows that a filter shows
     look = replace(FIRST, filter="only A")
-    ids = compare_rows.ids(found, look)
+    ids = compare_html.ids(found, look)
     page.locator("#compare-board [data-key='filter only A']").focus()
     page.keyboard.press("Enter")
     page.locator("#compare-table [role=status]", has_text=f"{len(ids)} of").wait_for()
@@ -179,7 +179,7 @@ def test_both_answers_and_a_set_are_shown(
     settle(page, answer(suite, 3, second), "b")
     page.locator("#compare-run").click()
     page.locator("#compare-table .se-rows").wait_for()
-    ids = compare_rows.ids(compared(suite), FIRST)
+    ids = compare_html.ids(compared(suite), FIRST)
     assert page.locator("#compare-table tbody th button").all_text_contents() == ids[:25]
     page.locator("#compare-table tbody th button").first.click()
     settle(page, answer(suite, int(ids[0].rpartition("/")[2]), second), "b")

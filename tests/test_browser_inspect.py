@@ -32,13 +32,12 @@ from browsing import (
 )
 from fakes import served
 
+from semerge.data.sets import example_sets
 from semerge.engine import Engine, load_engine
-from semerge.evaluation.bundled_sets import example_sets
-from semerge.evaluation.exports import write_csv
-from semerge.evaluation.inspection import Inspection, View, counts, inspect, select
-from semerge.examples import load_examples
+from semerge.evaluation.inspection import Inspection, View, counts, inspect, select, write_csv
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
+from semerge.suites.examples import load_examples
 from semerge.ui.app import make_context
 
 pytestmark = [

@@ -15,16 +15,15 @@ import pytest
 from browsing import DESKTOP, PHONE, choose, go, saved_chart, serious_faults
 from fakes import served
 
-from semerge.abstention import read_diagnosis
 from semerge.engine import Engine, load_engine
-from semerge.examples import load_examples
 from semerge.settings import FINAL, Settings, valid_layers
 from semerge.suites import Suite, read_suite
+from semerge.suites.abstention import read_diagnosis
+from semerge.suites.examples import load_examples
 from semerge.ui import words
 from semerge.ui.app import make_context
-from semerge.ui.layers_input import Where, routed
-from semerge.ui.layers_page import bounds
-from semerge.ui.sources import sample_of
+from semerge.ui.context import sample_of
+from semerge.ui.tabs.layers_html import Where, bounds, routed
 from semerge.ui.view import View
 
 pytestmark = [

@@ -19,8 +19,8 @@ from browsing import PATIENCE, PHONE, choose, drawn, serious_faults, shown, uplo
 from fakes import FakeEngine, fake_app, fake_examples, fake_suite, served
 
 from semerge.engine import Engine, load_engine
-from semerge.examples import load_examples
 from semerge.suites import Suite, read_suite
+from semerge.suites.examples import load_examples
 from semerge.ui.context import Context
 from semerge.ui.links import LONG_TEXT, OWN_IMAGE
 

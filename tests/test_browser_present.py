@@ -13,8 +13,8 @@ import pytest
 from browsing import DESKTOP, PHONE, drawn, saved_chart, serious_faults
 from fakes import FakeEngine, fake_app, fake_suite
 
-from semerge.examples import Examples, load_examples
 from semerge.inputs import decode_image
+from semerge.suites.examples import Examples, load_examples
 from semerge.ui import words
 from semerge.ui.view import View
 

@@ -11,8 +11,8 @@ from bundled import EXAMPLES, TEXT, VISION, answer
 from fakes import served
 from test_browser_present import STEPS, at_step, start, visible
 
-from semerge.examples import Example
 from semerge.suites import Suite
+from semerge.suites.examples import Example
 from semerge.ui import words
 from semerge.ui.app import make_context
 from semerge.ui.view import View

@@ -11,9 +11,9 @@ from browsing import choose, settle, visits
 from fakes import FakeEngine, fake_examples, fake_suite, served
 
 from semerge.checkpoints.download import download
-from semerge.examples import load_examples
 from semerge.inputs import decode_image
 from semerge.suites import read_suite
+from semerge.suites.examples import load_examples
 from semerge.ui.context import Context
 from semerge.ui.options import called
 

@@ -13,11 +13,11 @@ import pytest
 from browsing import DESKTOP, MARKS, PHONE, check_look, others, serious_faults, visits
 from bundled import EXAMPLES, TEXT, VISION, engine, serving
 
-from semerge.examples import Example
 from semerge.suites import Suite
+from semerge.suites.examples import Example
 from semerge.ui import words
-from semerge.ui.coefficients import on_grid, static
-from semerge.ui.sources import sample_of
+from semerge.ui.context import sample_of
+from semerge.ui.options import on_grid, static
 
 pytestmark = MARKS
 WALKS = [

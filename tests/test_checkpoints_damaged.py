@@ -12,10 +12,10 @@ import torch
 from pickled_fakes import write_pickled, write_pickled_head
 from published_suites import BASE, EXPERTS, TOWER
 
+from semerge.checkpoints.detect import detect
 from semerge.checkpoints.formats import open_base, open_expert
 from semerge.checkpoints.pickled import read_head
-from semerge.errors import UserError
-from semerge.skeleton.detect import detect
+from semerge.common import UserError
 
 VIT = fakes.VIT
 ENCODER = fakes.image_encoder(EXPERTS[0], TOWER)

@@ -17,15 +17,14 @@ from published_suites import BASE, CLASSES, TEMPLATES, TOWER, clip_suite
 from torch.nn.functional import normalize
 from transformers_models import clip_model
 
-from semerge.backbones import clip_heads
-from semerge.backbones.clip_text import captions, tokenizer
+from semerge.backbones import clip
+from semerge.backbones.clip import captions, tokenizer
+from semerge.backbones.tokenizing import ClipTokenizer
 from semerge.checkpoints.cache import cache_folder
 from semerge.checkpoints.formats import check_tower, open_base, open_text_tower
+from semerge.common import UserError, listening
 from semerge.engine import load_engine
-from semerge.errors import UserError
-from semerge.progress import listening
 from semerge.suites import published_suites, read_suite
-from semerge.tokenizing import ClipTokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +60,7 @@ def test_the_text_tower_equals_that_of_open_clip(quick_gelu: bool) -> None:
     module.load_state_dict(TOWER, strict=False)  # without its mask
     ids = tokenizer(TEXT["vocab_size"], TEXT["context_length"])(captions(CLASSES[0], TEMPLATES))
     with torch.inference_mode():
-        found = clip_heads._Tower(TOWER, TEXT, quick_gelu)._run(ids)
+        found = clip._Tower(TOWER, TEXT, quick_gelu)._run(ids)
         assert torch.allclose(found, module.eval()(ids), atol=1e-5)
 
 
@@ -106,7 +105,7 @@ def test_captions_are_read_no_further_than_they_go(monkeypatch: pytest.MonkeyPat
     words = (("cat", "a dog that is very tired", "red"), TEMPLATES)
     tokens = tokenizer(TEXT["vocab_size"], TEXT["context_length"])
     with torch.inference_mode():
-        tower = clip_heads._Tower(TOWER, TEXT, quick_gelu=True)
+        tower = clip._Tower(TOWER, TEXT, quick_gelu=True)
         ids = tokens(captions(*words))
         whole = normalize(tower._run(ids), dim=-1)
         other = ids.clone()
@@ -115,16 +114,16 @@ def test_captions_are_read_no_further_than_they_go(monkeypatch: pytest.MonkeyPat
         assert torch.allclose(normalize(tower._run(other), dim=-1), whole, atol=1e-6)
     expected = normalize(whole.view(3, len(TEMPLATES), -1).mean(1), dim=-1)
 
-    run, read = clip_heads._Tower._run, []
+    run, read = clip._Tower._run, []
 
-    def noted(self: clip_heads._Tower, ids: torch.Tensor) -> torch.Tensor:
+    def noted(self: clip._Tower, ids: torch.Tensor) -> torch.Tensor:
         read.append(tuple(ids.shape))
         return run(self, ids)
 
-    monkeypatch.setattr(clip_heads, "CAPTIONS", 2)
-    monkeypatch.setattr(clip_heads._Tower, "_run", noted)
-    monkeypatch.setattr(clip_heads, "keep", lambda *kept: None)
-    (found,) = clip_heads.zero_shot_heads(TOWER, TEXT, True, [words])
+    monkeypatch.setattr(clip, "CAPTIONS", 2)
+    monkeypatch.setattr(clip._Tower, "_run", noted)
+    monkeypatch.setattr(clip, "keep", lambda *kept: None)
+    (found,) = clip.zero_shot_heads(TOWER, TEXT, True, [words])
     assert torch.allclose(found, expected, atol=1e-6)
     lengths = sorted((ids.argmax(-1) + 1).tolist())
     assert read == [(2, lengths[1]), (2, lengths[3]), (2, lengths[5])]
@@ -137,7 +136,7 @@ def test_it_is_told_how_many_captions_are_read(tmp_path: Path) -> None:
     with listening(lambda *heard: told.append(heard)):
         load_engine(folder)
         total = sum(len(classes) * len(TEMPLATES) for classes in CLASSES)
-        assert {(count, what) for _, count, what in told} == {(total, clip_heads.TOLD)}
+        assert {(count, what) for _, count, what in told} == {(total, clip.TOLD)}
         done = [n for n, _, _ in told]
         assert done[0] == 0 and done[-1] == total and done == sorted(done)
         told.clear()
@@ -157,8 +156,8 @@ def test_heads_are_made_once(
         def __init__(self, *args: object) -> None:
             raise AssertionError("a head is made")
 
-    working = clip_heads._Tower
-    monkeypatch.setattr(clip_heads, "_Tower", Refusing)
+    working = clip._Tower
+    monkeypatch.setattr(clip, "_Tower", Refusing)
     again = load_engine(folder).models.heads
     assert all(torch.equal(again[name], made[name]) for name in made)
 
@@ -167,7 +166,7 @@ def test_heads_are_made_once(
     (folder / "suite.json").write_text(json.dumps(raw))
     with pytest.raises(AssertionError, match="a head is made"):
         load_engine(folder)
-    monkeypatch.setattr(clip_heads, "_Tower", working)
+    monkeypatch.setattr(clip, "_Tower", working)
     load_engine(folder)
     assert len(list((cache / "heads").iterdir())) == 4
 

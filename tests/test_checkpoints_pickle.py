@@ -19,9 +19,15 @@ from pickled_fakes import write_pickled, write_pickled_head
 from published_fakes import VIT
 
 from semerge.checkpoints.formats import open_base
-from semerge.checkpoints.pickled import open_pickled, read_head
-from semerge.checkpoints.unpickle import Stub, Unpickler, read_module, tensors_of
-from semerge.errors import UserError
+from semerge.checkpoints.pickled import (
+    Stub,
+    Unpickler,
+    open_pickled,
+    read_head,
+    read_module,
+    tensors_of,
+)
+from semerge.common import UserError
 
 TOWER = fakes.text_weights(1)
 STATE = fakes.image_encoder(fakes.random_weights(VIT.shapes, 0), TOWER)

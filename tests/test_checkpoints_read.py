@@ -15,12 +15,12 @@ from pickled_fakes import write_pickled, write_pickled_head
 from published_fakes import TEXT, VIT, Weights
 from torch import Tensor
 
-from semerge import suite
 from semerge.checkpoints.checkpoint import Checkpoint
 from semerge.checkpoints.formats import open_base, open_expert, open_text_tower, read_score
 from semerge.checkpoints.pickled import read_head
 from semerge.checkpoints.rawfile import BUDGET, RawFile, open_raw
-from semerge.errors import UserError
+from semerge.common import UserError
+from semerge.suites import suite
 
 BASE = fakes.random_weights(VIT.shapes, 0)
 EXPERT = fakes.tuned(BASE, 1)

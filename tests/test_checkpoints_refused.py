@@ -19,8 +19,8 @@ from semerge.checkpoints.checkpoint import Checkpoint
 from semerge.checkpoints.config import check_config
 from semerge.checkpoints.formats import open_base, open_expert, open_text_tower, read_score
 from semerge.checkpoints.pickled import read_head
-from semerge.errors import UserError
-from semerge.lineage import check_lineage
+from semerge.common import UserError
+from semerge.loading import check_lineage
 from semerge.task_vectors import TaskVectors
 
 BASE = fakes.random_weights(VIT.shapes, 0)

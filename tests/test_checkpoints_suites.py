@@ -13,9 +13,9 @@ from published_fakes import TEXT, VIT, Weights
 from published_suites import BASE, BODIES, EXPERTS, SCORES, TOWER, clip_suite, gpt2_suite
 from transformers_models import classifier, clip_model
 
-from semerge.checkpoints.hashing import sha256_of
+from semerge.checkpoints.files import sha256_of
+from semerge.common import UserError
 from semerge.engine import Engine, load_engine
-from semerge.errors import UserError
 from semerge.inputs import clean_text
 
 
@@ -53,7 +53,7 @@ def test_clip_suites_hold_base_and_experts_exactly(tmp_path: Path, layout: str) 
 
 
 def test_swapped_experts_are_told_by_a_hash_alone(tmp_path: Path) -> None:
-    """A `CLIPVisionModel` says nothing of its task; see `semerge.lineage`."""
+    """A `CLIPVisionModel` says nothing of its task; see `semerge.loading`."""
     folder = clip_suite(tmp_path / "suite", "fusionbench-clip")
     files = [folder / f"expert{t}" / "model.safetensors" for t in range(2)]
     raw = json.loads((folder / "suite.json").read_text(encoding="utf-8"))

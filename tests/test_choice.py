@@ -13,15 +13,16 @@ from PIL import Image
 from tiny import tiny_text_suite, tiny_vision_suite
 
 from semerge.cli import main, parser
+from semerge.common import UserError
+from semerge.data import uploads
+from semerge.data.batches import picture
+from semerge.data.sets import suite_sets
+from semerge.data.uploads import unlabelled_set
 from semerge.engine import Engine
-from semerge.errors import UserError
-from semerge.evaluation import criterion, unlabelled
-from semerge.evaluation.batches import picture
+from semerge.evaluation import choice
 from semerge.evaluation.choice import choose, options
 from semerge.evaluation.diagnosis import candidates
 from semerge.evaluation.measure import Interrupted, Key, key_of
-from semerge.evaluation.sets import suite_sets
-from semerge.evaluation.unlabelled import unlabelled_set
 from semerge.inputs import clean_text, decode_image
 from semerge.settings import FINAL, Settings
 from semerge.suites import Suite, read_suite
@@ -63,7 +64,7 @@ def test_the_choice_is_that_of_single_requests(own: Path, engine: Engine) -> Non
     for key in candidates(engine):
         rows = [engine.probe(x, settings_of(key)).distances for x in samples]
         distances[key] = torch.cat([row[key.probe, key.layer, key.pool] for row in rows])
-    expected = {c.key: c for c in criterion.rank(distances)}
+    expected = {c.key: c for c in choice.rank(distances)}
     found = choose(engine, unlabelled_set(engine.suite, own))
     assert found.n == len(samples) == 12 and len(found.ranked) == len(expected)
     for candidate in found.ranked:
@@ -180,7 +181,7 @@ def test_images_are_read_from_a_folder_or_an_archive(
     assert refused(vision, tmp_path / "empty") == f"{tmp_path / 'empty'} holds no images."
     (own / "b" / "d.csv").write_text("a,b")
     assert refused(vision, own).startswith("'b/d.csv': This file is not a readable image")
-    monkeypatch.setattr(unlabelled, "MAX_FILES", 4)
+    monkeypatch.setattr(uploads, "MAX_FILES", 4)
     assert refused(vision, own) == f"{own} holds too many files; the limit is 4."
 
 

@@ -169,7 +169,7 @@ def test_other_commands_are_imported_when_they_are_asked_for(
     run(capsys, "train", "--suite", "s", "--data", "d", "--out", "o", "--smoke")
     assert list(seen) == [
         "semerge.evaluation.command",
-        "semerge.training.command",
+        "recipes.command",
     ]
     assert seen["semerge.evaluation.command"] == {
         "command": "evaluate",

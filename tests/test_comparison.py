@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from semerge.data.labelled import Sets
+from semerge.data.sets import suite_sets
 from semerge.engine import Engine, load_engine
 from semerge.evaluation.comparison import (
     ALL,
@@ -30,9 +32,8 @@ from semerge.evaluation.comparison import (
     right,
     write_csv,
 )
+from semerge.evaluation.figures import Row
 from semerge.evaluation.inspection import inspect
-from semerge.evaluation.rows import Row
-from semerge.evaluation.sets import Sets, suite_sets
 from semerge.settings import Settings
 
 HARD, BASE = Settings(preset="hard"), Settings(probe="base", layer=1, preset="literal")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from semerge.engine import Engine
-from semerge.evaluation import criterion
+from semerge.evaluation import selection as criterion
 from semerge.evaluation.diagnosis import candidates
 from semerge.evaluation.measure import Key, Measurement
 from semerge.loading import load

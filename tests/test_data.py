@@ -11,8 +11,9 @@ import pytest
 from labelled import write_images, write_sentences
 from safetensors import safe_open
 
-from semerge.errors import UserError
-from semerge.evaluation.data import (
+from recipes.finish import cached_samples
+from semerge.common import UserError
+from semerge.data.labelled import (
     SPLITS,
     LabelledSet,
     balanced_rows,
@@ -20,10 +21,9 @@ from semerge.evaluation.data import (
     tasks_in,
     validation_rows,
 )
-from semerge.evaluation.sets import GENERATED_COUNT, generated_set, rendered_tasks
+from semerge.data.sets import GENERATED_COUNT, generated_set, rendered_tasks
 from semerge.evaluation.statistics import record
 from semerge.suites import SUITES_FOLDER, read_suite
-from semerge.training.finish import cached_samples
 
 PINNED = [6, 11, 15, 17, 26, 34, 80, 91, 95, 96]
 """What is held out of 100 samples of `mnist`."""
@@ -124,8 +124,8 @@ def test_real_splits_share_no_sample(kind: str, data_dir: Path) -> None:
 
 @pytest.mark.data
 def test_held_out_sentences_are_left_out(data_dir: Path) -> None:
-    from semerge.training.text_config import TASKS
-    from semerge.training.text_data import HeldOut, fingerprint, training_set
+    from recipes.text_config import TASKS
+    from recipes.text_data import HeldOut, fingerprint, training_set
 
     folder = data_dir / "text"
     held_out = HeldOut(folder, TASKS)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semerge.errors import UserError
-from semerge.evaluation import set_files
-from semerge.evaluation.data import cut, read_set, tasks_in
+from semerge.common import UserError
+from semerge.data import files as set_files
+from semerge.data.labelled import cut, read_set, tasks_in
 
 X = np.arange(4 * 8 * 9, dtype=np.uint8).reshape(4, 8, 9)
 Y = np.array([0, 1, 2, 0])

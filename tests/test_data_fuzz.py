@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semerge.errors import UserError
-from semerge.evaluation.archives import read_archive
-from semerge.evaluation.data import read_set
-from semerge.evaluation.tabular import read_records
+from semerge.common import UserError
+from semerge.data.archives import read_archive
+from semerge.data.labelled import read_set
+from semerge.data.tabular import read_records
 
 ROUNDS = int(os.environ.get("SEMERGE_FUZZ", "120"))
 CLASSES = b'["ant", "bee", "c\xc3\xa4t"]'

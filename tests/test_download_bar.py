@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from semerge.checkpoints import command
-from semerge.checkpoints.command import Bar
+from semerge.checkpoints import download
+from semerge.checkpoints.download import Bar
 
 FULL, HALF = "#" * Bar.WIDTH, "#" * (Bar.WIDTH // 2) + "." * (Bar.WIDTH // 2)
 
@@ -22,7 +22,7 @@ def lines(bar: Bar) -> list[str]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(command.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(download.time, "monotonic", lambda: now[0])
     return now
 
 

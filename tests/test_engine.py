@@ -14,8 +14,8 @@ from tiny import tiny_text_suite, tiny_vision_suite
 
 import semerge.models
 from semerge.backbones import GPT2, VisionTransformer
+from semerge.common import UserError
 from semerge.engine import Engine, load_engine
-from semerge.errors import UserError
 from semerge.inputs import CleanText
 from semerge.settings import PRESETS, Settings, valid_layers, valid_pools, valid_probes
 

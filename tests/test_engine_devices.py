@@ -11,8 +11,8 @@ from equivalence import close, pair, samples_of
 
 import semerge.models
 from semerge.backbones import Batch
+from semerge.common import UserError
 from semerge.engine import Engine, chosen_device, load_engine
-from semerge.errors import UserError
 from semerge.loading import load
 from semerge.models import Models
 from semerge.settings import Settings

@@ -12,8 +12,8 @@ from concurrency import sample_of
 from equivalence import samples_of
 from tiny import tiny_text_suite, tiny_vision_suite
 
+from semerge.common import UserError
 from semerge.engine import Engine, load_engine
-from semerge.errors import UserError
 from semerge.inputs import CleanText
 from semerge.loading import load
 from semerge.settings import PRESETS, Settings

@@ -14,12 +14,12 @@ from equivalence import close, samples_of
 import semerge.models
 import semerge.task_vectors
 from semerge import fast
+from semerge.data.batches import batches
+from semerge.data.labelled import read_set
 from semerge.engine import Engine, load_engine
-from semerge.evaluation.batches import batches
-from semerge.evaluation.data import read_set
 from semerge.evaluation.measure import BASE, Plan, key_of, measure
 from semerge.loading import Loaded, load
-from semerge.merged import Scratch
+from semerge.models import Scratch
 from semerge.settings import PRESETS, Settings, valid_layers
 from semerge.suites import read_suite
 from semerge.task_vectors import TaskVectors

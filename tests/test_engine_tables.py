@@ -16,11 +16,10 @@ from tiny import hash_files, tiny_text_suite
 
 import semerge.models
 from semerge import fast
-from semerge.answer import unpack
 from semerge.bench.subject import Subject
 from semerge.bench.work import Work
-from semerge.engine import Engine, load_engine
-from semerge.merged import Merged
+from semerge.engine import Engine, load_engine, unpack
+from semerge.models import Merged
 from semerge.settings import PRESETS, Settings, valid_layers
 
 TABLES = ("wte.weight", "wpe.weight")

@@ -8,18 +8,15 @@ from typing import Any
 import pytest
 from labelled import plane_engine, plane_sets
 
+from semerge.common import UserError
+from semerge.data.batches import batches, picture
+from semerge.data.labelled import Sets, read_set
 from semerge.engine import Engine
-from semerge.errors import UserError
-from semerge.evaluation.batches import batches, picture
-from semerge.evaluation.collect import make_rows
-from semerge.evaluation.data import read_set
+from semerge.evaluation.collect import make_rows, second_pass
 from semerge.evaluation.evaluate import Request, evaluate
+from semerge.evaluation.figures import COLUMNS, Row, average, changes, recovery, summary
 from semerge.evaluation.measure import BASE, Interrupted, Plan, key_of, measure, probing
-from semerge.evaluation.metrics import COLUMNS, average, changes, recovery, summary
-from semerge.evaluation.rows import Row
-from semerge.evaluation.second import second_pass
 from semerge.evaluation.selection import every_key
-from semerge.evaluation.sets import Sets
 from semerge.inputs import CleanText
 from semerge.settings import PRESETS, Settings
 

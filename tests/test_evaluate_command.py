@@ -14,14 +14,14 @@ from safetensors.torch import load_file, save_file
 from tiny import hash_files, tiny_vision_suite
 
 from semerge.cli import main
+from semerge.common import UserError
+from semerge.data import rendered
+from semerge.data import sets as sets_module
+from semerge.data.sets import suite_sets
 from semerge.engine import Engine, load_engine
-from semerge.errors import UserError
-from semerge.evaluation import sets as sets_module
 from semerge.evaluation.evaluate import Request, evaluate
-from semerge.evaluation.metrics import COLUMNS
-from semerge.evaluation.sets import suite_sets
+from semerge.evaluation.figures import COLUMNS
 from semerge.suites import read_suite
-from semerge.training import render
 
 # ---- sets ---------------------------------------------------------------------------------------
 
@@ -91,9 +91,9 @@ def test_rendered_tasks_join_a_full_folder(
     folder = tiny_vision_suite(tmp_path / "suite")
     path = folder / "suite.json"
     content = json.loads(path.read_text())
-    content["tasks"][2] |= {"name": "charts", "classes": list(render.CLASSES["charts"])}
+    content["tasks"][2] |= {"name": "charts", "classes": list(rendered.CLASSES["charts"])}
     path.write_text(json.dumps(content))
-    heads_for(folder, len(render.CLASSES["charts"]))
+    heads_for(folder, len(rendered.CLASSES["charts"]))
     engine = load_engine(folder)
     write_images(tmp_path / "data", tasks=2)
     full = evaluate(engine, Request(tmp_path / "data")).to_dict()

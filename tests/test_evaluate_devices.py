@@ -9,15 +9,15 @@ import torch
 from elsewhere import DEVICE, Elsewhere
 from labelled import DATA
 
+from semerge.data.labelled import read_set
+from semerge.data.sets import suite_sets
 from semerge.engine import Engine
 from semerge.evaluation import statistics
-from semerge.evaluation.data import read_set
+from semerge.evaluation.collect import second_pass
 from semerge.evaluation.diagnosis import diagnose
 from semerge.evaluation.evaluate import Request, evaluate
 from semerge.evaluation.measure import BASE, Plan, measure
-from semerge.evaluation.second import second_pass
 from semerge.evaluation.selection import every_key
-from semerge.evaluation.sets import suite_sets
 from semerge.loading import load
 from semerge.settings import Settings
 from semerge.suites import read_suite

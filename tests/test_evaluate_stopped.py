@@ -14,8 +14,8 @@ import pytest
 
 from semerge import cli
 from semerge.cli import main
-from semerge.evaluation import collect as collect_module
-from semerge.evaluation import watched
+from semerge.evaluation import command as watched
+from semerge.evaluation import evaluate as collect_module
 
 
 @pytest.fixture

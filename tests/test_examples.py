@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semerge.examples import EXAMPLES_FOLDER, Example, load_examples
+from recipes import make_examples as maker
+from recipes.vision_tasks import TASKS
+from semerge.data import rendered
 from semerge.inputs import clean_text, decode_image
 from semerge.suites import SUITES_FOLDER, read_suite
-from semerge.training import make_examples as maker
-from semerge.training import render
-from semerge.training.vision_tasks import TASKS
+from semerge.suites.examples import EXAMPLES_FOLDER, Example, load_examples
 
 EXAMPLES = load_examples()
 INDEX = maker.read_index(EXAMPLES_FOLDER)
@@ -101,7 +101,7 @@ def test_labels_are_in_the_bundled_suite(section: str) -> None:
 def test_labels_are_in_the_data(section: str, data_dir: Path) -> None:
     for task, found in of_task(section).items():
         file = data_dir / section / task / "classes.json"
-        if task in render.GENERATED:
+        if task in rendered.GENERATED:
             assert not file.exists()
             continue
         classes = json.loads(file.read_text(encoding="utf-8"))
@@ -127,7 +127,7 @@ def plain(text: str) -> str:
 
 def test_seeds_are_of_their_own() -> None:
     for split in ("train", "val", "test"):
-        first = render.split_seed(split) << 32
+        first = rendered.split_seed(split) << 32
         used = range(first, first + 2**32)
         assert not any(maker.FIRST_SEED + e["seed"] in used for e in INDEX["vision"])
 
@@ -172,7 +172,7 @@ def measured_now(section: str) -> tuple[list[dict[str, Any]], dict[str, Any], li
 def test_figures_are_what_the_engine_says_now(section: str) -> None:
     bundled(section)
     hits = INDEX["hits"].get(section)
-    stale = "run python -m semerge.training.make_examples --measure"
+    stale = "run python -m recipes.make_examples --measure"
     assert hits is not None, stale
     measured, now, _ = measured_now(section)
     assert hits["weights_sha256"] == now["weights_sha256"], stale

@@ -11,9 +11,9 @@ import pytest
 from semerge import engine as engines
 from semerge.cli import main
 from semerge.engine import Engine
-from semerge.examples import load_examples
 from semerge.settings import Settings
 from semerge.suites import read_suite
+from semerge.suites.examples import load_examples
 from semerge.ui.context import Context
 
 NAMES = {"image": "mini-vision", "text": "mini-text"}

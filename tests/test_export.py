@@ -13,15 +13,15 @@ from labelled import DATA, write_sentences
 from safetensors.torch import load_file
 from tiny import SUITES, tiny_text_suite
 
-from semerge.checkpoints.hashing import sha256_of
+from recipes import export
+from recipes.export import SuiteSpec, TaskSpec, Trained, write_suite, write_weights
+from recipes.finish import UNDECIDED, cached_samples, finish
+from semerge.checkpoints.files import sha256_of
+from semerge.data.labelled import read_set
 from semerge.engine import load_engine
-from semerge.evaluation.data import read_set
 from semerge.evaluation.evaluate import Request, compare, evaluate
 from semerge.settings import PRESETS
 from semerge.suites import read_suite
-from semerge.training import export
-from semerge.training.export import SuiteSpec, TaskSpec, Trained, write_suite, write_weights
-from semerge.training.finish import UNDECIDED, cached_samples, finish
 
 
 def parts_of(folder: Path) -> tuple[SuiteSpec, Trained]:

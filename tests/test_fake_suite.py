@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from semerge.errors import UserError
-from semerge.evaluation import fake_suite
-from semerge.evaluation.fake_suite import main, write_fake_suite
+from recipes import fake_suite
+from recipes.fake_suite import main, write_fake_suite
+from semerge.common import UserError
 from semerge.suites import read_suite
 
 CLIP = {

@@ -12,19 +12,19 @@ import pytest
 from concurrency import answers, sample_of
 from tiny import SUITES, tiny_vision_suite
 
-from semerge.abstention import Abstention, abstention_of, read_abstention, read_diagnosis
 from semerge.cli import main
+from semerge.common import UserError
+from semerge.data.batches import picture
+from semerge.data.sets import suite_sets
 from semerge.engine import Engine, load_engine
-from semerge.errors import UserError
-from semerge.evaluation.batches import picture
 from semerge.evaluation.collect import collect
 from semerge.evaluation.report import write_report
-from semerge.evaluation.sets import suite_sets
 from semerge.inputs import clean_text
 from semerge.loading import load
 from semerge.result import Result
 from semerge.settings import Settings
 from semerge.suites import read_suite
+from semerge.suites.abstention import Abstention, abstention_of, read_abstention, read_diagnosis
 from semerge.unfit import Calibration, Reading
 
 STATIC = Settings(fallback="static")
@@ -216,7 +216,7 @@ def test_a_report_that_cannot_be_read_is_told_and_the_suite_works(
 ) -> None:
     folder = tiny_vision_suite(tmp_path / "suite")
     (folder / "report.json").write_text(report, encoding="utf-8")
-    with caplog.at_level(logging.WARNING, "semerge.abstention"):
+    with caplog.at_level(logging.WARNING, "semerge.suites.abstention"):
         engine = load_engine(folder)
     assert engine.abstention is None and "no notice from its diagnosis" in caplog.text
     assert engine.predict(sample_of(engine, 0)).notices == ()

@@ -15,8 +15,7 @@ from fakes import fake_app
 from gradio.data_classes import ImageData
 from hub_stand_in import StandIn
 
-from semerge.ui.safe_image import SafeImage
-from semerge.ui.safe_page import FORGED
+from semerge.ui.safe import FORGED, SafeImage
 
 META = {"meta": {"_type": "gradio.FileData"}}
 VISION = ["mini-vision", "sharp", "experts", 4, "mean", "auto", "route", False]

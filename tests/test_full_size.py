@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from processes import ROOT, ask, client_of, python, wait_for
 
-from semerge.evaluation.fake_suite import write_fake_suite
-from semerge.examples import load_examples
+from recipes.fake_suite import write_fake_suite
 from semerge.suites import read_suite
+from semerge.suites.examples import load_examples
 
 LIMIT = 1.15  # memory that a suite adds to a process, in bytes of base and experts
 

@@ -9,12 +9,20 @@ import pytest
 import torch
 from labelled import plane_engine, plane_sets
 
+from semerge.data.sets import suite_sets
 from semerge.engine import Engine
 from semerge.evaluation import hypothesis
-from semerge.evaluation.displacement import Displacements, describe, displacements, verdict
-from semerge.evaluation.intervals import auroc, pooled, share, wilson
+from semerge.evaluation.hypothesis import (
+    Displacements,
+    auroc,
+    describe,
+    displacements,
+    pooled,
+    share,
+    verdict,
+    wilson,
+)
 from semerge.evaluation.measure import BASE, Interrupted, Plan, measure, probing
-from semerge.evaluation.sets import suite_sets
 
 # ---- shares -------------------------------------------------------------------------------------
 

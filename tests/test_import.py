@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -17,67 +18,38 @@ HEAVY = ("torch", "torchvision", "open_clip", "transformers", "gradio", "plotly"
 ALLOWED = {
     "gradio": ("semerge.ui", "app"),
     "gradio_client": (),
-    "plotly": ("semerge.ui.charts", "semerge.ui.set_charts"),
-    "open_clip": ("semerge.backbones", "semerge.training"),
-    "transformers": ("semerge.backbones", "semerge.training"),
-    "datasets": ("semerge.evaluation.hub_data",),
-    "spaces": ("semerge.ui.spaces",),
+    "plotly": ("semerge.ui.charts",),
+    "open_clip": ("semerge.backbones", "recipes"),
+    "transformers": ("semerge.backbones", "recipes"),
+    "datasets": ("semerge.data.hub",),
+    "spaces": ("semerge.ui.context",),
     "huggingface_hub": ("semerge.checkpoints",),
-    "tokenizers": ("semerge.tokenizing", "semerge.training"),
+    "tokenizers": ("semerge.backbones.tokenizing", "recipes"),
 }
 
-# A module may import what has its own rank or a lower one. `x.*` is a package with all that is in
-# it, but for what has a line of its own.
-RANKS = {
-    "semerge.errors": 0,
-    "semerge.clock": 0,
-    "semerge.progress": 0,
-    "semerge.phrases": 0,
-    "semerge.methods": 1,  # the names alone; the methods themselves are further up
-    "semerge.architecture": 2,
-    "semerge.suite": 2,
-    "semerge.suite_reader": 2,
-    "semerge.suites": 2,
-    "semerge.settings": 2,
-    "semerge.abstention": 2,
-    "semerge.sentences": 2,
-    "semerge.inputs": 2,
-    "semerge.examples": 2,
-    "semerge.training.render.*": 2,
-    "semerge.memory": 3,
-    "semerge.checkpoints.*": 3,
-    "semerge.task_vectors": 4,
-    "semerge.routing": 4,
-    "semerge.unfit": 4,
-    "semerge.backbones.*": 4,
-    "semerge.methods.*": 4,
-    "semerge.result": 4,
-    "semerge.tokenizing": 4,
-    "semerge.heads": 5,
-    "semerge.lineage": 5,
-    "semerge.loading": 5,
-    "semerge.merged": 5,
-    "semerge.models": 5,
-    "semerge.fast": 5,
-    "semerge.steps": 5,
-    "semerge.answer": 5,
-    "semerge.engine": 5,
-    "semerge.evaluation.*": 6,
-    "semerge.skeleton.*": 6,
-    "semerge.bench.*": 7,
-    "semerge.training.*": 7,
-    "semerge.cli": 8,
-    "semerge.ui.*": 8,
-    "semerge.__main__": 9,
-    "app": 9,
-}
+# The floors of the house, from the ground up. A module may import what is on its own floor or
+# below. A room's name stands for all that is in it, but for what has a line of its own.
+FLOORS = (
+    ("semerge.common", "semerge.data.rendered"),
+    ("semerge.suites",),
+    ("semerge.inputs", "semerge.settings", "semerge.methods", "semerge.checkpoints"),
+    ("semerge.task_vectors", "semerge.routing", "semerge.unfit", "semerge.result"),
+    ("semerge.backbones", "semerge.loading", "semerge.models", "semerge.methods.task_arithmetic"),
+    ("semerge.fast", "semerge.probe", "semerge.engine", "semerge.suites.init_suite"),
+    ("semerge.data",),
+    ("semerge.evaluation",),
+    ("semerge.bench", "semerge.cli", "semerge.ui", "semerge.__main__"),
+    ("app",),
+)
+ROOM = 18  # modules; ui is still above 16
+RANKS = {name: rank for rank, names in enumerate(FLOORS) for name in names}
 # What these know nothing of, though their rank would allow it.
 BLIND = {
     "semerge.routing": ("PIL", "semerge.inputs", "semerge.backbones", "semerge.task_vectors"),
     "semerge.task_vectors": ("PIL", "semerge.inputs", "semerge.backbones"),
     "semerge.methods": ("PIL", "semerge.inputs", "semerge.backbones"),
     "semerge.backbones": ("semerge.routing", "semerge.settings", "semerge.result"),
-    "semerge.training.render": ("torch",),
+    "semerge.data.rendered": ("torch",),
     "semerge.cli": ("semerge.ui",),
     "semerge.ui": ("semerge.cli",),
 }
@@ -132,8 +104,8 @@ def within(module, names):
 
 def rank(module):
     parts = module.split(".")
-    packages = [".".join(parts[:length]) + ".*" for length in range(len(parts), 0, -1)]
-    return next((RANKS[name] for name in [module, *packages] if name in RANKS), None)
+    names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next((RANKS[name] for name in names if name in RANKS), None)
 
 
 def loaded_by(code):
@@ -152,7 +124,7 @@ def loaded_by(code):
         "import semerge; semerge.Settings, semerge.UserError, semerge.decode_image",
         "import semerge; [semerge.read_suite(name) for name in semerge.available_suites()]",
         "import semerge.cli",
-        "import semerge.training.render",
+        "import semerge.data.rendered",
     ],
 )
 def test_what_stays_cheap(code):
@@ -187,6 +159,20 @@ def test_layers_run_one_way(module):
     for used in imports(module):
         if used in FILES and used != "semerge":
             assert rank(used) <= own, f"{module} must not import {used}, which is above it"
+
+
+def test_there_are_few_floors_and_no_room_is_crowded():
+    assert len(FLOORS) <= 10
+    rooms = Counter(path.parent for path in FILES.values() if path.name != "app.py")
+    crowded = {str(room): n for room, n in rooms.items() if n > ROOM and room.name != "methods"}
+    assert not crowded
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_the_product_knows_no_recipe_and_no_test(module):
+    tests = {path.stem for path in (ROOT / "tests").glob("*.py")}
+    for used in imports(module):
+        assert used.partition(".")[0] not in {"recipes", "tests", *tests}
 
 
 def test_no_module_imports_itself_in_a_circle():

@@ -9,7 +9,7 @@ import pytest
 from image_files import H, W, encoded, picture, png, refusal
 from PIL import Image, ImageFile
 
-from semerge.errors import UserError
+from semerge.common import UserError
 from semerge.inputs import decode_image
 
 SVG = (

@@ -15,17 +15,21 @@ import pytest
 
 import semerge
 from semerge.cli import main
+from semerge.common import UserError
+from semerge.data.labelled import Sets
+from semerge.data.sets import suite_sets
 from semerge.engine import Engine
-from semerge.errors import UserError
 from semerge.evaluation import collect as collect_module
 from semerge.evaluation.collect import parts
-from semerge.evaluation.exports import HEADER, cell, to_json, write_csv
+from semerge.evaluation.figures import Row, changes
 from semerge.evaluation.inspection import (
     CONFIGURATION,
     FILTERS,
+    HEADER,
     SORTS,
     Inspection,
     View,
+    cell,
     counts,
     disagrees,
     figures,
@@ -33,12 +37,11 @@ from semerge.evaluation.inspection import (
     matrix,
     misrouted,
     select,
+    static_report,
     status,
+    to_json,
+    write_csv,
 )
-from semerge.evaluation.metrics import changes
-from semerge.evaluation.rows import Row
-from semerge.evaluation.sets import Sets, suite_sets
-from semerge.evaluation.static_report import static_report
 from semerge.settings import Resolved, Settings
 
 

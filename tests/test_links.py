@@ -17,13 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from semerge.examples import Examples, load_examples
 from semerge.settings import AUTO, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite
+from semerge.suites.examples import Examples, load_examples
 from semerge.ui import links, markup
-from semerge.ui.context import Context
+from semerge.ui.context import Context, Source
 from semerge.ui.links import Query
-from semerge.ui.sources import Source
 
 VISION, TEXT, PAIRS = fake_suite("image"), fake_suite("text"), fake_suite("text", True, "pairs")
 SETTINGS = ("preset", "probe", "layer", "pool", "head", "fast", "fallback")
@@ -224,8 +223,8 @@ def test_no_query_breaks_the_reading(values: Mapping[str, str]) -> None:
 def desks(context: Context) -> dict[str, Any]:
     import gradio as gr
 
-    from semerge.ui.language import LanguageTab
-    from semerge.ui.vision import VisionTab
+    from semerge.ui.tabs.language import LanguageTab
+    from semerge.ui.tabs.vision import VisionTab
 
     with gr.Blocks():
         return {"vision": VisionTab(context), "language": LanguageTab(context)}

@@ -10,11 +10,10 @@ import pytest
 from measure_loading import status
 from tiny import tiny_text_suite, tiny_vision_suite
 
-from semerge import memory
 from semerge.backbones import GPT2, VisionTransformer
-from semerge.errors import UserError
+from semerge.common import UserError
 from semerge.loading import build_backbone, load
-from semerge.suites import published_suites, read_suite
+from semerge.suites import memory, published_suites, read_suite
 
 GB = 10**9
 

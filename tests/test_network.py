@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from processes import PATIENCE, ask, client_of, python, wait_for
 
-from semerge.examples import load_examples
 from semerge.suites import read_suite
+from semerge.suites.examples import load_examples
 
 BUNDLED = ("mini-vision", "mini-text")
 

@@ -9,8 +9,8 @@ from urllib.request import urlopen
 import pytest
 from fakes import fake_app
 
-from semerge.ui.inspect_look import Look
-from semerge.ui.own_query import RESERVED, without_reserved
+from semerge.ui.safe import RESERVED, without_reserved
+from semerge.ui.tabs.inspect_choice import Look
 
 # Gradio's queue asks pandas for what pandas has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")

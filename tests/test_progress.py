@@ -11,7 +11,7 @@ from PIL import Image
 from published_suites import clip_suite
 
 from semerge.cli import main
-from semerge.progress import Counter, listening, say, tell
+from semerge.common import Counter, listening, say, tell
 from semerge.ui import markup
 from semerge.ui.engines import Engines, State
 

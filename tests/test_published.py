@@ -17,13 +17,13 @@ from published_suites import gpt2_suite
 from tiny import edit
 
 from semerge.cli import main
-from semerge.errors import UserError
-from semerge.evaluation import hub_data
-from semerge.evaluation.hub_data import hub_set
-from semerge.evaluation.published import FAMILIES, published_lines
-from semerge.evaluation.sets import suite_sets
+from semerge.common import UserError
+from semerge.data import hub
+from semerge.data.hub import hub_set
+from semerge.data.sets import suite_sets
 from semerge.settings import Settings
 from semerge.suites import SUITES_FOLDER, Suite, available_suites, published_suites, read_suite
+from semerge.suites.published import FAMILIES, published_lines
 
 NAMES = ("clip-vit-b-16", "clip-vit-b-32", "clip-vit-l-14", "gpt2-glue")
 CLASSES = {
@@ -130,8 +130,8 @@ def test_a_run_stands_beside_its_own_family() -> None:
 @pytest.fixture
 def datasets(monkeypatch: pytest.MonkeyPatch) -> FakeDatasets:
     fake = FakeDatasets()
-    monkeypatch.setattr(hub_data.importlib, "import_module", lambda name: fake)
-    monkeypatch.setattr(hub_data.importlib.util, "find_spec", lambda name: SimpleNamespace())
+    monkeypatch.setattr(hub.importlib, "import_module", lambda name: fake)
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: SimpleNamespace())
     return fake
 
 
@@ -225,7 +225,7 @@ def test_what_the_hub_lacks_is_told(
         hub_set(suite.task("mnist"), "test", "image")
     with pytest.raises(UserError, match="names no data sets on the hub"):
         suite_sets(read_suite("mini-text"), "hub")
-    monkeypatch.setattr(hub_data.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="install it by `pip install datasets`"):
         suite_sets(suite, "hub")
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from semerge.evaluation import readme, readme_costs, readme_unfit
+from recipes import readme
+from recipes import readme as readme_costs
+from recipes import readme as readme_unfit
 from semerge.suites import available_suites
 
 

@@ -7,22 +7,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semerge.training import render as r
-from semerge.training.render import difficulty
-from semerge.training.render.dice import Dice
+from recipes.lookalikes import LOOKALIKES, PAINTERS, difficulty
+from semerge.data import rendered as r
+from semerge.data.rendered.drawing import Dice
 
-TASKS = r.GENERATED + r.LOOKALIKES
-EVERY = [(task, label) for task in TASKS for label in range(r.class_count(task))]
+TASKS = r.GENERATED + LOOKALIKES
+EVERY = [(task, label) for task in TASKS for label in range(PAINTERS[task].classes)]
+
+
+def picture(task, label, seed, size=48, **options):
+    return r.render(task, label, seed, size, painters=PAINTERS, **options)
 
 
 def values(task, label, seed, size=48, **options):
-    return np.asarray(r.render(task, label, seed, size, **options))
+    return np.asarray(picture(task, label, seed, size, **options))
 
 
 def test_surface():
     assert set(r.CLASSES) == set(r.GENERATED)
     assert all(len(set(names)) == r.class_count(task) for task, names in r.CLASSES.items())
-    assert [r.class_count(task) for task in r.LOOKALIKES] == [10, 10, 10, 10, 43, 8]
+    assert [PAINTERS[task].classes for task in LOOKALIKES] == [10, 10, 10, 10, 43, 8]
 
 
 def test_dice_are_the_same_everywhere():
@@ -34,10 +38,10 @@ def test_dice_are_the_same_everywhere():
 @pytest.mark.parametrize(("task", "label"), EVERY)
 @pytest.mark.parametrize("clean", [False, True])
 def test_each_class_renders(task, label, clean):
-    picture = r.render(task, label, 11, 48, clean=clean)
-    assert picture.mode == "RGB" and picture.size == (48, 48)
+    drawn = picture(task, label, 11, clean=clean)
+    assert drawn.mode == "RGB" and drawn.size == (48, 48)
     again = values(task, label, 11, clean=clean)
-    assert np.array_equal(np.asarray(picture), again)
+    assert np.array_equal(np.asarray(drawn), again)
     assert not np.array_equal(again, values(task, label, 12, clean=clean))
 
 
@@ -49,9 +53,9 @@ def test_clean_pictures_are_not_empty(task, label):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_size_does_not_change_the_picture(task):
-    for label in range(min(5, r.class_count(task))):
+    for label in range(min(5, PAINTERS[task].classes)):
         small = values(task, label, 5).astype(float)
-        large = r.render(task, label, 5, 240).resize((48, 48), Image.Resampling.BOX)
+        large = picture(task, label, 5, 240).resize((48, 48), Image.Resampling.BOX)
         difference = np.abs(np.asarray(large, dtype=float) - small).mean()
         assert difference < max(4.0, 0.2 * small.std()), (label, difference)
 
@@ -64,11 +68,11 @@ def test_labels_look_different(task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_data_set_is_balanced_and_a_longer_one_begins_with_a_shorter(task):
-    count = r.class_count(task)
-    x, y = r.dataset(task, 2 * count, 4)
+    count = PAINTERS[task].classes
+    x, y = r.dataset(task, 2 * count, 4, painters=PAINTERS)
     assert x.shape == (2 * count, 48, 48, 3) and x.dtype == np.uint8 and y.dtype == np.int64
     assert (np.bincount(y) == 2).all()
-    first, labels = r.dataset(task, count, 4)
+    first, labels = r.dataset(task, count, 4, painters=PAINTERS)
     assert np.array_equal(x[:count], first) and np.array_equal(y[:count], labels)
 
 
@@ -76,14 +80,15 @@ def test_splits_are_disjoint():
     seeds = [r.split_seed(split) for split in ("train", "val", "test")]
     assert len(set(seeds)) == 3 and min(seeds) > 0
     for task in r.GENERATED:
-        prints = [{picture.tobytes() for picture in r.dataset(task, 40, seed)[0]} for seed in seeds]
+        prints = [{image.tobytes() for image in r.dataset(task, 40, seed)[0]} for seed in seeds]
         assert len(set.union(*prints)) == 3 * 40
 
 
 def test_another_process_draws_the_same():
     code = (
-        "import hashlib; from semerge.training import render as r; print(hashlib.sha256(b''.join("
-        "r.render(t, 1, 9, 48).tobytes() for t in r.GENERATED + r.LOOKALIKES)).hexdigest())"
+        "import hashlib; from recipes.lookalikes import PAINTERS; from semerge.data import rendered"
+        " as r; print(hashlib.sha256(b''.join(r.render(t, 1, 9, 48, painters=PAINTERS).tobytes()"
+        " for t in PAINTERS)).hexdigest())"
     )
     runs = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -109,6 +114,6 @@ def test_wrong_use_is_refused(call, part):
 
 @pytest.mark.parametrize("task", r.GENERATED)
 def test_too_hard_for_random_features_but_not_noise(task):
-    """A small version of the check; `python -m semerge.training.render.difficulty` is the full."""
+    """A small version of the check; `python -m recipes.lookalikes.difficulty` is the full."""
     accuracy = difficulty.ridge_accuracy(task, train=400, test=200, filters=40)
     assert 1.3 / r.class_count(task) < accuracy < difficulty.LIMIT

@@ -10,14 +10,15 @@ import torch
 from labelled import DATA, plane_engine, plane_sets
 from tiny import SUITES
 
-from semerge.evaluation import lines, selection
+from recipes.finish import UNDECIDED, cached_samples
+from semerge.data.sets import suite_sets
+from semerge.evaluation import figures as lines
+from semerge.evaluation import selection
 from semerge.evaluation.measure import BASE, Key, Measurement, Plan, measure
-from semerge.evaluation.sets import suite_sets
 from semerge.evaluation.statistics import build
 from semerge.loading import load
 from semerge.settings import PRESETS, PROBES
 from semerge.suites import read_suite
-from semerge.training.finish import UNDECIDED, cached_samples
 
 
 def graded(best: float, scales: tuple[float, ...]) -> Measurement:

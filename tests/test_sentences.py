@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semerge.errors import UserError
+from semerge.common import UserError
 from semerge.inputs import MAX_CHARACTERS, CleanText, clean_text
 
 

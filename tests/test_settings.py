@@ -8,15 +8,8 @@ from dataclasses import replace
 import pytest
 from tiny import tiny_text_suite, tiny_vision_suite
 
-from semerge.errors import UserError
-from semerge.settings import (
-    PRESETS,
-    Preset,
-    Settings,
-    valid_layers,
-    valid_pools,
-    valid_probes,
-)
+from semerge.common import UserError
+from semerge.settings import PRESETS, Preset, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite, read_suite
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from recipes.fake_suite import write_fake_suite
 from semerge import cli
 from semerge.engine import load_engine
-from semerge.evaluation.fake_suite import write_fake_suite
 from semerge.inputs import CleanText
 from semerge.suites import read_suite
 

@@ -6,9 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from semerge import phrases
+from semerge import common
 from semerge.bench.figures import ABOUT
-from semerge.ui import charts, speed
+from semerge.ui import charts
+from semerge.ui.tabs import about
 
 FOUND = {
     "suite": "mini-text",
@@ -52,7 +53,7 @@ def cells(text: str) -> list[list[str]]:
 
 
 def test_every_figure_is_shown_by_suite_with_its_limit() -> None:
-    text = speed.figures([FOUND, OTHER])
+    text = about.figures([FOUND, OTHER])
     assert cells(text) == [
         ["Figure", "mini-text", "gpt2-glue"],
         ["Exact over what it can&#x27;t avoid", "1.23  ≤ 1.5, met", ""],
@@ -64,23 +65,23 @@ def test_every_figure_is_shown_by_suite_with_its_limit() -> None:
     ]
     assert "mini-text (7 experts): trained weights; A &lt;B&gt;, 2 threads, torch 2.9." in text
     assert "gpt2-glue (7 experts): random weights; A &lt;B&gt;, 2 threads, torch 2.9." in text
-    meanings = speed.meanings([FOUND, OTHER])
+    meanings = about.meanings([FOUND, OTHER])
     assert "<code>exact_over_needed</code></dt><dd>exact over what it can&#x27;t avoid" in meanings
 
 
 def test_every_figure_that_a_bench_knows_has_words() -> None:
-    assert set(ABOUT) == set(phrases.FIGURES)
+    assert set(ABOUT) == set(common.FIGURES)
 
 
 def test_every_stage_is_shown_by_suite() -> None:
-    assert cells(speed.times([FOUND, OTHER])) == [
+    assert cells(about.times([FOUND, OTHER])) == [
         ["Stage", "mini-text", "gpt2-glue"],
         ["an exact answer: probe", "3.25", ""],
         ["an exact answer: merge", "1.00", "80.0"],
         ["a start: load", "", "9.00"],
     ]
     swept = {**FOUND, "cases_ms": {"loop": 7.32, "sweep": 3.74, "passes": 2.81, "copy": 1.0}}
-    assert cells(speed.times([swept, OTHER]))[-3:] == [
+    assert cells(about.times([swept, OTHER]))[-3:] == [
         ["an input of a set: one by one", "7.32", ""],
         ["an input of a set: in batches", "3.74", ""],
         ["an input of a set: in batches, the passes alone", "2.81", ""],
@@ -90,20 +91,20 @@ def test_every_stage_is_shown_by_suite() -> None:
 def test_growth_is_shown_by_the_number_of_experts() -> None:
     rows = [{"experts": n, "static": 1.0, "exact": 2.5 * n} for n in (2, 20)]
     grown, missing = {**FOUND, "growth": rows}, {**OTHER, "growth": [{"left_out": "needs 9 GB"}]}
-    assert cells(speed.growth([grown, missing])) == [
+    assert cells(about.growth([grown, missing])) == [
         ["Experts", "2", "20"],
         ["mini-text: exact", "5.00", "50.0"],
         ["mini-text: static", "1.00", "1.00"],
         ["gpt2-glue: needs 9 GB", "", ""],
     ]
-    assert speed.growth([FOUND, OTHER]) == ""
+    assert about.growth([FOUND, OTHER]) == ""
 
 
 def test_every_way_is_shown_with_its_agreement() -> None:
-    assert cells(speed.ways(FOUND))[2] == [
+    assert cells(about.ways(FOUND))[2] == [
         "fast", "2.50", "99.6\u00a0%", "99.0\u00a0%", "80.0\u00a0%", "25.0\u00a0%",
     ]  # fmt: skip
-    assert "700 samples" in speed.ways(FOUND)
+    assert "700 samples" in about.ways(FOUND)
 
 
 def test_the_plot_has_a_mark_for_every_way() -> None:
@@ -116,9 +117,9 @@ def test_the_plot_has_a_mark_for_every_way() -> None:
 
 def test_nothing_is_shown_where_nobody_measured(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
-    assert list(speed.read_bench(file)) == []
+    assert list(about.read_bench(file)) == []
     file.write_text("{", encoding="utf-8")
-    assert list(speed.read_bench(file)) == []
+    assert list(about.read_bench(file)) == []
     both = {"mini-text": FOUND, "mini-text, validation": FOUND}
     file.write_text(json.dumps(both), encoding="utf-8")
-    assert list(speed.read_bench(file)) == [FOUND]
+    assert list(about.read_bench(file)) == [FOUND]

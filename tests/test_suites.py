@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from tiny import edit, hash_files, tiny_text_suite, tiny_vision_suite
 
 from semerge import suites
+from semerge.common import UserError
 from semerge.engine import load_engine
-from semerge.errors import UserError
 from semerge.suites import available_suites, read_suite
 
 

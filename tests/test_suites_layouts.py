@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tiny import edit
 
-from semerge.errors import UserError
-from semerge.suite import loaded_files, own_files
+from semerge.common import UserError
 from semerge.suites import SUITES_FOLDER, read_suite
+from semerge.suites.suite import loaded_files, own_files
 
 MNIST = "tanganke/clip-vit-base-patch32_mnist/model.safetensors"
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recipes.text_config import TASKS as TEXT_TASKS
+from recipes.vision_config import VisionConfig
+from recipes.vision_tasks import TASKS as VISION_TASKS
 from semerge.cli import main
 from semerge.engine import load_engine
 from semerge.inputs import CleanText, DecodedImage
-from semerge.training.text_config import TASKS as TEXT_TASKS
-from semerge.training.vision_config import VisionConfig
-from semerge.training.vision_tasks import TASKS as VISION_TASKS
 
 
 def images(folder: Path) -> Path:
@@ -84,7 +84,7 @@ def test_what_train_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["--suite", "mini-text"], "required: --data"),
         (["--suite", "mini-text", "--data", str(tmp_path / "none")], "no data folder"),
     ):
-        assert main(["train", "--out", str(tmp_path / "out"), *options]) == 2
+        assert main(["--out", str(tmp_path / "out"), *options]) == 2
         out, err = capsys.readouterr()
         assert out == "" and words in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -45,8 +45,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_smoke_run_leaves_its_stages_and_takes_them_up(data: Path, tmp_path: Path) -> None:
-    from semerge.training.text import train_text
-    from semerge.training.text_config import TextConfig
+    from recipes.text import train_text
+    from recipes.text_config import TextConfig
 
     config = replace(TextConfig(), tasks=TASKS)
     train_text(data, tmp_path / "out", config, smoke=True)
@@ -66,9 +66,9 @@ def test_smoke_run_leaves_its_stages_and_takes_them_up(data: Path, tmp_path: Pat
 
 def test_a_table_of_its_own_moves_faster_than_the_blocks(data: Path, tmp_path: Path) -> None:
     """Adam's first step is the rate itself, wherever there is a gradient."""
-    from semerge.training.text import prepare
-    from semerge.training.text_config import ExpertConfig, TextConfig, smoke_config
-    from semerge.training.text_tune import soft_targets, train_expert
+    from recipes.text import prepare
+    from recipes.text_config import ExpertConfig, TextConfig, smoke_config
+    from recipes.text_tune import soft_targets, train_expert
 
     config = smoke_config(replace(TextConfig(), tasks=TASKS))
     shop, base, heads = prepare(data, tmp_path / "out", config)
@@ -87,7 +87,7 @@ def test_a_table_of_its_own_moves_faster_than_the_blocks(data: Path, tmp_path: P
 
 
 def test_grams_of_a_text() -> None:
-    from semerge.training.text_teacher import letter_grams, word_grams
+    from recipes.text_teacher import letter_grams, word_grams
 
     assert word_grams("No, no fun") == {"no", ",", "fun", "no ,", ", no", "no fun"}
     assert letter_grams("A b", range(2, 4)) == {"a ", " b", "a b"}
@@ -95,7 +95,7 @@ def test_grams_of_a_text() -> None:
 
 
 def test_a_teacher_that_goes_by_letters_knows_a_word_in_another_form() -> None:
-    from semerge.training.text_teacher import fit_teacher, letter_grams
+    from recipes.text_teacher import fit_teacher, letter_grams
 
     texts = ["delightful", "a delight", "so delightful", "a bore", "boredom", "so bored"]
     labels = np.array([1, 1, 1, 0, 0, 0])
@@ -110,8 +110,8 @@ def test_a_teacher_that_goes_by_letters_knows_a_word_in_another_form() -> None:
 
 
 def test_held_out_sentences_stay_out(data: Path) -> None:
-    from semerge.evaluation.data import read_set
-    from semerge.training.text_data import HeldOut, corpus_texts, fingerprint, training_set
+    from recipes.text_data import HeldOut, corpus_texts, fingerprint, training_set
+    from semerge.data.labelled import read_set
 
     secret = read_set(data, "colours", "test").texts[0]
     with gzip.open(data / "lm" / "leak.txt.gz", "wt", encoding="utf-8") as f:
@@ -125,8 +125,8 @@ def test_held_out_sentences_stay_out(data: Path) -> None:
 
 
 def test_a_class_without_training_sentences_gets_the_projects_own() -> None:
-    from semerge.evaluation.data import LabelledSet
-    from semerge.training.written import COPIES, WRITTEN, with_written
+    from recipes.written import COPIES, WRITTEN, with_written
+    from semerge.data.labelled import LabelledSet
 
     classes = ("English", "Hindi")
     found = LabelledSet("language_id", "train", classes, np.array([0, 0]), texts=("a", "b"))

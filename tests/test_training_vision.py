@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from recipes.augment import POLICIES, Policy, augment
+from recipes.loop import Schedule, train
+from recipes.vision import keep_tokens, train_vision
+from recipes.vision_config import VisionConfig, smoke_config
+from recipes.vision_data import to_pixels
+from recipes.vision_tasks import TASKS
 from semerge.backbones import embedding
-from semerge.backbones.clip_text import build, tokenizer, zero_shot_head
-from semerge.evaluation.data import validation_rows
-from semerge.training.augment import POLICIES, Policy, augment
-from semerge.training.loop import Schedule, train
-from semerge.training.vision import keep_tokens, train_vision
-from semerge.training.vision_config import VisionConfig, smoke_config
-from semerge.training.vision_data import to_pixels
-from semerge.training.vision_tasks import TASKS
+from semerge.backbones.clip import build, tokenizer, zero_shot_head
+from semerge.data.labelled import validation_rows
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,13 @@ from browsing import timeless
 from fakes import FakeEngine, fake_app, fake_examples, fake_suite
 from PIL import Image
 
-from semerge.errors import UserError
-from semerge.examples import Example, load_examples
+from semerge.common import UserError
 from semerge.settings import PRESETS, Settings
+from semerge.suites.examples import Example, load_examples
 from semerge.ui import charts, markup, words
 from semerge.ui.context import Context
 from semerge.ui.engines import Engines
-from semerge.ui.report import read_report
+from semerge.ui.tabs.about import read_report
 from semerge.ui.view import View
 
 # Gradio's queue asks pandas for what pandas has deprecated.
@@ -335,7 +335,7 @@ ROW = {"n": 10, "base_oracle": 0.2, "static_oracle": 0.5, "se_oracle": 0.9, "exp
 
 @pytest.mark.parametrize("nest", [lambda r: r, lambda r: {"other": 1, "test": r}])
 def test_a_report_is_read_by_its_keys(tmp_path: Path, nest: Any) -> None:
-    from semerge.ui.about import rates, summary
+    from semerge.ui.tabs.about import rates, summary
 
     suite = dataclasses.replace(fake_suite(), folder=tmp_path)
     assert read_report(suite) is None
@@ -407,9 +407,10 @@ def test_launch_options_are_safe() -> None:
 
 
 def test_styles_and_scripts_ask_no_network() -> None:
-    from semerge.ui import sketch, theme
+    from semerge.ui import theme
+    from semerge.ui.tabs import vision
 
-    for file in (*theme.STYLES, *theme.HEAD_STYLES, *theme.SCRIPTS, sketch.SCRIPT):
+    for file in (*theme.STYLES, *theme.HEAD_STYLES, *theme.SCRIPTS, vision.SCRIPT):
         text = file.read_text(encoding="utf-8")
         assert "http:" not in text and "https:" not in text and "@import" not in text
 
@@ -485,8 +486,8 @@ def test_a_huge_image_is_refused_before_it_is_decoded(client: Any, tmp_path: Pat
 
 
 def test_a_deleted_upload_is_told_without_its_path() -> None:
-    from semerge.examples import Examples
-    from semerge.ui.vision import VisionTab
+    from semerge.suites.examples import Examples
+    from semerge.ui.tabs.vision import VisionTab
 
     suite = fake_suite()
     context = Context.make([suite], Examples(), FakeEngine)
@@ -595,8 +596,8 @@ def test_the_app_gives_a_real_engines_numbers(tmp_path: Path) -> None:
     from tiny import tiny_text_suite, tiny_vision_suite
 
     from semerge.engine import load_engine
-    from semerge.examples import Examples
     from semerge.suites import read_suite
+    from semerge.suites.examples import Examples
 
     folders = [tiny_vision_suite(tmp_path / "v"), tiny_text_suite(tmp_path / "t")]
     suites = [read_suite(folder) for folder in folders]
@@ -617,7 +618,7 @@ def test_the_app_gives_a_real_engines_numbers(tmp_path: Path) -> None:
 
 
 def test_a_page_without_any_suite_still_opens() -> None:
-    from semerge.examples import Examples
+    from semerge.suites.examples import Examples
     from semerge.ui.app import build
 
     page = build(Context.make([], Examples(), FakeEngine))
@@ -641,7 +642,7 @@ def test_options_offer_what_the_suite_has() -> None:
 
 
 def test_drawings_are_checked() -> None:
-    from semerge.ui.sketch import png
+    from semerge.ui.tabs.vision import png
 
     with pytest.raises(UserError, match="Draw something"):
         png("")
@@ -654,7 +655,7 @@ def test_drawings_are_checked() -> None:
 
 
 def test_the_image_as_seen_is_shown_pixel_by_pixel() -> None:
-    from semerge.ui.gallery import seen
+    from semerge.ui.markup import seen
 
     html = seen(Image.new("RGB", (48, 48), "red"))
     parse(html)

@@ -14,16 +14,14 @@ from fakes import FakeEngine, fake_examples, fake_suite
 from test_ui import hostile_view, parse, view_of, with_answers
 from test_ui_sandbox import link
 
-from semerge.errors import UserError
-from semerge.examples import load_examples
+from semerge.common import UserError
 from semerge.settings import Settings
-from semerge.ui import compare_sides, compare_text
-from semerge.ui.compare import CompareTab
-from semerge.ui.compare_asked import Asked, row_source
-from semerge.ui.compare_pair import pair_of
-from semerge.ui.compare_rows import FIRST
+from semerge.suites.examples import load_examples
 from semerge.ui.context import Context
 from semerge.ui.links import Query
+from semerge.ui.tabs import compare, compare_html
+from semerge.ui.tabs.compare import Asked, CompareTab, pair_of, row_source
+from semerge.ui.tabs.compare_html import FIRST
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 
@@ -71,7 +69,7 @@ def lines(html: str) -> dict[str, list[str]]:
 def test_only_what_differs_is_listed() -> None:
     a = with_answers(view_of(), "digit 3", "digit 8")
     b = with_answers(view_of(preset="literal", layer=2, mass="T*lambda"), "digit 5", "digit 8")
-    html = compare_text.differences(a, b)
+    html = compare_html.differences(a, b)
     parse(html)
     found = lines(html)
     assert found["Preset"] == ["sharp", "literal"] and found["Layer"] == ["block 4", "block 2"]
@@ -81,20 +79,20 @@ def test_only_what_differs_is_listed() -> None:
     )
     assert "Different answers, by the same expert" in html
     careful = replace(b, result={**b.result, "fallback": "static"})
-    found = lines(compare_text.differences(b, careful))
+    found = lines(compare_html.differences(b, careful))
     assert found == {
         "When no expert fits": ["route all the same", "fall back to the static coefficients"]
     }
     changed = replace(b, result={**b.result, "coefficients": [9.0, *b.column("coefficients")[1:]]})
-    assert lines(compare_text.differences(a, changed))["λ of MNIST"][1] == "9.00"
+    assert lines(compare_html.differences(a, changed))["λ of MNIST"][1] == "9.00"
 
 
 def test_nothing_differs_between_equals_and_hostile_names_stay_text() -> None:
-    assert "Nothing differs" in compare_text.differences(view_of(), view_of())
-    html = compare_text.differences(hostile_view(), view_of())
+    assert "Nothing differs" in compare_html.differences(view_of(), view_of())
+    html = compare_html.differences(hostile_view(), view_of())
     tags = parse(html)
     assert not [t for t, _ in tags.seen if t == "script"] and "{{" not in html
-    parse(compare_text.side("A", hostile_view()))
+    parse(compare_html.side("A", hostile_view()))
 
 
 def test_suites_with_other_tasks_have_dashes() -> None:
@@ -102,7 +100,7 @@ def test_suites_with_other_tasks_have_dashes() -> None:
     fewer = {k: a.result[k] for k in a.result} | {
         "tasks": a.tasks[:-1], "coefficients": list(a.column("coefficients"))[:-1]
     }  # fmt: skip
-    assert lines(compare_text.differences(a, replace(a, result=fewer)))["λ of Textures"][1] == "–"
+    assert lines(compare_html.differences(a, replace(a, result=fewer)))["λ of Textures"][1] == "–"
 
 
 # ---- one input -----------------------------------------------------------------------------------
@@ -167,7 +165,7 @@ def test_two_suites_of_one_modality_can_be_chosen(tab: CompareTab) -> None:
     shown = answered(tab, tab._answer(replace(asked, sides=sides)))
     assert lines(shown["differs"])["Suite"] == ["Mini Vision", "other"]
     query = Query(link(shown["link"]))
-    restored = compare_sides.read_link(query, asked.suite, tab.context.of("image"))
+    restored = compare.read_link(query, asked.suite, tab.context.of("image"))
     assert [s.name for s, _ in restored] == ["mini-vision", "other"] and not query.notices
 
 

@@ -18,18 +18,16 @@ from test_ui_compare import answered, built, values_of
 from test_ui_sandbox import link
 from tiny import tiny_text_suite
 
+from semerge.common import UserError
 from semerge.engine import load_engine
-from semerge.errors import UserError
-from semerge.examples import Examples
 from semerge.suites import read_suite
-from semerge.ui import compare_rows
-from semerge.ui.compare import CompareTab
-from semerge.ui.compare_asked import Asked
-from semerge.ui.compare_pair import pair_of
-from semerge.ui.compare_rows import FIRST
+from semerge.suites.examples import Examples
 from semerge.ui.context import Context
-from semerge.ui.inspect_choice import FOLDER, UPLOAD
 from semerge.ui.links import Query
+from semerge.ui.tabs import compare_html
+from semerge.ui.tabs.compare import Asked, CompareTab, pair_of
+from semerge.ui.tabs.compare_html import FIRST
+from semerge.ui.tabs.inspect_choice import FOLDER, UPLOAD
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 
@@ -78,7 +76,7 @@ def test_a_run_counts_lists_exports_and_opens_what_differs(
     shown, _ = run(tab, asked, str(data))
     found = tab.kept.get(shown["key"]).found
     assert "36 samples in" in shown["status"] and shown["column"]["visible"] is True
-    differ = compare_rows.ids(found, FIRST)
+    differ = compare_html.ids(found, FIRST)
     assert differ and f"{len(differ)} of 36 samples" in shown["table"]
     from semerge.evaluation.comparison import right
 
@@ -87,7 +85,7 @@ def test_a_run_counts_lists_exports_and_opens_what_differs(
     for html in (shown["board"], shown["table"], shown["files"]):
         parse(html)
     # exactly the rows shown
-    file = compare_rows.export(tab.kept, {"key": shown["key"], "filter": "all", "head": "routed"})
+    file = compare_html.export(tab.kept, {"key": shown["key"], "filter": "all", "head": "routed"})
     assert [r["id"] for r in csv.DictReader(io.StringIO(file["text"]))] == list(differ)
     # the link says that it was run, and no longer once a setting is another
     now = replace(asked, key=shown["key"])
@@ -117,7 +115,7 @@ def test_what_a_link_makes_up_is_told_after_the_run(labelled: tuple[CompareTab, 
     values = link(shown["link"])
     assert "row" not in values and "table_page" not in values and values["run"] == "1"
     # one that there is stays
-    row = compare_rows.ids(tab.kept.get(shown["key"]).found, FIRST)[-1]
+    row = compare_html.ids(tab.kept.get(shown["key"]).found, FIRST)[-1]
     shown, _ = run(tab, replace(asked, look=replace(FIRST, row=row)), str(data))
     assert "is not known" not in shown["status"] and link(shown["link"])["row"] == row
 
@@ -130,10 +128,10 @@ def test_filters_heads_and_pages_only_show_what_there_is(
     shown, _ = run(tab, asked, str(data))
     now = values_of(replace(asked, key=shown["key"]), str(data))
     found = tab.kept.get(shown["key"]).found
-    for name in compare_rows.FILTERS:
+    for name in compare_html.FILTERS:
         event: Any = SimpleNamespace(_data={"do": "filter", "value": name})
         values = tab._view(event, *now)
-        count = len(compare_rows.ids(found, replace(FIRST, filter=name)))
+        count = len(compare_html.ids(found, replace(FIRST, filter=name)))
         text = f"{count} of 36 samples"
         assert (text in values[5]) or name == "all"
     for bad in ({"do": "filter", "value": HOSTILE}, {"do": "page", "value": -1}, {}, None):
@@ -143,7 +141,7 @@ def test_filters_heads_and_pages_only_show_what_there_is(
     gone = tab._view(SimpleNamespace(_data={}), *values_of(replace(asked, key="gone"), str(data)))  # type: ignore[arg-type]
     assert "no longer kept" in gone[2] and gone[3]["visible"] is False
     with pytest.raises(UserError):
-        compare_rows.export(tab.kept, {"key": shown["key"], "filter": "x", "head": "routed"})
+        compare_html.export(tab.kept, {"key": shown["key"], "filter": "x", "head": "routed"})
 
 
 def test_a_run_is_cancelled_and_a_bad_set_is_told(labelled: tuple[CompareTab, Path]) -> None:

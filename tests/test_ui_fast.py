@@ -14,22 +14,24 @@ import pytest
 from fakes import FakeEngine, fake_app, fake_examples, fake_suite
 from test_links import query_of
 
-from semerge.abstention import read_abstention
+from semerge.common import UserError
 from semerge.engine import load_engine
-from semerge.errors import UserError
-from semerge.examples import Examples, load_examples
 from semerge.inputs import decode_image
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
-from semerge.ui import charts, compare_sides, links, markup, options, speed, steps, words
-from semerge.ui.compare import CompareTab
+from semerge.suites.abstention import read_abstention
+from semerge.suites.examples import Examples, load_examples
+from semerge.ui import charts, links, markup, options, panel, words
 from semerge.ui.context import Context
-from semerge.ui.inspect_choice import read_choice
-from semerge.ui.inspector import InspectTab
 from semerge.ui.links import Query
 from semerge.ui.options import Options
+from semerge.ui.tabs import about as speed
+from semerge.ui.tabs import compare as compare_sides
+from semerge.ui.tabs.compare import CompareTab
+from semerge.ui.tabs.inspect import InspectTab
+from semerge.ui.tabs.inspect_choice import read_choice
+from semerge.ui.tabs.vision import VisionTab
 from semerge.ui.view import View
-from semerge.ui.vision import VisionTab
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 FAST, EXACT = Settings(fast=True), Settings()
@@ -196,8 +198,8 @@ def test_no_estimate_is_called_a_distance_at_the_layer() -> None:
     exact, fast = view_of(EXACT), view_of(FAST)
     for view, where in ((exact, " at block 4"), (fast, " by block 4")):
         assert where in words.sentence(view) and where in words.made(view)
-        assert where.strip().capitalize() in steps.probe(view)
-        for text in (words.similarity_summary(view), markup.figures(view), steps.probe(view)):
+        assert where.strip().capitalize() in panel.probe(view)
+        for text in (words.similarity_summary(view), markup.figures(view), panel.probe(view)):
             assert (words.ESTIMATES in text) is view.estimated
         hover = charts.similarity(view).data[0].hovertemplate
         assert ("or its estimate" in hover) is view.estimated

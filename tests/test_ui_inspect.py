@@ -25,31 +25,37 @@ from PIL import Image
 from tiny import tiny_text_suite, tiny_vision_suite
 
 from semerge.cli import main
+from semerge.common import UserError
+from semerge.data.sets import chosen_sets
 from semerge.engine import load_engine
-from semerge.errors import UserError
 from semerge.evaluation import inspection
-from semerge.evaluation.chosen_sets import chosen_sets
-from semerge.evaluation.exports import write_csv
-from semerge.evaluation.inspection import View, counts, inspect, select
-from semerge.evaluation.metrics import HEADS as REAL_HEADS
-from semerge.examples import Examples, load_examples
+from semerge.evaluation.figures import HEADS as REAL_HEADS
+from semerge.evaluation.inspection import View, counts, inspect, select, write_csv
 from semerge.inputs import CleanText
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
-from semerge.ui import (
-    inspect_board,
-    inspect_export,
-    inspect_runs,
-    inspect_status,
-    inspect_table,
-    markup,
-    words,
-)
-from semerge.ui.inspect_choice import Choice, kinds, on_this_computer, read_choice
-from semerge.ui.inspect_look import FILTERS, HEADS, PAGE, SORTS, Look, changed, read_look, stepped
-from semerge.ui.inspect_runs import BUSY, FAILED, GONE, Kept, Run, Runs
-from semerge.ui.inspector import InspectTab
+from semerge.suites.examples import Examples, load_examples
+from semerge.ui import markup, words
+from semerge.ui import runs as inspect_runs
+from semerge.ui import runs as inspect_status
 from semerge.ui.links import Query
+from semerge.ui.runs import BUSY, FAILED, GONE, Kept, Run, Runs
+from semerge.ui.tabs import inspect_html
+from semerge.ui.tabs.inspect import InspectTab
+from semerge.ui.tabs.inspect_choice import (
+    FILTERS,
+    HEADS,
+    PAGE,
+    SORTS,
+    Choice,
+    Look,
+    changed,
+    kinds,
+    on_this_computer,
+    read_choice,
+    read_look,
+    stepped,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 HOSTILE = "<script>alert(1)</script>\"'{{x}}${y}`"
@@ -472,12 +478,12 @@ def test_text_of_users_is_never_markup(home: Path, whole: inspection.Inspection)
     look = Look(row=HOSTILE, pinned=HOSTILE, search=HOSTILE)
     choice = sentences(home, place=f"/tmp/{HOSTILE}")
     parts = [
-        inspect_table.rows_table(found, look, [0]),
-        inspect_table.open_row(found, look, [HOSTILE]),
-        inspect_table.pinned_row(found, look),
-        inspect_board.board(found, look),
-        inspect_board.figures(found),
-        inspect_export.exports("key", look, choice, 1),
+        inspect_html.rows_table(found, look, [0]),
+        inspect_html.open_row(found, look, [HOSTILE]),
+        inspect_html.pinned_row(found, look),
+        inspect_html.board(found, look),
+        inspect_html.figures(found),
+        inspect_html.exports("key", look, choice, 1),
     ]
     for part in parts:
         assert "<script" not in part and "{{" not in part and "${" not in part
@@ -487,7 +493,7 @@ def test_text_of_users_is_never_markup(home: Path, whole: inspection.Inspection)
 def test_the_table_is_a_table(visitor: Visitor, tab: InspectTab) -> None:
     visitor.act(do="sort", value="entropy")
     table = visitor.get(tab.page.table)
-    assert table.count('scope="col"') == len(inspect_table.COLUMNS)
+    assert table.count('scope="col"') == len(inspect_html.COLUMNS)
     assert table.count('scope="row"') == PAGE
     assert table.count('aria-sort="ascending"') == 1
     assert 'aria-disabled="true" data-key="back"' in table.replace('type="button" ', "")

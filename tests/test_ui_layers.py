@@ -19,15 +19,16 @@ from concurrency import sample_of
 from tags import Tags
 
 from semerge.engine import Engine, load_engine
-from semerge.examples import Examples, load_examples
 from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite, read_suite
-from semerge.ui import layers_input, links
+from semerge.suites.examples import Examples, load_examples
+from semerge.ui import links
 from semerge.ui.context import Context
-from semerge.ui.layers import LayersTab
-from semerge.ui.layers_input import Where, routed
 from semerge.ui.links import Query
 from semerge.ui.options import Options
+from semerge.ui.tabs import layers_html
+from semerge.ui.tabs.layers import LayersTab
+from semerge.ui.tabs.layers_html import Where, routed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 SENTENCE = {"text": "The cat sat on the mat.", "text_b": ""}
@@ -91,7 +92,7 @@ def test_the_layers_at_which_the_expert_changes(engine: Engine) -> None:
     def said(*rows: list[float]) -> str:
         names = [*map(str, range(1, len(rows))), FINAL]
         pools = [{"mean": row, FINAL: row} for row in rows]
-        return Tags(layers_input.changes(suite, dict(zip(names, pools, strict=True)), "mean")).words
+        return Tags(layers_html.changes(suite, dict(zip(names, pools, strict=True)), "mean")).words
 
     assert said(a, a, a) == "The nearest expert is Task 0 at every layer."
     assert said(a, b, b) == (
@@ -103,17 +104,17 @@ def test_the_layers_at_which_the_expert_changes(engine: Engine) -> None:
         "Task 1 at the final embedding."
     )
     assert said(a, b, a).startswith("The nearest expert changes at block 2 and the final embedding")
-    assert layers_input.nearest([math.nan, 4.0, 4.0]) == 1
-    assert layers_input.nearest([math.nan, math.inf]) == 0
+    assert layers_html.nearest([math.nan, 4.0, 4.0]) == 1
+    assert layers_html.nearest([math.nan, math.inf]) == 0
 
 
 def test_the_tables_hold_every_distance_and_mark_the_nearest(engine: Engine) -> None:
     suite, reached = engine.suite, probed(engine, "experts")
     where = Where("experts", 2, "mean", "literal")
     view = routed(suite, reached, where)
-    text = Tags(layers_input.tables(view, reached, where)).words
+    text = Tags(layers_html.tables(view, reached, where)).words
     for layer in valid_layers(suite):
-        for distance in layers_input.at(reached, layer, "mean"):
+        for distance in layers_html.at(reached, layer, "mean"):
             assert f"{distance:.4g}" in text
     assert text.count("nearest") == 2 * len(valid_layers(suite)) and text.count("shown") == 2
     assert "preset literal" in text
@@ -126,7 +127,7 @@ def test_distances_that_failed_are_dashes(engine: Engine) -> None:
     view = routed(engine.suite, reached, where)
     assert view.result["distances"][0] is None
     assert view.result["coefficients"] == view.result["static_coefficients"]
-    assert "–" in Tags(layers_input.tables(view, reached, where)).words
+    assert "–" in Tags(layers_html.tables(view, reached, where)).words
 
 
 # ---- the tab -------------------------------------------------------------------------------------
@@ -280,8 +281,8 @@ def test_the_bundled_examples_are_marked_with_their_own_expert(engine: Engine) -
     reached = {str(layer): pools for layer in valid_layers(suite)}
     where = Where("base", 1, "mean", "hard")
     view = routed(suite, reached, where, example)
-    text = layers_input.tables(view, reached, where)
+    text = layers_html.tables(view, reached, where)
     assert text.count("its own</span>") == 2
-    assert ("wrong expert chosen" in layers_input.sentence(view)) is (
+    assert ("wrong expert chosen" in layers_html.sentence(view)) is (
         example.task != suite.task_names[0]
     )

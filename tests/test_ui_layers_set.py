@@ -10,9 +10,10 @@ import pytest
 from tags import Tags
 
 from semerge.suites import Suite, read_suite
-from semerge.ui import layers_choice, layers_set, set_charts
-from semerge.ui.heat import Cell, Row, heat
-from semerge.ui.layers_page import Page, bounds
+from semerge.ui import charts
+from semerge.ui.markup import Cell, Row, heat
+from semerge.ui.tabs import layers, layers_html
+from semerge.ui.tabs.layers_html import Page, bounds
 
 HOSTILE = "<script>alert(1)</script><b onclick='x'>{{y}}"
 
@@ -42,7 +43,7 @@ def test_a_heat_map_is_a_table_with_every_figure_and_words_for_what_stands_out()
 def test_every_view_shows_the_reports_figures_with_their_sample_sizes(
     suite: Suite, diagnosis: dict[str, Any]
 ) -> None:
-    pages = layers_set._pages(suite)
+    pages = layers._pages(suite)
     said = {}
     for name, page in pages.items():
         assert isinstance(page, Page)
@@ -83,7 +84,7 @@ def test_the_pick_can_be_opened_where_the_tab_can_show_it(
 ) -> None:
     def shown(**pick: Any) -> str:
         row = diagnosis["choice"] | {"pick": diagnosis["choice"]["pick"] | pick}
-        return layers_choice.page(diagnosis | {"choice": row}, suite).top
+        return layers_html.choice_page(diagnosis | {"choice": row}, suite).top
 
     at = {"layer": 1, "pool": "mean"}
     link = f'href="?tab=layers&amp;suite={suite.name}&amp;probe=%s&amp;layer=%s"'
@@ -96,39 +97,39 @@ def test_the_pick_can_be_opened_where_the_tab_can_show_it(
 
 def test_what_a_suite_is_called_is_escaped(suite: Suite) -> None:
     titled = replace(suite, tasks=tuple(replace(t, title=HOSTILE) for t in suite.tasks))
-    for page in layers_set._pages(titled).values():
+    for page in layers._pages(titled).values():
         assert isinstance(page, Page)
         assert "script" not in Tags(page.top + page.below).names
         for head, figure in page.charts.values():
             assert "script" not in Tags(head).names and "<script" not in figure.to_json()
     missing = replace(titled, title=HOSTILE, folder=Path("/nowhere"))
-    assert "script" not in Tags(str(layers_set._pages(missing)["fits"])).names
+    assert "script" not in Tags(str(layers._pages(missing)["fits"])).names
 
 
 def test_the_charts_hold_the_reports_figures(suite: Suite, diagnosis: dict[str, Any]) -> None:
-    margins = set_charts.margins(diagnosis["hypothesis"]["margins"])
+    margins = charts.margins(diagnosis["hypothesis"]["margins"])
     assert [list(bar.y) for bar in margins.data] == [
         diagnosis["hypothesis"]["margins"][key] for key in ("right", "misrouted")
     ]
     where = diagnosis["map"]
-    places = set_charts.task_map(where, {t.name: t.title for t in suite.tasks})
+    places = charts.task_map(where, {t.name: t.title for t in suite.tasks})
     drawn = sorted((x, y) for trace in places.data for x, y in zip(trace.x, trace.y, strict=True))
     assert drawn == sorted(zip(where["x"], where["y"], strict=True))
     assert len({trace.marker.symbol for trace in places.data}) == len(suite.tasks)
     rows = diagnosis["displacement"]["curve"]
-    predicted, measured = set_charts.curve(rows, 0.1).data
+    predicted, measured = charts.curve(rows, 0.1).data
     assert list(predicted.y) == [row["predicted"]["share"] for row in rows]
     known = [row["measured"] for row in rows if "measured" in row]
     assert list(measured.y) == [row["share"] for row in known]
     ends = zip(measured.y, measured.error_y.array, strict=True)
     assert [share + up for share, up in ends] == pytest.approx([row["high"] for row in known])
-    assert len(set_charts.curve(rows, None).layout.shapes) == 0
+    assert len(charts.curve(rows, None).layout.shapes) == 0
 
 
 def test_more_tasks_than_marks_still_look_apart() -> None:
-    names = [f"t{i}" for i in range(2 * len(set_charts.MARKS))]
+    names = [f"t{i}" for i in range(2 * len(charts.MARKS))]
     found = {"tasks": names, "x": [0.0] * 16, "y": [0.0] * 16, "explained": [0.5, 0.25]}
-    figure = set_charts.task_map(found, {name: name for name in names})
+    figure = charts.task_map(found, {name: name for name in names})
     assert len({trace.marker.symbol for trace in figure.data}) == len(names)
 
 
@@ -145,10 +146,10 @@ def test_a_suite_without_a_diagnosis_says_how_to_make_one(suite: Suite, tmp_path
         folder.mkdir()
         if report is not None:
             (folder / "report.json").write_text(report, encoding="utf-8")
-        pages = layers_set._pages(replace(suite, folder=folder))
+        pages = layers._pages(replace(suite, folder=folder))
         for page in pages.values():
             assert isinstance(page, str) and what in page
             assert "evaluate --suite FOLDER --data DIR --diagnose FOLDER/report.json" in page
         assert "python -m semerge choose --suite FOLDER SAMPLES" in str(pages["choice"])
-    place = layers_set._missing(bundled, "")
+    place = layers._missing(bundled, "")
     assert "--suite mini-text --data DIR --diagnose assets/suites/mini-text/report.json" in place

@@ -11,8 +11,8 @@ import gradio as gr
 import pytest
 from fakes import FakeEngine, fake_examples, fake_suite
 
-from semerge.errors import UserError
-from semerge.examples import load_examples
+from semerge.common import UserError
+from semerge.suites.examples import load_examples
 from semerge.ui.app import build
 from semerge.ui.context import Context
 

@@ -16,17 +16,17 @@ from concurrency import mixed_requests, sample_of
 from fakes import FakeEngine, fake_suite
 from PIL import Image
 
-from semerge.abstention import read_abstention
+from semerge.common import UserError
 from semerge.engine import Engine, load_engine
-from semerge.errors import UserError
-from semerge.examples import Examples
 from semerge.inputs import CleanText, DecodedImage, clean_text, decode_image
 from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import read_suite
+from semerge.suites.abstention import read_abstention
+from semerge.suites.examples import Examples
 from semerge.ui import markup, words
 from semerge.ui.context import Context
-from semerge.ui.layers import LayersTab
 from semerge.ui.probes import ENTRIES, ROOM, Probes
+from semerge.ui.tabs.layers import LayersTab
 from semerge.ui.view import View
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")

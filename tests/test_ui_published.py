@@ -15,14 +15,15 @@ from hub_suite import published_vision_suite
 from PIL import Image
 from tiny import tiny_vision_suite
 
+from semerge.common import UserError
 from semerge.engine import load_engine
-from semerge.errors import UserError
-from semerge.examples import Examples
 from semerge.inputs import decode_image
 from semerge.settings import Settings
 from semerge.suites import published_suites, read_suite
+from semerge.suites.examples import Examples
+from semerge.ui import context as spaces
 from semerge.ui import engines as module
-from semerge.ui import markup, spaces
+from semerge.ui import markup
 from semerge.ui.app import make_context
 from semerge.ui.context import Context
 from semerge.ui.engines import FAILED, FETCHING, READY, WAITING, Engines
@@ -121,7 +122,7 @@ def test_what_can_not_be_loaded_is_not_fetched(
     """As on a Space with 16 GB, where other suites have taken some of it."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("semerge.memory.available", lambda root: 14 * 10**9)
+    monkeypatch.setattr("semerge.suites.memory.available", lambda root: 14 * 10**9)
     fetched: list[str] = []
     monkeypatch.setattr(
         "semerge.checkpoints.download.download", lambda suite, progress: fetched.append(suite.name)

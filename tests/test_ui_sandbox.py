@@ -16,13 +16,14 @@ import pytest
 from fakes import FakeEngine, fake_examples, fake_suite
 from test_ui import HOSTILE, hostile_view, parse, view_of
 
-from semerge.examples import load_examples
 from semerge.suites import Suite
-from semerge.ui import coefficients, sandbox_text
-from semerge.ui.coefficients import Coefficient, Coefficients
+from semerge.suites.examples import load_examples
+from semerge.ui import options
 from semerge.ui.context import Context
 from semerge.ui.links import Query
-from semerge.ui.sandbox import SandboxTab
+from semerge.ui.options import Coefficient, Coefficients
+from semerge.ui.tabs import sandbox
+from semerge.ui.tabs.sandbox import SandboxTab
 from semerge.ui.view import View
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
@@ -67,23 +68,23 @@ def sums_to(suite: Suite, head: str, own: list[float]) -> str:
 
 
 def test_three_answers_stand_side_by_side_under_one_head() -> None:
-    view = sandbox_text.with_own(view_of(head="mnist", chosen="mnist"), OWN)
-    html = sandbox_text.cards(view)
+    view = sandbox.with_own(view_of(head="mnist", chosen="mnist"), OWN)
+    html = sandbox.cards(view)
     parse(html)
     assert re.findall(r'se-card (\w+)"', html) == ["own", "static", "se"]
     assert "Your coefficients" in html and "75.0" in html
     assert "the MNIST" not in html and "MNIST" in html and "SE-Merging chooses here" in html
-    other = sandbox_text.cards(sandbox_text.with_own(view_of(head="eurosat", chosen="mnist"), OWN))
+    other = sandbox.cards(sandbox.with_own(view_of(head="eurosat", chosen="mnist"), OWN))
     assert "EuroSAT" in other and "the one you chose" in other
-    assert "digit 3" in sandbox_text.answer(view)
+    assert "digit 3" in sandbox.answer(view)
 
 
 def test_what_others_named_is_escaped() -> None:
-    view = sandbox_text.with_own(hostile_view(), [{"label": HOSTILE, "score": 0.5}] * 2)
+    view = sandbox.with_own(hostile_view(), [{"label": HOSTILE, "score": 0.5}] * 2)
     parts = [
-        sandbox_text.cards(view),
-        sandbox_text.answer(view),
-        sandbox_text.readout(view, [0.1] * 8, RIGHT_ANGLES, 3.0),
+        sandbox.cards(view),
+        sandbox.answer(view),
+        sandbox.readout(view, [0.1] * 8, RIGHT_ANGLES, 3.0),
     ]
     for html in parts:
         tags = parse(html)
@@ -94,7 +95,7 @@ def test_what_others_named_is_escaped() -> None:
 def test_the_readout_has_sum_norm_and_the_distance_from_the_base() -> None:
     view = view_of()
     own = [0.6] + [0.0] * 7
-    html = sandbox_text.readout(view, own, RIGHT_ANGLES, 12.3)
+    html = sandbox.readout(view, own, RIGHT_ANGLES, 12.3)
     cells = re.findall(r"<td>([^<]+)</td>", html)
     assert cells[:3] == ["0.60", "2.40", f"{sum(view.column('coefficients')):.2f}"]
     assert cells[3:5] == ["0.60", f"{0.3 * math.sqrt(8):.2f}"]
@@ -102,22 +103,22 @@ def test_the_readout_has_sum_norm_and_the_distance_from_the_base() -> None:
     assert cells[6:8] == [f"{0.6 / (0.3 * math.sqrt(8)):.2f}", "1.00"]
     assert "12\u00a0ms" in html and html.count("<tr") == 1 + 3 + 1 + 8
     still = replace(view, result={**view.result, "static_coefficients": [0.0] * 8})
-    assert "–" in sandbox_text.readout(still, own, RIGHT_ANGLES, 1.0)
+    assert "–" in sandbox.readout(still, own, RIGHT_ANGLES, 1.0)
 
 
 def test_lengths_follow_the_inner_products() -> None:
     products = [[1.0, 0.5], [0.5, 1.0]]
-    assert sandbox_text.length([1, 0], products) == 1.0
-    assert sandbox_text.length([1, 1], products) == pytest.approx(math.sqrt(3))
-    assert sandbox_text.length([1, -1], products) == pytest.approx(1.0)
-    assert sandbox_text.length([1, -1], [[1.0, 1.0], [1.0, 1.0 - 1e-16]]) == 0.0
+    assert sandbox.length([1, 0], products) == 1.0
+    assert sandbox.length([1, 1], products) == pytest.approx(math.sqrt(3))
+    assert sandbox.length([1, -1], products) == pytest.approx(1.0)
+    assert sandbox.length([1, -1], [[1.0, 1.0], [1.0, 1.0 - 1e-16]]) == 0.0
 
 
 def test_coefficients_are_put_on_the_sliders_grid() -> None:
-    assert coefficients.on_grid([0.123456, 2.0, -3.0, None]) == [0.12, 1.5, -0.5, 0.0]
+    assert options.on_grid([0.123456, 2.0, -3.0, None]) == [0.12, 1.5, -0.5, 0.0]
     suite = fake_suite("text")
-    assert coefficients.static(suite) == [0.3] * 7
-    assert coefficients.alone(suite, "clickbait") == [0, 0, 0, 0, 1.0, 0, 0]
+    assert options.static(suite) == [0.3] * 7
+    assert options.alone(suite, "clickbait") == [0, 0, 0, 0, 1.0, 0, 0]
 
 
 def test_there_is_a_slider_a_task_and_the_rest_is_hidden(tab: SandboxTab) -> None:
@@ -201,7 +202,7 @@ def test_buttons_set_all_coefficients(tab: SandboxTab, name: str) -> None:
     known = chosen(tab, suite, source)["known"]
     expected = {
         "static": [0.3] * 8,
-        "se": coefficients.on_grid(known["result"]["coefficients"]),
+        "se": options.on_grid(known["result"]["coefficients"]),
         "base": [0.0] * 8,
         "alone": [float(task == "gtsrb") for task in suite.task_names],
     }[name]
@@ -284,6 +285,6 @@ def test_an_uploaded_image_is_not_in_the_link(tab: SandboxTab, tmp_path: Path) -
 
 def test_the_view_keeps_the_other_answers() -> None:
     view = view_of()
-    own = sandbox_text.with_own(view, OWN)
+    own = sandbox.with_own(view, OWN)
     assert isinstance(own, View) and own.answer("own") == "digit 3"
     assert own.answer("se") == view.answer("se") and "own" not in view.result["predictions"]

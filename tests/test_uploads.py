@@ -13,15 +13,15 @@ from tiny import tiny_text_suite
 from uploading import labels, refused
 
 from semerge.cli import main
+from semerge.common import UserError
+from semerge.data import tabular
+from semerge.data.sets import example_sets
+from semerge.data.uploads import infer_task, label_index, uploaded_sets
 from semerge.engine import load_engine
-from semerge.errors import UserError
-from semerge.evaluation import tabular
-from semerge.evaluation.bundled_sets import example_sets
 from semerge.evaluation.inspection import inspect
-from semerge.evaluation.uploads import infer_task, label_index, uploaded_sets
-from semerge.examples import load_examples
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
+from semerge.suites.examples import load_examples
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from PIL import Image
 from tiny import tiny_vision_suite
 from uploading import labels, refused
 
-from semerge.evaluation import archives
-from semerge.evaluation.uploads import uploaded_sets
+from semerge.data import archives
+from semerge.data.uploads import uploaded_sets
 from semerge.inputs import decode_image
 from semerge.suites import Suite, read_suite
 

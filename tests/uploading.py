@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from semerge.errors import UserError
-from semerge.evaluation.sets import Sets
-from semerge.evaluation.uploads import uploaded_sets
+from semerge.common import UserError
+from semerge.data.labelled import Sets
+from semerge.data.uploads import uploaded_sets
 from semerge.suites import Suite
 
 

@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semerge.backbones.base import Batch, Params
-from semerge.backbones.functional import attention, layer_norm, linear
+from semerge.backbones.base import Batch, Params, attention, layer_norm, linear
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from semerge.backbones.base import Batch, Params
-from semerge.backbones.functional import attention, layer_norm, linear, per_group
+from semerge.backbones.base import Batch, Params, attention, layer_norm, linear, per_group
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import semerge
-from semerge.errors import UserError
+from semerge.common import UserError
 from semerge.suites import published_suites, read_suite
 
 ROUNDS, LARGE_ROUNDS = 15, 5

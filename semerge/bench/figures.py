@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
-from semerge.bench import memory
 from semerge.bench.subject import Subject, fewer, grown
-from semerge.bench.timing import Times, interleaved
-from semerge.bench.work import Work
+from semerge.bench.work import Times, Work, interleaved
 from semerge.engine import Engine
+
+# --------------------------------------------------------------------------------------------------
+# How much memory this process has needed at most. Linux tells; elsewhere there is no answer.
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def reset_peak() -> None:
+    """Start anew with the peak, where the system can."""
+    if _CLEAR.exists():
+        _CLEAR.write_text("5", encoding="ascii")
+
+
+def resident() -> int | None:
+    """Bytes in memory now."""
+    return _kilobytes("VmRSS")
+
+
+def peak_bytes() -> int | None:
+    """The most bytes in memory since `reset_peak`."""
+    return _kilobytes("VmHWM")
+
+
+def available() -> int | None:
+    """Bytes that the system can still give."""
+    return _kilobytes("MemAvailable", Path("/proc/meminfo"))
+
+
+def _kilobytes(key: str, file: Path = _STATUS) -> int | None:
+    if not file.exists():
+        return None
+    lines = file.read_text(encoding="ascii").splitlines()
+    found = [line.split()[1] for line in lines if line.startswith(f"{key}:")]
+    return 1024 * int(found[0]) if found else None
+
+
+# --------------------------------------------------------------------------------------------------
+# The figures of one suite: what each is a ratio of. Definitions stand beside the numbers.
 
 ABOUT = {
     "exact_over_needed": "exact over what it can't avoid: the probed model and T experts to the "
@@ -121,15 +158,15 @@ def needed(times: Times, count: int, copies: float) -> float:
 
 def peak(make: Callable[[], Subject]) -> tuple[Subject, float | None]:
     """Make a subject and let it answer; peak_over_weights, None where the system can't tell."""
-    memory.reset_peak()
-    before = memory.resident()
+    reset_peak()
+    before = resident()
     subject = make()
     resolved = subject.settings.resolve(subject.engine.suite)
     for batch in subject.samples[:2]:
         probed = subject.engine.probe_batch(subject.engine.models.place(batch), resolved)
         subject.engine.answer(probed, subject.settings)
     weights = 4 * sum(x.numel() for x in subject.engine.models.vectors.tensors())
-    most = memory.peak()
+    most = peak_bytes()
     if before is None or most is None:
         return subject, None
     return subject, (most - before) / weights
@@ -142,7 +179,7 @@ def growth(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> lis
     """
     vectors = subject.engine.models.vectors
     room = HEADROOM * 4 * (1 + GROWTH[-1]) * sum(s.numel for s in vectors.segments)
-    free = memory.available()
+    free = available()
     if free is not None and free < room:
         return [
             {"left_out": f"needs {room / 1e9:.1f} GB of free memory, {free / 1e9:.1f} are here"}

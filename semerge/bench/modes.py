@@ -12,11 +12,10 @@ from torch import Tensor
 from semerge import fast
 from semerge.backbones import Batch
 from semerge.bench.subject import Subject
-from semerge.bench.timing import interleaved
-from semerge.bench.work import Work, quick
+from semerge.bench.work import Work, interleaved, quick
+from semerge.data.batches import batches
+from semerge.data.sets import suite_sets
 from semerge.engine import Engine
-from semerge.evaluation.batches import batches
-from semerge.evaluation.sets import suite_sets
 from semerge.settings import FINAL, Resolved, Settings, valid_layers, valid_pools, valid_probes
 
 RATIOS = (1.5, 1.75, 2.0, 2.25, 2.5, 3.0)

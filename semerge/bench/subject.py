@@ -10,15 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semerge.answer import unpack
 from semerge.backbones import GPT2, Batch
 from semerge.checkpoints.bundled import Statistics
-from semerge.engine import Engine, chosen_device, load_engine
-from semerge.examples import load_examples
+from semerge.engine import Engine, chosen_device, load_engine, unpack
 from semerge.inputs import clean_text, decode_image
 from semerge.loading import Loaded, build_backbone
 from semerge.settings import FINAL, Settings
 from semerge.suites import Suite, read_suite
+from semerge.suites.examples import load_examples
 from semerge.task_vectors import Segment, TaskVectors
 
 SPREAD, MOVE = 0.02, 0.002  # standard deviations of random weights and of random task vectors

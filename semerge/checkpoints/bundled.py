@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import Checkpoint
-from semerge.checkpoints.hashing import sha256_of
+from semerge.checkpoints.files import sha256_of
 from semerge.checkpoints.names import same
 from semerge.checkpoints.rawfile import open_raw
-from semerge.errors import UserError
+from semerge.common import UserError
 from semerge.settings import valid_layers, valid_pools
 from semerge.suites import Suite, loaded_files
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from semerge.checkpoints.names import Origin, Shapes
 from semerge.checkpoints.rawfile import RawFile
-from semerge.errors import UserError
+from semerge.common import UserError
 
 
 class Checkpoint(Mapping[str, Tensor]):

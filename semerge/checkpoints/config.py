@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from semerge.checkpoints.checkpoint import Checkpoint
-from semerge.errors import UserError
-from semerge.suite import OWN_LAYOUT
+from semerge.common import UserError
+from semerge.suites.suite import OWN_LAYOUT
 
 # How far the logit scale of a base may be from suite.json's: the published ones are 100 to 5 digits
 SCALE_TOLERANCE = 1e-3

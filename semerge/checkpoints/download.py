@@ -1,40 +1,37 @@
-"""Fetching the files of a published suite: announced, checked for room, resumable, pinned, hashed.
-
-`huggingface_hub` knows the hub's addresses, tokens, proxies and its cache; it drops a partial file
-when a process ends, so the bytes are fetched here: into a `.partial` file in the cache, continued
-by an HTTP range, and moved to its place only with the hash that the hub states.
-
-Environment: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_OFFLINE, as in `huggingface_hub`.
-"""
+"""Fetching the files of a published suite: announced, resumable, pinned, hashed."""
 
 from __future__ import annotations
 
+import argparse
+import shlex
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
-from semerge.checkpoints.hashing import git_sha1_of, sha256_of
-from semerge.checkpoints.hub import (
+from semerge.checkpoints.files import (
     COMMIT,
     SHORT_COMMIT,
     Lock,
     Pin,
     cache_folder,
+    git_sha1_of,
     locate,
     lock_file,
     missing_files,
     not_here,
     read_lock,
     repo_folder,
+    sha256_of,
     write_lock,
 )
-from semerge.errors import UserError
-from semerge.phrases import first_line, gigabytes
-from semerge.progress import Progress, silent
-from semerge.suite import Source, Suite
+from semerge.common import Progress, UserError, first_line, gigabytes, silent
+from semerge.suites import published_suites, read_suite
+from semerge.suites.suite import Source, Suite
 
 ATTEMPTS = 4  # connections without a single new byte, before the download gives up
 PAUSE = 1.0  # seconds between them
@@ -280,3 +277,46 @@ def _told(name: str) -> Iterator[None]:
         raise UserError(f"{name} is not on the hub in the pinned revision.") from None
     except (errors.HTTPError, OSError) as error:
         raise UserError(f"{name}: the hub can't be reached ({first_line(error)}).") from None
+
+
+# --------------------------------------------------------------------------------------------------
+# python -m semerge download: fetch the weights of a published suite from the hub.
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch, and say where to go on. Returns the exit code."""
+    suite = read_suite(args.suite)
+    if not suite.published:
+        names = ", ".join(published_suites())
+        raise UserError(f"the weights of {suite.name} are here; suites on the hub are {names}.")
+    # nobody watches a bar in a file
+    bar = Bar(sys.stderr) if sys.stderr.isatty() else silent
+    download(suite, lambda text: print(text, flush=True), bar)
+    print(f"{suite.name} is ready: python -m semerge predict --suite {shlex.quote(args.suite)} ...")
+    return 0
+
+
+class Bar:
+    """One line on a terminal: a bar over all files, the rate, and the file that is coming."""
+
+    WIDTH = 24
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.started = time.monotonic()
+        self.first: int | None = None  # bytes that were here before
+        self.shown = 0.0
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        now = time.monotonic()
+        if self.first is None:
+            self.first = done
+        if done < total and now - self.shown < 0.2:
+            return
+        self.shown = now
+        filled = round(self.WIDTH * done / max(total, 1))
+        rate = (done - self.first) / max(now - self.started, 1e-3)
+        bar = "#" * filled + "." * (self.WIDTH - filled)
+        text = f"[{bar}] {gigabytes(done)} of {gigabytes(total)}, {gigabytes(rate)}/s  {name[-40:]}"
+        end = "\n" if done == total else ""
+        print(f"\r{text:100}", end=end, file=self.stream, flush=True)

@@ -30,8 +30,8 @@ from semerge.checkpoints.lora import LoraCheckpoint
 from semerge.checkpoints.names import Origin, Shapes
 from semerge.checkpoints.pickled import open_pickled
 from semerge.checkpoints.rawfile import RawFile, open_raw
-from semerge.errors import UserError
-from semerge.suite import OWN_LAYOUT
+from semerge.common import UserError
+from semerge.suites.suite import OWN_LAYOUT
 
 # An expert of one of the open_clip layouts carries these unchanged; they are small and tell bases
 # apart. The token embeddings would as well, but are a hundred megabytes.

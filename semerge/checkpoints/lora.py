@@ -17,7 +17,7 @@ from semerge.checkpoints.checkpoint import Checkpoint, check_stored, stored
 from semerge.checkpoints.config import read_json
 from semerge.checkpoints.names import Shapes, clip_vision
 from semerge.checkpoints.rawfile import RawFile
-from semerge.errors import UserError
+from semerge.common import UserError
 
 CONFIG = "adapter_config.json"
 # Each of these changes what an adapter means, when it is set.

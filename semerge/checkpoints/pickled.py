@@ -1,16 +1,171 @@
-"""Files of the original task_vectors code: a pickled `ImageEncoder`, a `ClassificationHead`."""
+"""Pickled modules of the original task_vectors code, read without running anything in them."""
 
 from __future__ import annotations
 
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import check_finite
-from semerge.checkpoints.rawfile import RawFile, is_archive
-from semerge.checkpoints.unpickle import Stub, origins, read_module, tensors_of
-from semerge.errors import UserError
+from semerge.checkpoints.rawfile import RawFile, check_there, is_archive
+from semerge.common import UserError, first_line
+
+DEEPEST = 50  # modules inside one another; an encoder has six
+
+
+class Stub:
+    """Stands for an object of a class that is not imported. Takes any arguments, does nothing."""
+
+    origin = ""  # "module.name" as the pickle spells it
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Stub:
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class Unpickler(pickle.Unpickler):
+    """Resolves a name to a rebuilder of tensors, a plain container or a stub, never to a module."""
+
+    def __init__(self, file: BinaryIO, *, encoding: str = "utf-8") -> None:
+        super().__init__(file, encoding=encoding)
+        self._known = _rebuilders()
+
+    def find_class(self, module: str, name: str) -> Any:
+        origin = f"{module}.{name}"
+        if origin not in self._known:
+            self._known[origin] = type(name.rpartition(".")[2] or "Stub", (Stub,), {})
+            self._known[origin].origin = origin
+        return self._known[origin]
+
+
+def _rebuilders() -> dict[str, Any]:
+    """What a pickle may name, made anew for each file: it may set attributes on what it gets."""
+
+    def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+        # torch checks types and that the tensor lies within; gradients and hooks are dropped
+        return torch._utils._rebuild_tensor(storage, offset, size, stride)
+
+    def rebuild_parameter(data: Any, *_: Any) -> Any:
+        return data
+
+    def encode(text: str, encoding: str) -> bytes:
+        # how protocol 2 spells bytes
+        return text.encode("latin1")
+
+    def load_storage(data: bytes) -> Any:
+        # a storage inside a bare pickle is itself a torch file
+        return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+
+    return {
+        "collections.OrderedDict": OrderedDict,
+        "builtins.set": set,
+        "__builtin__.set": set,
+        "_codecs.encode": encode,
+        "torch._utils._rebuild_tensor_v2": rebuild_tensor,
+        "torch._utils._rebuild_parameter": rebuild_parameter,
+        "torch.storage._load_from_bytes": load_storage,
+    }
+
+
+def read_module(path: Path) -> Stub:
+    """The pickled module of a file, a torch archive or a bare pickle, as a stub.
+
+    Raises:
+        UserError: the file is missing, damaged or holds something else than a pickled object.
+    """
+    check_there(path)
+    try:
+        read: Callable[[Path], Any] = _archive if is_archive(path) else _bare
+        found = read(path)
+    except UserError:
+        raise
+    except Exception as error:  # bytes that are a program of no one knows whom may raise anything
+        raise UserError(f"{path} can't be read as a pickled module: {first_line(error)}.") from None
+    if not isinstance(found, Stub):
+        kind = type(found).__name__
+        raise UserError(
+            f"{path} holds a {kind}, not a pickled module; tensors by name have the layout "
+            "openclip-state-dict."
+        )
+    return found
+
+
+def _archive(path: Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("constants.pkl") for name in archive.namelist()):
+            raise UserError(f"{path} is a TorchScript program, not a pickled module.")
+    # torch wants a module with an Unpickler; its own storages stay behind the memory map
+    module = SimpleNamespace(Unpickler=Unpickler, load=None, __name__=__name__)
+    return torch.load(path, map_location="cpu", pickle_module=module, weights_only=False, mmap=True)
+
+
+def _bare(path: Path) -> Any:
+    with path.open("rb") as file:
+        return Unpickler(file).load()
+
+
+def tensors_of(module: Stub, path: Path) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by dotted name: what `module.state_dict()` would give.
+
+    Raises:
+        UserError: a part of the module is not laid out as torch lays out modules.
+    """
+    return dict(_walk(module, "", path, ()))
+
+
+def _walk(module: Any, prefix: str, path: Path, above: tuple[int, ...]) -> Iterator[Any]:
+    state = module.state if isinstance(module, Stub) else None
+    if not isinstance(state, dict) or id(module) in above or len(above) > DEEPEST:
+        raise UserError(f"{path}: {prefix.rstrip('.') or 'the module'} is no torch module.")
+    parameters, buffers, children = (
+        _part(state, key, prefix, path) for key in ("_parameters", "_buffers", "_modules")
+    )
+    passing = state.get("_non_persistent_buffers_set", set())
+    if not isinstance(passing, set):
+        raise UserError(f"{path}: {prefix}_non_persistent_buffers_set is no set.")
+    kept = {name: x for name, x in buffers.items() if name not in passing}
+    for name, value in (*parameters.items(), *kept.items()):
+        if value is None:
+            continue
+        if not isinstance(value, Tensor):
+            raise UserError(f"{path}: {prefix}{name} is no tensor.")
+        yield f"{prefix}{name}", value
+    for name, child in children.items():
+        if child is not None:
+            yield from _walk(child, f"{prefix}{name}.", path, (*above, id(module)))
+
+
+def _part(state: dict[str, Any], key: str, prefix: str, path: Path) -> dict[str, Any]:
+    part = state.get(key, {})
+    if not isinstance(part, dict):
+        raise UserError(f"{path}: {prefix}{key} is no dictionary.")
+    return part
+
+
+def origins(module: Stub) -> Iterator[str]:
+    """Names of the classes of a module and of all modules in it, with repeats."""
+    yield module.origin
+    children = module.state.get("_modules", {}) if isinstance(module.state, dict) else {}
+    for child in children.values():
+        if isinstance(child, Stub):
+            yield from origins(child)
+
+
+# --------------------------------------------------------------------------------------------------
+# Files of the original task_vectors code: a pickled `ImageEncoder`, a `ClassificationHead`.
 
 NORM_TOLERANCE = 1e-2  # relative: rows of a head are unit vectors times the logit scale
 

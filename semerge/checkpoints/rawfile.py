@@ -17,8 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from semerge.errors import UserError
-from semerge.phrases import first_line
+from semerge.common import UserError, first_line
 
 BUDGET = 32 * 2**20  # bytes
 PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))  # how a pickle starts

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import semerge
+from semerge.checkpoints.files import locate
+from semerge.common import UserError, tell
+from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
-from semerge.errors import UserError
-from semerge.evaluation import criterion
-from semerge.evaluation.criterion import Candidate
-from semerge.evaluation.data import LabelledSet
 from semerge.evaluation.diagnosis import candidates
 from semerge.evaluation.measure import Cancelled, Key, Plan, Progress, key_of, measure
+from semerge.evaluation.selection import NOTHING, Candidate, rank
 from semerge.settings import FINAL, Settings
+from semerge.suites import read_suite
 from semerge.unfit import nearest
+
+# --------------------------------------------------------------------------------------------------
+# The automatic choice for a user's own samples: probe, λ, layer and pooling without a label.
 
 FEWEST = 2
 """Samples for each task of the suite: with fewer, candidates agree by chance."""
@@ -77,8 +84,8 @@ def choose(
     caches = {("cache", suite.defaults.probe_lambda): engine.models.statistics}
     plan = Plan(keys, own_only=True, caches=caches)  # of answers there is no use
     measured = measure(engine, [samples], plan, progress, cancelled)
-    ranked = criterion.rank(measured.distances)
-    if ranked[0].score < criterion.NOTHING:
+    ranked = rank(measured.distances)
+    if ranked[0].score < NOTHING:
         raise UserError(
             "Every candidate sends all of these samples to one expert, so there is nothing to "
             "choose by; use samples of several tasks."
@@ -102,3 +109,56 @@ def options(key: Key) -> str:
         text += f" --pool {key.pool}"
     # `base` has no merged model, and the statistics of `cache` know one λ alone
     return text + (f" --probe-lambda {key.probe_lambda}" if key.probe == "experts" else "")
+
+
+# --------------------------------------------------------------------------------------------------
+# python -m semerge choose: probe, λ, layer and pooling from a user's own unlabelled samples.
+
+SHOWN = 10
+"""Candidates in the table; --json has all."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Choose and print. Returns the exit code."""
+    suite = read_suite(args.suite)
+    locate(suite)
+
+    from semerge.data.uploads import unlabelled_set
+
+    samples = unlabelled_set(suite, args.samples, args.limit, args.seed)  # before any weight
+
+    from semerge.engine import load_engine
+
+    pass
+
+    engine = load_engine(args.suite)
+    tell(0, len(samples), "samples")
+    found = choose(engine, samples, partial(tell, what="samples"))
+    if args.json:
+        print(json.dumps(found.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        print("\n".join(lines(found)))
+    return 0
+
+
+def lines(found: Choice) -> list[str]:
+    """The best candidates as a table, the pick as options, and where it sends the samples."""
+    pass
+
+    rows = []
+    for place, candidate in enumerate(found.ranked[:SHOWN], 1):
+        key = candidate.key
+        scale = f"{key.probe_lambda:g}" if key.probe_lambda else ""
+        rows.append(
+            f"{place:>4}  {key.probe:8} {key.layer!s:>5}  {key.pool:6} {scale:>6} "
+            f"{candidate.margin:>7.3f} {candidate.agreement:>10.3f} {candidate.score:>6.3f}"
+        )
+    counts = ", ".join(f"{task} {count}" for task, count in found.chosen.items())
+    return [
+        f"{found.suite}: {found.n:,} unlabelled samples, {len(found.ranked)} candidates",
+        f"      {'probe':8} layer  {'pool':6} {'λ':>6}  margin  agreement  score",
+        *rows,
+        f"pick: {options(found.pick.key)}",
+        f"it sends the samples to: {counts}",
+        f"the suite's own default is number {found.default}",
+    ]

@@ -5,24 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
 
-from semerge.checkpoints.hub import locate
-from semerge.errors import STOPPED, UserError
-from semerge.evaluation import diagnosis_text
-from semerge.evaluation.metrics import COLUMNS
-from semerge.evaluation.published import published_lines
-from semerge.phrases import first_line
-from semerge.progress import say
+from semerge.checkpoints.files import locate
+from semerge.common import STOPPED, UserError, first_line, say
+from semerge.evaluation.figures import COLUMNS
+from semerge.evaluation.measure import Cancelled, Progress
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
+from semerge.suites.published import published_lines
 
 if TYPE_CHECKING:
+    from semerge.data.labelled import Sets
     from semerge.engine import Engine
     from semerge.evaluation.evaluate import Request
-    from semerge.evaluation.sets import Sets
 
 AXES = ("probe", "layer", "pool", "preset")
 ALL = "all"
@@ -56,10 +60,11 @@ def run(args: argparse.Namespace) -> int:
 
     from semerge.engine import load_engine
     from semerge.evaluation.evaluate import evaluate
-    from semerge.evaluation.exports import write_csv
+    from semerge.evaluation.inspection import write_csv
     from semerge.evaluation.measure import Interrupted
     from semerge.evaluation.report import write_report
-    from semerge.evaluation.watched import progress, stoppable
+
+    pass
 
     engine = load_engine(args.suite)
     try:
@@ -144,7 +149,7 @@ def lines(content: dict[str, Any]) -> list[str]:
         )
     text += [_table_line(row) for row in content.get("table", ())]
     if "diagnosis" in content:
-        text += diagnosis_text.lines(content["diagnosis"])
+        text += diagnosis_lines(content["diagnosis"])
     return [*text, *published_lines(content.get("family"), content["tasks"], _ran(content))]
 
 
@@ -169,8 +174,8 @@ def _table_line(row: dict[str, Any]) -> str:
 
 def _splits(suite: Suite, request: Request) -> tuple[Sets, Sets]:
     """Validation and test of the data, whichever is evaluated, for a diagnosis."""
+    from semerge.data.sets import suite_sets
     from semerge.evaluation.diagnosis import SAMPLES
-    from semerge.evaluation.sets import suite_sets
 
     limit = request.limit or SAMPLES
 
@@ -279,3 +284,168 @@ def _write(path: Path, text: str) -> None:
 
 def _tell(text: str) -> None:
     print(f"semerge: {text}", file=sys.stderr)
+
+
+# --------------------------------------------------------------------------------------------------
+# How a run on labelled data is watched and stopped from a command line.
+
+QUIET = 10.0
+"""Seconds between two lines of a log: a short run needs none."""
+STOPPING = (
+    "semerge: stopping after the batch under way, what is done is kept; "
+    "Ctrl+C once more stops at once.\n"
+)
+
+
+def progress(stream: TextIO) -> Progress:
+    """What tells how far a run is: one line that is written over on a terminal, else a log."""
+    return Bar(stream) if stream.isatty() else Log(stream)
+
+
+class Bar:
+    """One line on a terminal that counts samples."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, done: int, total: int) -> None:
+        end = "\n" if done == total else ""
+        print(f"\r{done:,} of {total:,} samples", end=end, file=self._stream, flush=True)
+
+
+class Log:
+    """A line after each tenth of the samples, but none within QUIET seconds of the last one."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._tenths, self._told = 0, clock()
+
+    def __call__(self, done: int, total: int) -> None:
+        tenths, now = 10 * done // total, self._clock()
+        if tenths == self._tenths or now - self._told < QUIET:
+            return
+        self._tenths, self._told = tenths, now
+        print(f"semerge: {done:,} of {total:,} samples", file=self._stream, flush=True)
+
+
+@contextmanager
+def stoppable() -> Iterator[Cancelled]:
+    """Inside, the first Ctrl+C asks a run to stop and the next one raises KeyboardInterrupt.
+
+    Yields whether a stop was asked for. Only the main thread hears signals: elsewhere it never is.
+    """
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        # a handler may interrupt a print, and a stream can't be written to from within its write
+        os.write(2, (b"\n" if os.isatty(2) else b"") + STOPPING.encode())
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# --------------------------------------------------------------------------------------------------
+# A diagnosis in words: what `evaluate --diagnose` prints.
+
+Part = Mapping[str, Any]
+
+
+def diagnosis_lines(diagnosis: Part) -> list[str]:
+    """The figures of `diagnosis.diagnose` as text, each with its number of samples."""
+    size, at = diagnosis["samples"], diagnosis["at"]
+    head = (
+        f"diagnosis on {size['validation']} validation and {size['test']} test samples, at most "
+        f"{size['a_task']} a task, seed {size['seed']}; probe {at['probe']}, layer {at['layer']}, "
+        f"pool {at['pool']}, preset {at['preset']}, probe λ {at['probe_lambda']:g}"
+    )
+    return [
+        head,
+        *_hypothesis(diagnosis),
+        *_choice(diagnosis["choice"]),
+        *_abstention(diagnosis["abstention"]),
+    ]
+
+
+def _hypothesis(diagnosis: Part) -> Iterator[str]:
+    for probe, row in diagnosis["hypothesis"]["best"].items():
+        yield f"  {probe:8} right expert nearest at best (test): {interval(row)}, {point(row)}"
+    moved = diagnosis["displacement"]
+    for name, row in moved["tasks"].items():
+        yield (
+            f"  {name}: its expert moves it by {row['own']:.4g}, the others by "
+            f"{row['others']:.4g} on average"
+        )
+    yield f"  mean cosine between two experts' displacements: {moved['drift_correlation']:.2f}"
+    yield f"  {moved['verdict']}"
+    bias = diagnosis["bias"]
+    gaps = ", ".join(f"{name} {gap:.3f}" for name, gap in bias["average"].items())
+    yield f"  relative distance to the right expert's embedding (n = {bias['n']}): {gaps}"
+
+
+def _choice(choice: Part) -> Iterator[str]:
+    pick, best, test = choice["pick"], choice["best"], choice["test"]
+    yield (
+        f"automatic choice on {choice['n']} unlabelled validation samples, of "
+        f"{choice['candidates']} candidates: {pick['probe']}, {point(pick)}"
+    )
+    yield (
+        f"  routing {pick['routing']:.1%}; the best with labels has {best['routing']:.1%} "
+        f"({best['probe']}, {point(best)}): {100 * choice['gap']:.1f} points away"
+    )
+    yield (
+        f"  on {test['n']} test samples: {test['pick']['routing']:.1%} and "
+        f"{test['best_of_validation']['routing']:.1%}"
+    )
+
+
+def _abstention(found: Part) -> Iterator[str]:
+    score = found["score"]
+    made = found["made"][score]
+    yield (
+        f"notice 'no expert fits' by the score {score}, set for {found['false_alarm']:.0%} false "
+        f"alarms on {found['n']} validation samples"
+    )
+    yield f"  false alarms on test: {interval(made['false_alarm'])}"
+    for kind, row in made["kinds"].items():
+        yield f"  missed, {kind}: {interval(row)}"
+    if found["left_out"]:
+        left = found["left_out"][score]
+        yield f"  missed, an expert left out and its task fed: {interval(left['miss'])}"
+    back = found["fallback"]
+    for head in ("oracle", "routed"):
+        row = back[head]
+        yield (
+            f"  static coefficients there, {head} head: accuracy {row['se']:.1%} becomes "
+            f"{row['with_fallback']:.1%} ({back['fell_back']} of {back['n']} test samples)"
+        )
+    if without := back.get("left_out"):  # a suite of two experts has none
+        row = without["oracle"]
+        yield (
+            f"  static coefficients there, an expert left out and its task fed, oracle head: "
+            f"accuracy {row['se']:.1%} becomes {row['with_fallback']:.1%}, static throughout "
+            f"{row['static']:.1%} ({without['fell_back']} of {without['n']} test samples)"
+        )
+
+
+def interval(row: Part) -> str:
+    """A share with its 95 % interval and its samples."""
+    if not row["n"]:
+        return "no samples"
+    return f"{row['share']:.1%} ({row['low']:.1%} to {row['high']:.1%}, n = {row['n']})"
+
+
+def point(row: Part) -> str:
+    """Layer, pooling and λ of a candidate, in words."""
+    words = f"layer {row['layer']}"
+    if row["layer"] != row["pool"]:
+        words += f", pool {row['pool']}"
+    return words + (f", λ {row['probe_lambda']:g}" if row["probe_lambda"] else "")

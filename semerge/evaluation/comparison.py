@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TextIO
 
+from semerge.data.labelled import Sets
 from semerge.engine import Engine
 from semerge.evaluation.collect import Collected, collect
-from semerge.evaluation.exports import ABOUT, cell
-from semerge.evaluation.inspection import Inspection
+from semerge.evaluation.figures import Row
+from semerge.evaluation.inspection import ABOUT, Inspection, cell
 from semerge.evaluation.measure import Cancelled, Progress
-from semerge.evaluation.rows import Row
-from semerge.evaluation.sets import Sets
 from semerge.settings import Resolved
 
 ALL, ONLY_A, ONLY_B, WRONG, EXPERT = "all", "only A", "only B", "both wrong", "expert"

@@ -12,21 +12,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from semerge.data.labelled import Sets
+from semerge.data.sets import subsample
 from semerge.engine import Engine
-from semerge.evaluation import abstention, criterion, displacement, hypothesis
-from semerge.evaluation.chosen_sets import subsample
-from semerge.evaluation.measure import (
-    BASE,
-    Cancelled,
-    Key,
-    Measurement,
-    Plan,
-    key_of,
-    measure,
-)
+from semerge.evaluation import hypothesis
+from semerge.evaluation import hypothesis as displacement
+from semerge.evaluation import misfits as abstention
+from semerge.evaluation import selection as criterion
+from semerge.evaluation.measure import BASE, Cancelled, Key, Measurement, Plan, key_of, measure
 from semerge.evaluation.misfits import Cut, misfits
 from semerge.evaluation.selection import PROBE_LAMBDAS, every_key
-from semerge.evaluation.sets import Sets
 from semerge.evaluation.statistics import CACHE_OWN
 from semerge.models import Point
 from semerge.settings import Resolved, Settings

@@ -1,4 +1,4 @@
-"""A suite on labelled sets: one row a sample, and the figures made from the rows."""
+"""A suite on labelled sets: one row a sample, part by part, and the figures made from the rows."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import semerge
-from semerge.answer import NOT_WATCHED
-from semerge.engine import Engine
-from semerge.errors import UserError
-from semerge.evaluation.chosen_sets import chosen_sets
+from semerge.common import UserError
+from semerge.data.sets import chosen_sets
+from semerge.engine import NOT_WATCHED, Engine
 from semerge.evaluation.collect import collect
+from semerge.evaluation.figures import COLUMNS, Row, average, recovery, summary
 from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
-from semerge.evaluation.measure import Cancelled, Interrupted, Progress
-from semerge.evaluation.metrics import COLUMNS, average, recovery, summary
-from semerge.evaluation.rows import Row
+from semerge.evaluation.measure import (
+    Cancelled,
+    Interrupted,
+    Progress,
+)
 from semerge.settings import FINAL, POOLS, PRESETS, Resolved, Settings, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
 from semerge.suites import Suite

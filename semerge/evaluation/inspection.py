@@ -1,29 +1,25 @@
-"""Inspecting a suite on a labelled set: a row a sample, and what to look at first.
-
-    found = inspect(engine, example_sets(engine.suite, load_examples()), Settings())
-    for i in select(found, View(filter="broken", sort="margin")):
-        found.rows[i], found.sample(i)
-
-Everything is frozen; a view is a choice of rows and changes nothing. Relies on `collect` alone,
-which evaluate runs too.
-"""
+"""Inspecting a suite on a labelled set: a row a sample, what to look at first, and its files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import base64
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from html import escape
+from typing import Any, TextIO
 
 import semerge
+from semerge.common import UserError
+from semerge.data.batches import picture
+from semerge.data.labelled import Sets
 from semerge.engine import Engine
-from semerge.errors import UserError
-from semerge.evaluation.batches import picture
 from semerge.evaluation.collect import Collected, Place, collect
+from semerge.evaluation.figures import COLUMNS, HEADS, Row, summary
 from semerge.evaluation.measure import Cancelled, Progress
-from semerge.evaluation.metrics import HEADS, summary
-from semerge.evaluation.rows import Row
-from semerge.evaluation.sets import Sets
 from semerge.inputs import CleanText, DecodedImage
 from semerge.settings import Resolved, Settings
 from semerge.suites import Suite
@@ -267,3 +263,216 @@ def matrix(found: Inspection) -> tuple[tuple[int, ...], ...]:
     names = found.suite.task_names
     pairs = [(row.task, row.chosen) for row in found.rows]
     return tuple(tuple(pairs.count((task, chosen)) for chosen in names) for task in names)
+
+
+# --------------------------------------------------------------------------------------------------
+# An inspection as files: CSV and JSON of the rows of a view, and one HTML page.
+
+# --------------------------------------------------------------------------------------------------
+# The rows of an inspection as CSV and JSON: exactly those of a view, in its order.
+
+ABOUT = (
+    "suite",
+    "weights_sha256",
+    *CONFIGURATION,
+    "static_lambda",
+    "version",
+)
+"""What every line of the CSV repeats, so that lines of two files can be told apart."""
+HEADER = (
+    *(field.name for field in fields(Row)),
+    "status",
+    "status_routed",
+    "misrouted",
+    "text",
+    "text_b",
+    *ABOUT,
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run when a cell begins with it
+
+
+def write_csv(found: Inspection, file: TextIO, view: View | None = None) -> None:
+    """The view's rows (all without one) as CSV with a header.
+
+    Cells that a spreadsheet would run as a formula begin with an apostrophe; numbers have six
+    digits.
+    """
+    about = found.about()
+    # quoted throughout, as the writer leaves a lone carriage return bare, which breaks the line
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(HEADER)
+    for record in records(found, select(found, view or View())):
+        record |= {name: about[name] for name in ABOUT}
+        writer.writerow([cell(record[name]) for name in HEADER])
+
+
+def to_json(found: Inspection, view: View | None = None) -> str:
+    """The view's rows as one JSON object: what they come from, the view, `rows`."""
+    view = view or View()
+    rows = list(records(found, select(found, view)))
+    content = {**found.about(), "view": vars(view), "n": len(rows), "rows": rows}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def records(found: Inspection, chosen: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Rows by number as dictionaries, with their status under either head and their sentences."""
+    for i in chosen:
+        row, (text, text_b) = found.rows[i], found.text(i)
+        yield {
+            **vars(row),
+            "status": status(row),
+            "status_routed": status(row, "routed"),
+            "misrouted": misrouted(row),
+            "text": text,
+            "text_b": text_b,
+        }
+
+
+def cell(value: object) -> str:
+    """One value in a CSV, empty for None: what a spreadsheet would run as a formula begins with an
+    apostrophe."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+# --------------------------------------------------------------------------------------------------
+# An inspection as one HTML page that needs no server, no script and no network.
+
+LIMIT = 200
+"""Rows on a page."""
+THUMBNAIL = 64
+"""Pixels of a thumbnail's longer side."""
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; line-height: 1.3; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+p { font-size: 1.15rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #8886; }
+th, td { text-align: right; vertical-align: top; }
+th:first-child, td:first-child, .words :is(th, td) { text-align: left; }
+.words td { overflow-wrap: break-word; }
+.words.long td { overflow-wrap: anywhere; min-width: 7rem; }
+.words q { display: block; min-width: min(15rem, 45vw); quotes: none; }
+td.own { font-weight: 700; }
+.scroll { overflow-x: auto; }
+img { image-rendering: pixelated; min-width: 48px; }
+"""
+
+
+def static_report(found: Inspection, view: View | None = None, limit: int = LIMIT) -> str:
+    """The page: settings, accuracies, counts, the matrix, and the view's first `limit` rows."""
+    view = view or View()
+    about = found.about()
+    chosen = select(found, view)
+    title = f"{about['suite']}: {about['done']:,} samples of {about['data']}"
+    settings = [
+        (name.replace("_", " "), value) for name, value in about.items() if value is not None
+    ]
+    settings += [(name, value) for name, value in vars(view).items() if value]
+    cut = len(chosen) > limit
+    told = f"The first {limit} of {len(chosen):,} rows" if cut else f"{len(chosen):,} rows"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        _lead(found),
+        _accuracies(found),
+        _table("Counts, with the head of the view", ("", "n"), counts(found, view.head).items()),
+        _matrix(found),
+        f"<h2>{told}</h2>{_rows(found, view, chosen[:limit])}",
+        _table("Settings and view", (), settings, "words long"),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _lead(found: Inspection) -> str:
+    """What came out, in a sentence; none where nothing was run."""
+    average = figures(found)["average"]
+    if not average:
+        return ""
+    se, static, routing = (
+        f"<b>{100 * average[c]:.1f}\u00a0%</b>" for c in ("se_oracle", "static_oracle", "routing")
+    )
+    return (
+        f"<p>SE-Merging is right in {se} and the static merge in {static}, both read with the head "
+        f"of the sample's own task; the right expert is chosen in {routing}. Means over tasks.</p>"
+    )
+
+
+def _accuracies(found: Inspection) -> str:
+    content = figures(found)
+    rows = [
+        (name, *(f"{100 * row[c]:.1f}" for c in COLUMNS), row["n"])
+        for name, row in content["tasks"].items()
+    ]
+    if average := content["average"]:
+        rows.append(("average", *(f"{100 * average[c]:.1f}" for c in COLUMNS), len(found.rows)))
+    head = ("task", *(c.replace("_", ", ") for c in COLUMNS), "n")
+    return _table("Accuracy in percent, by head", head, rows)
+
+
+def _matrix(found: Inspection) -> str:
+    names = found.suite.task_names
+    lines = []
+    for t, counted in enumerate(matrix(found)):
+        cells = (f"<td{' class=own' if t == c else ''}>{n}</td>" for c, n in enumerate(counted))
+        lines.append(f"<tr><td>{escape(names[t])}</td>{''.join(cells)}</tr>")
+    return _framed("Task (rows) and the expert that was taken (columns)", ("", *names), lines)
+
+
+def _rows(found: Inspection, view: View, chosen: Iterable[int]) -> str:
+    head = ("id", "input", "task", "true", "static", "SE", "expert", "taken", "margin", "entropy")
+    lines = []
+    for i in chosen:
+        row = found.rows[i]
+        answers = (getattr(row, f"static_{view.head}"), getattr(row, f"se_{view.head}"), row.expert)
+        marked = (answer if answer == row.label else f"✗ {answer}" for answer in answers)
+        words = (row.task, row.label, *marked, f"✗ {row.chosen}" if misrouted(row) else row.chosen)
+        cells = "".join(f"<td>{escape(word)}</td>" for word in words)
+        state = status(row, view.head) + (", misrouted" if misrouted(row) else "")
+        lines.append(
+            f'<tr data-row="{i}"><td>{escape(row.id)}</td><td>{_input(found, i)}</td>'
+            f"{cells}<td>{row.margin:.3f}</td><td>{row.entropy:.3f}</td>"
+            f"<td>{state}</td></tr>"
+        )
+    return _framed("", (*head, "status"), lines, "words")
+
+
+def _input(found: Inspection, i: int) -> str:
+    sample = found.sample(i)
+    if not isinstance(sample, DecodedImage):
+        return "".join(f"<q>{escape(text)}</q>" for text in found.text(i) if text)
+    small = sample.image.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    file = io.BytesIO()
+    small.save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<img alt="" src="data:image/png;base64,{data}">'
+
+
+def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]], kind: str = "") -> str:
+    lines = [
+        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    ]
+    return _framed(caption, head, lines, kind)
+
+
+def _framed(caption: str, head: Sequence[str], lines: Sequence[str], kind: str = "") -> str:
+    """A table below its heading. kind: "words" for cells of text, set on the left."""
+    named = f"<h2>{escape(caption)}</h2>" if caption else ""
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = (f"<tr>{top}</tr>" if head else "") + "".join(lines)
+    labelled = f' aria-label="{escape(caption)}"' if caption else ""
+    return f'{named}<div class="scroll"><table class="{kind}"{labelled}>{body}</table></div>'

@@ -18,13 +18,28 @@ from torch import Tensor
 
 from semerge.backbones import Batch
 from semerge.checkpoints.bundled import Statistics
+from semerge.data.batches import batches
+from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
-from semerge.evaluation.batches import batches
-from semerge.evaluation.data import LabelledSet
-from semerge.merged import Stage
-from semerge.models import Point, distance
+from semerge.models import Point, Stage, distance
+from semerge.probe import Probing
 from semerge.settings import FINAL, Resolved
-from semerge.steps import Probing
+
+# --------------------------------------------------------------------------------------------------
+# One model's representations of one batch. Relies on `Engine.models`.
+
+
+def represent(engine: Engine, stage: Stage, placed: Batch, point: Point) -> Tensor:
+    """Representations (B, K) float32 at a (layer, pool), of a batch where the weights are."""
+    return dict(engine.models.representations(stage, placed, {point}))[point].float()
+
+
+# --------------------------------------------------------------------------------------------------
+# One run over labelled samples, from which every figure is made.
+#
+# Each model (base, experts, merges at several λ) sees a batch once. From its representations come
+# the distances of every probe, layer and pooling that is asked for, and from its final embedding
+# the answers under every head, so that no pass is done twice and only small numbers are kept.
 
 Progress = Callable[[int, int], None]
 Cancelled = Callable[[], bool]

@@ -2,26 +2,416 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from semerge.backbones import Batch
+from semerge.data.batches import BATCH_SIZE, picture
+from semerge.data.labelled import LabelledSet, Sets, balanced_rows, read_set, tasks_in
 from semerge.engine import Engine
-from semerge.evaluation import abstention
-from semerge.evaluation.left_out import (
-    LeftOut,
-    leave_out,
-    left_out_fallback,
-    left_out_rates,
+from semerge.evaluation.collect import second_pass
+from semerge.evaluation.hypothesis import auroc, pooled, share
+from semerge.evaluation.measure import (
+    BASE,
+    Cancelled,
+    Interrupted,
+    Key,
+    Measurement,
+    each_batch,
+    key_of,
+    probing,
+    represent,
+    tasks_of,
 )
-from semerge.evaluation.measure import Cancelled, Key, Measurement, key_of
-from semerge.evaluation.second import second_pass
-from semerge.evaluation.sets import Sets
-from semerge.evaluation.unseen import read, unseen
-from semerge.settings import Resolved
-from semerge.unfit import Reading
+from semerge.inputs import clean_text
+from semerge.models import Point
+from semerge.settings import FINAL, Resolved
+from semerge.suites import Suite
+from semerge.unfit import EITHER, Calibration, Reading, either, nearest, scores
+
+# --------------------------------------------------------------------------------------------------
+# Saying "no expert fits": thresholds for a stated false-alarm rate, and measured rates.
+#
+# `semerge.unfit` has the scores. A threshold is the quantile of validation's own scores that lets
+# the stated share pass above it; so the false-alarm rate is chosen there, and what it really is,
+# test shows.
+
+FALSE_ALARM = 0.05
+"""The share of inputs that do belong to a task for which the notice may come."""
+
+
+def other_key(suite: Suite, resolved: Resolved, moving: Point) -> Key | None:
+    """The probe to ask beside the one that routes: `cache` at the final embedding, for one more
+    run of one model, or None without statistics; where `cache` routes, `base` at the point
+    `moving`, for one more run of all experts."""
+    if resolved.probe == "cache":
+        return probing("base", BASE, moving)
+    usual = resolved.probe_lambda == suite.defaults.probe_lambda
+    if suite.statistics is None or not usual:
+        return None
+    return probing("cache", resolved.probe_lambda, (FINAL, FINAL))
+
+
+def calibrate(validation: Reading, false_alarm: float = FALSE_ALARM) -> Calibration:
+    """Thresholds from validation samples, each of some task of the suite.
+
+    Raises:
+        ValueError: no sample, or a rate that is not between 0 and 1.
+    """
+    distances = validation.routing
+    if not len(distances) or not 0 < false_alarm < 1:
+        raise ValueError("thresholds need samples and a rate between 0 and 1")
+    first, chosen = distances.double().amin(1), nearest(distances)
+    overall = first.median()
+    usual = torch.stack(
+        [
+            first[chosen == t].median() if (chosen == t).any() else overall
+            for t in range(distances.shape[1])
+        ]
+    )
+
+    def limit(values: Tensor) -> float:
+        return float(torch.quantile(values, 1 - false_alarm, interpolation="higher"))
+
+    own = scores(validation, usual)
+    limits = {name: limit(values) for name, values in own.items()}
+    if validation.other is not None:
+        limits[EITHER] = limit(either(own, limits))
+    return Calibration(tuple(usual.tolist()), limits, false_alarm, len(distances))
+
+
+def alarm_rates(
+    calibration: Calibration, seen: Reading, unseen: Mapping[str, Reading]
+) -> dict[str, Any]:
+    """For each score the false alarms on `seen` and the misses on each kind of `unseen`.
+
+    `miss` over all kinds counts each kind the same; `auroc` needs no threshold.
+    """
+    own = calibration.scores(seen)
+    others = {kind: calibration.scores(reading) for kind, reading in unseen.items()}
+    found: dict[str, Any] = {}
+    for name, limit in calibration.thresholds.items():
+        kinds = {
+            kind: share(values[name] <= limit) | {"auroc": auroc(own[name], values[name])}
+            for kind, values in others.items()
+        }
+        missed = [row["share"] for row in kinds.values() if row["n"]]
+        found[name] = {
+            "threshold": limit,
+            "false_alarm": share(own[name] > limit),
+            "kinds": kinds,
+            "miss": sum(missed) / len(missed) if missed else None,
+        }
+    return found
+
+
+def fallback(unfit: Tensor, answers: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Any]:
+    """What becomes of the accuracy if the static coefficients are used where the notice comes.
+
+    unfit (N,) bool; answers: by head mode, where SE-Merging and the static merge are right, bool
+    (N,) each. On samples of the suite's tasks this is the price of false alarms, on those of a task
+    whose expert was left out it is what the fallback is good for.
+    """
+    found: dict[str, Any] = {"n": len(unfit), "fell_back": int(unfit.sum())}
+    for head, (se, static) in answers.items():
+        mixed = torch.where(unfit, static, se)
+        found[head] = {
+            "se": float(se.double().mean()),
+            "static": float(static.double().mean()),
+            "with_fallback": float(mixed.double().mean()),
+            "fixed": int((mixed & ~se).sum()),
+            "broken": int((se & ~mixed).sum()),
+        }
+    return found
+
+
+# --------------------------------------------------------------------------------------------------
+# Inputs that belong to no task of a suite: made here, or taken from tasks it does not have.
+
+Input = tuple[object, str | None]  # what `Backbone.preprocess` takes
+Random = np.random.Generator
+
+OTHER = "other tasks"
+SCRIPTS = ((0x10D0, 0x10F0), (0x0561, 0x0586), (0x05D0, 0x05EA), (0x1200, 0x1240), (0x13A0, 0x13EF))
+"""Georgian, Armenian, Hebrew, Ethiopic, Cherokee: scripts that no bundled task has.
+
+Words of random letters, not sentences of a language: real sentences in other languages are what a
+task of languages gives where its expert is left out."""
+MARKS = tuple(".,:;!?-_#%&/()[]*+=~")
+
+
+def unseen(
+    suite: Suite, count: int, seed: int, data: Path | None = None, split: str = "test"
+) -> dict[str, list[Input]]:
+    """`count` inputs of each kind, seeded; the same suite and seed give the same inputs.
+
+    data: a data folder. The tasks in it that the suite does not have give the kind "other tasks";
+    without such there is none.
+    """
+    rng = np.random.default_rng([seed, 20250618])
+    image = suite.modality == "image"
+    side = int(suite.architecture["vision_cfg"]["image_size"]) if image else 0
+    kinds: dict[str, Callable[[], Input]] = (
+        {
+            "noise": lambda: (_noise(rng, side), None),
+            "blank": lambda: (_blank(rng, side), None),
+            "random shapes": lambda: (_shapes(rng, side), None),
+        }
+        if image
+        else {
+            "random letters": lambda: (_words(rng, (0x61, 0x7B)), None),
+            "letters of other scripts": lambda: (
+                _words(rng, SCRIPTS[rng.integers(len(SCRIPTS))]),
+                None,
+            ),
+            "marks and digits": lambda: (_marks(rng), None),
+        }
+    )
+    found = {name: [make() for _ in range(count)] for name, make in kinds.items()}
+    other = _other_tasks(suite, count, seed, data, split) if data else []
+    return found | ({OTHER: other} if other else {})
+
+
+@torch.inference_mode()
+def read(
+    engine: Engine,
+    inputs: Sequence[Input],
+    resolved: Resolved,
+    other: Key | None = None,
+    cancelled: Cancelled | None = None,
+) -> Reading:
+    """Distances of inputs without labels, by the probe of `resolved` and at `other`.
+
+    Raises:
+        Interrupted: `cancelled` said so.
+    """
+    keys = [resolved.probing]
+    if other is not None:
+        keys.append((other.probe, other.layer, other.pool))
+    probes, layers, pools = (tuple(dict.fromkeys(column)) for column in zip(*keys, strict=True))
+    found = []
+    for start in range(0, len(inputs), BATCH_SIZE):
+        if cancelled and cancelled():
+            raise Interrupted
+        batch = engine.backbone.collate(
+            [engine.backbone.preprocess(*one) for one in inputs[start : start + BATCH_SIZE]]
+        )
+        placed = engine.models.place(batch)
+        distances = engine.distances(placed, resolved, probes=probes, layers=layers, pools=pools)
+        found.append([distances[key].cpu() for key in keys])
+    return Reading(*(torch.cat(columns) for columns in zip(*found, strict=True)))
+
+
+def _noise(rng: Random, side: int) -> Image.Image:
+    return Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
+
+
+def _blank(rng: Random, side: int) -> Image.Image:
+    return Image.new("RGB", (side, side), _colour(rng))
+
+
+def _shapes(rng: Random, side: int) -> Image.Image:
+    """Some lines, ellipses and boxes in any colour, on any colour."""
+    image = _blank(rng, 4 * side)
+    draw = ImageDraw.Draw(image)
+    for _ in range(int(rng.integers(2, 9))):
+        x = np.sort(rng.integers(0, 4 * side, 2)).tolist()
+        y = np.sort(rng.integers(0, 4 * side, 2)).tolist()
+        box, width = (x[0], y[0], x[1] + 1, y[1] + 1), int(rng.integers(2, side // 4))
+        kind = rng.integers(3)
+        if kind == 0:
+            draw.line((x[0], y[1], x[1], y[0]), _colour(rng), width)
+        elif kind == 1:
+            draw.ellipse(box, _colour(rng), _colour(rng), width=1)
+        else:
+            draw.rectangle(box, _colour(rng), _colour(rng), width=1)
+    return image.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def _colour(rng: Random) -> tuple[int, int, int]:
+    r, g, b = rng.integers(0, 256, 3).tolist()
+    return r, g, b
+
+
+def _words(rng: Random, letters: tuple[int, int]) -> str:
+    """Three to twelve words of random letters; code points from `letters[0]` below `letters[1]`."""
+    words = (
+        "".join(chr(c) for c in rng.integers(*letters, rng.integers(2, 10)))
+        for _ in range(int(rng.integers(3, 13)))
+    )
+    return " ".join(words)
+
+
+def _marks(rng: Random) -> str:
+    alphabet = [*MARKS, *"0123456789"]
+    length = int(rng.integers(1, 30))
+    marks = "".join(alphabet[i] for i in rng.integers(len(alphabet), size=length))
+    return " ".join(marks[i : i + 4] for i in range(0, length, 4))
+
+
+def _other_tasks(suite: Suite, count: int, seed: int, data: Path, split: str) -> list[Input]:
+    """`count` samples of each task in the folder that the suite does not have."""
+    found: list[Input] = []
+    for name in tasks_in(data):
+        if name in suite.task_names:
+            continue
+        samples = read_set(data, name, split)
+        if samples.visual != (suite.modality == "image"):
+            continue
+        for i in balanced_rows(samples.labels, count, seed):
+            if samples.visual:
+                found.append((picture(samples.pixels(i)), None))
+            else:
+                clean = clean_text(samples.texts[i], samples.texts_b[i])
+                found.append((clean.text, clean.text_b))
+    return found
+
+
+# --------------------------------------------------------------------------------------------------
+# A suite without one of its experts, for every expert in turn: does it notice the missing task,
+# and what does falling back to the static coefficients change there?
+#
+# The merged models are merged without the expert too. The cache probe's statistics were made with
+# it, so there only the expert's own column is left out. Relies on `Engine.models`.
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """readings[t] has the N samples' distances without expert t, (N, T − 1), the columns of the
+    others in the suite's order; tasks (N,)."""
+
+    readings: tuple[Reading, ...]
+    tasks: Tensor
+
+    def calibration(self, t: int) -> Calibration:
+        """Thresholds without expert t, from the samples of the other tasks."""
+        return calibrate(self.readings[t].of(self.tasks != t))
+
+
+@torch.inference_mode()
+def leave_out(
+    engine: Engine,
+    sets: Sequence[LabelledSet],
+    key: Key,
+    other: Key | None = None,
+    cancelled: Cancelled | None = None,
+) -> LeftOut:
+    """Distances without each expert in turn, at one or two keys.
+
+    Raises:
+        Interrupted: `cancelled` said so.
+    """
+    count, total = engine.models.vectors.count, sum(len(s) for s in sets)
+    keys = [key] if other is None else [key, other]
+    found = [torch.empty(count, total, count - 1) for _ in keys]
+    for _, at, batch in each_batch(engine, sets, cancelled):
+        placed = engine.models.place(batch)
+        for ordered, one in zip(found, keys, strict=True):
+            ordered[:, at] = _without_each(engine, placed, one).cpu()
+    by_expert = zip(*found, strict=True)
+    return LeftOut(tuple(Reading(*columns) for columns in by_expert), tasks_of(engine, sets))
+
+
+def left_out_rates(validation: LeftOut, split: LeftOut, names: Sequence[str]) -> dict[str, Any]:
+    """For each score the misses where each expert is left out and its task fed, and the false
+    alarms on the other tasks.
+
+    The thresholds without an expert come from validation's samples of the other tasks. `tasks` has
+    the misses by the task that was left out, all named as in `names`, the suite's tasks.
+    """
+    by_task: dict[str, dict[str, Any]] = {}
+    for t in split.tasks.unique().tolist():
+        reading, own = split.readings[t], split.tasks == t
+        unseen = {names[t]: reading.of(own)}
+        by_task[names[t]] = alarm_rates(validation.calibration(t), reading.of(~own), unseen)
+    found = {}
+    for score in next(iter(by_task.values())):
+        kinds = {name: rates[score]["kinds"][name] for name, rates in by_task.items()}
+        found[score] = {
+            "miss": pooled(kinds.values()),
+            "false_alarm": pooled(rates[score]["false_alarm"] for rates in by_task.values()),
+            "tasks": kinds,
+        }
+    return found
+
+
+@torch.inference_mode()
+def left_out_fallback(
+    engine: Engine,
+    sets: Sequence[LabelledSet],
+    validation: LeftOut,
+    split: LeftOut,
+    resolved: Resolved,
+    score: str,
+    cancelled: Cancelled | None = None,
+) -> dict[str, Any]:
+    """What becomes of the accuracy on each task without its expert, if the static coefficients of
+    the other experts are used where the notice by `score` comes.
+
+    sets: the samples of `split`. The task's own head answers: no other one has its classes. As
+    `abstention.fallback`, with `tasks`: the same for each task.
+
+    Raises:
+        Interrupted: `cancelled` said so.
+    """
+    names, count = engine.suite.task_names, engine.models.vectors.count
+    labels = torch.from_numpy(np.concatenate([s.labels for s in sets]))
+    unfit, se, static = (torch.zeros(len(labels), dtype=torch.bool) for _ in range(3))
+    for t in split.tasks.unique().tolist():
+        own = split.tasks == t
+        unfit[own] = validation.calibration(t).unfit(split.readings[t].of(own), score)
+    for t, at, batch in each_batch(engine, sets, cancelled):
+        placed, others = engine.models.place(batch), _others(t, count)
+        routed = torch.zeros(len(at), count, dtype=torch.float64)
+        routed[:, others] = engine.route(split.readings[t].routing[at], resolved).coefficients
+        same = torch.zeros_like(routed)
+        same[:, others] = engine.suite.defaults.static_lambda
+        for right, coefficients in ((se, routed), (static, same)):
+            z = engine.merged_embedding(placed, coefficients)
+            right[at] = engine.logits(z, names[t]).argmax(1).cpu() == labels[at]
+
+    def changed(rows: Tensor) -> dict[str, Any]:
+        return fallback(unfit[rows], {"oracle": (se[rows], static[rows])})
+
+    tasks = {names[t]: changed(split.tasks == t) for t in split.tasks.unique().tolist()}
+    return changed(torch.arange(len(labels))) | {"tasks": tasks}
+
+
+def _without_each(engine: Engine, placed: Batch, key: Key) -> Tensor:
+    """T matrices of distances, (T, B, T − 1)."""
+    models, count = engine.models, engine.models.vectors.count
+    if key.probe == "cache":
+        merged = represent(engine, models.probed(key.probe_lambda), placed, key.point)
+        every = models.statistics[key.point].distances(merged)  # (B, T)
+        return torch.stack([every[:, _others(t, count)] for t in range(count)])
+    experts = torch.stack(
+        [represent(engine, partial(models.expert, t), placed, key.point) for t in range(count)]
+    )  # (T, B, K)
+    found = []
+    for t in range(count):
+        # the base is the merged model at λ = 0, and has nothing to leave out
+        scales = torch.full((count,), key.probe_lambda, device=models.device)
+        scales[t] = 0.0
+        stage = models.base if key.probe == "base" else models.merged(scales)
+        apart = experts[_others(t, count)] - represent(engine, stage, placed, key.point)
+        found.append(torch.linalg.vector_norm(apart, dim=-1).mT)
+    return torch.stack(found)
+
+
+def _others(t: int, count: int) -> list[int]:
+    return [k for k in range(count) if k != t]
+
+
+# --------------------------------------------------------------------------------------------------
+# Does a suite notice what no expert fits? Thresholds from validation, rates on test.
 
 UNSEEN = 100
 """Inputs of each kind that belong to no task."""
@@ -60,13 +450,13 @@ def misfits(
     """
     suite, key = engine.suite, key_of(resolved)
     seen = {s: _reading(cut, key, other) for s, cut in (("validation", validation), ("test", test))}
-    calibration = abstention.calibrate(seen["validation"])
+    calibration = calibrate(seen["validation"])
     made: dict[str, dict[str, Any]] = {}
     left: dict[str, LeftOut] = {}
     for number, (split, cut) in enumerate((("validation", validation), ("test", test))):
         inputs = unseen(suite, count, 2 * seed + number, data, split)  # never the same ones twice
         far = {k: read(engine, x, resolved, other, cancelled) for k, x in inputs.items()}
-        made[split] = abstention.rates(calibration, seen[split], far)
+        made[split] = alarm_rates(calibration, seen[split], far)
         if len(suite.tasks) > 2:  # of two experts one is left, and no margin
             left[split] = leave_out(engine, cut.sets.sets, key, other, cancelled)
     names = suite.task_names
@@ -80,7 +470,7 @@ def misfits(
     }
     score = min(misses, key=lambda name: sum(misses[name].values()))
     unfit = calibration.unfit(seen["test"], score)
-    back = abstention.fallback(unfit, _right(engine, test, resolved, cancelled))
+    back = fallback(unfit, _right(engine, test, resolved, cancelled))
     if left:
         back["left_out"] = left_out_fallback(
             engine, test.sets.sets, left["validation"], left["test"], resolved, score, cancelled

@@ -15,16 +15,15 @@ import torch
 from torch import Tensor
 
 import semerge
+from semerge.common import UserError
+from semerge.data.labelled import SPLITS, LabelledSet, Sets, read_set
+from semerge.data.sets import GENERATED_COUNT
 from semerge.engine import Engine
-from semerge.errors import UserError
-from semerge.evaluation import lines
-from semerge.evaluation.collect import make_rows
-from semerge.evaluation.data import SPLITS, LabelledSet, read_set
+from semerge.evaluation import figures as lines
+from semerge.evaluation.collect import make_rows, second_pass
+from semerge.evaluation.figures import summary
 from semerge.evaluation.measure import BASE, Caches, Measurement, Plan, key_of, measure, probing
-from semerge.evaluation.metrics import summary
-from semerge.evaluation.second import second_pass
 from semerge.evaluation.selection import Row, Selection, every_key, routing_row
-from semerge.evaluation.sets import GENERATED_COUNT, Sets
 from semerge.evaluation.statistics import CACHE_OWN
 from semerge.settings import PRESETS, PROBES, Settings
 from semerge.suites import Suite

@@ -13,16 +13,18 @@ All means are over tasks, each counting the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
-from semerge.evaluation.data import LabelledSet
-from semerge.evaluation.lines import recovery_lines
+from semerge.evaluation.collect import SecondPass, second_pass
+from semerge.evaluation.figures import recovery_lines
 from semerge.evaluation.measure import (
     BASE,
     Caches,
@@ -33,11 +35,11 @@ from semerge.evaluation.measure import (
     measure,
     probing,
 )
-from semerge.evaluation.second import SecondPass, second_pass
 from semerge.evaluation.statistics import CACHE, CACHE_OWN
 from semerge.loading import Loaded
 from semerge.settings import PRESETS, PROBES, Settings, valid_layers, valid_pools
 from semerge.suites import Defaults, Suite
+from semerge.unfit import margin_of, nearest
 
 STATIC_GRID = tuple(round(0.05 * i, 2) for i in range(1, 21))
 PROBE_LAMBDAS = (0.02, 0.05, 0.1, 0.125, 0.2, 0.3)
@@ -235,3 +237,118 @@ def with_defaults(loaded: Loaded, defaults: Defaults) -> Engine:
     statistics = loaded.suite.statistics or "statistics.safetensors"
     suite = replace(loaded.suite, defaults=defaults, statistics=statistics)
     return Engine(replace(loaded, suite=suite))
+
+
+# --------------------------------------------------------------------------------------------------
+# Choosing probe, λ, layer and pooling without a label (the paper has no such rule; this is ours).
+#
+# A candidate is one way to measure distances. Over unlabelled samples it is good where
+#
+#     margin        its choices are clear: the mean of (d2 − d1) / d2;
+#     agreement     the other candidates tell the same story: the mutual information of its choices
+#                   with each other candidate's, over log T, averaged over all of them.
+#
+# The score is the product. A probe that sends everything to one expert has clear margins and no
+# information; one that is random has neither; a broken layer disagrees with the rest. Mutual
+# information asks for no uniform mix of tasks: it shrinks alike for every candidate where one task
+# is rare. Labels are used nowhere but in `against_labels`, which says how good the pick was.
+
+NOTHING = 1e-6
+"""A score below it is rounding: nothing speaks for such a candidate."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to measure distances, and its figures over the unlabelled samples."""
+
+    key: Key
+    margin: float
+    agreement: float
+
+    @property
+    def score(self) -> float:
+        """What candidates are ranked by."""
+        return self.margin * self.agreement
+
+    def to_dict(self) -> dict[str, Any]:
+        """For report.json."""
+        figures = {"margin": self.margin, "agreement": self.agreement, "score": self.score}
+        return self.key._asdict() | figures
+
+
+def rank(distances: Mapping[Key, Tensor]) -> list[Candidate]:
+    """Candidates best first; of equals the first given. distances (N, T) each, unlabelled.
+
+    Raises:
+        ValueError: fewer than two candidates, or no samples.
+    """
+    if len(distances) < 2 or not all(len(d) for d in distances.values()):
+        raise ValueError("an agreement needs two candidates and some samples")
+    margins = [float(margin_of(d).mean()) for d in distances.values()]
+    choices = [nearest(d) for d in distances.values()]
+    agreement = mutual_information(torch.stack(choices), next(iter(distances.values())).shape[1])
+    count = len(choices)
+    agreement.fill_diagonal_(0.0)
+    mean = (agreement.sum(1) / (count - 1)).tolist()
+    found = [Candidate(*row) for row in zip(distances, margins, mean, strict=True)]
+    return sorted(found, key=lambda c: -c.score)
+
+
+def mutual_information(choices: Tensor, tasks: int) -> Tensor:
+    """Choices (C, N) of C candidates among T tasks -> mutual information (C, C) over log T."""
+    count, n = choices.shape
+    hot = torch.nn.functional.one_hot(choices, tasks).float()  # (C, N, T)
+    flat = hot.transpose(0, 1).reshape(n, count * tasks)
+    joint = (flat.mT @ flat / n).double().view(count, tasks, count, tasks)
+    entropy = torch.special.entr(hot.double().mean(1)).sum(1)  # (C,)
+    together = torch.special.entr(joint).sum((1, 3))  # (C, C)
+    found = (entropy[:, None] + entropy[None] - together) / math.log(tasks)
+    return found.clamp(min=0.0)
+
+
+def against_labels(ranked: list[Candidate], measured: Measurement) -> dict[str, Any]:
+    """The pick beside the candidate with the best routing accuracy, both on these samples.
+
+    Accuracies are means over tasks: routing, and SE-Merging's with preset `hard` under the task's
+    head and under the chosen expert's.
+    """
+    found = {c.key: accuracy(measured, c.key) for c in ranked}
+    best = max((c.key for c in ranked), key=lambda key: found[key]["routing"])
+    pick = ranked[0].key
+    order = sorted(found, key=lambda key: -found[key]["routing"])
+    return {
+        "n": len(measured),
+        "candidates": len(ranked),
+        "pick": ranked[0].to_dict() | found[pick],
+        "best": best._asdict() | found[best],
+        "gap": found[best]["routing"] - found[pick]["routing"],
+        "rank_of_pick": order.index(pick) + 1,
+        "rank_correlation": spearman(
+            [c.score for c in ranked], [found[c.key]["routing"] for c in ranked]
+        ),
+    }
+
+
+def accuracy(measured: Measurement, key: Key) -> dict[str, float]:
+    """Routing and the preset `hard` at one key, as means over tasks."""
+    chosen = nearest(measured.distances[key])
+    answers = measured.expert_of(chosen)
+    return {
+        "routing": measured.macro(chosen == measured.tasks),
+        "hard_oracle": measured.macro(measured.oracle(answers)),
+        "hard_routed": measured.macro(measured.routed(answers, chosen)),
+    }
+
+
+def spearman(a: list[float], b: list[float]) -> float | None:
+    """Rank correlation, equals sharing their mean rank; None where one list is all alike."""
+    ranks = torch.stack([_ranks(torch.tensor(x, dtype=torch.float64)) for x in (a, b)])
+    if (ranks.std(1, correction=0) == 0).any():
+        return None
+    return float(torch.corrcoef(ranks)[0, 1])
+
+
+def _ranks(values: Tensor) -> Tensor:
+    below = (values[:, None] > values[None]).sum(1)
+    alike = (values[:, None] == values[None]).sum(1)
+    return below + (alike - 1) / 2

@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semerge.checkpoints.bundled import Statistics
+from semerge.data.batches import batches
+from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
-from semerge.evaluation.batches import batches
-from semerge.evaluation.data import LabelledSet
 from semerge.models import Point
 from semerge.settings import valid_layers, valid_pools
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from semerge.evaluation.lines import CAUSES
+from semerge.evaluation.figures import CAUSES
 
 COLUMNS = {
     "base_oracle": "Base",

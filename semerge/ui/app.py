@@ -9,30 +9,25 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from semerge.clock import Stopwatch
-from semerge.errors import UserError
-from semerge.examples import Examples, load_examples
-from semerge.progress import Progress
+from semerge.common import Progress, Stopwatch, UserError
 from semerge.suites import Suite, available_suites, published_suites, read_suite
+from semerge.suites.examples import Examples, load_examples
 from semerge.ui import links, markup, theme
-from semerge.ui.about import about_tab
-from semerge.ui.compare import CompareTab
-from semerge.ui.context import Context
-from semerge.ui.desk import Desk
+from semerge.ui.context import Context, Source
 from semerge.ui.engines import State
 from semerge.ui.events import model_event, page_event
-from semerge.ui.header import header
-from semerge.ui.inspector import InspectTab
-from semerge.ui.language import LanguageTab
-from semerge.ui.layers import LayersTab
 from semerge.ui.links import Query
-from semerge.ui.own_query import OwnQuery
-from semerge.ui.result_panel import html
-from semerge.ui.safe_page import SafePage
-from semerge.ui.sandbox import SandboxTab
-from semerge.ui.sources import Source
-from semerge.ui.tab import Tab
-from semerge.ui.vision import VisionTab
+from semerge.ui.panel import html
+from semerge.ui.safe import OwnQuery, SafePage
+from semerge.ui.tabs import Tab
+from semerge.ui.tabs.about import about_tab
+from semerge.ui.tabs.compare import CompareTab
+from semerge.ui.tabs.desk import Desk
+from semerge.ui.tabs.inspect import InspectTab
+from semerge.ui.tabs.language import LanguageTab
+from semerge.ui.tabs.layers import LayersTab
+from semerge.ui.tabs.sandbox import SandboxTab
+from semerge.ui.tabs.vision import VisionTab
 
 TITLE = "SE-Merging"
 OTHERS: dict[str, type[Any]] = {
@@ -94,8 +89,8 @@ def _load(watch: Stopwatch, suite: Suite) -> Any:
 
 def _fetch(suite: Suite, progress: Progress) -> None:
     from semerge.checkpoints.download import download
-    from semerge.checkpoints.hub import missing_files
-    from semerge.memory import check_memory
+    from semerge.checkpoints.files import missing_files
+    from semerge.suites.memory import check_memory
 
     if missing_files(suite):
         check_memory(suite)  # gigabytes that can't be loaded here need not come
@@ -289,3 +284,27 @@ def start(context: Context) -> gr.Blocks:
     page = build(context)
     context.engines.start([state.name for state in _first_states(context)])
     return page
+
+
+# --------------------------------------------------------------------------------------------------
+# The top of the page.
+
+
+def header() -> str:
+    """Name, what it is, and the buttons that change how the whole page looks."""
+    return (
+        f'<header class="se-header">{LOGO}<div><h1>SE-Merging</h1><p>One model merged from many '
+        "experts, which recognises for each input the expert that it needs.</p></div>"
+        '<button type="button" class="se-button" data-present>Present</button>'
+        '<button type="button" class="se-button" data-theme-switch '
+        'aria-label="Theme: switch between light and dark">'
+        '<span aria-hidden="true">◐</span> <span>Theme</span></button></header>'
+    )
+
+
+LOGO = (
+    '<svg viewBox="0 0 48 48" width="44" height="44" aria-hidden="true" class="se-logo">'
+    '<path d="M8 10 C22 10 22 24 40 24 M8 24 H40 M8 38 C22 38 22 24 40 24"/>'
+    '<circle cx="8" cy="10" r="4"/><circle cx="8" cy="24" r="4" class="on"/>'
+    '<circle cx="8" cy="38" r="4"/><circle cx="40" cy="24" r="6" class="on"/></svg>'
+)

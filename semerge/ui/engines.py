@@ -12,8 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from semerge.errors import UserError
-from semerge.progress import Progress, listening
+from semerge.common import Progress, UserError, listening
 
 WAITING, FETCHING, LOADING, READY, FAILED = "waiting", "fetching", "loading", "ready", "failed"
 UNDER_WAY = (FETCHING, LOADING)

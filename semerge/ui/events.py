@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import gradio as gr
@@ -37,3 +38,18 @@ def page_event(**options: Any) -> dict[str, Any]:
 def told(error: Exception) -> gr.Error:
     """A UserError as the message that a client of the API gets, without a traceback in the log."""
     return gr.Error(str(error), print_exception=False)
+
+
+# --------------------------------------------------------------------------------------------------
+# A tab that answers when it is opened, not before: a page of many tabs must not run them all.
+
+
+def when_opened(
+    part: Any, show: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]
+) -> None:
+    """Call `show(*inputs)` whenever the tab that `part` lies in is opened; it is to skip what is
+    shown already. Does nothing where `part` lies in no tab."""
+    while part is not None and not isinstance(part, gr.Tab):
+        part = part.parent
+    if part is not None:
+        part.select(show, inputs, outputs, **model_event())

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from semerge.abstention import read_abstention
-from semerge.examples import Examples
 from semerge.settings import (
     AUTO,
     FALLBACKS,
@@ -23,8 +21,10 @@ from semerge.settings import (
     valid_probes,
 )
 from semerge.suites import Suite
+from semerge.suites.abstention import read_abstention
+from semerge.suites.examples import Examples
+from semerge.ui.context import Source
 from semerge.ui.markup import esc
-from semerge.ui.sources import Source
 
 TABS = ("vision", "language", "inspect", "layers", "sandbox", "compare", "about")
 TEXT_LIMIT = 500

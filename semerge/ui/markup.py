@@ -1,15 +1,16 @@
-"""HTML of the result panel. The one place where text becomes markup, so the one that escapes it.
-
-Labels, task names and sentences come from users, suites and files: every one goes through `esc`.
-"""
+"""HTML of the result panel. The one place where text becomes markup, so the one that escapes it."""
 
 from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from semerge.inputs import CleanText, DecodedImage
 from semerge.ui import words
 from semerge.ui.engines import State
 from semerge.ui.view import View
@@ -296,3 +297,94 @@ def status(states: Sequence[State]) -> str:
 
 def _share(share: float) -> str:
     return f'<progress max="1" value="{share:.3f}"></progress> {share:.0%}'
+
+
+# --------------------------------------------------------------------------------------------------
+# A table of figures with shaded cells. The figure is in every cell and what stands out has a word,
+# so the shade tells nothing that is not written.
+
+DEEPEST = 46  # percent of colour behind the deepest cell: the text on it keeps its contrast
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: the figure, as ready HTML. depth in [0, 1]: how deep the shade is. note: small, below
+    it. mark: a word for what stands out. span: columns."""
+
+    text: str
+    depth: float = 0.0
+    note: str = ""
+    mark: str = ""
+    span: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """head: ready HTML. current: the row that the rest of the page is about."""
+
+    head: str
+    cells: Sequence[Cell]
+    current: bool = False
+
+
+def heat(
+    caption: str,
+    heads: Sequence[str],
+    rows: Sequence[Row],
+    groups: Sequence[tuple[str, int]] = (),
+) -> str:
+    """A real table; `heads` with the corner first, ready HTML as the rows' heads are.
+
+    groups: (title, columns) of a row above the heads.
+    """
+    above = "".join(
+        f'<th scope="colgroup" colspan="{count}">{title}</th>' for title, count in groups
+    )
+    top = f"<tr><td></td>{above}</tr>" if groups else ""
+    top += "<tr>" + "".join(f'<th scope="col">{head}</th>' for head in heads) + "</tr>"
+    body = "".join(_row(row) for row in rows)
+    return (
+        f'<div class="se-scroll" tabindex="0" role="region" aria-label="{esc(caption)}">'
+        f'<table class="se-table se-heat"><caption>{esc(caption)}</caption>'
+        f"<thead>{top}</thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row(row: Row) -> str:
+    badge = ' <span class="se-badge chosen">shown</span>' if row.current else ""
+    kind = ' class="current"' if row.current else ""
+    cells = "".join(_cell(cell) for cell in row.cells)
+    return f'<tr{kind}><th scope="row">{row.head}{badge}</th>{cells}</tr>'
+
+
+def _cell(cell: Cell) -> str:
+    depth = min(max(cell.depth, 0.0), 1.0) * DEEPEST
+    span = f' colspan="{cell.span}"' if cell.span > 1 else ""
+    kind = ' class="marked"' if cell.mark else ""
+    note = f"<small>{esc(cell.note)}</small>" if cell.note else ""
+    mark = f"<b>{esc(cell.mark)}</b>" if cell.mark else ""
+    return f'<td{kind}{span} style="--heat:{depth:.0f}%">{cell.text}{note}{mark}</td>'
+
+
+# --------------------------------------------------------------------------------------------------
+# What was asked about, shown beside its answer: the image as the model sees it, or the words.
+
+
+def seen(image: Any, size: str = "") -> str:
+    """The image as the model sees it (PIL), every pixel as it is."""
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+    size = size or f"{image.width}\u00a0×\u00a0{image.height}\u00a0px"
+    return (
+        f'<figure class="se-seen"><img alt="The input as the model sees it, {size}" src="{url}">'
+        f"<figcaption>As the model<br>sees it: {size}</figcaption></figure>"
+    )
+
+
+def given(sample: DecodedImage | CleanText, picture: Any) -> str:
+    """The input as HTML. picture: an image as the model sees it (PIL); None for text."""
+    if isinstance(sample, DecodedImage):
+        return f'<div class="se-given">{seen(picture)}</div>'
+    second = f" <em>{echo(sample.text_b)}</em>" if sample.text_b else ""
+    return f'<blockquote class="se-given">{echo(sample.text)}{second}</blockquote>'

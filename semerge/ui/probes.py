@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from semerge.clock import Clock
+from semerge.common import Clock
 from semerge.settings import Resolved, Settings, valid_layers, valid_pools
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Probes:
         clock: Clock,
     ) -> tuple[Probed, set[str]]:
         """What was probed, and which stages had to be run for it; `clock` has their times."""
-        from semerge.answer import unpack  # imports torch
+        from semerge.engine import unpack  # imports torch
 
         suite = engine.suite
         resolved = settings.resolve(suite)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gradio as gr
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+from semerge.common import ASSETS
+
 STYLES = tuple(
     ASSETS / "styles" / name
     for name in (

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from semerge.examples import Example
 from semerge.suites import Suite
+from semerge.suites.examples import Example
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""python -m recipes vision|text: one command from a data folder to a finished suite.
+
+`OUT/stages` holds what the stages leave, so a run that was cut off goes on where it stopped;
+`OUT/<suite>` is the suite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semerge.cli import Parser, guarded
+from semerge.common import UserError
+from semerge.data.labelled import tasks_in
+from semerge.suites import Suite
+
+SUITES = {"vision": "mini-vision", "text": "mini-text"}
+SMOKE_SAMPLES = 24
+"""Samples a task and split that a smoke run measures on."""
+
+logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from recipes.ablation import Make
+    from recipes.export import SuiteSpec, Trained
+
+    # what a suite is, its weights, the seed, and what makes experts for the ablation
+    Made = tuple[SuiteSpec, Trained, int, Make]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train, measure and write a suite; returns the exit code."""
+    return guarded(lambda: run(parser().parse_args(argv)))
+
+
+def parser() -> Parser:
+    """The options of `python -m recipes`."""
+    root = Parser(prog="recipes", description="Rebuild a bundled suite.", allow_abbrev=False)
+    root.add_argument("suite", choices=tuple(SUITES), help="which one")
+    root.add_argument("--data", required=True, metavar="DIR", help="a data folder")
+    root.add_argument("--out", required=True, metavar="DIR", help="where the suite goes")
+    root.add_argument("--seed", type=int, metavar="N", help="default: the recipe's own")
+    root.add_argument("--smoke", action="store_true", help="every stage, tiny and fast")
+    return root
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, measure and write a suite. Returns the exit code."""
+    data, out = Path(args.data), Path(args.out)
+    tasks_in(data)  # tells at once if there is no such folder
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    stages = out / "stages"
+    try:
+        stages.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"No folder {stages} can be made: {error.strerror}.") from None
+    train = _vision if args.suite == "vision" else _text
+    spec, trained, seed, make = train(data, stages, args.seed, args.smoke)
+
+    from recipes.ablation import STEPS, ablate
+    from recipes.finish import finish, trivial_accuracies
+    from semerge.data.sets import suite_sets
+    from semerge.loading import load
+
+    limit, steps = (SMOKE_SAMPLES, 2) if args.smoke else (None, STEPS)
+
+    def told(suite: Suite) -> dict[str, Any]:
+        validation = suite_sets(suite, data, "validation", limit)
+        ablate(stages, make, load(suite), list(validation.sets), steps)
+        return facts(stages, seed) | {"trivial": trivial_accuracies(suite, limit)}
+
+    suite = finish(
+        out / SUITES[args.suite],
+        data,
+        spec,
+        trained,
+        told,
+        f"python -m recipes {args.suite} --data DIR --out DIR",
+        limit=limit,
+    )
+    print(f"{suite.name} is in {suite.folder}")
+    return 0
+
+
+def facts(stages: Path, seed: int) -> dict[str, Any]:
+    """What the stages tell the report: device, seconds of training, and `ablation.json`."""
+    import torch
+
+    spent = seconds_of(stages)
+    found: dict[str, Any] = {
+        "seed": seed,
+        "training": {
+            "device": f"CPU ({platform.machine()}), {torch.get_num_threads()} thread(s)",
+            "wall_time": f"{sum(spent.values()) / 60:.0f} minutes of training",
+            "seconds": spent,
+        },
+    }
+    if (path := stages / "ablation.json").is_file():
+        found["ablation"] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def seconds_of(stages: Path) -> dict[str, float]:
+    """Seconds that each stage trained, over all runs, as its file's metadata say."""
+    from safetensors import safe_open
+
+    spent = {}
+    for path in sorted(
+        [*stages.glob("*.safetensors"), *stages.glob("experts/final/*.safetensors")]
+    ):
+        with safe_open(path, "pt") as file:
+            told = (file.metadata() or {}).get("seconds")
+        if told is not None:
+            spent[path.stem] = float(told)
+    return spent
+
+
+def _vision(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:
+    from recipes.ablation import vision_variants
+    from recipes.assemble import vision_suite
+    from recipes.vision import train_vision
+    from recipes.vision_config import VisionConfig, smoke_config
+
+    config = VisionConfig() if seed is None else replace(VisionConfig(), seed=seed)
+    folder = train_vision(data, stages, config, smoke)
+    made = smoke_config(config) if smoke else config
+    make = vision_variants(data, stages, made)
+    return *vision_suite(folder, made.open_clip()), config.seed, make
+
+
+def _text(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:
+    from recipes.ablation import text_variants
+    from recipes.assemble import text_suite
+    from recipes.text import train_text
+    from recipes.text_config import TextConfig, smoke_config
+
+    config = TextConfig() if seed is None else replace(TextConfig(), seed=seed)
+    train_text(data, stages, config, smoke)
+    made = smoke_config(config) if smoke else config
+    make = text_variants(data, stages, made)
+    return *text_suite(stages, data, {"n_head": made.heads}), config.seed, make
+
+
+if __name__ == "__main__":
+    sys.exit(main())

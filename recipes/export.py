@@ -1,0 +1,140 @@
+"""From trained weights to a suite's folder: half precision, each tensor once, every file hashed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from semerge.checkpoints.files import sha256_of
+from semerge.suites import FORMAT, Defaults
+
+FILE_LIMIT = 10_000_000
+"""Bytes that no file of a bundled suite may reach: Spaces then need no large-file storage."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task's entry in suite.json, without its file."""
+
+    name: str
+    title: str
+    about: str
+    classes: tuple[str, ...]
+    templates: tuple[str, ...] = ()
+    pair: bool = False
+    real: bool = True
+
+
+@dataclass(frozen=True)
+class SuiteSpec:
+    """What a suite says of itself. architecture: `kind`, and keys of open_clip or transformers."""
+
+    name: str
+    title: str
+    about: str
+    modality: str
+    architecture: Mapping[str, Any]
+    tasks: tuple[TaskSpec, ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights of a suite, in any precision. extra: files to carry along, e.g. a tokenizer."""
+
+    base: Mapping[str, Tensor]
+    experts: Mapping[str, Mapping[str, Tensor]]  # by task
+    heads: Mapping[str, Tensor]  # by task: (C, D)
+    extra: tuple[Path, ...] = ()
+
+
+def write_weights(folder: Path, spec: SuiteSpec, trained: Trained) -> None:
+    """Write base, experts, heads and extra files. Experts keep what differs from the base once
+    both are in half precision.
+
+    Raises:
+        ValueError: an expert or head is missing, a name is not the base's, or a value is lost in
+            half precision.
+    """
+    (folder / "experts").mkdir(parents=True, exist_ok=True)
+    base = {name: _half(name, tensor) for name, tensor in trained.base.items()}
+    save_file(base, folder / "base.safetensors", metadata={"format": "pt"})
+    heads = {}
+    for task in spec.tasks:
+        if task.name not in trained.experts or task.name not in trained.heads:
+            raise ValueError(f"{task.name} has no expert or no head")
+        kept = {}
+        for name, tensor in trained.experts[task.name].items():
+            if name not in base:
+                raise ValueError(f"{task.name}: {name} is not a tensor of the base")
+            rounded = _half(name, tensor)
+            if not torch.equal(rounded, base[name]):
+                kept[name] = rounded
+        save_file(kept, folder / "experts" / f"{task.name}.safetensors", metadata={"format": "pt"})
+        heads[task.name] = _half(task.name, trained.heads[task.name])
+    save_file(heads, folder / "heads.safetensors", metadata={"format": "pt"})
+    for path in trained.extra:
+        if path.parent != folder:
+            shutil.copyfile(path, folder / path.name)
+
+
+def write_suite(
+    folder: Path,
+    spec: SuiteSpec,
+    defaults: Defaults,
+    thresholds: Mapping[str, float | None],
+    extra: tuple[str, ...] = (),
+) -> Path:
+    """Write suite.json over the files that lie in `folder`, each with its sha256.
+
+    statistics.safetensors is named if it is there; `extra` are further files to hash.
+
+    Raises:
+        ValueError: a file is FILE_LIMIT bytes or larger.
+    """
+    files = ["base.safetensors", "heads.safetensors", *extra]
+    files += [f"experts/{task.name}.safetensors" for task in spec.tasks]
+    if (folder / "statistics.safetensors").exists():
+        files.append("statistics.safetensors")
+    for file in files:
+        if (size := (folder / file).stat().st_size) >= FILE_LIMIT:
+            raise ValueError(f"{file} has {size:,} bytes; the limit is {FILE_LIMIT:,}")
+    tasks = [asdict(task) | {"weights": f"experts/{task.name}.safetensors"} for task in spec.tasks]
+    content = {
+        "format": FORMAT,
+        "name": spec.name,
+        "title": spec.title,
+        "about": spec.about,
+        "modality": spec.modality,
+        "architecture": dict(spec.architecture),
+        "base": {"weights": "base.safetensors"},
+        "tasks": tasks,
+        "heads": "heads.safetensors",
+        "statistics": "statistics.safetensors" if "statistics.safetensors" in files else None,
+        "defaults": asdict(defaults),
+        "thresholds": dict(thresholds),
+        "sha256": {file: sha256_of(folder / file) for file in sorted(files)},
+    }
+    path = folder / "suite.json"
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def folder_bytes(folder: Path) -> dict[str, int]:
+    """Bytes of every file below a folder, by relative path."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): p.stat().st_size for p in files}
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    rounded = tensor.detach().to(torch.float16).contiguous()
+    if not torch.isfinite(rounded).all():
+        raise ValueError(f"{name} has a value that half precision can't hold")
+    return rounded

@@ -1,0 +1,85 @@
+"""A small convolutional net that teaches an expert where the image tower alone learns too little.
+
+"Training data-efficient image transformers & distillation through attention", Touvron et al.,
+arXiv 2012.12877: on a few thousand images a convolutional net knows things about pictures that a
+transformer would have to find out. It sees the task's own training images and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recipes.loop import Schedule, train
+from recipes.vision_data import Images, mixture
+from semerge.backbones import VisionTransformer
+
+Teacher = Callable[[Tensor], Tensor]
+"""(B, 3, S, S) in [0, 1] -> probabilities (B, C)."""
+
+
+def network(classes: int, width: int = 32) -> nn.Sequential:
+    """Three convolutions, each followed by a halving, and one more; mean over the image."""
+    layers: list[nn.Module] = []
+    before = 3
+    for i, factor in enumerate((1, 2, 4, 4)):
+        after = width * factor
+        stride = 2 if i == 0 else 1
+        layers += [nn.Conv2d(before, after, 3, stride, 1), nn.GroupNorm(8, after), nn.ReLU()]
+        if 0 < i < 3:
+            layers.append(nn.MaxPool2d(2))
+        before = after
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
+
+
+def train_teacher(
+    task: str,
+    classes: int,
+    sets: dict[str, Images],
+    share: float,
+    steps: int,
+    seed: int,
+    out: Path,
+) -> Teacher:
+    """Train on `task`'s images as the expert sees them; see `vision_data.mixture` for share."""
+    torch.manual_seed(seed)
+    net = network(classes)
+
+    def logits(params: dict[str, Tensor], images: Tensor) -> Tensor:
+        said: Tensor = torch.func.functional_call(net, params, (images - 0.5,))
+        return said
+
+    def loss(
+        p: dict[str, Tensor], step: int, rng: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        images, labels = mixture(sets, {task: 96}, share, rng)
+        said = logits(p, images)
+        right = (said.argmax(1) == labels[task]).float().mean().item()
+        value = F.cross_entropy(said, labels[task], label_smoothing=0.1)
+        return value, {"task": value.item(), "accuracy": right}
+
+    schedule = Schedule(steps, lr=3e-3, weight_decay=0.05, warmup=50)
+    initial = dict(net.named_parameters())
+    params = train(initial, loss, schedule, stage=f"teacher-{task}", seed=seed, folder=out)
+
+    @torch.no_grad()
+    def teacher(images: Tensor) -> Tensor:
+        return logits(params, images).softmax(-1)
+
+    return teacher
+
+
+@torch.no_grad()
+def teacher_accuracy(teacher: Teacher, images: Images, backbone: VisionTransformer) -> float:
+    """Share of right answers on unchanged images."""
+    std = torch.tensor(backbone.std).view(3, 1, 1)
+    mean = torch.tensor(backbone.mean).view(3, 1, 1)
+    right = 0
+    for rows in torch.arange(len(images.y)).split(256):
+        x = backbone.normalise(images.x[rows]).data * std + mean
+        right += int((teacher(x).argmax(1) == images.y[rows]).sum())
+    return right / len(images.y)

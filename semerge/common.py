@@ -1,0 +1,181 @@
+"""What every room uses: the one error for people, pieces of sentences, progress, and clocks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TextIO
+
+_PACKAGE = Path(__file__).resolve().parent
+# a wheel holds them in the package, a checkout beside it
+_HOME = _PACKAGE if (_PACKAGE / "assets").is_dir() else _PACKAGE.parent
+ASSETS = _HOME / "assets"
+"""Suites, styles, scripts, templates, the bench's figures."""
+EXAMPLES = _HOME / "examples"
+"""The project's own pictures and sentences."""
+
+# --------------------------------------------------------------------------------------------------
+# The one exception that is meant for people, and how a command ends that they stopped.
+
+STOPPED = 130
+"""The exit code after Ctrl+C, as shells have it."""
+
+
+class UserError(ValueError):
+    """Input that can't be used, told in one clear sentence.
+
+    The command line prints the sentence and exits with 2; the app shows it as a message and goes
+    on. Anything else that is raised is a defect of this project.
+    """
+
+
+# --------------------------------------------------------------------------------------------------
+# Small pieces of the sentences that people read.
+
+FIGURES = {  # of a bench, in the order in which they are told: some lean on the one before
+    "exact_over_needed": "exact over what it can't avoid",
+    "reference_over_exact": "the tests' plain implementation over exact",
+    "fast_over_static": "fast over static; published: saturated, imposed",
+    "fast_miss_over_static": "the same on a miss, imposed",
+    "fast_dropped_over_static": "fast over static, one expert winning at block 1, imposed",
+    "fast_limit": "the least that this can be",
+    "fast_agreement": "fast agrees with exact",
+    "fast_default_agreement": "fast agrees with the suite's default settings",
+    "fast_hit_rate": "saturated routings",
+    "sweep_over_loop": "one by one over in batches",
+    "sweep_limit": "the most that this can be, merges for nothing",
+    "sweep_bound": "the same at the speed of one large matrix product",
+    "reroute_over_merge_forward": "another preset over merge and pass",
+    "full_ensemble_over_static": "all experts, one after another, over static",
+    "peak_over_weights": "peak memory over weights",
+    "sandbox_ms": "the sandbox's answer, ms",
+    "page_ms": "from the start to the page, ms",
+}
+SHARES = ("fast_agreement", "fast_default_agreement", "fast_hit_rate")  # figures of a bench
+
+
+def gigabytes(size: float) -> str:
+    """Bytes in decimal units, as the hub shows them: 3.40 GB, or 4.2 MB below a tenth of one."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says, short enough to stand inside a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def measured(value: float) -> str:
+    """A measured value to three digits, and whole from a hundred on: 1.13, 10.6, 3,663."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def figure(name: str, value: float) -> str:
+    """A figure of a bench: shares in percent."""
+    return f"{100 * value:.1f} %" if name in SHARES else measured(value)
+
+
+def wanted(row: dict[str, Any]) -> str:
+    """What is wanted of a figure, from a row of the bench's "acceptance": ≤ 1.5."""
+    sign, limit = row["limit"].split()
+    told = f"{100 * float(limit):g} %" if row["figure"] in SHARES else f"{float(limit):,g}"
+    return f"{'≤' if sign == '<=' else '≥'} {told}"
+
+
+# --------------------------------------------------------------------------------------------------
+# How far a long step is, told to whoever can show it: the command line, or the app's status.
+#
+# Loading calls many things, and few of them take long; so a step tells what it does without
+# knowing who hears it, and the caller that can show it listens in its own thread. Where nobody
+# listens, nothing happens.
+
+Progress = Callable[[int, int, str], None]
+"""(how much is done, of how much, what): bytes of a file, or captions, in the order of work."""
+
+
+def silent(done: int, total: int, what: str) -> None:
+    """Tells nobody."""
+
+
+_listener: ContextVar[Progress] = ContextVar("listener", default=silent)
+
+
+@contextmanager
+def listening(progress: Progress) -> Iterator[None]:
+    """Inside, `progress` hears what this thread tells."""
+    before = _listener.set(progress)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
+
+
+def tell(done: int, total: int, what: str) -> None:
+    """Say how far this thread is; 0 of `total` at the start."""
+    _listener.get()(done, total, what)
+
+
+def say(text: str, stream: TextIO) -> None:
+    """A sentence on a line of its own, where a count may stand unfinished on the terminal's."""
+    start = "\n" if stream.isatty() else ""
+    print(f"{start}semerge: {text}", file=stream)
+
+
+class Counter:
+    """Shows a count on a stream: on a terminal a line that is written over, else its start."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        text = f"semerge: {done:,} of {total:,} {what}"
+        if self._stream.isatty():
+            end = "\n" if done == total else ""
+            print(f"\r{text}", end=end, file=self._stream, flush=True)
+        elif done == 0:
+            print(text, file=self._stream, flush=True)
+
+
+# --------------------------------------------------------------------------------------------------
+# Stage timings: of one request, and of a start.
+
+STAGES = ("preprocess", "probe", "route", "merge", "predict")
+
+
+class Clock:
+    """A stopwatch that is started when it is made; each lap ends one stage."""
+
+    def __init__(self) -> None:
+        self._start = self._last = perf_counter()
+        self._seconds = dict.fromkeys(STAGES, 0.0)
+
+    def lap(self, stage: str) -> None:
+        """Everything since the last lap belongs to `stage`."""
+        now = perf_counter()
+        self._seconds[stage] += now - self._last
+        self._last = now
+
+    def timings(self) -> dict[str, float]:
+        """Milliseconds by stage, and `total`."""
+        stages = {stage: 1e3 * seconds for stage, seconds in self._seconds.items()}
+        return {**stages, "total": 1e3 * (self._last - self._start)}
+
+
+class Stopwatch:
+    """Tells on stderr how long each stage of a start took, where that is wanted."""
+
+    def __init__(self, told: bool) -> None:
+        self._told, self._last = told, perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """`stage` ends now; the next one begins."""
+        now = perf_counter()
+        if self._told:
+            line = f"semerge: {stage}: {1e3 * (now - self._last):.0f} ms\n"
+            sys.stderr.write(
+                line
+            )  # whole: print writes the end of a line apart, and two threads tell
+        self._last = now

@@ -1,0 +1,163 @@
+"""Zip archives from strangers, made safe: names and bytes, or one sentence why not.
+
+Nothing is ever written to disk, so no name can lead anywhere; names that try are refused all the
+same. What an archive says about itself is checked before a byte is unpacked, and unpacking stops
+where it has said more than it said it would.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from semerge.common import UserError
+from semerge.inputs import MAX_BYTES
+
+MAX_ARCHIVE = 200 * 2**20
+"""Bytes of an archive."""
+MAX_UNPACKED = 400 * 2**20
+"""Bytes of all its files together."""
+MAX_FILES = 5_000
+MAX_RATIO = 200
+"""Unpacked over packed bytes of one file; files below `SMALL` may be as even as they like."""
+SMALL = 2**20
+MAX_DEPTH = 4
+"""Folders above a file."""
+MAX_NAME = 240
+
+_DIRECTORY_ENTRY = 46 + MAX_NAME + 64  # bytes in the archive's directory that a file may take
+_END = struct.Struct("<4s4H2LH")  # the end record: its 5th field counts files, its 6th bytes
+JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+_NESTED = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".tar", ".zst")
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    struct.error,
+    NotImplementedError,
+    UnicodeDecodeError,  # a name beside its file that is not the directory's
+)
+_DAMAGED = "This zip archive is damaged or incomplete; make it once more."
+
+
+def read_archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """(name, bytes) of every file of a zip archive, in the archive's order.
+
+    Folders and what desktops leave behind (`__MACOSX`, `.DS_Store`) are passed over.
+
+    Raises:
+        UserError: it is no zip archive, is damaged or encrypted, or breaks one of the limits; one
+            sentence. All that the archive's directory tells is checked before the first file.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_directory(file)
+            with zipfile.ZipFile(file) as archive:
+                entries = _checked(archive.infolist())
+                for name, entry in entries:
+                    yield name, _unpack(archive, entry)
+    except _DAMAGE:
+        raise UserError(_DAMAGED) from None
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # the directory leads to before the file's beginning
+            raise UserError(_DAMAGED) from None
+        raise UserError(f"The upload can't be read: {error.strerror}.") from None
+
+
+def _check_directory(file: BinaryIO) -> None:
+    """Refuse by the end record alone, before Python builds an object for every entry."""
+    size = file.seek(0, 2)
+    if size > MAX_ARCHIVE:
+        raise UserError(f"This zip archive has {_mb(size)}; the limit is {_mb(MAX_ARCHIVE)}.")
+    file.seek(max(0, size - 65_535 - _END.size))
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < _END.size:
+        raise UserError("This file is no zip archive; pack one folder a class as a .zip file.")
+    fields = _END.unpack_from(tail, at)
+    if fields[4] > MAX_FILES + MAX_FILES // 2 or fields[5] > MAX_FILES * _DIRECTORY_ENTRY:
+        raise UserError(f"This zip archive holds too many files; the limit is {MAX_FILES:,}.")
+
+
+def _checked(infos: list[zipfile.ZipInfo]) -> list[tuple[PurePosixPath, zipfile.ZipInfo]]:
+    found: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    for info in infos:
+        name = _name(info)
+        if name in found:
+            raise UserError(f"{_shown(name)} is in the zip archive twice.")
+        if not info.is_dir() and not any(part in JUNK for part in name.parts):
+            _check(name, info)
+            found[name] = info
+    if not found:
+        raise UserError("This zip archive holds no files.")
+    if len(found) > MAX_FILES:
+        shown = f"{len(found):,} files; the limit is {MAX_FILES:,}"
+        raise UserError(f"This zip archive holds {shown}.")
+    total = sum(info.file_size for info in found.values())
+    if total > MAX_UNPACKED:
+        shown = f"{_mb(total)} when unpacked; the limit is {_mb(MAX_UNPACKED)}"
+        raise UserError(f"This zip archive has {shown}.")
+    return list(found.items())
+
+
+def _name(info: zipfile.ZipInfo) -> PurePosixPath:
+    """The entry's path, if it is a plain relative one."""
+    raw = info.orig_filename
+    if not info.flag_bits & 0x800:  # not marked as UTF-8, which many writers forget
+        try:
+            raw = raw.encode("cp437").decode("utf-8")
+        except UnicodeError:
+            shown = f"{_shown(raw)} is not UTF-8"
+            raise UserError(f"The file name {shown}; rename it in plain letters.") from None
+    bad = any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in raw)
+    if not raw or bad or len(raw) > MAX_NAME:
+        raise UserError(f"The file name {_shown(raw)} is empty, too long or not readable.")
+    parts = raw.split("/")
+    if "\\" in raw or raw.startswith("/") or ".." in parts or ":" in parts[0]:
+        raise UserError(f"The file name {_shown(raw)} leads out of the zip archive.")
+    return PurePosixPath(raw)
+
+
+def _check(name: PurePosixPath, info: zipfile.ZipInfo) -> None:
+    mode = info.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        raise UserError(f"{_shown(name)} is a link or a device, not a file.")
+    if info.flag_bits & 0x41:
+        raise UserError(f"{_shown(name)} is encrypted; pack it without a password.")
+    if info.compress_type not in _METHODS:
+        raise UserError(f"{_shown(name)} is packed in an unusual way; use plain zip.")
+    if name.suffix.lower() in _NESTED:
+        raise UserError(f"{_shown(name)} is an archive inside the archive; unpack it first.")
+    if len(name.parts) - 1 > MAX_DEPTH:
+        raise UserError(f"{_shown(name)} lies in more than {MAX_DEPTH} folders.")
+    if info.file_size > MAX_BYTES:
+        shown = f"{_mb(info.file_size)}; the limit is {_mb(MAX_BYTES)} a file"
+        raise UserError(f"{_shown(name)} has {shown}.")
+    if info.file_size > max(SMALL, MAX_RATIO * info.compress_size):
+        shown = f"more than {MAX_RATIO} times its packed size"
+        raise UserError(f"{_shown(name)} unpacks to {shown}, as zip bombs do.")
+
+
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """At most as many bytes as the directory promised; the checksum is checked by the reader."""
+    with archive.open(info) as stream:
+        data = stream.read(info.file_size)
+        if len(data) < info.file_size or stream.read(1):
+            raise zipfile.BadZipFile("size differs")
+    return data
+
+
+def _mb(count: int) -> str:
+    return f"{count / 2**20:,.0f} MB"
+
+
+def _shown(name: PurePosixPath | str) -> str:
+    text = ascii(str(name))
+    return text if len(text) <= 80 else f"{text[:80]}..."

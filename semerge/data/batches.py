@@ -1,0 +1,50 @@
+"""Labelled samples as model-ready batches, prepared exactly as a single request is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from semerge.backbones import Backbone, Batch
+from semerge.common import UserError
+from semerge.data.labelled import LabelledSet
+from semerge.inputs import clean_text
+
+BATCH_SIZE = 64
+"""Samples a batch: enough to keep a core busy, little enough for its cache."""
+
+
+def batches(
+    backbone: Backbone, samples: LabelledSet, size: int = BATCH_SIZE
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """(rows, batch) pairs that cover a set once. Sentences of like length go together, which
+    saves padding; `rows` says which samples a batch holds."""
+    if samples.visual:
+        for start in range(0, len(samples), size):
+            rows = np.arange(start, min(start + size, len(samples)))
+            images = [backbone.preprocess(picture(samples.pixels(i))) for i in rows]
+            yield rows, backbone.collate(images)
+        return
+    sentences = [
+        backbone.preprocess(*_clean(text, second, f"{samples.task}/{samples.split}/{i}"))
+        for i, (text, second) in enumerate(zip(samples.texts, samples.texts_b, strict=True))
+    ]
+    order = np.argsort([s.data.shape[1] for s in sentences], kind="stable")
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        yield rows, backbone.collate([sentences[i] for i in rows])
+
+
+def picture(pixels: np.ndarray) -> Image.Image:
+    """uint8 (H, W) or (H, W, 3) -> an RGB image."""
+    return Image.fromarray(pixels).convert("RGB")
+
+
+def _clean(text: str, second: str | None, where: str) -> tuple[str, str | None]:
+    try:
+        clean = clean_text(text, second)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return clean.text, clean.text_b

@@ -1,0 +1,62 @@
+"""Class names as different hands write them: which class of a suite a name means."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+
+from semerge.common import UserError
+from semerge.suites import Task
+
+Notice = Callable[[str], None]
+SEPARATORS = "_-/"
+"""Read as spaces: a folder can't be called "50 km/h"."""
+
+
+def find_class(classes: Sequence[str], name: str) -> int | None:
+    """The place of `name` in `classes`, by the same name or else by the only one that differs in
+    nothing but case, accents' spelling, spaces and separators; None where there is none."""
+    if classes.count(name) == 1:
+        return classes.index(name)
+    names = [_plain(other) for other in classes]
+    plain = _plain(name)
+    return names.index(plain) if names.count(plain) == 1 else None
+
+
+def in_suite_order(names: Sequence[str], task: Task, where: str, notice: Notice) -> tuple[int, ...]:
+    """The place in the suite of each class of a labelled set, in the order of the set's labels.
+
+    Other names than the suite's say nothing of the order, so theirs is taken to be the suite's,
+    and `notice` is told; unless one that is the suite's shows that it is not.
+
+    where: the file or the set that names the classes.
+
+    Raises:
+        UserError: another count, a name twice, or other names in another order.
+    """
+    count = len(task.classes)
+    if len(names) != count:
+        raise UserError(
+            f"{where} names {len(names)} classes and {task.name} has {count} in the suite."
+        )
+    places = [find_class(task.classes, name) for name in names]
+    if None not in places:
+        known = tuple(place for place in places if place is not None)
+        if len(set(known)) < count:
+            raise UserError(f"{where} names a class of {task.name} twice.")
+        return known
+    if any(place not in (None, i) for i, place in enumerate(places)):
+        raise UserError(f"{where} names its classes otherwise than suite.json, in another order.")
+    other = places.index(None)
+    notice(
+        f"{where} calls the class {task.classes[other]!r} {names[other][:40]!r}; its order is "
+        "taken to be the suite's."
+    )
+    return tuple(range(count))
+
+
+def _plain(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    for separator in SEPARATORS:
+        folded = folded.replace(separator, " ")
+    return "".join(folded.split())

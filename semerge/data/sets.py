@@ -1,0 +1,236 @@
+"""Which labelled sets a suite is run on: a folder, rendered tasks, examples, the hub, a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from semerge.common import UserError
+from semerge.data.class_names import Notice, in_suite_order
+from semerge.data.hub import HUB, check_hub_data, hub_set
+from semerge.data.labelled import (
+    LabelledSet,
+    Pictures,
+    Sets,
+    balanced_rows,
+    check_split,
+    read_set,
+    tasks_in,
+)
+from semerge.data.uploads import uploaded_sets
+from semerge.suites import Suite, Task
+from semerge.suites.examples import Examples, load_examples
+
+GENERATED = "generated"
+"""What `--data` says for the rendered tasks alone."""
+
+GENERATED_COUNT = {"train": 4000, "validation": 500, "test": 1000}
+"""Samples a rendered task has in each split."""
+
+_RENDER_SPLIT = {"train": "train", "validation": "val", "test": "test"}
+
+
+def suite_sets(
+    suite: Suite,
+    data: str | Path,
+    split: str = "test",
+    limit: int | None = None,
+    seed: int = 0,
+    notice: Notice = lambda text: None,
+) -> Sets:
+    """The sets of a suite's tasks, in the suite's order.
+
+    data: a folder, "generated" for the tasks that the project renders, or "hub" for the sets that
+    a published suite names. Where a folder holds every real task of the suite, the rendered ones
+    are added. Folders of tasks that the suite does not know are skipped with a notice.
+    limit: at most so many samples a task, with the classes as even as they can be, seeded.
+
+    Raises:
+        UserError: no such folder or split, nothing of this suite in it, or classes that differ.
+    """
+    check_split(split)
+    check_limit(limit)
+    rendered = rendered_tasks(suite)
+    if str(data) == GENERATED:
+        if not rendered:
+            raise UserError(f"Suite {suite.name} has no rendered tasks; name a data folder.")
+        in_folder: list[str] = []
+        made, words = rendered, GENERATED
+    elif str(data) == HUB:
+        check_hub_data(suite, split, notice)
+        in_folder, made, words = [], [], HUB
+    else:
+        folder = Path(data)
+        in_folder = _known(suite, folder, notice)
+        real = {t.name for t in suite.tasks if t.name not in rendered}
+        made = [t for t in rendered if t not in in_folder] if real <= set(in_folder) else []
+        words = f"{data} + {GENERATED}: {', '.join(made)}" if made else str(data)
+    sets, rows = [], []
+    for task in suite.tasks:
+        if task.name in in_folder:
+            names = Path(data) / task.name / "classes.json"
+            read = read_set(Path(data), task.name, split)
+            whole = _renumbered(read, task, str(names), notice)
+        elif task.name in made:
+            whole = generated_set(task.name, split, _side(suite), limit)
+        elif words == HUB and task.data:
+            found = hub_set(task, split, suite.modality, notice)
+            whole = _renumbered(found, task, task.data["id"], notice)
+        else:
+            continue
+        _check_kind(whole, suite)
+        keep = np.arange(len(whole)) if limit is None else balanced_rows(whole.labels, limit, seed)
+        # named as in suite.json, whose class names may be worded for people
+        sets.append(replace(whole.take(keep), classes=task.classes))
+        rows.append(keep)
+    complete = len(sets) == len(suite.tasks) and limit is None
+    return Sets(words, split, tuple(sets), tuple(rows), complete)
+
+
+def check_limit(limit: int | None) -> None:
+    """Raises UserError where `limit` leaves no sample."""
+    if limit is not None and limit < 1:
+        raise UserError("The limit must be 1 or more samples a task.")
+
+
+def generated_set(task: str, split: str, side: int, limit: int | None = None) -> LabelledSet:
+    """A rendered task's split. A smaller set is the beginning of the whole one."""
+    from semerge.data import rendered
+
+    count = min(GENERATED_COUNT[split], limit or GENERATED_COUNT[split])
+    x, y = rendered.dataset(task, count, rendered.split_seed(_RENDER_SPLIT[split]), side)
+    return LabelledSet(task, split, rendered.CLASSES[task], y, images=x)
+
+
+def rendered_tasks(suite: Suite) -> list[str]:
+    """Names of the suite's tasks that the project renders: what "generated" is made of."""
+    if suite.modality != "image":
+        return []
+    from semerge.data import rendered
+
+    return [t.name for t in suite.tasks if not t.real and t.name in rendered.GENERATED]
+
+
+def _known(suite: Suite, folder: Path, notice: Notice) -> list[str]:
+    found = tasks_in(folder)
+    known = [name for name in found if name in suite.task_names]
+    for name in found:
+        if name not in known:
+            notice(f"{name}: no task of {suite.name}, skipped.")
+    if not known:
+        raise UserError(
+            f"{folder} holds no task of {suite.name}; its tasks are {', '.join(suite.task_names)}."
+        )
+    return known
+
+
+def _renumbered(found: LabelledSet, task: Task, where: str, notice: Notice) -> LabelledSet:
+    """Labels as places of their classes in the suite; `where` is what names the classes."""
+    if found.classes == task.classes:
+        return found
+    places = in_suite_order(found.classes, task, where, notice)
+    return replace(found, labels=np.array(places)[found.labels], classes=task.classes)
+
+
+def _check_kind(found: LabelledSet, suite: Suite) -> None:
+    if found.visual != (suite.modality == "image"):
+        wanted = "images" if suite.modality == "image" else "sentences"
+        raise UserError(f"{found.task}: suite {suite.name} needs {wanted}.")
+
+
+def _side(suite: Suite) -> int:
+    return int(suite.architecture["vision_cfg"]["image_size"])
+
+
+# --------------------------------------------------------------------------------------------------
+# The project's own examples as labelled sets of a suite.
+
+EXAMPLES = "examples"
+"""The split that bundled examples are said to be of."""
+
+
+def example_sets(suite: Suite, examples: Examples) -> Sets:
+    """Every bundled example of the suite's tasks, in the suite's order.
+
+    A sample is called after the example's place in its section, as `examples/vision/3`.
+
+    Raises:
+        UserError: there is no example for this suite, or one has a label that its task has not.
+    """
+    section = "vision" if suite.modality == "image" else "text"
+    sets = []
+    for task in suite.tasks:
+        found = [e for e in examples.of(suite.modality) if e.task == task.name]
+        if not found:
+            continue
+        for e in found:
+            if e.label not in task.classes:
+                raise UserError(f"examples/{section}/{e.index}: {task.name} has no {e.label!r}.")
+        files = tuple(e.file for e in found if e.file is not None)
+        sets.append(
+            LabelledSet(
+                task.name,
+                EXAMPLES,
+                task.classes,
+                np.array([task.classes.index(e.label) for e in found], dtype=np.int64),
+                texts=() if files else tuple(e.text for e in found),
+                texts_b=() if files else tuple(e.text_b for e in found),
+                files=Pictures(files) if files else None,
+                names=tuple(f"{EXAMPLES}/{section}/{e.index}" for e in found),
+            )
+        )
+    if not sets:
+        raise UserError(f"There are no bundled examples for {suite.name}.")
+    rows = tuple(np.arange(len(s)) for s in sets)
+    return Sets(f"bundled {EXAMPLES}", EXAMPLES, tuple(sets), rows, False)
+
+
+# --------------------------------------------------------------------------------------------------
+# Every labelled set that can be asked for, by one word: what `--data` and the Inspect tab take.
+
+
+def chosen_sets(
+    suite: Suite,
+    data: str | Path,
+    split: str = "test",
+    limit: int | None = None,
+    seed: int = 0,
+    task: str | None = None,
+    notice: Notice = lambda text: None,
+) -> Sets:
+    """The samples of `data`: "examples" for the bundled ones, a file as `uploads` reads it, else
+    what `suite_sets` takes: a data folder, "generated", or "hub".
+
+    split: of a data folder. task: of a file's samples; None to infer it. limit: at most so many
+    samples a task, class-balanced and seeded.
+
+    Raises:
+        UserError: there is no such set, or it does not fit the suite.
+    """
+    try:
+        file = Path(data).is_file()
+    except OSError as error:  # too long a name, or no right to look
+        raise UserError(f"{data} can't be read: {error.strerror}.") from None
+    if task is not None and not file:
+        raise UserError("A task can be named for a file alone; a folder says its tasks itself.")
+    if str(data) == EXAMPLES:
+        found = example_sets(suite, load_examples())
+    elif file:
+        found = uploaded_sets(suite, data, task)
+    else:
+        return suite_sets(suite, data, split, limit, seed, notice)
+    check_limit(limit)
+    return found if limit is None else subsample(found, limit, seed)
+
+
+def subsample(sets: Sets, limit: int, seed: int) -> Sets:
+    """At most `limit` samples a task, class-balanced and seeded."""
+    kept = [balanced_rows(s.labels, limit, seed) for s in sets.sets]
+    return replace(
+        sets,
+        sets=tuple(s.take(rows) for s, rows in zip(sets.sets, kept, strict=True)),
+        rows=tuple(rows[k] for rows, k in zip(sets.rows, kept, strict=True)),
+        complete=False,
+    )

@@ -1,0 +1,320 @@
+"""A user's own upload, with labels as sets of a suite, or without, under the same limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from semerge.common import UserError
+from semerge.data.archives import JUNK, MAX_FILES, read_archive
+from semerge.data.class_names import find_class
+from semerge.data.labelled import LabelledSet, Pictures, Sets, balanced_rows
+from semerge.data.tabular import Record, read_lines, read_records
+from semerge.inputs import clean_text, decode_image
+from semerge.suites import Suite, Task
+
+# --------------------------------------------------------------------------------------------------
+# A user's own labelled upload as sets of a suite.
+#
+#     images     a zip archive with one folder a class, or a folder a task with those inside
+#     sentences  CSV with a header, or JSONL: text, label, optional text_b, optional task
+#
+# The task is the one that is named, else the one that the upload names, else the only task of the
+# suite that has all of the labels. Every sample goes through `semerge.inputs`, as a single one
+# does.
+
+UPLOAD = "upload"
+"""The split that uploaded samples are said to be of."""
+LISTED = 12
+"""Names in a message."""
+
+Label = str | int
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One sample before its task is known."""
+
+    name: str
+    label: Label
+    task: str | None
+    file: bytes = b""
+    text: str = ""
+    text_b: str | None = None
+
+
+def uploaded_sets(
+    suite: Suite, path: str | Path, task: str | None = None, name: str | None = None
+) -> Sets:
+    """Read an upload. Suites of images take a zip archive, suites of text CSV or JSONL.
+
+    task: the task of every sample; None to infer it. name: what the upload is called.
+
+    Raises:
+        UserError: it breaks a limit, or its labels fit no task; one sentence.
+    """
+    path = Path(path)
+    if task is not None:
+        suite.index(task)
+    if suite.modality == "image":
+        samples = _pictures(suite, path)
+    else:
+        samples = [_sentence(record) for record in read_records(path)]
+    groups = _by_task(suite, samples, task)
+    sets = tuple(_labelled(suite.task(t), found) for t, found in groups.items())
+    rows = tuple(np.arange(len(s)) for s in sets)
+    return Sets(PurePosixPath(name or path.name).name, UPLOAD, sets, rows, False)
+
+
+def infer_task(suite: Suite, labels: Sequence[Label]) -> Task:
+    """The only task of the suite that has all of these labels and no other; where there is none,
+    the only one that has them all.
+
+    Raises:
+        UserError: none has, or more than one.
+    """
+    wanted = list(dict.fromkeys(labels))
+    meant = {t.name: {find_class(t.classes, str(x)) for x in wanted} for t in suite.tasks}
+    fits = [t for t in suite.tasks if None not in meant[t.name]]
+    whole = [t for t in fits if len(meant[t.name]) == len(t.classes)]
+    for found in (whole, fits):
+        if len(found) == 1:
+            return found[0]
+    names = _listed([str(label) for label in wanted])
+    if not fits:
+        raise UserError(
+            f"The labels {names} are the classes of no task of {suite.name}: choose the task, or "
+            "name each label as the suite names the class."
+        )
+    tasks = _listed([t.name for t in fits])
+    raise UserError(f"The labels {names} fit the tasks {tasks}; choose one.")
+
+
+def label_index(task: Task, label: Label) -> int:
+    """The class that a label means: by name, in any case and with - or _ for spaces and slashes,
+    or by number where no class of the task is called by a number.
+
+    Raises:
+        UserError: there is none.
+    """
+    index = find_class(task.classes, str(label))
+    text = str(label).strip()
+    by_number = isinstance(label, int) or not any(c.strip().isdecimal() for c in task.classes)
+    if index is None and by_number and text.isascii() and text.isdecimal():
+        index = int(text[:9]) if int(text[:9]) < len(task.classes) else None
+    if index is None:
+        classes = _listed(list(task.classes))
+        shown = repr(label) if len(repr(label)) < 60 else f"{repr(label)[:60]}..."
+        raise UserError(f"{shown} is no class of {task.name}; its classes are {classes}.")
+    return index
+
+
+def _pictures(suite: Suite, path: Path) -> list[_Sample]:
+    files = dict(read_archive(path))
+    root = _common_root(list(files))
+    found = []
+    for whole, data in files.items():
+        name = whole.relative_to(root) if root else whole
+        if len(name.parts) not in (2, 3):
+            raise UserError(f"{str(whole)!r} lies in no class's folder; use one folder a class.")
+        if len(name.parts) == 3:
+            task: str | None = name.parts[0]
+        else:
+            task = root.name if root and root.name in suite.task_names else None
+        try:
+            decode_image(data)
+        except UserError as error:
+            raise UserError(f"{str(whole)!r}: {error}") from None
+        found.append(_Sample(str(whole), name.parts[-2], task, file=data))
+    return found
+
+
+def _common_root(names: Sequence[PurePosixPath]) -> PurePosixPath | None:
+    """The folder that holds all the others, as an archive of one folder has it."""
+    root: PurePosixPath | None = None
+    while True:
+        depth = len(root.parts) if root else 0
+        first = {name.parts[depth] for name in names}
+        if len(first) > 1 or min(len(name.parts) for name in names) - depth <= 2:
+            return root
+        root = (root or PurePosixPath()) / first.pop()
+
+
+def _sentence(record: Record) -> _Sample:
+    try:
+        clean = clean_text(record.text, record.text_b)
+    except UserError as error:
+        raise UserError(f"{record.where}: {error}") from None
+    return _Sample(record.where, record.label, record.task, text=clean.text, text_b=clean.text_b)
+
+
+def _by_task(
+    suite: Suite, samples: Sequence[_Sample], task: str | None
+) -> dict[str, list[_Sample]]:
+    """Samples by task, in the suite's order."""
+    groups: dict[str, list[_Sample]] = {}
+    unnamed = [s for s in samples if s.task is None]
+    if unnamed and task is None:
+        groups[infer_task(suite, [s.label for s in unnamed]).name] = unnamed
+    for sample in samples:
+        name = task or sample.task
+        if name is not None:
+            suite.index(name)
+            groups.setdefault(name, []).append(sample)
+    return {t: groups[t] for t in suite.task_names if t in groups}
+
+
+def _labelled(task: Task, samples: Sequence[_Sample]) -> LabelledSet:
+    labels = []
+    for sample in samples:
+        try:
+            labels.append(label_index(task, sample.label))
+        except UserError as error:
+            raise UserError(f"{sample.name}: {error}") from None
+        if task.pair and sample.text and sample.text_b is None:
+            raise UserError(f"{sample.name}: {task.name} reads two sentences; text_b is missing.")
+    files = Pictures(tuple(s.file for s in samples)) if samples[0].file else None
+    return LabelledSet(
+        task.name,
+        UPLOAD,
+        task.classes,
+        np.array(labels, dtype=np.int64),
+        texts=() if files else tuple(s.text for s in samples),
+        texts_b=() if files else tuple(s.text_b for s in samples),
+        files=files,
+        names=tuple(s.name for s in samples),
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:40] for name in names[:LISTED])
+    return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED} more"
+
+
+# --------------------------------------------------------------------------------------------------
+# A user's own samples without labels, under the limits of an upload.
+#
+#     images     a folder, with folders in it or not, or a zip archive
+#     sentences  a text file with one on each line, or CSV or JSONL: text, optional text_b
+#
+# Whatever these say of classes, by a folder's name or a column, is not read.
+
+UNLABELLED = "unlabelled"
+"""The split that such samples are said to be of."""
+TABLES = (".csv", ".tsv", ".jsonl")
+"""How files are called that name their columns; any other one has a sentence on each line."""
+
+
+def unlabelled_set(
+    suite: Suite, place: str | Path, limit: int | None = None, seed: int = 0
+) -> LabelledSet:
+    """The samples at `place`, every one checked as a single request is.
+
+    The set says the suite's first task and label 0 of all of them, which means nothing: batches
+    and distances ask for neither. limit: at most so many samples, seeded.
+
+    Raises:
+        UserError: there is nothing there, it does not fit the suite, or it breaks a limit.
+    """
+    if limit is not None and limit < 1:
+        raise UserError("The limit must be 1 or more samples.")
+    path = Path(place)
+    try:
+        folder, file = path.is_dir(), path.is_file()
+    except OSError as error:  # too long a name, or no right to look
+        raise UserError(f"{place} can't be read: {error.strerror}.") from None
+    if not folder and not file:
+        raise UserError(f"There is no file or folder {place}.")
+    if suite.modality == "image":
+        return _unlabelled_pictures(
+            suite, _in_folder(path) if folder else _in_archive(path), limit, seed
+        )
+    if folder:
+        raise UserError(
+            f"Suite {suite.name} reads text: name a text file with one sentence on each line, or "
+            "a .csv or .jsonl file with a column text."
+        )
+    table = path.suffix.lower() in TABLES
+    records = read_records(path, labelled=False) if table else read_lines(path)
+    return _sentences(suite, records, limit, seed)
+
+
+def _unlabelled_pictures(
+    suite: Suite, files: Sequence[tuple[str, Path | bytes]], limit: int | None, seed: int
+) -> LabelledSet:
+    rows = _rows(len(files), limit, seed)
+    for i in rows:
+        name, file = files[i]
+        try:
+            decode_image(file)
+        except UserError as error:
+            raise UserError(f"{name!r}: {error}") from None
+    whole = Pictures(tuple(file for _, file in files))
+    names = tuple(files[i][0] for i in rows)
+    return replace(_empty(suite, len(rows)), files=whole.take(rows), names=names)
+
+
+def _sentences(
+    suite: Suite, records: Sequence[Record], limit: int | None, seed: int
+) -> LabelledSet:
+    rows = _rows(len(records), limit, seed)
+    clean = []
+    for i in rows:
+        try:
+            clean.append(clean_text(records[i].text, records[i].text_b))
+        except UserError as error:
+            raise UserError(f"{records[i].where}: {error}") from None
+    return replace(
+        _empty(suite, len(rows)),
+        texts=tuple(c.text for c in clean),
+        texts_b=tuple(c.text_b for c in clean),
+        names=tuple(records[i].where for i in rows),
+    )
+
+
+def _rows(count: int, limit: int | None, seed: int) -> np.ndarray:
+    nothing = np.zeros(count, dtype=np.int64)  # labels, of which there are none to balance
+    return balanced_rows(nothing, count if limit is None else limit, seed)
+
+
+def _empty(suite: Suite, count: int) -> LabelledSet:
+    first = suite.tasks[0]
+    return LabelledSet(first.name, UNLABELLED, first.classes, np.zeros(count, dtype=np.int64))
+
+
+def _in_archive(path: Path) -> list[tuple[str, Path | bytes]]:
+    if path.suffix.lower() != ".zip":
+        raise UserError(
+            f"{path} is neither a folder nor a .zip file; put the images into one of these."
+        )
+    return [(str(name), data) for name, data in read_archive(path)]
+
+
+def _in_folder(folder: Path) -> list[tuple[str, Path | bytes]]:
+    found: list[tuple[str, Path | bytes]] = []
+    try:
+        for path in _files(folder):
+            if len(found) == MAX_FILES:
+                raise UserError(f"{folder} holds too many files; the limit is {MAX_FILES:,}.")
+            found.append((str(path.relative_to(folder)), path))
+    except OSError as error:
+        raise UserError(f"{folder} can't be read: {error.strerror}.") from None
+    if not found:
+        raise UserError(f"{folder} holds no images.")
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder in the order of names; what desktops leave behind is passed over,
+    and links to folders are not followed."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for root, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = sorted(name for name in folders if name not in JUNK)
+        yield from (Path(root, name) for name in sorted(names) if name not in JUNK)

@@ -1,1 +1,0 @@
-"""python -m semerge init-suite: a suite.json for checkpoints that somebody has."""

@@ -1,0 +1,90 @@
+"""Finding and reading suites: a suite is a folder with a suite.json (see `semerge.suites.suite`).
+
+Reading one touches JSON only, no weights and no torch, so a list of suites is cheap. The weights
+are read and checked by `semerge.checkpoints`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from semerge.common import ASSETS, UserError
+from semerge.suites.reader import FORMAT, SuiteReader
+from semerge.suites.suite import Defaults, Source, Suite, Task, loaded_files
+
+__all__ = [
+    "FORMAT",
+    "SUITES_FOLDER",
+    "Defaults",
+    "Source",
+    "Suite",
+    "Task",
+    "available_suites",
+    "loaded_files",
+    "published_suites",
+    "read_suite",
+]
+
+SUITES_FOLDER = ASSETS / "suites"
+
+
+def available_suites() -> list[str]:
+    """Names of the bundled suites, whose weights are in the repository, sorted."""
+    return [name for name, published in _shipped().items() if not published]
+
+
+def published_suites() -> list[str]:
+    """Names of the suites whose weights come from the hub, sorted; each is a suite.json alone."""
+    return [name for name, published in _shipped().items() if published]
+
+
+def read_suite(name_or_path: str | Path) -> Suite:
+    """Read and validate a shipped suite by name, or any suite by its folder.
+
+    Raises:
+        UserError: no such suite, or its suite.json is damaged; the sentence says where.
+    """
+    file = _folder(name_or_path) / "suite.json"
+    return SuiteReader(file).suite(_parse(file))
+
+
+def _shipped() -> dict[str, bool]:
+    """Name -> whether its weights are on the hub, in alphabetical order."""
+    files = sorted(SUITES_FOLDER.glob("*/suite.json")) if SUITES_FOLDER.is_dir() else []
+    return {file.parent.name: _has_sources(file) for file in files}
+
+
+def _has_sources(file: Path) -> bool:
+    try:
+        raw = _parse(file)
+    except UserError:  # told by `read_suite`, to whoever asks for it
+        return False
+    return isinstance(raw, dict) and bool(raw.get("sources"))
+
+
+def _parse(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{file} can't be read as JSON: {error}.") from None
+
+
+def _folder(name_or_path: str | Path) -> Path:
+    shipped = _shipped()
+    if str(name_or_path) in shipped:
+        return SUITES_FOLDER / str(name_or_path)
+    try:
+        path = Path(name_or_path).expanduser()
+        path = path.parent if path.name == "suite.json" else path
+        if (path / "suite.json").is_file():
+            return path
+    except (OSError, RuntimeError, ValueError):  # e.g. a name too long, an unknown ~user, a NUL
+        pass
+    bundled = ", ".join(available_suites()) or "none"
+    hub = ", ".join(published_suites())
+    raise UserError(
+        f"suite {str(name_or_path)[:200]!r} is unknown; bundled are {bundled}, "
+        f"{f'on the hub are {hub}, ' if hub else ''}or give a folder that holds a suite.json."
+    )

@@ -1,0 +1,148 @@
+"""The notice "no expert fits": what a suite's report.json says of it. Plain data, no torch.
+
+`evaluate --diagnose` calibrates the notice at the suite's defaults and measures it. What it found
+holds for the weights it was made with and for distances of that probe, λ, layer and pooling alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from semerge.suites.suite import Suite
+
+NEEDS_OTHER = ("other probe", "either")
+"""Scores that ask a second probe beside the one that routes."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """How a suite notices what no expert fits.
+
+    at: the (probe, layer, pool) that routes, with `probe_lambda`. other: a second one that the
+    score asks too, if it does. calibration: of `semerge.unfit.Calibration`. rates, left_out: the
+    measured false alarms and misses, left_out None where no expert could be left out. fallback:
+    what static coefficients there did to the accuracy, on the suite's own tasks and, where it was
+    measured, on tasks whose expert was left out.
+    """
+
+    at: tuple[str, int | str, str]
+    probe_lambda: float
+    weights_sha256: str
+    score: str
+    other: tuple[str, int | str, str] | None
+    calibration: Mapping[str, Any]
+    rates: Mapping[str, Any]
+    left_out: Mapping[str, Any] | None
+    fallback: Mapping[str, Any]
+
+    def sentence(self) -> str:
+        """The notice, with how often it is wrong."""
+        alarm, kinds = self.rates["false_alarm"], self.rates["kinds"].values()
+        count = sum(kind["n"] for kind in kinds)
+        text = (
+            "No expert fits: this input is unlike what the suite's tasks hold. On test samples "
+            f"this notice came for {_percent(alarm['share'])} of the inputs that do belong to a "
+            f"task (n = {alarm['n']}) and missed {_percent(self.rates['miss'])} of those made to "
+            f"belong to none (n = {count})"
+        )
+        if self.left_out is not None:
+            text += (
+                f", {_percent(self.left_out['share'])} of those of a task whose expert was left "
+                f"out (n = {self.left_out['n']})"
+            )
+        return f"{text}."
+
+    def effect(self) -> str:
+        """What falling back to the static coefficients did to test samples: of the suite's tasks,
+        and of tasks whose expert was left out, which is what it is for."""
+        found = self.fallback
+        changes = " and ".join(
+            f"{_percent(found[head]['se'])} to {_percent(found[head]['with_fallback'])} with the "
+            f"{word} head"
+            for head, word in (("oracle", "given"), ("routed", "chosen expert's"))
+        )
+        text = (
+            f"Falling back took effect for {found['fell_back']} of {found['n']} test samples of "
+            f"the suite's own tasks, and their accuracy went from {changes}."
+        )
+        if left := found.get("left_out"):
+            row = left["oracle"]
+            text += (
+                f" With a task's expert left out it took effect for {left['fell_back']} of "
+                f"{left['n']} of that task's test samples, and their accuracy went from "
+                f"{_percent(row['se'])} to {_percent(row['with_fallback'])} with the given head."
+            )
+        return text
+
+
+def read_diagnosis(suite: Suite) -> dict[str, Any] | None:
+    """The part "diagnosis" of a suite's report.json; None where there is none.
+
+    Raises:
+        ValueError: there is a report.json that is no JSON object.
+    """
+    try:
+        text = suite.path("report.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ValueError(str(error)) from None
+    report = json.loads(text)  # a JSONDecodeError is a ValueError, and so is a UnicodeDecodeError
+    if not isinstance(report, dict):
+        raise ValueError("it is no JSON object")
+    found = report.get("diagnosis")
+    return found if isinstance(found, dict) else None
+
+
+def read_abstention(suite: Suite) -> Abstention | None:
+    """The calibrated notice of a suite; None where its report has none.
+
+    A report is no part of the model: one that can't be read is told in the log, and the suite
+    works without the notice.
+    """
+    try:
+        diagnosis = read_diagnosis(suite)
+        return None if diagnosis is None else abstention_of(diagnosis, len(suite.tasks))
+    except (ValueError, KeyError, TypeError) as error:
+        _log.warning("%s: no notice from its diagnosis: %r", suite.path("report.json"), error)
+        return None
+
+
+def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
+    """From what `semerge.evaluation.diagnosis.diagnose` gave, for a suite of so many tasks.
+
+    Raises:
+        KeyError, TypeError, ValueError: a part is missing or is not what it should be.
+    """
+    at, found = diagnosis["at"], diagnosis["abstention"]
+    score, other = found["score"], found["other_probe"]
+    if len(found["usual"]) != tasks or score not in found["thresholds"]:
+        raise ValueError("the calibration is not this suite's")
+    if score in NEEDS_OTHER and other is None:
+        raise ValueError(f"the score {score} needs another probe")
+    left = found["left_out"].get(score)
+    return Abstention(
+        at=_probing(at),
+        probe_lambda=float(at["probe_lambda"]),
+        weights_sha256=str(at["weights_sha256"]),
+        score=score,
+        other=_probing(other) if score in NEEDS_OTHER else None,
+        calibration={k: found[k] for k in ("usual", "thresholds", "false_alarm", "n")},
+        rates=found["made"][score],
+        left_out=left["miss"] if left else None,
+        fallback=found["fallback"],
+    )
+
+
+def _probing(row: Mapping[str, Any]) -> tuple[str, int | str, str]:
+    return str(row["probe"]), row["layer"], str(row["pool"])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}\u00a0%"

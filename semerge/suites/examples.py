@@ -1,0 +1,136 @@
+"""The project's own example images and sentences: one index that the app, docs and tests share.
+
+`examples/index.json` holds {"vision": [{"file", "task", "label", "drawing"}], "text": [{"text",
+"task", "label"}], "first": {"vision": i, "text": j}, "notes": {task: remark}, "hits": {...}}.
+`first` is the example that the page opens with: one that the static merge gets wrong and
+SE-Merging gets right. Its Result is stored beside the index, in first_<section>.json.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from semerge.common import EXAMPLES, UserError
+
+EXAMPLES_FOLDER = EXAMPLES
+SECTIONS = {"image": "vision", "text": "text"}  # modality of a suite -> section of the index
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One input with its task and its label (a class name of that task)."""
+
+    index: int  # position in its section
+    task: str
+    label: str
+    file: Path | None = None  # images
+    text: str = ""  # sentences
+    text_b: str | None = None
+    drawing: bool = False  # drawn by code where the task's own data are photographs
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Every example, which one opens the page, and how many the models get right."""
+
+    vision: tuple[Example, ...] = ()
+    text: tuple[Example, ...] = ()
+    first: Mapping[str, int] = field(default_factory=dict)
+    hits: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)  # by task
+    stored: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # Results, by section
+
+    def of(self, modality: str) -> tuple[Example, ...]:
+        """The examples for suites of one modality, "image" or "text"."""
+        return self.vision if modality == "image" else self.text
+
+    def opening(self, modality: str) -> Example | None:
+        """The example that is shown when the page opens: the first one where none was picked."""
+        index = self.first.get(SECTIONS[modality])
+        found = self.of(modality)
+        return found[index] if index is not None else (found[0] if found else None)
+
+    def by_task(self, modality: str, tasks: Sequence[str]) -> dict[str, tuple[Example, ...]]:
+        """Examples of the named tasks, in the order of `tasks`; tasks without any stay, empty."""
+        found = self.of(modality)
+        return {task: tuple(e for e in found if e.task == task) for task in tasks}
+
+
+def load_examples(folder: str | Path = EXAMPLES_FOLDER) -> Examples:
+    """Read and check the index. A folder without one gives no examples.
+
+    Raises:
+        UserError: the index is damaged; the sentence names the entry.
+    """
+    folder = Path(folder)
+    file = folder / "index.json"
+    if not file.is_file():
+        return Examples()
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{file} can't be read as JSON: {error}.") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{file} must hold one JSON object.")
+    sections = {
+        name: tuple(_example(folder, name, i, entry) for i, entry in enumerate(_list(raw, name)))
+        for name in SECTIONS.values()
+    }
+    first, hits, notes = (raw.get(key) or {} for key in ("first", "hits", "notes"))
+    if not all(isinstance(value, dict) for value in (first, hits, notes)):
+        raise UserError(f"{file}: first, hits and notes must be objects.")
+    for name, index in first.items():
+        if type(index) is not int or not 0 <= index < len(sections.get(name, ())):
+            raise UserError(f"{file}: first.{name} names no example.")
+    stored = {name: result for name in first if (result := _stored(folder, name))}
+    return Examples(sections["vision"], sections["text"], first, hits, notes, stored)
+
+
+def _stored(folder: Path, section: str) -> Mapping[str, Any] | None:
+    """The stored Result of a section's first example; None where there is none to be read. The
+    page can do without: it then opens as the engine is there."""
+    file = folder / f"first_{section}.json"
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        _log.warning("%s can't be read as JSON: %s", file, error)
+        return None
+    if isinstance(raw, dict) and {"suite", "tasks", "predictions"} <= set(raw):
+        return raw
+    _log.warning("%s holds no result", file)
+    return None
+
+
+def _list(raw: Mapping[str, Any], name: str) -> list[Any]:
+    value = raw.get(name, [])
+    if not isinstance(value, list):
+        raise UserError(f"examples/index.json: {name} must be a list.")
+    return value
+
+
+def _example(folder: Path, section: str, index: int, raw: Any) -> Example:
+    where = f"examples/index.json: {section}[{index}]"
+    if not isinstance(raw, dict):
+        raise UserError(f"{where} must be an object.")
+    keys = ("task", "label", "file" if section == "vision" else "text")
+    for key in keys:
+        if not isinstance(raw.get(key), str) or not raw[key]:
+            raise UserError(f"{where}.{key} is missing.")
+    if section == "text":
+        text_b = raw.get("text_b")
+        if text_b is not None and not isinstance(text_b, str):
+            raise UserError(f"{where}.text_b must be a string.")
+        return Example(index, raw["task"], raw["label"], text=raw["text"], text_b=text_b)
+    path = PurePosixPath(raw["file"])
+    if path.is_absolute() or ".." in path.parts or not (folder / path).is_file():
+        raise UserError(f"{where}.file {raw['file']!r} is no file of the examples folder.")
+    drawing = bool(raw.get("drawing", False))
+    return Example(index, raw["task"], raw["label"], file=folder / path, drawing=drawing)

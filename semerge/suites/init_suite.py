@@ -1,0 +1,247 @@
+"""python -m semerge init-suite OUT --base FILE --expert NAME=FILE ...: a suite.json, validated."""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import json
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+from semerge.checkpoints.rawfile import check_there
+from semerge.common import UserError, first_line
+from semerge.suites import SUITES_FOLDER, published_suites, read_suite
+from semerge.suites.reader import FORMAT
+from semerge.suites.suite import EXPERT_LAYOUTS, HEAD_FILES, IN_EXPERT, TEXT_TOWER
+
+TASK_WORDS = SUITES_FOLDER.parent / "clip_tasks.json"
+PLACEHOLDER = "class {}"
+TEMPLATE = "a photo of a {}."
+BESIDE = ("config.json", "adapter_config.json", "vocab.json", "merges.txt", "tokenizer.json")
+COMMENT = {
+    "name": "letters, digits and _ . -; what results and reports call the suite",
+    "title, about": "for people: a short name, and a sentence",
+    "family": "add one of the families of published figures to see them beside `evaluate`",
+    "base, tasks[].weights": "files inside this folder; layout says how their keys are read",
+    "tasks[].classes": "labels in the order of the data's numbers and of the head's rows",
+    "tasks[].templates": "prompts for the text tower, {} for the class; [] for text",
+    "tasks[].pair": "true where an input is two sentences",
+    "tasks[].data": "the set on the hub for `evaluate --data hub`: id, config, split, columns",
+    "heads": "from the text-tower, in each expert, or from files: then each task has a head file",
+    "defaults": "what a request gets that does not choose; choose them on validation data",
+    "thresholds": "on raw distances, for notices; null switches one off",
+    "sha256": "file -> hash, checked at every start; may be left empty for published layouts",
+}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write and check the suite, and say what is left to fill in. Returns the exit code."""
+    out = Path(args.out)
+    file = out / "suite.json"
+    if file.exists():
+        raise UserError(f"{file} is there already.")
+    experts, heads = _named(args.expert, "--expert"), _named(args.head, "--head")
+    if len(experts) < 2:
+        raise UserError("a suite needs two experts or more: --expert NAME=FILE --expert NAME=FILE.")
+    for name in heads:
+        if name not in experts:
+            raise UserError(f"--head {name}: there is no expert of that name.")
+    if heads and set(heads) != set(experts):
+        raise UserError("--head is needed for every expert, or for none.")
+    try:
+        raw = _suite(args, out, experts, heads)
+        file.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{out} can't be written: {first_line(error)}.") from None
+    try:
+        _validate(out)
+    except UserError:
+        file.unlink()  # so that the command can be given again
+        raise
+    _report(out, raw)
+    return 0
+
+
+def _suite(
+    args: argparse.Namespace, out: Path, experts: dict[str, Path], heads: dict[str, Path]
+) -> dict[str, Any]:
+    """The content of suite.json, with every file in its place below `out`."""
+    from semerge.checkpoints.detect import architecture, detect
+    from semerge.checkpoints.pickled import head_rows
+
+    base = detect(Path(args.base))
+    model = architecture(base)
+    found = {name: detect(file) for name, file in experts.items()}
+    for expert in found.values():
+        if expert.layout not in EXPERT_LAYOUTS:
+            raise UserError(f"{expert.path} has the layout {expert.layout}, which is a base's.")
+    text = model["kind"] == "gpt2"
+    if not (text or heads or args.text_tower or "text_cfg" in model):
+        raise UserError(
+            f"{base.path} has no text tower to make heads with: name a CLIPModel by --text-tower, "
+            "or a head for every expert by --head."
+        )
+    raw: dict[str, Any] = {
+        "_comment": COMMENT,
+        "format": FORMAT,
+        "name": _plain(args.name or out.resolve().name),
+        "title": args.name or out.resolve().name,
+        "about": "Experts of one base model.",
+        "modality": "text" if text else "image",
+        "architecture": model,
+        "base": {"weights": _bring(base.path, out, "base"), "layout": base.layout},
+        "tasks": [],
+        "heads": {"from": HEAD_FILES if heads else IN_EXPERT if text else TEXT_TOWER},
+    }
+    words = _words()
+    for name, expert in found.items():
+        score = expert.shapes.get("score.weight", ())
+        rows = head_rows(heads[name]) if heads else next(iter(score), None)
+        task = _task(name, raw["modality"], rows, words.get(name, {}))
+        place = f"experts/{name}"
+        task |= {"weights": _bring(expert.path, out, place), "layout": expert.layout}
+        if heads:
+            task["head"] = _bring(heads[name], out, f"{place}/head")
+        raw["tasks"].append(task)
+    if args.text_tower:
+        tower = detect(Path(args.text_tower))
+        if tower.layout != "hf-clip":
+            raise UserError(f"{tower.path} has the layout {tower.layout}; a CLIPModel is wanted.")
+        model["text_cfg"] = architecture(tower)["text_cfg"]
+        raw["text_tower"] = {
+            "weights": _bring(tower.path, out, "text_tower"),
+            "layout": tower.layout,
+        }
+    if text:
+        model["tokenizer"] = _tokenizer(args, [base.path, *experts.values()], out)
+    return raw | _defaults(model)
+
+
+def _named(pairs: list[str], option: str) -> dict[str, Path]:
+    """NAME=FILE, each name once."""
+    found: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, file = pair.partition("=")
+        if not equals or not name or not file:
+            raise UserError(f"{option} {pair!r} is not of the form NAME=FILE.")
+        if name != _plain(name):  # it becomes a folder too
+            raise UserError(f"{option} {pair!r}: a name may hold letters, digits and _ . - only.")
+        if name in found:
+            raise UserError(f"{option} {name} is given twice.")
+        for other, known in found.items():
+            if known.resolve() == Path(file).resolve():
+                raise UserError(f"{option} {name} is the same file as {other}: {file}.")
+        found[name] = Path(file)
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).lstrip("_.-") or "suite"
+
+
+def _bring(file: Path, out: Path, place: str) -> str:
+    """The file's path inside `out`; from elsewhere it is linked there, or copied where it can't."""
+    check_there(file)
+    if file.resolve().is_relative_to(out.resolve()):
+        return file.resolve().relative_to(out.resolve()).as_posix()
+    target = out / place / file.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for source in (file, *(file.with_name(name) for name in BESIDE)):
+        if source.is_file():
+            _put(source, target.with_name(source.name))
+    return target.relative_to(out).as_posix()
+
+
+def _put(source: Path, copy: Path) -> None:
+    if copy.exists():
+        if not filecmp.cmp(source, copy, shallow=False):
+            raise UserError(f"{copy} is there already and is not {source}.")
+        return
+    try:
+        os.link(source.resolve(), copy)  # takes no room on the same disk
+    except OSError:
+        shutil.copyfile(source, copy)
+
+
+def _words() -> dict[str, dict[str, Any]]:
+    """Task -> what published suites say of it."""
+    known = json.loads(TASK_WORDS.read_text(encoding="utf-8"))["tasks"]
+    keys = ("title", "about", "classes", "templates", "pair", "data")
+    for name in published_suites():
+        for task in read_suite(name).tasks:
+            told = {key: getattr(task, key) for key in keys}
+            known[task.name] = {k: list(v) if isinstance(v, tuple) else v for k, v in told.items()}
+    return dict(known)
+
+
+def _task(name: str, modality: str, rows: int | None, words: dict[str, Any]) -> dict[str, Any]:
+    fits = words if rows is None or len(words.get("classes", ())) == rows else {}
+    made = {
+        "name": name,
+        "title": name,
+        "about": "",
+        "classes": [PLACEHOLDER.format(i) for i in range(rows or 2)],
+        "templates": [TEMPLATE] if modality == "image" else [],
+        "pair": False,
+        "real": True,
+    }
+    return made | fits
+
+
+def _tokenizer(args: argparse.Namespace, models: list[Path], out: Path) -> str:
+    if args.tokenizer:
+        return _bring(Path(args.tokenizer), out, "tokenizer")
+    for model in models:
+        for name in ("tokenizer.json", "vocab.json"):
+            if (beside := model.with_name(name)).is_file():
+                return _bring(beside, out, "tokenizer")
+    raise UserError("no tokenizer.json or vocab.json lies beside the models; name it: --tokenizer.")
+
+
+def _defaults(model: dict[str, Any]) -> dict[str, Any]:
+    """Three quarters up, where the literature finds the tasks most apart; a reading."""
+    layers = model["n_layer"] if model["kind"] == "gpt2" else model["vision_cfg"]["layers"]
+    return {
+        "defaults": {
+            "probe": "experts",
+            "layer": max(1, round(0.75 * layers)),
+            "pool": "mean",
+            "preset": "sharp",
+            "static_lambda": 0.3,
+            "probe_lambda": 0.3,
+        },
+        "thresholds": {"near_tie": None, "flat": None, "far": None},
+        "sha256": {},
+    }
+
+
+def _validate(out: Path) -> None:
+    """Open every file as its layout says: keys, shapes and types are checked, and heads are read;
+    the values of base and experts, and whether experts differ, are checked when it is loaded."""
+    from semerge.backbones import VisionTransformer
+    from semerge.backbones.heads import open_tower, read_heads
+    from semerge.loading import build_backbone, open_suite_base, open_suite_expert
+
+    suite = read_suite(out)
+    backbone = build_backbone(suite)
+    base = open_suite_base(suite, backbone)
+    for t in range(len(suite.tasks)):
+        open_suite_expert(suite, t, backbone, base)
+    if suite.head_source == TEXT_TOWER and isinstance(backbone, VisionTransformer):
+        open_tower(suite, backbone)  # to run it takes half a minute, and waits for the class names
+    else:
+        read_heads(suite, backbone)
+
+
+def _report(out: Path, raw: dict[str, Any]) -> None:
+    print(f"{out / 'suite.json'}: base {raw['base']['layout']}, and")
+    for task in raw["tasks"]:
+        print(f"  {task['name']}: {task['layout']}, {len(task['classes'])} classes")
+    guessed = [t["name"] for t in raw["tasks"] if t["classes"][0] == PLACEHOLDER.format(0)]
+    if guessed:
+        print(f"fill in the class names of {', '.join(guessed)}; they are placeholders")
+    print(f"then: python -m semerge predict --suite {shlex.quote(str(out))} ...")

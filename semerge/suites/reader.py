@@ -1,0 +1,343 @@
+"""suite.json -> `Suite`: every key is checked, every error names the file and the key."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from semerge.common import UserError
+from semerge.suites.suite import (
+    BASE_LAYOUTS,
+    EXPERT_LAYOUTS,
+    HEAD_FILE,
+    HEAD_FILES,
+    HEAD_SOURCES,
+    OWN_LAYOUT,
+    Defaults,
+    Source,
+    Suite,
+    Task,
+    loaded_files,
+    own_files,
+)
+
+FORMAT = 1
+MODALITIES = {"open_clip": "image", "gpt2": "text"}
+THRESHOLDS = ("near_tie", "flat", "far")
+SAFE = (".safetensors",)
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")  # what published layouts come in
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_REPO_PARTS = 2  # a file on the hub is owner/repo/file
+
+
+class SuiteReader:
+    """Turns parsed JSON into a Suite."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def fail(self, text: str) -> UserError:
+        return UserError(f"{self.file}: {text}.")
+
+    def get(self, raw: Any, key: str, kind: type | tuple[type, ...], where: str = "") -> Any:
+        value = raw.get(key) if isinstance(raw, dict) else None
+        # bool is an int in Python; a number is never meant to be true or false
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            names = [k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,))]
+            raise self.fail(f"{where}{key} is missing or is not of type {' or '.join(names)}")
+        return value
+
+    def strings(self, raw: Any, key: str, where: str) -> tuple[str, ...]:
+        values = self.get(raw, key, list, where)
+        if not all(isinstance(value, str) for value in values):
+            raise self.fail(f"{where}{key} must be a list of strings")
+        return tuple(values)
+
+    def relative(
+        self, raw: Any, key: str, where: str = "", suffixes: tuple[str, ...] = SAFE
+    ) -> str:
+        """A file inside the suite's folder."""
+        value = str(self.get(raw, key, str, where))
+        if not _inside(value) or PurePosixPath(value).suffix not in suffixes:
+            raise self.fail(
+                f"{where}{key} must be a {' or '.join(suffixes)} file inside the suite's folder, "
+                f"not {value!r}"
+            )
+        return value
+
+    def name(self, raw: Any, where: str = "") -> str:
+        value = self.get(raw, "name", str, where)
+        if value == "auto":
+            raise self.fail(f"{where}name may not be 'auto', which stands for no task's head")
+        if not _NAME.fullmatch(value):
+            raise self.fail(f"{where}name {value!r} may hold letters, digits and _ . - only")
+        return str(value)
+
+    def number(self, raw: Any, key: str, where: str) -> float:
+        value = float(self.get(raw, key, (int, float), where))
+        if not math.isfinite(value):
+            raise self.fail(f"{where}{key} must be finite")
+        return value
+
+    def layout(self, raw: Any, where: str, known: tuple[str, ...]) -> str:
+        value = self.get(raw, "layout", str, where) if "layout" in raw else OWN_LAYOUT
+        if value not in known:
+            raise self.fail(f"{where}layout {value!r} is unknown; valid are {', '.join(known)}")
+        return str(value)
+
+    def weights(
+        self, raw: Any, where: str, known: tuple[str, ...] = EXPERT_LAYOUTS
+    ) -> tuple[str, str]:
+        """A file and its layout."""
+        layout = self.layout(raw, where, known)
+        suffixes = SAFE if layout == OWN_LAYOUT else WEIGHTS
+        return self.relative(raw, "weights", where, suffixes), layout
+
+    def task(self, raw: Any, number: int, heads: str) -> Task:
+        where = f"tasks[{number}]."
+        classes = self.strings(raw, "classes", where)
+        if not classes:
+            raise self.fail(f"{where}classes is empty")
+        weights, layout = self.weights(raw, where)
+        return Task(
+            name=self.name(raw, where),
+            title=self.get(raw, "title", str, where),
+            about=self.get(raw, "about", str, where),
+            classes=classes,
+            templates=self.strings(raw, "templates", where),
+            pair=self.get(raw, "pair", bool, where),
+            real=self.get(raw, "real", bool, where),
+            weights=weights,
+            layout=layout,
+            head=self.relative(raw, "head", where, WEIGHTS) if heads == HEAD_FILES else None,
+            data=self.get(raw, "data", dict, where) if "data" in raw else {},
+        )
+
+    def defaults(self, raw: Any) -> Defaults:
+        where = "defaults."
+        return Defaults(
+            probe=self.get(raw, "probe", str, where),
+            layer=self.get(raw, "layer", (int, str), where),
+            pool=self.get(raw, "pool", str, where),
+            preset=self.get(raw, "preset", str, where),
+            static_lambda=self.number(raw, "static_lambda", where),
+            probe_lambda=self.number(raw, "probe_lambda", where),
+        )
+
+    def thresholds(self, raw: Any) -> dict[str, float | None]:
+        return {
+            key: None if raw.get(key) is None else self.number(raw, key, "thresholds.")
+            for key in THRESHOLDS
+        }
+
+    def architecture(self, raw: Any, modality: str) -> dict[str, Any]:
+        kind = self.get(raw, "kind", str, "architecture.")
+        if MODALITIES.get(kind) != modality:
+            pairs = ", ".join(f"{k} ({m})" for k, m in MODALITIES.items())
+            raise self.fail(
+                f"architecture.kind {kind!r} with modality {modality!r}; valid: {pairs}"
+            )
+        try:
+            check_architecture(raw)
+        except UserError as error:
+            raise self.fail(str(error)) from None
+        if kind == "gpt2":
+            self.relative(raw, "tokenizer", "architecture.", (".json",))
+        return dict(raw)
+
+    def heads(self, raw: Any) -> tuple[str | None, str]:
+        """The heads' file, if there is one, and where heads come from."""
+        if not isinstance(raw.get("heads"), dict):
+            return self.relative(raw, "heads"), HEAD_FILE
+        source = self.get(raw["heads"], "from", str, "heads.")
+        known = tuple(s for s in HEAD_SOURCES if s != HEAD_FILE)
+        if source not in known:
+            raise self.fail(f"heads.from {source!r} is unknown; valid are {', '.join(known)}")
+        return None, source
+
+    def source(self, file: str, raw: Any) -> Source:
+        """Where a file lies on the hub; its path begins with the repository's id."""
+        where = f"sources.{file}."
+        parts = PurePosixPath(file).parts
+        if len(parts) <= _REPO_PARTS or not _inside(file):
+            raise self.fail(f"sources: {file!r} is not of the form owner/repo/file")
+        revision = self.get(raw, "revision", str, where)
+        if not _inside(revision):
+            raise self.fail(f"{where}revision {revision!r} is no branch and no commit")
+        size = self.get(raw, "bytes", int, where)
+        digest = raw.get("sha256")
+        if digest is not None and not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
+            raise self.fail(f"{where}sha256 must be 64 hexadecimal digits")
+        return Source(
+            repo="/".join(parts[:_REPO_PARTS]),
+            file="/".join(parts[_REPO_PARTS:]),
+            revision=revision,
+            size=size,
+            sha256=digest,
+        )
+
+    def suite(self, raw: Any) -> Suite:
+        if self.get(raw, "format", int) != FORMAT:
+            raise self.fail(f"format {raw['format']} is not known here, only {FORMAT}")
+        modality = self.get(raw, "modality", str)
+        heads, head_source = self.heads(raw)
+        found = self.get(raw, "tasks", list)
+        tasks = tuple(self.task(task, i, head_source) for i, task in enumerate(found))
+        names = [task.name for task in tasks]
+        if len(tasks) < 2:
+            raise self.fail("tasks must be two or more: with one expert there is nothing to route")
+        if len(set(names)) != len(names):
+            raise self.fail("tasks has the same name twice")
+        base, base_layout = self.weights(self.get(raw, "base", dict), "base.", BASE_LAYOUTS)
+        tower: tuple[str, str] | tuple[None, None] = (None, None)
+        if "text_tower" in raw:
+            tower = self.weights(self.get(raw, "text_tower", dict), "text_tower.", BASE_LAYOUTS)
+        has_statistics = raw.get("statistics") is not None
+        sources = self.get(raw, "sources", dict) if "sources" in raw else {}
+        suite = Suite(
+            name=self.name(raw),
+            title=self.get(raw, "title", str),
+            about=self.get(raw, "about", str),
+            modality=modality,
+            architecture=self.architecture(self.get(raw, "architecture", dict), modality),
+            tasks=tasks,
+            defaults=self.defaults(self.get(raw, "defaults", dict)),
+            thresholds=self.thresholds(self.get(raw, "thresholds", dict)),
+            folder=self.file.parent,
+            base_weights=base,
+            base_layout=base_layout,
+            heads=heads,
+            head_source=head_source,
+            text_tower=tower[0],
+            text_tower_layout=tower[1],
+            statistics=self.relative(raw, "statistics") if has_statistics else None,
+            sha256=self.get(raw, "sha256", dict),
+            sources={file: self.source(file, entry) for file, entry in sources.items()},
+            family=self.get(raw, "family", str) if "family" in raw else None,
+        )
+        self.check(suite)
+        return suite
+
+    def check(self, suite: Suite) -> None:
+        """What holds between the keys."""
+        for file in own_files(suite):
+            self.get(suite.sha256, file, str, "sha256.")
+        for file in suite.sha256:
+            self.get(suite.sha256, file, str, "sha256.")
+        if suite.sources:
+            for file in loaded_files(suite):
+                if file not in suite.sources and not suite.path(file).is_file():
+                    raise self.fail(f"sources.{file} is missing, and so is the file itself")
+
+
+def _inside(value: str) -> bool:
+    """Whether a path, in its plain form, stays below where it starts: a suite from elsewhere must
+    not point out of its folder, nor out of the hub's cache."""
+    path = PurePosixPath(value)
+    plain = str(path) == value and "\\" not in value
+    return plain and not path.is_absolute() and ".." not in path.parts
+
+
+# --------------------------------------------------------------------------------------------------
+# What suite.json says of the model: every number is checked before anything is made from it.
+#
+# Keys are open_clip's and transformers'. A wrong number here would end in a division by zero, or
+# in a model that is not the one meant.
+
+# keys that must be there, as whole numbers from 1 on
+CLIP = ("embed_dim",)
+VISION = ("image_size", "patch_size", "width", "layers")
+TEXT = ("context_length", "vocab_size", "width", "heads", "layers")
+GPT2 = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+COLOURS = 3
+
+
+def check_architecture(raw: Mapping[str, Any]) -> None:
+    """Check the architecture of a suite.json, whose "kind" is known.
+
+    Raises:
+        UserError: a key is missing, is no number of its kind, or does not fit another one. The
+            sentence names the key; it has no file and no full stop.
+    """
+    if raw["kind"] == "gpt2":
+        _gpt2(raw)
+    else:
+        _open_clip(raw)
+
+
+def _open_clip(raw: Mapping[str, Any]) -> None:
+    _whole(raw, CLIP, "architecture.")
+    vision = _part(raw, "vision_cfg")
+    where = "architecture.vision_cfg."
+    _whole(vision, VISION, where)
+    _whole(vision, ("head_width",), where, optional=True)
+    _positive(vision, "mlp_ratio", where, optional=True)
+    _positive(raw, "logit_scale", "architecture.")
+    if vision["patch_size"] > vision["image_size"]:
+        raise UserError(f"{where}patch_size is larger than image_size")
+    _divides(vision["width"], vision.get("head_width", 64), f"{where}head_width", "width")
+    for key in ("mean", "std"):
+        if key in raw and not _colours(raw[key]):
+            raise UserError(f"architecture.{key} must be three finite numbers, not {raw[key]!r}")
+    if raw.get("text_cfg") is not None:
+        text = _part(raw, "text_cfg")
+        _whole(text, TEXT, "architecture.text_cfg.")
+        _divides(text["width"], text["heads"], "architecture.text_cfg.heads", "width")
+
+
+def _gpt2(raw: Mapping[str, Any]) -> None:
+    _whole(raw, GPT2, "architecture.")
+    _whole(raw, ("max_length",), "architecture.", optional=True)
+    _positive(raw, "layer_norm_epsilon", "architecture.", optional=True)
+    _divides(raw["n_embd"], raw["n_head"], "architecture.n_head", "n_embd")
+    pad = raw.get("pad_id", 0)
+    if not _is_whole(pad) or not 0 <= pad < raw["vocab_size"]:
+        raise UserError(f"architecture.pad_id is {pad!r}, not a token of the vocabulary")
+
+
+def _part(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    if not isinstance(raw.get(key), dict):
+        raise UserError(f"architecture.{key} is missing or is no object")
+    part: Mapping[str, Any] = raw[key]
+    return part
+
+
+def _whole(
+    raw: Mapping[str, Any], keys: tuple[str, ...], where: str, optional: bool = False
+) -> None:
+    for key in keys:
+        if optional and key not in raw:
+            continue
+        if not _is_whole(raw.get(key)) or raw[key] < 1:
+            raise UserError(f"{where}{key} must be a whole number from 1 on, not {raw.get(key)!r}")
+
+
+def _positive(raw: Mapping[str, Any], key: str, where: str, optional: bool = False) -> None:
+    if optional and key not in raw:
+        return
+    value = raw.get(key)
+    if not _is_number(value) or not value > 0:  # type: ignore[operator]
+        raise UserError(f"{where}{key} must be a positive number, not {value!r}")
+
+
+def _divides(whole: int, part: int, key: str, other: str) -> None:
+    if whole % part:
+        raise UserError(f"{key} {part} does not divide {other} {whole}")
+
+
+def _colours(values: object) -> bool:
+    return isinstance(values, list) and len(values) == COLOURS and all(map(_is_number, values))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    # bool is an int in Python
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)  # type: ignore[arg-type]
