@@ -2,7 +2,7 @@
 
 Templates lie in assets/templates. A value is text and gets escaped, but for what another template
 made: `render` answers with `Markup`, which goes in as it is. `macros.html` has what several
-templates share: `echo` for words of a user or a suite, `table`, `bar`.
+templates share: `echo` for words of a user or a suite, `table`, `bar`. `words` is known in all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from semerge.common import ASSETS
+from semerge.ui import words
 
 # Gradio's HTML component reads its template (never its value) as Handlebars and as a JavaScript
 # template string; escaping these too keeps a value harmless wherever it ends up.
@@ -22,7 +23,7 @@ _SIGNS = {ord("{"): "&#123;", ord("$"): "&#36;", ord("`"): "&#96;"}
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(ASSETS / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -30,6 +31,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.globals["words"] = words
+    return environment
 
 
 def render(template: str, /, **values: Any) -> Markup:
