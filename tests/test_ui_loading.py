@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from inspect import getclosurevars
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +13,11 @@ import pytest
 from fakes import FakeEngine, fake_examples, fake_suite
 
 from semerge.common import UserError
-from semerge.suites.examples import load_examples
+from semerge.suites.examples import Examples, load_examples
+from semerge.ui import tabs
 from semerge.ui.app import build
 from semerge.ui.context import Context
+from semerge.ui.links import Query
 
 
 @pytest.fixture
@@ -68,3 +71,33 @@ def test_an_input_waits_until_it_is_answered_or_refused(desks: list[Any]) -> Non
         taken[-1](SimpleNamespace(session_hash="a"), desk.suite.name)
         assert not desk.asking
     assert seen == [{"a"}, {"a"}]
+
+
+NEW_TAB = """
+from semerge.ui.panel import html
+from semerge.ui.tabs import Tab
+
+
+class Extra(Tab):
+    label, place = "Extra", 45
+
+    def __init__(self, context):
+        html("<p>one more</p>")
+"""
+
+
+def test_a_tab_is_added_by_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "extra.py").write_text(NEW_TAB)
+    monkeypatch.setattr(tabs, "__path__", [*tabs.__path__, str(tmp_path)])
+    tabs.registry.cache_clear()
+    try:
+        context = Context.make([fake_suite("image")], Examples(), FakeEngine)
+        page = build(context)
+        shown = [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)]
+        first, last = shown.index("Layers"), shown.index("Sandbox")
+        assert "Extra" in shown[first:last] and Query({"tab": "extra"}).tab == "extra"
+    finally:
+        tabs.registry.cache_clear()
+        sys.modules.pop("semerge.ui.tabs.extra", None)

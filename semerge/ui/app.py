@@ -19,23 +19,10 @@ from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
 from semerge.ui.panel import html
 from semerge.ui.safe import OwnQuery, SafePage
-from semerge.ui.tabs import Tab
-from semerge.ui.tabs.about import about_tab
-from semerge.ui.tabs.compare import CompareTab
+from semerge.ui.tabs import Tab, Update, registry
 from semerge.ui.tabs.desk import Desk
-from semerge.ui.tabs.inspect import InspectTab
-from semerge.ui.tabs.language import LanguageTab
-from semerge.ui.tabs.layers import LayersTab
-from semerge.ui.tabs.sandbox import SandboxTab
-from semerge.ui.tabs.vision import VisionTab
 
 TITLE = "SE-Merging"
-OTHERS: dict[str, type[Any]] = {
-    "Inspect": InspectTab,
-    "Layers": LayersTab,
-    "Sandbox": SandboxTab,
-    "Compare": CompareTab,
-}
 POLL = 0.6  # seconds between looks at the loading engines, until all have settled
 KEEP = 3600  # seconds: uploads older than this are deleted, looked for as often
 
@@ -106,31 +93,31 @@ def build(context: Context) -> gr.Blocks:
         status = html(markup.status(_first_states(context)), elem_id="status")
         notice = html("", elem_id="link-notice")
         opened = html("", elem_id="link-opened")
-        desks: list[Desk] = []
-        others: dict[str, Tab] = {}
-        takers = [label for label, tab in OTHERS.items() if hasattr(tab, "take")]
+        built: list[Tab] = []
         with gr.Tabs(elem_id="tabs") as tabs:
-            for label, make in (("Vision", VisionTab), ("Language", LanguageTab)):
-                with _tab(label):
-                    if context.of(make.modality):
-                        desks.append(make(context, takers))
-                    else:
-                        html(markup.failure(f"There is no {label.lower()} suite here.", ""))
-            for label, tab in OTHERS.items() if context.suites else ():
-                with _tab(label):
-                    others[label] = tab(context)
-            with _tab("About"):
-                about_tab(context)
+            for tab in registry():
+                if context.suites or not tab.needs_suite:
+                    with gr.Tab(tab.label, id=tab.name, elem_id=f"{tab.name}-tab"):
+                        if tab.modality is None or context.of(tab.modality):
+                            built.append(tab(context))
+                        else:
+                            html(markup.failure(f"There is no {tab.name} suite here.", ""))
+        desks = [tab for tab in built if isinstance(tab, Desk)]
         timer = _follow_loading(page, context, status, desks)
-        _open_links(page, timer, tabs, notice, opened, [*desks, *others.values()])
-        _hand_over(context, tabs, notice, desks, others)
+        _open_links(page, timer, tabs, notice, opened, [tab for tab in built if _outputs(tab)])
+        _hand_over(context, tabs, notice, desks, {tab.label: tab for tab in built})
     page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
     return page
 
 
-def _tab(label: str) -> gr.Tab:
-    name = label.lower()
-    return gr.Tab(label, id=name, elem_id=f"{name}-tab")
+# TODO: both go away as soon as every tab updates by component
+def _outputs(tab: Any) -> list[Any]:
+    return list(getattr(tab, "restored", None) or tab.outputs)
+
+
+def _update(tab: Any, values: Any) -> Update:
+    """Values by component, of a tab that still lists them in the order of its outputs."""
+    return values if isinstance(values, dict) else dict(zip(_outputs(tab), values, strict=True))
 
 
 def _open_links(
@@ -163,33 +150,34 @@ def _open_links(
     )
     for tab in restorable:
 
-        def restore(values: dict[str, str], tab: Tab = tab) -> list[Any]:
+        def restore(values: dict[str, str], tab: Tab = tab) -> Update:
             query = Query(values)
-            filled = tab.restore(query)
-            return [markup.notices(query.notices), *filled]
+            filled = _update(tab, tab.restore(query))
+            return {notice: markup.notices(query.notices), **filled}
 
         state = named[tab.name]
         # the timer, because a link may have asked for a suite that has yet to come
-        state.change(restore, state, [notice, *tab.restored], **model_event()).then(
+        state.change(restore, state, [notice, *_outputs(tab)], **model_event()).then(
             lambda: [links.opened(), gr.Timer(active=True)], None, [opened, timer], **page_event()
         )
 
 
 def _hand_over(
-    context: Context, tabs: gr.Tabs, notice: gr.HTML, desks: Sequence[Desk], others: dict[str, Any]
+    context: Context, tabs: gr.Tabs, notice: gr.HTML, desks: Sequence[Desk], others: dict[str, Tab]
 ) -> None:
     """Let the buttons below a result open another tab with the same input."""
     for desk in desks:
         for label, button in desk.hand_over.items():
 
-            def take(source: Source, name: str, tab: Any = others[label]) -> list[Any]:
+            def take(source: Source, name: str, tab: Tab = others[label]) -> Update:
                 suite = context.suite(name)
                 if suite not in tab.picker.suites:
                     told = f"{suite.title} can't be opened there; choose a bundled suite."
-                    return [gr.skip(), markup.notices([told]), *(gr.skip() for _ in tab.restored)]
-                return [gr.Tabs(selected=tab.name), "", *tab.take(suite, source)]
+                    return {notice: markup.notices([told])}
+                taken = _update(tab, tab.take(suite, source))
+                return {tabs: gr.Tabs(selected=tab.name), notice: "", **taken}
 
-            outputs = [tabs, notice, *others[label].restored]
+            outputs = [tabs, notice, *_outputs(others[label])]
             button.click(take, [desk.source, desk.options.suite], outputs, **model_event())
 
 

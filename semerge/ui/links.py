@@ -25,8 +25,8 @@ from semerge.suites.abstention import read_abstention
 from semerge.suites.examples import Examples
 from semerge.ui.context import Source
 from semerge.ui.markup import esc
+from semerge.ui.tabs import names
 
-TABS = ("vision", "language", "inspect", "layers", "sandbox", "compare", "about")
 TEXT_LIMIT = 500
 """Characters of a visitor's own text that a link may hold."""
 OWN_IMAGE = "Your own image is not in the link; everything else is."
@@ -41,7 +41,7 @@ class Query:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = dict(values)
         self.notices: list[str] = []
-        self.tab = self.one_of("tab", TABS, "") if "tab" in self._values else ""
+        self.tab = self.one_of("tab", names(), "") if "tab" in self._values else ""
 
     def has(self, key: str) -> bool:
         return key in self._values

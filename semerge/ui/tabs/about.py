@@ -24,6 +24,7 @@ from semerge.ui.links import button
 from semerge.ui.markup import esc, table
 from semerge.ui.panel import chart_card, html, plot
 from semerge.ui.probes import ENTRIES
+from semerge.ui.tabs import Tab
 
 PAPER_PROBE = "experts"
 PAPER = "https://arxiv.org/abs/2506.18135"
@@ -67,8 +68,14 @@ READINGS = (
 )
 
 
+class AboutTab(Tab):
+    label, place, needs_suite = "About", 70, False
+
+    def __init__(self, context: Context) -> None:
+        about_tab(context)
+
+
 def about_tab(context: Context) -> None:
-    """Built inside a `gr.Tab`."""
     with gr.Column(elem_classes="se-prose"):
         html(_method())
         html(_readings())

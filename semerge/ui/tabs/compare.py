@@ -25,7 +25,7 @@ from semerge.ui.options import Options, called
 from semerge.ui.panel import ResultPanel, html
 from semerge.ui.picker import InputPicker
 from semerge.ui.runs import Kept, Run, Runs
-from semerge.ui.tabs import compare_html
+from semerge.ui.tabs import Tab, compare_html
 from semerge.ui.tabs.compare_html import FIRST
 from semerge.ui.tabs.inspect import SCRIPTS, WANTED, acting, action_of, paced
 from semerge.ui.tabs.inspect_choice import (
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     pass
 
 
-class CompareTab:
+class CompareTab(Tab):
     """`kept` has the comparisons that pages show, `runs` those under way; a page has their ids."""
 
-    name = "compare"
+    label, place, takes = "Compare", 60, True
 
     def __init__(self, context: Context) -> None:
         self.context = context

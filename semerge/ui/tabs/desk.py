@@ -3,9 +3,8 @@ the Result panel on the other, and every way to ask wired to the one panel."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from abc import abstractmethod
+from typing import Any, ClassVar
 
 import gradio as gr
 
@@ -20,20 +19,20 @@ from semerge.ui.events import model_event, page_event, told
 from semerge.ui.links import Query
 from semerge.ui.options import Options
 from semerge.ui.panel import ResultPanel, html
+from semerge.ui.tabs import Tab, registry
 from semerge.ui.view import View
 
 
-class Desk(ABC):
+class Desk(Tab):
     """Built inside a `gr.Tab`. `panel` shows the answer, `source` remembers what was asked.
-
-    further: labels of the tabs that can take this input over; `hand_over` has their buttons.
+    `hand_over` has a button for each tab that can take this input over, by its label.
     """
 
-    modality: str
-    name: str  # of the tab, in element ids
-    waiting: str  # shown while the models load
+    needs_suite = False  # it says so
+    modality: ClassVar[str]
+    waiting: ClassVar[str]  # shown while the models load
 
-    def __init__(self, context: Context, further: Sequence[str] = ()) -> None:
+    def __init__(self, context: Context) -> None:
         self.context = context
         self.suites = context.of(self.modality)
         self.suite = self.suites[0]
@@ -54,10 +53,11 @@ class Desk(ABC):
                     link = self._link(self.suite, first, Settings())
                     self.link = html(link, elem_id=f"{self.name}-link")
                     self.hand_over = {
-                        label: gr.Button(
-                            label, size="sm", elem_id=f"{self.name}-to-{label.lower()}"
+                        tab.label: gr.Button(
+                            tab.label, size="sm", elem_id=f"{self.name}-to-{tab.name}"
                         )
-                        for label in further
+                        for tab in registry()
+                        if tab.takes
                     }
         self._wire()
         self.wire()

@@ -22,6 +22,7 @@ from semerge.ui.links import Query, button
 from semerge.ui.options import Options, called
 from semerge.ui.panel import ResultPanel, html
 from semerge.ui.runs import Held, Kept, Run, Runs, inspecting
+from semerge.ui.tabs import Tab
 from semerge.ui.tabs.inspect_choice import (
     FOLDER,
     HEADS,
@@ -57,14 +58,14 @@ POLL = 0.3
 """Seconds between looks at a run."""
 
 
-class InspectTab:
+class InspectTab(Tab):
     """`kept` has the inspections that pages show, `runs` those under way; a page has their ids.
 
     A run is no event of the models' queue: it takes minutes, and nobody's question should wait for
     it. The engine is safe to use beside it.
     """
 
-    name = "inspect"
+    label, place = "Inspect", 30
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -16,7 +16,8 @@ from semerge.ui.view import View
 
 
 class LanguageTab(Desk):
-    modality, name, waiting = "text", "language", "Loading the language experts"
+    label, place, modality = "Language", 20, "text"
+    waiting = "Loading the language experts"
 
     def layout(self, example: Example | None) -> None:
         html('<h2 class="se-title">Your sentence</h2>')

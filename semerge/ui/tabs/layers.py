@@ -22,7 +22,7 @@ from semerge.ui.options import POOL_NAMES, PROBE_NAMES
 from semerge.ui.panel import html, plot
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
-from semerge.ui.tabs import layers_html
+from semerge.ui.tabs import Tab, layers_html
 from semerge.ui.tabs.layers_html import Page, Where, block_pool, named, routed
 
 INPUT = "input"
@@ -32,8 +32,8 @@ WAITING = markup.waiting("Waiting for the models")
 Known = dict[str, Any] | None  # of which suite and source, and the distances that it has
 
 
-class LayersTab:
-    name = "layers"
+class LayersTab(Tab):
+    label, place, takes = "Layers", 40, True
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -22,6 +22,7 @@ from semerge.ui.markup import card, echo, esc, given, notes, table, truth
 from semerge.ui.options import Coefficients
 from semerge.ui.panel import html
 from semerge.ui.picker import InputPicker
+from semerge.ui.tabs import Tab
 from semerge.ui.view import View
 
 AUTO_HEAD = ("auto: the expert that SE-Merging chooses", AUTO)
@@ -33,8 +34,8 @@ WAITING = markup.waiting("Waiting for the models")
 Known = dict[str, Any] | None  # SE-Merging's Result: of which source, which head, and itself
 
 
-class SandboxTab:
-    name = "sandbox"
+class SandboxTab(Tab):
+    label, place, takes = "Sandbox", 50, True
 
     def __init__(self, context: Context) -> None:
         self.context = context

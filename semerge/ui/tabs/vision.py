@@ -21,7 +21,8 @@ from semerge.ui.view import View
 
 
 class VisionTab(Desk):
-    modality, name, waiting = "image", "vision", "Loading the vision experts"
+    label, place, modality = "Vision", 10, "image"
+    waiting = "Loading the vision experts"
 
     def layout(self, example: Example | None) -> None:
         html('<h2 class="se-title">Your image</h2>')
