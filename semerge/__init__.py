@@ -30,7 +30,7 @@ __all__ = [
 
 _HOMES = {
     "Settings": "settings",
-    "UserError": "errors",
+    "UserError": "common",
     "available_suites": "suites",
     "clean_text": "inputs",
     "decode_image": "inputs",
