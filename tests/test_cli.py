@@ -166,11 +166,19 @@ def test_other_commands_are_imported_when_they_are_asked_for(
         f"--layer all --preset all --json - --csv f --fallback static --quantise 9 {overrides}"
     )
     run(capsys, "evaluate", *options.split())
-    run(capsys, "train", "--suite", "s", "--data", "d", "--out", "o", "--smoke")
-    assert list(seen) == [
-        "semerge.evaluation.command",
-        "recipes.command",
-    ]
+    run(capsys, "bench", "--suite", "s", "--data", "d", "--limit", "9", "--quick")
+    assert list(seen) == ["semerge.evaluation.command", "semerge.bench.command"]
+    assert seen["semerge.bench.command"] == {
+        "command": "bench",
+        "suite": "s",
+        "data": "d",
+        "split": "test",
+        "limit": 9,
+        "rounds": None,
+        "quick": True,
+        "json": False,
+        "write": None,
+    }
     assert seen["semerge.evaluation.command"] == {
         "command": "evaluate",
         "suite": "s",

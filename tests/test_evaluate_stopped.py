@@ -9,13 +9,15 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+import recipes.__main__ as recipes
 from semerge import cli
 from semerge.cli import main
+from semerge.evaluation import collect
 from semerge.evaluation import command as watched
-from semerge.evaluation import evaluate as collect_module
 
 
 @pytest.fixture
@@ -24,16 +26,16 @@ def press(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
     def at(n: int, times: int) -> None:
         seen = []
-        run = collect_module._part
+        run = collect.measure
 
-        def part(*args: object) -> object:
+        def measure(*args: Any) -> object:
             seen.append(None)
             if len(seen) == n + 1:
                 for _ in range(times):
                     signal.raise_signal(signal.SIGINT)
-            return run(*args)  # type: ignore[arg-type]
+            return run(*args)
 
-        monkeypatch.setattr(collect_module, "_part", part)
+        monkeypatch.setattr(collect, "measure", measure)
 
     return at
 
@@ -53,7 +55,7 @@ def test_a_run_that_is_stopped_writes_what_is_done(
     whole, part, js = (tmp_path / name for name in ("whole.csv", "part.csv", "part.json"))
     assert main(command(home, "--csv", whole)) == 0
     capfd.readouterr()
-    monkeypatch.setattr(collect_module, "BATCH_SIZE", 5)
+    monkeypatch.setattr(collect, "BATCH_SIZE", 5)
     before = signal.getsignal(signal.SIGINT)
     press(1, 1)  # heard before the second batch is measured
     assert main(command(home, "--csv", part, "--json", js, "--diagnose")) == 130
@@ -94,9 +96,9 @@ def test_without_anything_done_or_the_second_time_nothing_is_written(
     "argv",
     [
         ["bench", "--suite", "mini-text"],
-        ["train", "--suite", "mini-text", "--data", "d", "--out", "o"],
         ["download", "--suite", "gpt2-glue"],
         ["evaluate", "--suite", "mini-text", "--data", "d"],
+        ["recipes", "text", "--data", "d", "--out", "o"],
     ],
 )
 def test_every_command_ends_with_a_sentence(
@@ -106,7 +108,9 @@ def test_every_command_ends_with_a_sentence(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli.importlib, "import_module", lambda name: SimpleNamespace(run=run))
-    assert main(argv) == 130
+    monkeypatch.setattr(recipes, "run", run)
+    program, *rest = argv
+    assert (recipes.main(rest) if program == "recipes" else main(argv)) == 130
     assert capsys.readouterr() == ("", "semerge: stopped by Ctrl+C.\n")
 
 

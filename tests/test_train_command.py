@@ -1,4 +1,4 @@
-"""train --smoke: every stage of both suites, from a data folder to a suite that answers."""
+"""python -m recipes --smoke: every stage of both suites, from a data folder to a suite that answers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recipes.__main__ import SUITES, main
 from recipes.text_config import TASKS as TEXT_TASKS
 from recipes.vision_config import VisionConfig
 from recipes.vision_tasks import TASKS as VISION_TASKS
-from semerge.cli import main
 from semerge.engine import load_engine
 from semerge.inputs import CleanText, DecodedImage
 
@@ -45,21 +45,21 @@ def sentences(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("suite", ["mini-vision", "mini-text"])
+@pytest.mark.parametrize("recipe", ["vision", "text"])
 def test_smoke_makes_a_suite_that_answers(
-    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = (images if suite == "mini-vision" else sentences)(tmp_path / "data")
-    out = tmp_path / "out"
-    command = ["train", "--suite", suite, "--data", str(data), "--out", str(out), "--smoke"]
-    assert main([*command, "--seed", "5"]) == 0
+    suite, visual = SUITES[recipe], recipe == "vision"
+    data, out = (images if visual else sentences)(tmp_path / "data"), tmp_path / "out"
+    command = [recipe, "--data", str(data), "--out", str(out), "--smoke", "--seed", "5"]
+    assert main(command) == 0
     assert f"{suite} is in" in capsys.readouterr().out
     engine = load_engine(out / suite)
-    known = VISION_TASKS if suite == "mini-vision" else TEXT_TASKS
+    known = VISION_TASKS if visual else TEXT_TASKS
     assert engine.suite.task_names == tuple(known)
     sample = (
         DecodedImage(Image.new("RGB", (60, 50), "red"), ())
-        if suite == "mini-vision"
+        if visual
         else CleanText("good")
     )
     assert engine.predict(sample).chosen in engine.suite.task_names
@@ -70,27 +70,30 @@ def test_smoke_makes_a_suite_that_answers(
         "preserve",
         "preserve and drift",
     ]
-    several = VisionConfig().expert.runs if suite == "mini-vision" else {}
+    several = VisionConfig().expert.runs if visual else {}
     stages = {"base"} | {stage for task in known for stage in several.get(task, (task,))}
     assert stages <= {stage.removeprefix("expert-") for stage in report["training"]["seconds"]}
-    rendered = {"charts", "textures"} if suite == "mini-vision" else set()
+    rendered = {"charts", "textures"} if visual else set()
     assert set(report["trivial"]) == rendered
     assert (out / suite / "README.md").is_file()
 
 
-def test_what_train_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for options, words in (
-        (["--suite", "gpt2-glue", "--data", str(tmp_path)], "train makes"),
-        (["--suite", "mini-text"], "required: --data"),
-        (["--suite", "mini-text", "--data", str(tmp_path / "none")], "no data folder"),
+def test_what_the_recipes_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    for argv, words in (
+        (["clip-vit-b-32", "--data", str(tmp_path), *out], "choose from"),
+        (["text", *out], "required: --data"),
+        (["text", "--data", str(tmp_path)], "required: --out"),
+        (["text", "--data", str(tmp_path / "none"), *out], "no data folder"),
     ):
-        assert main(["--out", str(tmp_path / "out"), *options]) == 2
-        out, err = capsys.readouterr()
-        assert out == "" and words in err and err.count("\n") == 1
+        assert main(argv) == 2
+        printed, err = capsys.readouterr()
+        assert printed == "" and words in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
     file = tmp_path / "file"
     file.touch()
-    command = ["train", "--suite", "mini-text", "--data", str(tmp_path), "--out", str(file)]
-    assert main(command) == 2
-    out, err = capsys.readouterr()
-    assert out == "" and err == f"semerge: No folder {file}/stages can be made: Not a directory.\n"
+    assert main(["text", "--data", str(tmp_path), "--out", str(file)]) == 2
+    printed, err = capsys.readouterr()
+    assert printed == "" and err == (
+        f"semerge: No folder {file}/stages can be made: Not a directory.\n"
+    )
