@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 ELSEWHERE = {  # command -> module whose run(args) does it; imported when it is asked for
     "bench": "semerge.bench.command",
     "choose": "semerge.evaluation.choice",
+    "demo": "semerge.ui",
     "download": "semerge.checkpoints.download",
     "evaluate": "semerge.evaluation.command",
     "init-suite": "semerge.suites.init_suite",
@@ -125,6 +126,12 @@ def parser() -> Parser:
     one.add_argument("--limit", type=int, metavar="N", help="N of the samples")
     one.add_argument("--seed", type=int, default=0, metavar="N", help="of the limit's choice")
     one.add_argument("--json", action="store_true", help="print JSON, with every candidate")
+
+    one = commands.add_parser("demo", help="serve the app", allow_abbrev=False)
+    one.add_argument("suites", nargs="*", metavar="SUITE", help="folders or names, shown first")
+    one.add_argument("--host", metavar="H", help="default: $GRADIO_SERVER_NAME, or 127.0.0.1")
+    one.add_argument("--port", metavar="N", help="default: $GRADIO_SERVER_PORT, or 7860")
+    one.add_argument("--verbose", action="store_true", help="tell the time of each stage")
 
     one = commands.add_parser("bench", help="measure what answers cost", allow_abbrev=False)
     _suite(one)

@@ -9,13 +9,13 @@ import pytest
 from processes import PATIENCE, python
 
 
-def refused(log: Path, port: str) -> str:
+def refused(log: Path, *options: str, **variables: str) -> str:
     """What the app says where it does not start."""
     with (
         log.open("w") as output,
-        python("import app; app.main()", output=output, GRADIO_SERVER_PORT=port) as process,
+        python("import app; app.main()", *options, output=output, **variables) as process,
     ):
-        assert process.wait(PATIENCE) == 1
+        assert process.wait(PATIENCE) == 2
     said = log.read_text()
     assert "Traceback" not in said, said
     return said
@@ -23,13 +23,13 @@ def refused(log: Path, port: str) -> str:
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "", "²"])
 def test_a_port_that_is_none_is_refused(port: str, tmp_path: Path) -> None:
-    said = refused(tmp_path / "log", port)
+    said = refused(tmp_path / "log", GRADIO_SERVER_PORT=port)
     assert f"GRADIO_SERVER_PORT is a number from 1 to 65535, not {port!r}." in said
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = refused(tmp_path / "log", str(port))
+        said = refused(tmp_path / "log", "--port", str(port), GRADIO_SERVER_PORT="1")
     assert f"semerge: the page can't be served at 127.0.0.1:{port} (" in said
-    assert "name another: make demo PORT=7861, or GRADIO_SERVER_PORT=7861." in said
+    assert "name another: --port 7861, make demo PORT=7861, or GRADIO_SERVER_PORT=7861." in said

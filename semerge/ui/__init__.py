@@ -1,1 +1,80 @@
-"""The Gradio app: one tab a file. Nothing is imported here; `semerge.ui.app` builds the page."""
+"""The Gradio app: one tab a file. `serve` starts it; `semerge.ui.app` builds the page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from semerge.common import Stopwatch, UserError
+
+HOST, PORT = "127.0.0.1", "7860"  # where neither an option nor the environment names another
+_LARGEST_PORT = 65535
+
+
+def run(args: argparse.Namespace) -> int:
+    """The command `demo`, and `app.py`."""
+    serve(args.suites, host=args.host, port=args.port, verbose=args.verbose)
+    return 0
+
+
+def serve(
+    suites: Sequence[str] = (),
+    *,
+    host: str | None = None,
+    port: str | None = None,
+    verbose: bool = False,
+) -> None:
+    """Open the page and serve it until Ctrl+C.
+
+    suites: folders or names; tabs open with the first. $SEMERGE_SUITES names more. host and port
+    are those of $GRADIO_SERVER_NAME and $GRADIO_SERVER_PORT where they are not given. verbose:
+    tells on stderr how long each stage of the start takes.
+
+    Raises:
+        UserError: the port is none, or is taken.
+    """
+    host = host or os.environ.get("GRADIO_SERVER_NAME", HOST)
+    number = (
+        _port("--port", port)
+        if port is not None
+        else _port("GRADIO_SERVER_PORT", os.environ.get("GRADIO_SERVER_PORT", PORT))
+    )
+    _shut()
+    watch = Stopwatch(verbose)
+
+    from semerge.ui.app import launch_options, make_context, start
+
+    watch.lap("import gradio and the page's modules")
+    more = os.environ.get("SEMERGE_SUITES", "").split(os.pathsep)
+    context = make_context([*suites, *filter(None, more)], Stopwatch(verbose))
+    watch.lap("read suites and examples")
+    page = start(context)
+    watch.lap("build the page")
+    print(f"SE-Merging opens at http://{host}:{number} (Ctrl+C ends it)", flush=True)
+    try:
+        page.launch(**launch_options(host, number), prevent_thread_lock=True)
+    except OSError as error:  # as a rule another program has the port
+        raise UserError(
+            f"the page can't be served at {host}:{number} ({error}) Free the port, or name "
+            "another: --port 7861, make demo PORT=7861, or GRADIO_SERVER_PORT=7861."
+        ) from None
+    watch.lap("serve the page")
+    page.block_thread()
+
+
+def _port(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _LARGEST_PORT):
+        raise UserError(f"{name} is a number from 1 to {_LARGEST_PORT}, not {text!r}.")
+    return int(text)
+
+
+def _shut() -> None:
+    """No telemetry, no version check, no hub: set before gradio is imported, which reads it."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+    # behind a proxy: gradio looks whether its own address answers, which no proxy can tell
+    beyond = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = ",".join(filter(None, (beyond, "127.0.0.1,localhost")))
