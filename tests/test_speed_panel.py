@@ -56,8 +56,8 @@ def test_every_figure_is_shown_by_suite_with_its_limit() -> None:
     text = about.figures([FOUND, OTHER])
     assert cells(text) == [
         ["Figure", "mini-text", "gpt2-glue"],
-        ["Exact over what it can&#x27;t avoid", "1.23  ≤ 1.5, met", ""],
-        ["The tests&#x27; plain implementation over exact", "not measured  ≥ 3", ""],
+        ["Exact over what it can&#39;t avoid", "1.23  ≤ 1.5, met", ""],
+        ["The tests&#39; plain implementation over exact", "not measured  ≥ 3", ""],
         ["One by one over in batches", "2.10  ≥ 4, missed   at most 2.60 here", ""],
         ["The most that this can be, merges for nothing", "2.60", ""],
         ["The same at the speed of one large matrix product", "2.90", ""],
@@ -66,7 +66,7 @@ def test_every_figure_is_shown_by_suite_with_its_limit() -> None:
     assert "mini-text (7 experts): trained weights; A &lt;B&gt;, 2 threads, torch 2.9." in text
     assert "gpt2-glue (7 experts): random weights; A &lt;B&gt;, 2 threads, torch 2.9." in text
     meanings = about.meanings([FOUND, OTHER])
-    assert "<code>exact_over_needed</code></dt><dd>exact over what it can&#x27;t avoid" in meanings
+    assert "<code>exact_over_needed</code></dt><dd>exact over what it can&#39;t avoid" in meanings
 
 
 def test_every_figure_that_a_bench_knows_has_words() -> None:

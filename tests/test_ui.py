@@ -23,7 +23,6 @@ from semerge.suites.examples import Example, load_examples
 from semerge.ui import charts, markup, words
 from semerge.ui.context import Context
 from semerge.ui.engines import Engines
-from semerge.ui.tabs.about import read_report
 from semerge.ui.view import View
 
 # Gradio's queue asks pandas for what pandas has deprecated.
@@ -335,15 +334,16 @@ ROW = {"n": 10, "base_oracle": 0.2, "static_oracle": 0.5, "se_oracle": 0.9, "exp
 
 @pytest.mark.parametrize("nest", [lambda r: r, lambda r: {"other": 1, "test": r}])
 def test_a_report_is_read_by_its_keys(tmp_path: Path, nest: Any) -> None:
+    from semerge.evaluation.tables import read_rates
     from semerge.ui.tabs.about import rates, summary
 
     suite = dataclasses.replace(fake_suite(), folder=tmp_path)
-    assert read_report(suite) is None
+    assert read_rates(suite) is None
     line = {"line": "expert", "on": "mnist", "met": False, "value": 0.836, "target": 0.85}
     report = {"tasks": {"mnist": ROW, "<b>": {**ROW, "expert": None}}, "average": ROW, "split": "t"}
     report["lines"] = [line, {**line, "met": True}]
     (tmp_path / "report.json").write_text(json.dumps(nest(report)))
-    found = read_report(suite)
+    found = read_rates(suite)
     assert found and found.titles == ["MNIST", "<b>"]
     assert found.series()["expert"] == [0.91, None]
     if "test" not in nest(report):

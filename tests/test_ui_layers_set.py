@@ -10,6 +10,7 @@ import pytest
 from tags import Tags
 
 from semerge.suites import Suite, read_suite
+from semerge.suites.abstention import read_diagnosis
 from semerge.ui import charts
 from semerge.ui.markup import Cell, Row, heat
 from semerge.ui.tabs import layers, layers_html
@@ -153,3 +154,22 @@ def test_a_suite_without_a_diagnosis_says_how_to_make_one(suite: Suite, tmp_path
         assert "python -m semerge choose --suite FOLDER SAMPLES" in str(pages["choice"])
     place = layers._missing(bundled, "")
     assert "--suite mini-text --data DIR --diagnose assets/suites/mini-text/report.json" in place
+
+
+def test_a_report_is_read_once_until_it_changes(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, reads, plain = tmp_path / "report.json", [], Path.read_text
+
+    def counted(path: Path, *args: Any, **options: Any) -> str:
+        reads.append(path.name)
+        return plain(path, *args, **options)
+
+    file.write_text('{"diagnosis": {"at": 1}}', encoding="utf-8")
+    monkeypatch.setattr(Path, "read_text", counted)
+    own = replace(suite, folder=tmp_path)
+    assert [read_diagnosis(own) for _ in range(3)] == [{"at": 1}] * 3
+    layers._pages(own)
+    assert reads == ["report.json"]
+    file.write_text('{"diagnosis": {"at": 12}}', encoding="utf-8")
+    assert read_diagnosis(own) == {"at": 12} and reads == ["report.json"] * 2

@@ -10,6 +10,8 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from semerge.suites.suite import Suite
@@ -81,22 +83,39 @@ class Abstention:
         return text
 
 
-def read_diagnosis(suite: Suite) -> dict[str, Any] | None:
-    """The part "diagnosis" of a suite's report.json; None where there is none.
+def read_report(suite: Suite) -> dict[str, Any] | None:
+    """A suite's report.json; None where there is none. Read once as long as the file stays as it
+    is, so whoever asks is not to change it.
 
     Raises:
-        ValueError: there is a report.json that is no JSON object.
+        ValueError: there is one that is no JSON object.
     """
+    path = suite.path("report.json")
     try:
-        text = suite.path("report.json").read_text(encoding="utf-8")
+        found = path.stat()
+        return _report(path, found.st_mtime_ns, found.st_size)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ValueError(str(error)) from None
-    report = json.loads(text)  # a JSONDecodeError is a ValueError, and so is a UnicodeDecodeError
+
+
+@lru_cache(maxsize=32)
+def _report(path: Path, modified: int, size: int) -> dict[str, Any]:
+    # a JSONDecodeError is a ValueError, and so is a UnicodeDecodeError
+    report = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(report, dict):
         raise ValueError("it is no JSON object")
-    found = report.get("diagnosis")
+    return report
+
+
+def read_diagnosis(suite: Suite) -> dict[str, Any] | None:
+    """The part "diagnosis" of a suite's report.json; None where there is none.
+
+    Raises:
+        ValueError: as `read_report`.
+    """
+    found = (read_report(suite) or {}).get("diagnosis")
     return found if isinstance(found, dict) else None
 
 

@@ -129,6 +129,10 @@ class Suite:
     def task(self, name: str) -> Task:
         return self.tasks[self.index(name)]
 
+    def task_title(self, name: str) -> str:
+        """A task's name for people; the name itself where the suite has no such task."""
+        return next((task.title for task in self.tasks if task.name == name), name)
+
     def path(self, file: str) -> Path:
         return self.located.get(file, self.folder / file)
 
