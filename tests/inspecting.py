@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -138,11 +139,9 @@ class Visitor:
 
     def export(self, kind: str) -> dict[str, str]:
         """What a button of the files saves, asked for as the page's script does."""
-        html = str(self.get(self.tab.page.files))
-        start = html.index(f'data-key="export {kind}"')
-        raw = html[start:].split('data-export="', 1)[1].split('"', 1)[0]
-        asked = raw.replace("&quot;", '"').replace("&#123;", "{").replace("&#x27;", "'")
-        answer: dict[str, str] = self.tab.page.files.export_rows(json.loads(asked))
+        part = str(self.get(self.tab.page.files)).partition(f'data-key="export {kind}"')[2]
+        asked = json.loads(unescape(part.split("data-export='", 1)[1].split("'", 1)[0]))
+        answer: dict[str, str] = self.tab.page.files.export_rows(asked)
         return answer
 
 

@@ -57,11 +57,7 @@ def test_smoke_makes_a_suite_that_answers(
     engine = load_engine(out / suite)
     known = VISION_TASKS if visual else TEXT_TASKS
     assert engine.suite.task_names == tuple(known)
-    sample = (
-        DecodedImage(Image.new("RGB", (60, 50), "red"), ())
-        if visual
-        else CleanText("good")
-    )
+    sample = DecodedImage(Image.new("RGB", (60, 50), "red"), ()) if visual else CleanText("good")
     assert engine.predict(sample).chosen in engine.suite.task_names
     report = json.loads((out / suite / "report.json").read_text(encoding="utf-8"))
     assert report["seed"] == 5 and report["lines"]

@@ -590,7 +590,7 @@ class SetPart:
         """Updates of the folder, the upload and the hint for a kind of set."""
         hint = compare_html.HINT
         if kind == UPLOAD:
-            hint = f'<p class="se-hint">{WANTED[self.context.suite(name).modality]}.</p>'
+            hint: str = f'<p class="se-hint">{WANTED[self.context.suite(name).modality]}.</p>'
         return [gr.update(visible=kind == FOLDER), gr.update(visible=kind == UPLOAD), hint]
 
     def _kinds(self, suites: Sequence[Suite]) -> list[tuple[str, str]]:

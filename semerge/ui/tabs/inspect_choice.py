@@ -353,7 +353,7 @@ def paged(look: Look, ids: Sequence[str]) -> Look:
 
 def within(look: Look, rows: int) -> Look:
     """The look with a page that exists."""
-    return replace(look, page=min(look.page, _last(rows)))
+    return replace(look, page=min(look.page, last_page(rows)))
 
 
 def known(look: Look, samples: Collection[str], rows: int) -> tuple[Look, list[str]]:
@@ -365,13 +365,13 @@ def known(look: Look, samples: Collection[str], rows: int) -> tuple[Look, list[s
     told = [unknown(key, name) for key, name in asked.items() if name and name not in samples]
     row, pinned = (name if name in samples else "" for name in asked.values())
     page = look.page
-    if page > _last(rows):
+    if page > last_page(rows):
         told.append(unknown(PAGE_KEY, str(page + 1)))
         page = 0
     return replace(look, row=row, pinned=pinned, page=page), told
 
 
-def _last(rows: int) -> int:
+def last_page(rows: int) -> int:
     """The last page of so many rows."""
     return max(0, (rows - 1) // PAGE)
 
