@@ -588,9 +588,9 @@ class SetPart:
 
     def for_kind(self, name: str, kind: str) -> list[Any]:
         """Updates of the folder, the upload and the hint for a kind of set."""
-        hint = compare_html.HINT
+        hint: str = compare_html.HINT
         if kind == UPLOAD:
-            hint: str = f'<p class="se-hint">{WANTED[self.context.suite(name).modality]}.</p>'
+            hint = f'<p class="se-hint">{WANTED[self.context.suite(name).modality]}.</p>'
         return [gr.update(visible=kind == FOLDER), gr.update(visible=kind == UPLOAD), hint]
 
     def _kinds(self, suites: Sequence[Suite]) -> list[tuple[str, str]]:
