@@ -1,4 +1,4 @@
-"""python -m recipes --smoke: each stage of both suites, from a data folder to a suite that answers."""
+"""python -m recipes --smoke: each stage of both suites, from data to a suite that answers."""
 
 from __future__ import annotations
 
