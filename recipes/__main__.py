@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     def told(suite: Suite) -> dict[str, Any]:
         validation = suite_sets(suite, data, "validation", limit)
         ablate(stages, make, load(suite), list(validation.sets), steps)
-        return facts(stages, seed) | {"trivial": trivial_accuracies(suite, limit)}
+        return facts(stages, args.suite, seed) | {"trivial": trivial_accuracies(suite, limit)}
 
     suite = finish(
         out / SUITES[args.suite],
@@ -89,15 +89,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def facts(stages: Path, seed: int) -> dict[str, Any]:
+def facts(stages: Path, suite: str, seed: int) -> dict[str, Any]:
     """What the stages tell the report: device, seconds of training, and `ablation.json`."""
     import torch
 
+    from recipes.text import THREADS
+
+    threads = THREADS if suite == "text" else torch.get_num_threads()
     spent = seconds_of(stages)
     found: dict[str, Any] = {
         "seed": seed,
         "training": {
-            "device": f"CPU ({platform.machine()}), {torch.get_num_threads()} thread(s)",
+            "device": f"CPU ({platform.machine()}), {threads} thread(s)",
             "wall_time": f"{sum(spent.values()) / 60:.0f} minutes of training",
             "seconds": spent,
         },

@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from recipes.loop import threads
 from recipes.text_config import ExpertConfig, TextConfig, smoke_config
 from recipes.text_data import HeldOut, Sentences, corpus_texts, windows
 from recipes.text_lessons import lessons
@@ -34,6 +35,8 @@ from recipes.text_workshop import Workshop, open_workshop, running_text
 from semerge.task_vectors import TaskVectors
 
 Params = dict[str, Tensor]
+THREADS = 1
+"""With which every stage is trained, whatever the machine has."""
 
 
 def language_model(shop: Workshop) -> None:
@@ -84,6 +87,7 @@ def base_and_heads(shop: Workshop, lm: Params) -> tuple[Params, Params]:
     return single(load_file(base_file)), single(load_file(heads_file))
 
 
+@threads(THREADS)
 def make_experts(
     shop: Workshop,
     base: Params,
@@ -147,10 +151,10 @@ def single(params: Params) -> Params:
     return {n: p.float() for n, p in params.items()}
 
 
+@threads(THREADS)
 def prepare(data: Path, out: Path, config: TextConfig) -> tuple[Workshop, Params, Params]:
     """Stages 1 to 3: what every set of experts starts from."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    torch.set_num_threads(1)
     lm = out / "lm.safetensors"
     if not lm.exists():
         language_model(open_workshop(data, out, config, False))

@@ -16,7 +16,7 @@ from tiny import edit, hash_files, tiny_text_suite, tiny_vision_suite
 from semerge import suites
 from semerge.common import UserError
 from semerge.engine import load_engine
-from semerge.suites import available_suites, read_suite
+from semerge.suites import available_suites, published_suites, read_suite
 
 
 @pytest.fixture
@@ -57,6 +57,31 @@ def test_bundled_suites_are_found_by_name(folder: Path, monkeypatch: pytest.Monk
 def test_unknown_suites_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="is unknown; bundled are"):
         read_suite(name)
+
+
+def test_a_shipped_suite_is_parsed_once_and_again_if_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suites, "SUITES_FOLDER", tmp_path)
+    folders = [tiny_vision_suite(tmp_path / "one"), tiny_text_suite(tmp_path / "two")]
+    parsed: list[str] = []
+    read_text = Path.read_text
+
+    def counted(path: Path, *given: Any, **options: Any) -> str:
+        parsed.append(path.parent.name)
+        return read_text(path, *given, **options)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    assert read_suite("two").name == "tiny-text"
+    assert parsed == ["two"]  # and no other suite
+    for _ in range(3):
+        assert available_suites() == ["one", "two"] and published_suites() == []
+        assert [read_suite(place).modality for place in (*folders, "one")][::2] == ["image"] * 2
+    assert parsed == ["two", "one"]
+    edit(folders[1], lambda raw: raw.update(title="Another"))
+    del parsed[:]
+    assert [read_suite("two").title for _ in range(2)] == ["Another"] * 2
+    assert parsed == ["two"]
 
 
 def test_shipped_suites_are_valid() -> None:

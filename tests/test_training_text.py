@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 pytest.importorskip("tokenizers")
@@ -62,6 +63,27 @@ def test_smoke_run_leaves_its_stages_and_takes_them_up(data: Path, tmp_path: Pat
     }
     assert {"wte.weight", "wpe.weight"} <= own["sentiment_mr"]  # it has tables of its own
     assert own["sentiment_mr"] - own["tools"] == {"wte.weight", "wpe.weight"}
+
+
+def test_training_leaves_the_threads_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recipes import text
+    from recipes.text_config import TextConfig
+
+    seen = []
+
+    def stopped(*given: object) -> None:
+        seen.append(torch.get_num_threads())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(text, "open_workshop", stopped)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            text.train_text(Path("data"), Path("out"), TextConfig(), smoke=True)
+        assert (seen, torch.get_num_threads()) == ([text.THREADS], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_table_of_its_own_moves_faster_than_the_blocks(data: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ are read and checked by `semerge.checkpoints`.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,17 @@ def read_suite(name_or_path: str | Path) -> Suite:
     Raises:
         UserError: no such suite, or its suite.json is damaged; the sentence says where.
     """
-    file = _folder(name_or_path) / "suite.json"
+    file = _file(name_or_path)
     return SuiteReader(file).suite(_parse(file))
 
 
 def _shipped() -> dict[str, bool]:
     """Name -> whether its weights are on the hub, in alphabetical order."""
-    files = sorted(SUITES_FOLDER.glob("*/suite.json")) if SUITES_FOLDER.is_dir() else []
-    return {file.parent.name: _has_sources(file) for file in files}
+    return {file.parent.name: _has_sources(file) for file in _shipped_files()}
+
+
+def _shipped_files() -> list[Path]:
+    return sorted(SUITES_FOLDER.glob("*/suite.json")) if SUITES_FOLDER.is_dir() else []
 
 
 def _has_sources(file: Path) -> bool:
@@ -65,26 +69,38 @@ def _has_sources(file: Path) -> bool:
 
 
 def _parse(file: Path) -> Any:
+    """The file's JSON, not to be written. What is shipped is parsed once, and again if it changes;
+    a folder of somebody's own may change faster than a file's time tells."""
     try:
+        if file.parent.parent == SUITES_FOLDER:
+            found = file.stat()
+            return _parsed(file, found.st_mtime_ns, found.st_size)
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{file} can't be read as JSON: {error}.") from None
 
 
-def _folder(name_or_path: str | Path) -> Path:
-    shipped = _shipped()
-    if str(name_or_path) in shipped:
-        return SUITES_FOLDER / str(name_or_path)
+@lru_cache(maxsize=64)
+def _parsed(file: Path, modified: int, size: int) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _file(name_or_path: str | Path) -> Path:
+    """A suite's suite.json."""
+    name = str(name_or_path)
+    for file in _shipped_files():
+        if file.parent.name == name:
+            return file
     try:
         path = Path(name_or_path).expanduser()
         path = path.parent if path.name == "suite.json" else path
         if (path / "suite.json").is_file():
-            return path
+            return path / "suite.json"
     except (OSError, RuntimeError, ValueError):  # e.g. a name too long, an unknown ~user, a NUL
         pass
     bundled = ", ".join(available_suites()) or "none"
     hub = ", ".join(published_suites())
     raise UserError(
-        f"suite {str(name_or_path)[:200]!r} is unknown; bundled are {bundled}, "
+        f"suite {name[:200]!r} is unknown; bundled are {bundled}, "
         f"{f'on the hub are {hub}, ' if hub else ''}or give a folder that holds a suite.json."
     )

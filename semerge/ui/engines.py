@@ -60,14 +60,18 @@ class Engines:
         self._published = frozenset(published)
         self._states = {name: State(name, title) for name, title in titles.items()}
         self._engines: dict[str, Any] = {}
-        self._lock = threading.Lock()  # guards the two dictionaries
+        self._sought: set[str] = set()  # suites that a thread has been started for
+        self._lock = threading.Lock()  # guards these three
         self._loading = threading.Lock()  # one suite at a time: two cores, one disk
         self._fetching = threading.Lock()  # the same among the published ones
         self._settled = {name: threading.Event() for name in titles}
 
     def start(self, names: Sequence[str]) -> threading.Thread:
-        """Load these suites in this order, without waiting for them."""
-        thread = threading.Thread(target=self._bring_all, args=(list(names),), daemon=True)
+        """Load these suites in this order, without waiting for them; another thread's are its."""
+        with self._lock:
+            mine = [name for name in dict.fromkeys(names) if name not in self._sought]
+            self._sought.update(mine)
+        thread = threading.Thread(target=self._bring_all, args=(mine,), daemon=True)
         thread.start()
         return thread
 
@@ -100,14 +104,18 @@ class Engines:
         with self._lock:
             if name in self._engines:
                 return self._engines[name]
+        # somebody may try it again by now, which leaves the message of the last time
         raise UserError(self.state(name).message)
 
     def prepare(self, name: str) -> None:
         """Start to load a suite if nobody has, and a published one that failed once more."""
-        if name in self._published and self.failed(name):
-            self._settled[name].clear()
-            self._set(name, phase=WAITING, message="")
-        if self.state(name).phase == WAITING:
+        with self._lock:
+            if name in self._published and self._states[name].phase == FAILED:
+                self._settled[name].clear()
+                self._states[name] = replace(self._states[name], phase=WAITING)
+                self._sought.discard(name)
+            sought = name in self._sought
+        if not sought:
             self.start([name])
 
     def arriving(self) -> list[State]:
@@ -125,14 +133,25 @@ class Engines:
         with self._lock:
             self._states[name] = replace(self._states[name], **changes)
 
+    def _settle(self, name: str, **changes: Any) -> None:
+        """At once, so that nobody who tries it again comes between the state and its event."""
+        with self._lock:
+            self._states[name] = replace(self._states[name], **changes)
+            self._settled[name].set()
+
     def _bring_all(self, names: list[str]) -> None:
+        hub = [name for name in names if name in self._published]
+        if hub and len(hub) < len(names):
+            beside = threading.Thread(target=self._bring_all, args=(hub,), daemon=True)
+            beside.start()
+            self._bring_all([name for name in names if name not in hub])
+            beside.join()
+            return
         for name in names:
             self._bring(name)
 
     def _bring(self, name: str) -> None:
         with self._fetching if name in self._published else self._loading:
-            if self._settled[name].is_set():
-                return
             try:
                 self._bring_files(name)
                 self._set(name, phase=LOADING, started=time.monotonic(), share=0.0, step="")
@@ -143,8 +162,7 @@ class Engines:
                 # a sentence says it all; where anything else went wrong is worth knowing
                 _log.error("suite %s can't be loaded: %s", name, error, exc_info=not known)
                 text = str(error) if known else f"The suite {name} can't be loaded; see the log."
-                self._set(name, phase=FAILED, message=text)
-                self._settled[name].set()
+                self._settle(name, phase=FAILED, message=text)
                 return
             try:
                 if self._warm is not None:
@@ -153,8 +171,7 @@ class Engines:
                 _log.exception("the opening example of %s failed", name)
             with self._lock:
                 self._engines[name] = engine
-            self._set(name, phase=READY)
-            self._settled[name].set()
+            self._settle(name, phase=READY, message="")
 
     def _bring_files(self, name: str) -> None:
         if name not in self._published or self._fetch is None:
