@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -50,22 +52,18 @@ Keep = Callable[[Reached], None]
 class Models:
     """The parameter sets of a suite and the ways to run them.
 
-    device, dtype: where the weights are and how precise. Inputs are moved there by `place`.
+    device: where the weights are, in float32: less precise, task vectors would be rounded away.
+    Inputs are moved there by `place`.
     """
 
-    @torch.inference_mode()
-    def __init__(
-        self,
-        loaded: Loaded,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
+    @torch.no_grad()  # no inference mode: what is made in it could never be differentiated
+    def __init__(self, loaded: Loaded, device: torch.device | str = "cpu") -> None:
         defaults = loaded.suite.defaults
-        self.device, self.dtype = torch.device(device), dtype
+        self.device = torch.device(device)
         self.backbone = loaded.backbone
         self.heads = {t: loaded.heads[t].to(device) for t in loaded.suite.task_names}
         self.statistics = {point: s.to(device) for point, s in loaded.statistics.items()}
-        self.vectors = task_arithmetic.effective(loaded.vectors).to(device, dtype)
+        self.vectors = task_arithmetic.effective(loaded.vectors).to(device)
         self._scratch = Scratch()
         segments = self.vectors.segments
         stages = range(len(segments))
@@ -95,8 +93,8 @@ class Models:
         return tuple({name: params[name] for name in s.names} for s in self.vectors.segments)
 
     def place(self, batch: Batch) -> Batch:
-        """A batch where the weights are; images in their precision."""
-        return batch.to(self.device, self.dtype)
+        """A batch where the weights are."""
+        return batch.to(self.device)
 
     # ---- choices of parameters ---------------------------------------------------------------
 
@@ -186,16 +184,17 @@ class Models:
             return
         depth = self.backbone.depth
         deepest = max(depth + 1 if layer == FINAL else int(layer) for layer, _ in points)
-        if start is None:
-            start = Reached(self.embed(stage, batch), 0)
-        h = start.h
-        for layer in range(start.layer + 1, min(deepest, depth) + 1):
-            h = self.backbone.block(stage(layer), layer, h, batch)
-            for pool in self.backbone.pools:
-                if (layer, pool) in points:
-                    yield (layer, pool), self.backbone.pool(h, pool, batch)
-        if deepest > depth:
-            yield (FINAL, FINAL), self.backbone.final(stage(depth + 1), h, batch)
+        with stage if isinstance(stage, Merged) else nullcontext():
+            if start is None:
+                start = Reached(self.embed(stage, batch), 0)
+            h = start.h
+            for layer in range(start.layer + 1, min(deepest, depth) + 1):
+                h = self.backbone.block(stage(layer), layer, h, batch)
+                for pool in self.backbone.pools:
+                    if (layer, pool) in points:
+                        yield (layer, pool), self.backbone.pool(h, pool, batch)
+            if deepest > depth:
+                yield (FINAL, FINAL), self.backbone.final(stage(depth + 1), h, batch)
         if keep:
             keep(Reached(h, min(deepest, depth)))
 
@@ -220,18 +219,19 @@ class Models:
         return torch.cat(found)
 
     def _one_group(self, batch: Batch, coefficients: Tensor, start: Reached | None) -> Tensor:
-        stage, backbone = Merged(self.vectors, coefficients, self._scratch), self.backbone
-        if start is None:
-            start = Reached(stage.embed(backbone, batch), 0)
-        h = start.h[:, None]  # (G, 1, N, d)
-        for layer in range(start.layer + 1, backbone.depth + 1):
-            h = backbone.block(stage(layer), layer, h, batch)
-        last = stage(backbone.depth + 1)
-        # the end reads each sample's own length, so it goes sample by sample
-        final = [
-            backbone.final({name: x[g] for name, x in last.items()}, h[g], batch[g : g + 1])
-            for g in range(len(batch))
-        ]
+        backbone = self.backbone
+        with Merged(self.vectors, coefficients, self._scratch) as stage:
+            if start is None:
+                start = Reached(stage.embed(backbone, batch), 0)
+            h = start.h[:, None]  # (G, 1, N, d)
+            for layer in range(start.layer + 1, backbone.depth + 1):
+                h = backbone.block(stage(layer), layer, h, batch)
+            last = stage(backbone.depth + 1)
+            # the end reads each sample's own length, so it goes sample by sample
+            final = [
+                backbone.final({name: x[g] for name, x in last.items()}, h[g], batch[g : g + 1])
+                for g in range(len(batch))
+            ]
         return torch.cat(final)  # (G, D)
 
     # ---- proof that nothing was written ------------------------------------------------------
@@ -277,13 +277,31 @@ Stage = Callable[[int], Params]  # segment (0 embedding, 1..L blocks, L + 1 fina
 
 
 class Scratch:
-    """Flat room for one stage, each thread its own. It grows to what was asked for at most."""
+    """Flat room for one stage, each thread its own. It grows to what was asked for at most.
+
+    It is lent once: as long as any of the tensors that lie in it is held, nobody else has it.
+    """
 
     def __init__(self) -> None:
         self._own = threading.local()
 
+    def lend(self, lessee: object, tensors: Iterable[Tensor]) -> None:
+        """Note that these tensors lie in this thread's room."""
+        self._own.lease = lessee, [weakref.ref(x) for x in tensors]
+
+    def give_back(self, lessee: object) -> None:
+        """End what was lent to it, whoever still holds the tensors: a traceback may for long."""
+        if getattr(self._own, "lease", (None,))[0] is lessee:
+            self._own.lease = None, []
+
     def room(self, numbers: int, like: Tensor) -> Tensor:
-        """At least `numbers` numbers, with whatever was left in them, as `like` has them."""
+        """At least `numbers` numbers, with whatever was left in them, as `like` has them.
+
+        Raises:
+            RuntimeError: it is lent on this thread, and what lies in it still in use.
+        """
+        if any(x() is not None for x in getattr(self._own, "lease", (None, []))[1]):
+            raise RuntimeError("A merged stage is still in use on this thread; merge after it.")
         room: Tensor | None = getattr(self._own, "room", None)
         if room is None or room.numel() < numbers:
             self._own.room = None  # let the smaller one go first
@@ -296,8 +314,8 @@ class Scratch:
 class Merged:
     """θ0 + Σt λt τt for coefficients (T,), or one model a group for (G, T).
 
-    A call answers with one stage's parameters. They are good until the next call on this thread:
-    merge, run, and only then merge again.
+    A call answers with one stage's parameters. They must be let go before the next call on this
+    thread, whoever makes it: merge, run, and only then merge again. A `with` ends the last loan.
 
     clock: told what is spent on merging, as "merge"; what came before it is "predict".
     """
@@ -312,6 +330,12 @@ class Merged:
         self._vectors, self._scratch, self._clock = vectors, scratch, clock
         self._rows = vectors.rows(coefficients)  # (1 + T,) or (G, 1 + T)
 
+    def __enter__(self) -> Merged:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scratch.give_back(self)
+
     def __call__(self, stage: int) -> Params:
         if self._clock:
             self._clock.lap("predict")
@@ -319,6 +343,7 @@ class Merged:
         numbers = weights.shape[1] * self._rows.shape[:-1].numel()
         room = self._scratch.room(numbers, like=weights)
         params = self._vectors.combine(self._rows, stage, room)
+        self._scratch.lend(self, params.values())
         if self._clock:
             self._clock.lap("merge")
         return params

@@ -27,19 +27,14 @@ Probing = tuple[str, int | str, str]  # (probe, layer, pool)
 class Steps:
     """One suite in memory. Safe to share between threads; nothing is written after `__init__`.
 
-    device, dtype: where the weights are kept and run, and how precise. Routing is float64 on the
-    CPU wherever they are. No other device than the CPU has been measured.
+    device: where the weights are kept and run. Routing is float64 on the CPU wherever they are. No
+    other device than the CPU has been measured.
     """
 
-    def __init__(
-        self,
-        loaded: Loaded,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
+    def __init__(self, loaded: Loaded, device: torch.device | str = "cpu") -> None:
         self.suite = loaded.suite
         self.backbone = loaded.backbone
-        self.models = Models(loaded, device, dtype)
+        self.models = Models(loaded, device)
         found = loaded.abstention  # made with other weights, it says nothing of these
         own = found is not None and found.weights_sha256 == self.models.sha256
         self.abstention: Abstention | None = found if own else None

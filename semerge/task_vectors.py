@@ -95,10 +95,10 @@ class TaskVectors:
         made.count, made.segments = count, tuple(segments)
         return made
 
-    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> TaskVectors:
-        """The same on a device, in a precision; no copy where that changes nothing."""
+    def to(self, device: torch.device | str) -> TaskVectors:
+        """The same on a device; no copy where they are there."""
         moved = [
-            Segment(s.names, s.shapes, s.weights.to(device, dtype), s.rest.to(device, dtype))
+            Segment(s.names, s.shapes, s.weights.to(device), s.rest.to(device))
             for s in self.segments
         ]
         return TaskVectors.of(moved, self.count)
@@ -176,7 +176,8 @@ def _one_row(c: Tensor, weights: Tensor, out: Tensor | None) -> Tensor:
     """
     rows, numbers = weights.shape
     blocks = numbers // BLOCK
-    if blocks < 2 or weights.device.type != "cpu":
+    differentiated = torch.is_grad_enabled() and (c.requires_grad or weights.requires_grad)
+    if blocks < 2 or weights.device.type != "cpu" or differentiated:
         return torch.mm(c, weights, out=out)
     whole = blocks * BLOCK
     if out is None:

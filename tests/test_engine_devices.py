@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from concurrency import sample_of
 from equivalence import close, pair, samples_of
 
 import semerge.models
-from semerge.backbones import Batch
+import semerge.task_vectors
+from semerge.backbones import Batch, embedding
 from semerge.common import UserError
-from semerge.engine import Engine, chosen_device, load_engine
+from semerge.engine import chosen_device, load_engine
 from semerge.loading import load
 from semerge.models import Models
 from semerge.settings import Settings
 from semerge.suites import read_suite
+from semerge.task_vectors import TaskVectors
 
 
 def test_every_tensor_follows_the_weights(folder: Path) -> None:
@@ -46,21 +49,98 @@ def test_the_device_is_the_environments_and_must_be_here(
             load_engine(folder)
 
 
-def test_half_the_precision_runs_too(folder: Path) -> None:
-    loaded = load(read_suite(folder))
-    exact, rough = Engine(loaded), Engine(loaded, dtype=torch.bfloat16)
-    assert {x.dtype for x in rough.models.vectors.tensors()} == {torch.bfloat16}
-    a, b = (e.predict(sample_of(exact, 0), Settings(preset="literal")) for e in (exact, rough))
-    assert b.distances == pytest.approx(a.distances, rel=0.1)
-    assert b.coefficients == pytest.approx(a.coefficients, rel=0.1)
-
-
-def test_a_batch_goes_where_the_weights_are(folder: Path) -> None:
-    loaded = load(read_suite(folder))
-    models = Models(loaded, dtype=torch.bfloat16)
+def test_weights_and_images_are_float32_and_words_whole_numbers(folder: Path) -> None:
+    models = Models(load(read_suite(folder)))
+    assert {x.dtype for x in models.vectors.tensors()} == {torch.float32}
+    assert {x.dtype for x in models.heads.values()} == {torch.float32}
     images, words = Batch(torch.zeros(1, 3, 4, 4)), Batch(torch.zeros(1, 4).long(), torch.ones(1))
-    assert models.place(images).data.dtype == torch.bfloat16
+    assert models.place(images).data.dtype == torch.float32
     assert models.place(words).data.dtype == torch.int64
+
+
+def test_a_merge_of_a_loaded_suite_can_be_differentiated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With respect to the coefficients, and to the weights that are merged."""
+    monkeypatch.setattr(semerge.task_vectors, "BLOCK", 16)  # a merge outside the gradient has many
+    engine = load_engine(folder)
+    (sample,) = samples_of(engine, 1)
+    engine.distances(sample, Settings().resolve(engine.suite))  # inference mode leaves no trace
+    vectors, head = engine.models.vectors, engine.models.heads[engine.suite.task_names[0]]
+    held = [x for x in (*vectors.tensors(), head) if x.is_inference()]
+    assert not held
+
+    def loss(given: TaskVectors, coefficients: torch.Tensor) -> torch.Tensor:
+        z = embedding(engine.backbone, given.merge(coefficients), sample)
+        return engine.backbone.logits(z, head).logsumexp(-1).sum()
+
+    coefficients = torch.tensor([0.3, 0.2, 0.1], requires_grad=True)
+    (found,) = torch.autograd.grad(loss(vectors, coefficients), coefficients)
+    for t in range(3):
+        step = 1e-2 * torch.eye(3)[t]
+        high, low = (float(loss(vectors, (coefficients + s).detach())) for s in (step, -step))
+        assert float(found[t]) == pytest.approx((high - low) / 2e-2, rel=0.05, abs=2e-3)
+
+    leaves = [replace(s, weights=s.weights.clone().requires_grad_()) for s in vectors.segments]
+    own = TaskVectors.of(leaves, 3)
+    loss(own, coefficients.detach()).backward()
+    block = leaves[1].weights
+    assert block.grad is not None and block.grad.shape == block.shape
+    # the weights of a merge are sums of rows, so each row's gradient is its coefficient's share
+    assert bool(block.grad.any())
+    assert torch.allclose(block.grad[1] * 0.2, block.grad[2] * 0.3, rtol=1e-4, atol=1e-7)
+
+
+def test_a_merged_stage_is_lent_once(folder: Path) -> None:
+    """Before, two merges that took turns on one thread wrote over each other's weights."""
+    engine = load_engine(folder)
+    models, (sample,) = engine.models, samples_of(engine, 1)
+    one, other = (models.merged(torch.tensor(c)) for c in ([0.5, 0.25, 0.0], [0.0, 0.5, 0.25]))
+    stages = range(1, engine.backbone.depth + 1)
+    with pytest.raises(RuntimeError, match="A merged stage is still in use on this thread"):
+        list(zip(map(one, stages), map(other, stages), strict=True))
+    with pytest.raises(RuntimeError, match="still in use"):
+        list(map(one, stages))
+    tensor = one(1).popitem()[1]  # one of its tensors is enough
+    with pytest.raises(RuntimeError, match="still in use"):
+        models.embedding(other, sample)
+    with ThreadPoolExecutor(1) as pool:  # another thread has its own room
+        apart = pool.submit(engine.merged_embedding, sample, torch.tensor([[0.0, 0.5, 0.25]]))
+        expected = apart.result()
+    del tensor
+
+    # generators of representations hold no stage while they wait, so they may take turns
+    points = {(layer, "mean") for layer in stages}
+    pairs = zip(*(models.representations(m, sample, points) for m in (one, other)), strict=True)
+    alone = [list(models.representations(m, sample, points)) for m in (one, other)]
+    for turn, (a, b) in enumerate(pairs):
+        assert torch.equal(a[1], alone[0][turn][1]) and torch.equal(b[1], alone[1][turn][1])
+    close(models.embedding(other, sample), expected, "after all of this")
+
+
+def test_a_request_that_dies_gives_its_room_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its traceback may be kept, and with it the parameters of the stage where it ended."""
+    engine = load_engine(folder)
+    (sample,), block = samples_of(engine, 1), type(engine.backbone).block
+    both, c = (
+        engine.backbone.collate([sample] * 2),
+        torch.tensor([[0.5, 0.2, 0.1], [0.1, 0.2, 0.3]]),
+    )
+
+    def fails(self: object, params: object, *rest: object) -> torch.Tensor:
+        raise ArithmeticError(params)
+
+    died = []
+    for batch in (sample, both):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(engine.backbone), "block", fails)
+            with pytest.raises(ArithmeticError) as caught:
+                engine.merged_embedding(batch, c[: len(batch)])
+        died.append(caught.value)
+        assert engine.merged_embedding(batch, c[: len(batch)]).isfinite().all()
+    assert len(died) == 2 and type(engine.backbone).block is block
 
 
 def test_large_models_equal_the_reference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,13 +102,3 @@ def test_statistics_and_a_diagnosis_of_a_device(home: Path, engine: Engine) -> N
         for point, s in points.items():
             assert found[key][point].mean.device.type == "cpu"
             assert torch.equal(found[key][point].mean, s.mean)
-
-
-def test_a_sweep_in_half_the_precision_is_close(home: Path, engine: Engine) -> None:
-    request = Request(home / "data", settings=Settings(preset="literal"), every=AXES)
-    exact = evaluate(engine, request)
-    rough = evaluate(Engine(load(read_suite(home / "suite")), dtype=torch.bfloat16), request)
-    same = [a.se_oracle == b.se_oracle for a, b in zip(exact.rows, rough.rows, strict=True)]
-    assert sum(same) >= 0.9 * len(same)
-    for a, b in zip(exact.rows, rough.rows, strict=True):
-        assert b.margin == pytest.approx(a.margin, abs=0.1)

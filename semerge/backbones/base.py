@@ -45,10 +45,11 @@ class Batch:
         n = self.data.shape[1]
         return torch.arange(n, device=self.data.device) < self.lengths[:, None]
 
-    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Batch:
-        """The same on a device, images in a precision."""
-        lengths = None if self.lengths is None else self.lengths.to(device)
-        return Batch(self.data.to(device, dtype if lengths is None else None), lengths)
+    def to(self, device: torch.device | str) -> Batch:
+        """The same on a device."""
+        return Batch(
+            self.data.to(device), None if self.lengths is None else self.lengths.to(device)
+        )
 
 
 class Backbone(Protocol):

@@ -79,7 +79,7 @@ TOLD = "captions read for the heads"
 Words = tuple[Sequence[str], Sequence[str]]  # class names, templates
 
 
-@torch.inference_mode()
+@torch.no_grad()  # no inference mode: see semerge.models
 def zero_shot_heads(
     tower: Mapping[str, Tensor], config: Mapping[str, Any], quick_gelu: bool, tasks: Sequence[Words]
 ) -> list[Tensor]:
