@@ -1,71 +1,108 @@
-"""The README's figures, written from the suites' reports, the bench and the examples' index:
-`python -m recipes.readme`.
+"""The figures of README.md, docs/ and the model cards: `python -m recipes.readme` writes them.
+
+They come from the suites' reports and suite.json, the bench and the examples' index. In README.md
+and docs/ a part stands between the marks `<!-- name -->` and `<!-- /name -->`; a card is written
+whole.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from recipes.card import card
 from semerge import common
 from semerge.evaluation import tables
 from semerge.evaluation.figures import CAUSES
-from semerge.suites import Suite, available_suites, read_suite
+from semerge.suites import Suite, available_suites, published_suites, read_suite
 from semerge.suites.examples import load_examples
+from semerge.suites.memory import need
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+KINDS = {"image": "vision", "text": "text"}  # of the command that rebuilds a suite
 
-
-def parts() -> dict[str, str]:
-    """What stands between the marks `<!-- name -->` and `<!-- /name -->`, by name."""
-    return {
-        "results": results(),
-        "examples": examples(),
-        "unfit": unfit(),
-        "costs": costs(),
-    }
+Report = Mapping[str, Any]
 
 
-def examples() -> str:
-    """How many of the app's own examples the models get right, one sentence a section."""
-    found = load_examples().hits
-    return "\n".join(f"- {name}: {counted(found[name])}" for name in found) + "\n"
+def reports() -> dict[str, tuple[Suite, Report]]:
+    """Every bundled suite with its report.json, by name."""
+    suites = [read_suite(name) for name in available_suites()]
+    return {s.name: (s, _json(s.path("report.json"))) for s in suites}
 
 
-def counted(row: dict[str, Any]) -> str:
-    """One section of the index's `hits`."""
-    return (
-        f"of {row['n']}, SE-Merging {row['se']}, the static merge {row['static']}, the base "
-        f"{row['base']}; the right expert is chosen for {row['routing']}"
-    )
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+def pages() -> dict[Path, str]:
+    """Every file that holds figures, as it has to be."""
+    docs = {ROOT / file: filled((ROOT / file).read_text("utf-8"), parts) for file, parts in PARTS}
+    return docs | {s.path("README.md"): card(s, r, rebuild(s)) for s, r in reports().values()}
+
+
+def rebuild(suite: Suite) -> str:
+    """The command that makes a bundled suite again."""
+    return f"python -m recipes {KINDS[suite.modality]} --data DIR --out DIR"
+
+
+def filled(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
+    """A page whose parts are put between their marks, in place of what is there."""
+    for name, part in parts.items():
+        before, rest = text.split(f"<!-- {name} -->\n")
+        _, after = rest.split(f"<!-- /{name} -->")
+        text = f"{before}<!-- {name} -->\n\n{part().strip()}\n\n<!-- /{name} -->{after}"
+    return text
+
+
+def write() -> None:
+    """Bring all pages up to date."""
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+
+
+# ---- accuracies ----------------------------------------------------------------------------------
+
+
+def summary() -> str:
+    """Markdown: the test averages of each bundled suite, over all its tasks."""
+    head = ["Suite", "Tasks", *tables.COLUMNS.values()]
+    body = [
+        [
+            f"`{name}`",
+            str(len(suite.tasks)),
+            *(tables.percent(report["test"]["average_all"][key]) for key in tables.COLUMNS),
+        ]
+        for name, (suite, report) in reports().items()
+    ]
+    return tables.table(head, body)
 
 
 def results() -> str:
     """Markdown: every bundled suite's accuracies, probes, lines and how its experts were made."""
-    found = ["## What the bundled suites show\n"]
-    for name in available_suites():
-        suite = read_suite(name)
-        report = json.loads(suite.path("report.json").read_text(encoding="utf-8"))
-        found.append(section(suite, report))
-    return "\n".join(found)
+    return "\n".join(section(suite, report) for suite, report in reports().values())
 
 
-def section(suite: Suite, report: dict[str, Any]) -> str:
+def section(suite: Suite, report: Report) -> str:
     """One suite's part."""
     d, versions = suite.defaults, report["versions"]
     pool = "" if d.pool == "final" else f", pooling `{d.pool}`"
     layer = "final embedding" if d.layer == "final" else f"block {d.layer}"
     titles = {t.name: t.title for t in suite.tasks}
     met = f"{report['lines_met']} of {len(report['lines'])}"
-    missed = [line for line in report["lines"] if not line["met"]]
-    told = "".join(
+    missed = "".join(
         f"\n- missed: {tables.WORDS[line['line']]}, {line['on']}: "
         f"{tables.percent(line['value'])} where {tables.percent(line['target'])} was wanted; "
         f"cause: {CAUSES[line['cause']]}"
-        for line in missed
+        for line in report["lines"]
+        if not line["met"]
     )
-    return f"""### `{suite.name}`
+    return f"""## `{suite.name}`
 
 Test accuracy in percent on {report["test"]["n"]:,} samples, seed {report["seed"]}, torch
 {versions["torch"]}, two CPU cores. Defaults, chosen on {report["validation"]["n"]:,} validation
@@ -78,13 +115,13 @@ All three probes, each at its best layer on validation (averages over all tasks)
 
 {tables.probes(report)}
 
-{met} lines of the project's targets are met.{told}
+{met} lines of the project's targets are met.{missed}
 {ablation(report)}
 `python -m semerge evaluate --suite {suite.name} --data DIR --json -` prints these figures again.
 """
 
 
-def ablation(report: dict[str, Any]) -> str:
+def ablation(report: Report) -> str:
     """How experts made in other ways fare; nothing where the report does not say."""
     rows = report.get("ablation")
     if not rows:
@@ -109,27 +146,34 @@ the last columns are routing accuracies at the best layer and pooling:
 """
 
 
-def between(text: str, name: str) -> str:
-    """What stands between the two marks of that name."""
-    return text.split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->", maxsplit=1)[0]
+def examples() -> str:
+    """How many of the app's own examples the models get right, one sentence a section."""
+    hits = load_examples().hits
+    return "\n".join(f"- {name}: {counted(row)}" for name, row in hits.items())
 
 
-def write(path: Path = README) -> None:
-    """Put every part between its two marks."""
-    text = path.read_text(encoding="utf-8")
-    for name, part in parts().items():
-        before, rest = text.split(f"<!-- {name} -->\n")
-        _, after = rest.split(f"<!-- /{name} -->")
-        text = f"{before}<!-- {name} -->\n\n{part}\n<!-- /{name} -->{after}"
-    path.write_text(text, encoding="utf-8")
+def counted(row: Mapping[str, Any]) -> str:
+    """One section of the index's `hits`."""
+    return (
+        f"of {row['n']}, SE-Merging {row['se']}, the static merge {row['static']}, the base "
+        f"{row['base']}; the right expert is chosen for {row['routing']}"
+    )
 
 
-if __name__ == "__main__":
-    write()
+# ---- suites without weights ----------------------------------------------------------------------
 
 
-# --------------------------------------------------------------------------------------------------
-# The README's table of what answers cost, from the figures that `bench --write` left.
+def published() -> str:
+    """Markdown: what the published suites are made of and take."""
+    body = []
+    for suite in map(read_suite, published_suites()):
+        base = suite.sources[suite.base_weights].repo
+        sizes = map(common.gigabytes, (suite.download_size, need(suite).total))
+        body.append([f"`{suite.name}`", f"`{base}`", str(len(suite.tasks)), *sizes])
+    return tables.table(["Suite", "Base", "Experts", "Download", "Memory"], body)
+
+
+# ---- what answers cost ---------------------------------------------------------------------------
 
 BENCH = common.ASSETS / "bench.json"
 SMALL, LARGE = ("mini-vision", "mini-text"), ("clip-vit-b-32", "gpt2-glue")
@@ -137,40 +181,57 @@ LEFT_OUT = ("fast_limit", "full_ensemble_over_static")  # in About alone
 
 
 def costs(file: Path = BENCH) -> str:
-    """Markdown: every figure that was measured, by suite with its limit, and what it was measured
-    on."""
-    suites = json.loads(file.read_text(encoding="utf-8"))
+    """Markdown: every figure that `bench --write` left, by suite with its limit, and what it was
+    measured on."""
+    suites = _json(file)
     head = ["figure", *(f"`{s}`" for s in SMALL), "wanted", *(f"`{s}`" for s in LARGE), "wanted"]
     body = [
         [
             phrase,
-            *(_cell(suites[s], name) for s in SMALL),
-            _limit(suites[SMALL[0]], name),
-            *(_cell(suites[s], name) for s in LARGE),
-            _limit(suites[LARGE[0]], name),
+            *(cost(suites[s], name) for s in SMALL),
+            limit(suites[SMALL[0]], name),
+            *(cost(suites[s], name) for s in LARGE),
+            limit(suites[LARGE[0]], name),
         ]
         for name, phrase in common.FIGURES.items()
-        if name not in LEFT_OUT and any(name in found["figures"] for found in suites.values())
+        if name not in LEFT_OUT and any(name in bench["figures"] for bench in suites.values())
     ]
     sizes = " and ".join(f"{suites[s]['labelled']['n']:,} (`{s}`)" for s in SMALL)
     split = suites[SMALL[0]]["labelled"]["split"]
     on = suites[SMALL[0]]["machine"]
     return (
-        f"{tables.table(head, body)}\n\n{_sweeps(suites)}"
+        f"{tables.table(head, body)}\n\n{sweeps(suites)}"
         f"{on['processor']}, {on['threads']} threads, Python {on['python']}, torch "
         f"{on['torch'].partition('+')[0]}; a missed line is bold.\n"
-        f"Shares are over {sizes} samples of the {split} splits.\n"
+        f"Shares are over {sizes} samples of the {split} splits."
     )
 
 
-def _sweeps(suites: dict[str, Any]) -> str:
+def cost(bench: Mapping[str, Any], name: str) -> str:
+    """One figure of a suite's bench; empty where there is none, bold where its line is missed."""
+    value = bench["figures"].get(name)
+    small = name == "peak_over_weights" and bench["weights"] == "trained"  # torch alone is more
+    if value is None or small:
+        return ""
+    missed = any(row["figure"] == name and row["met"] is False for row in bench["acceptance"])
+    text = common.figure(name, value)
+    return f"**{text}**" if missed else text
+
+
+def limit(bench: Mapping[str, Any], name: str) -> str:
+    """What is wanted of a figure; empty where nothing is."""
+    row = next((row for row in bench["acceptance"] if row["figure"] == name), None)
+    return "" if row is None else common.wanted(row)
+
+
+def sweeps(suites: Mapping[str, Any]) -> str:
     """Where the milliseconds of a sweep go, in the suites whose line it misses; else nothing."""
     text = ""
     for name in (*SMALL, *LARGE):
-        found = suites[name]
-        if any(r["figure"] == "sweep_over_loop" and r["met"] is False for r in found["acceptance"]):
+        bench = suites[name]
+        if any(r["figure"] == "sweep_over_loop" and r["met"] is False for r in bench["acceptance"]):
             loop, sweep, passes = (
-                common.measured(found["cases_ms"][case]) for case in ("loop", "sweep", "passes")
+                common.measured(bench["cases_ms"][case]) for case in ("loop", "sweep", "passes")
             )
             text += (
                 f"An input of `{name}` takes {loop} ms one by one and {sweep} in batches, "
@@ -179,40 +240,21 @@ def _sweeps(suites: dict[str, Any]) -> str:
     return f"{text}\n" if text else ""
 
 
-def _cell(found: dict[str, Any], name: str) -> str:
-    value = found["figures"].get(name)
-    small = name == "peak_over_weights" and found["weights"] == "trained"  # torch alone is more
-    if value is None or small:
-        return ""
-    missed = any(row["figure"] == name and row["met"] is False for row in found["acceptance"])
-    text = common.figure(name, value)
-    return f"**{text}**" if missed else text
-
-
-def _limit(found: dict[str, Any], name: str) -> str:
-    row = next((row for row in found["acceptance"] if row["figure"] == name), None)
-    return "" if row is None else common.wanted(row)
-
-
-# --------------------------------------------------------------------------------------------------
-# The README's figures on the notice that no expert fits, from the diagnosis in each report.
+# ---- the notice that no expert fits --------------------------------------------------------------
 
 HEAD = ["suite", "false alarms", "missed, own expert left out", "missed, made to belong to none"]
-KINDS = ("noise", "random letters", "other tasks")  # of what is made; those that are told of
+TOLD = ("noise", "random letters", "other tasks")  # of what is made; those that are told of
 
 
 def unfit() -> str:
     """Markdown: how often the notice errs, by suite, and what falling back costs and gains."""
-    found = {}
-    for name in available_suites():
-        report = json.loads(read_suite(name).path("report.json").read_text(encoding="utf-8"))
-        found[name] = report["diagnosis"]["abstention"]
-    body = [[f"`{name}`", *errors(notice)] for name, notice in found.items()]
-    told = "\n".join(f"- `{name}`: {gains(notice)}" for name, notice in found.items())
-    return f"{tables.table(HEAD, body)}\n\n{told}\n"
+    notices = {name: r["diagnosis"]["abstention"] for name, (_, r) in reports().items()}
+    body = [[f"`{name}`", *errors(notice)] for name, notice in notices.items()]
+    told = "\n".join(f"- `{name}`: {gains(notice)}" for name, notice in notices.items())
+    return f"{tables.table(HEAD, body)}\n\n{told}"
 
 
-def errors(notice: dict[str, Any]) -> list[str]:
+def errors(notice: Mapping[str, Any]) -> list[str]:
     """Shares of test samples, each with how many there were."""
     made, left_out = notice["made"][notice["score"]], notice["left_out"][notice["score"]]
     count = sum(kind["n"] for kind in made["kinds"].values())
@@ -223,11 +265,11 @@ def errors(notice: dict[str, Any]) -> list[str]:
     ]
 
 
-def gains(notice: dict[str, Any]) -> str:
+def gains(notice: Mapping[str, Any]) -> str:
     """What it misses most, and accuracies without and with the fallback, with the given head."""
     kinds = notice["made"][notice["score"]]["kinds"]
     missed = " and ".join(
-        f"{tables.percent(kinds[name]['share'])} % of {name}" for name in KINDS if name in kinds
+        f"{tables.percent(kinds[name]['share'])} % of {name}" for name in TOLD if name in kinds
     )
     own, other = notice["fallback"], notice["fallback"]["left_out"]
     return (
@@ -238,10 +280,23 @@ def gains(notice: dict[str, Any]) -> str:
     )
 
 
-def _change(fallback: dict[str, Any]) -> str:
+def _change(fallback: Mapping[str, Any]) -> str:
     given = fallback["oracle"]
     return f"{tables.percent(given['se'])} to {tables.percent(given['with_fallback'])} %"
 
 
 def _share(value: float, count: int) -> str:
     return f"{tables.percent(value)} % (n = {count})"
+
+
+PARTS: tuple[tuple[str, Mapping[str, Callable[[], str]]], ...] = (
+    ("README.md", {"summary": summary}),
+    ("docs/results.md", {"results": results, "examples": examples}),
+    ("docs/costs.md", {"costs": costs}),
+    ("docs/reliability.md", {"unfit": unfit}),
+    ("docs/checkpoints.md", {"published": published}),
+)
+"""What stands where: the mark's name, and what writes it."""
+
+if __name__ == "__main__":
+    write()

@@ -230,7 +230,7 @@ def test_a_task_that_lies_off_its_report_is_named(
 def test_the_real_data_give_the_figures_of_the_report(
     name: str, part: str, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What the README says of its tables: the command prints these figures again."""
+    """What docs/results.md says of its tables: the command prints these figures again."""
     js, suite = tmp_path / "found.json", read_suite(name)
     data = str(data_dir / part)
     assert main(["evaluate", "--suite", name, "--data", data, "--json", str(js)]) == 0
