@@ -16,7 +16,7 @@ from PIL import Image
 
 from semerge.inputs import decode_image
 from semerge.ui.app import make_context
-from semerge.ui.markup import seen
+from semerge.ui.html import seen
 
 pytestmark = MARKS
 

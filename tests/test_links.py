@@ -20,8 +20,9 @@ from starlette.datastructures import QueryParams
 from semerge.settings import AUTO, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite
 from semerge.suites.examples import Examples, load_examples
-from semerge.ui import links, markup
+from semerge.ui import links
 from semerge.ui.context import Context, Source
+from semerge.ui.html import macro
 from semerge.ui.links import Query
 
 VISION, TEXT, PAIRS = fake_suite("image"), fake_suite("text"), fake_suite("text", True, "pairs")
@@ -154,7 +155,7 @@ def test_an_unknown_value_falls_back_and_is_told(key: str, bad: str, examples: E
     (notice,) = query.notices
     assert notice.startswith(f"The link's {key} ") and notice.endswith("the default is shown.")
     assert len(notice) < 300 and notice.isprintable()
-    shown = markup.notices(query.notices)
+    shown = macro("notices", query.notices)
     assert "<script" not in shown and "{{" not in shown
 
 
@@ -213,7 +214,7 @@ def test_no_query_breaks_the_reading(values: Mapping[str, str]) -> None:
         elif source:
             assert all(len(text) <= links.TEXT_LIMIT for text in source.values())
         assert len(query.notices) <= len(values)
-        assert "<script" not in markup.notices(query.notices)
+        assert "<script" not in macro("notices", query.notices)
 
 
 # ---- the tabs Vision and Language ----------------------------------------------------------------
@@ -223,8 +224,7 @@ def test_no_query_breaks_the_reading(values: Mapping[str, str]) -> None:
 def desks(context: Context) -> dict[str, Any]:
     import gradio as gr
 
-    from semerge.ui.tabs.language import LanguageTab
-    from semerge.ui.tabs.vision import VisionTab
+    from semerge.ui.tabs.ask import LanguageTab, VisionTab
 
     with gr.Blocks():
         return {"vision": VisionTab(context), "language": LanguageTab(context)}
@@ -234,9 +234,7 @@ def restored(desk: Any, values: Mapping[str, str]) -> tuple[dict[str, Any], list
     """What a link fills in: by the name of the component, and the notices."""
     query = Query(values)
     filled = desk.restore(query)
-    assert len(filled) == len(desk.restored)
-    assert len({id(component) for component in desk.restored}) == len(filled)
-    by_id = dict(zip(map(id, desk.restored), filled, strict=True))
+    assert {*filled} <= {*desk.outputs} and len({*desk.outputs}) == len(desk.outputs)
     o, panel = desk.options, desk.panel
     parts = {
         "suite": o.suite, "preset": o.preset, "probe": o.probe, "layer": o.layer, "pool": o.pool,
@@ -244,7 +242,7 @@ def restored(desk: Any, values: Mapping[str, str]) -> tuple[dict[str, Any], list
         "link": desk.link, "headline": panel.headline, "figures": panel.figures,
         "given": desk.given[0], "given_b": desk.given[-1],
     }  # fmt: skip
-    return {name: _value(by_id[id(part)]) for name, part in parts.items()}, query.notices
+    return {name: _value(filled.get(part)) for name, part in parts.items()}, query.notices
 
 
 def _value(update: Any) -> Any:
@@ -302,23 +300,22 @@ def test_a_tab_is_brought_back_by_its_own_link(
     suite = context.suites[values["suite"]]
     settings = links.read_settings(Query(values), suite)
     view, _ = context.ask(suite.name, source, settings)
-    assert shown["headline"] == markup.headline(view)
-    assert shown["figures"] == markup.figures(view)
+    assert shown["headline"] == macro("headline", view, template="panel.html")
+    assert shown["figures"] == macro("figures", view, template="panel.html")
     assert query_of(shown["link"]) == {"tab": tab, **values}
 
 
 def test_the_button_holds_what_was_asked(desks: dict[str, Any]) -> None:
     desk = desks["language"]
-    position = desk.outputs.index(desk.link)
     chosen = ["literal", "base", 2, "mean", "snips_intent", "route"]
     asked = desk._ask({"text": "Play it", "text_b": ""}, TEXT.name, chosen)
-    assert query_of(asked[position]) == {
+    assert query_of(asked[desk.link]) == {
         "tab": "language", "suite": TEXT.name, "text": "Play it", "preset": "literal",
         "probe": "base", "layer": "2", "pool": "mean", "head": "snips_intent",
     }  # fmt: skip
-    long = desk._ask({"text": "a " * 251, "text_b": ""}, TEXT.name, chosen)[position]
+    long = desk._ask({"text": "a " * 251, "text_b": ""}, TEXT.name, chosen)[desk.link]
     assert "text" not in query_of(long) and links.LONG_TEXT in long
-    failed = desk._ask({"text": "refuse", "text_b": ""}, TEXT.name, chosen)[position]
+    failed = desk._ask({"text": "refuse", "text_b": ""}, TEXT.name, chosen)[desk.link]
     assert failed == ""  # nothing is shown that a link could open
     opening = query_of(desk.link.value)
     assert opening["example"] == "0" and opening["preset"] == "sharp"
@@ -330,7 +327,7 @@ def test_an_upload_is_not_in_the_link_and_the_button_says_so(
     desk = desks["vision"]
     source = {"file": str(examples.vision[3].file)}
     asked = desk._ask(source, VISION.name, ["sharp", "base", 2, "mean", AUTO, "route"])
-    link = asked[desk.outputs.index(desk.link)]
+    link = asked[desk.link]
     assert links.OWN_IMAGE in link and "file" not in query_of(link)
     assert query_of(link)["layer"] == "2" and "mnist" not in link
     shown, notices = restored(desk, query_of(link))
@@ -355,7 +352,7 @@ def test_a_hostile_link_opens_the_tab_at_its_defaults(
 @pytest.mark.parametrize("bad", HOSTILE)
 def test_a_hostile_sentence_is_a_sentence(bad: str, desks: dict[str, Any]) -> None:
     shown, notices = restored(desks["language"], {"tab": "language", "text": bad})
-    text = f"{shown['headline']}{shown['link']}{markup.notices(notices)}"
+    text = f"{shown['headline']}{shown['link']}{macro('notices', notices)}"
     assert "<script" not in text and "\x00" not in text
     if len(bad) > links.TEXT_LIMIT:
         assert shown["source"] == {"example": 0} and len(notices) == 1

@@ -12,8 +12,8 @@ from published_suites import clip_suite
 
 from semerge.cli import main
 from semerge.common import Counter, listening, say, tell
-from semerge.ui import markup
 from semerge.ui.engines import Engines, State
+from semerge.ui.html import macro
 
 
 class Terminal(io.StringIO):
@@ -76,6 +76,6 @@ def test_the_status_shows_the_step_of_a_suite_that_loads() -> None:
 
     engines = Engines({"here": "Here"}, load)
     assert engines.get("here") == "here"
-    shown = markup.status(seen)
+    shown = macro("status", seen, template="page.html")
     assert "Here: loading, captions &lt;read&gt; <progress" in shown and "25%" in shown
-    assert markup.status(engines.states()) == ""
+    assert macro("status", engines.states(), template="page.html") == ""

@@ -20,15 +20,25 @@ from PIL import Image
 from semerge.common import UserError
 from semerge.settings import PRESETS, Settings
 from semerge.suites.examples import Example, load_examples
-from semerge.ui import charts, markup, words
+from semerge.ui import charts, words
 from semerge.ui.context import Context
 from semerge.ui.engines import Engines
+from semerge.ui.html import macro
 from semerge.ui.view import View
 
 # Gradio's queue asks pandas for what pandas has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 
 HOSTILE = "<script>alert(1)</script><b onclick='x'>{{y}}${z}`"
+
+
+def part(name: str, view: View) -> str:
+    """One part of the Result panel."""
+    return macro(name, view, template="panel.html")
+
+
+def status(engines: Engines) -> str:
+    return macro("status", engines.states(), template="page.html")
 
 
 def view_of(modality: str = "image", seed: str = "a", **changes: Any) -> View:
@@ -96,7 +106,7 @@ def test_the_change_of_the_coefficient_is_named(after: float, verb: str) -> None
 
 def test_softmaxed_similarity_is_never_called_a_probability() -> None:
     view = view_of()
-    text = markup.headline(view) + markup.answers(view) + markup.figures(view)
+    text = part("headline", view) + part("answers", view) + part("figures", view)
     text += words.similarity_summary(view) + words.coefficient_summary(view)
     assert "probab" not in text.lower()
 
@@ -108,7 +118,7 @@ def test_a_probe_lambda_of_its_own_is_shown() -> None:
 
 def test_missing_numbers_are_dashes_not_crashes() -> None:
     view = view_of(distances=[None] * 8, margin=None, entropy=None)
-    assert "–" in markup.figures(view)
+    assert "–" in part("figures", view)
     assert words.similarity_summary(view)
 
 
@@ -153,19 +163,19 @@ def hostile_view() -> View:
 
 
 @pytest.mark.parametrize(
-    "part", [markup.headline, markup.answers, markup.references, markup.figures, markup.footer]
+    "name", ["headline", "answers", "references", "probe", "figures", "footer"]
 )
-def test_markup_is_well_formed_and_escapes_everything(part: Any) -> None:
-    html = part(hostile_view())
+def test_markup_is_well_formed_and_escapes_everything(name: str) -> None:
+    html = part(name, hostile_view())
     tags = parse(html)
     assert not [t for t, a in tags.seen if t == "script" or any(k.startswith("on") for k in a)]
     assert "{{" not in html and "${" not in html and "`" not in html
 
 
 def test_differences_are_told_by_words() -> None:
-    html = markup.answers(with_answers(view_of(), "digit 3", "digit 8"))
+    html = part("answers", with_answers(view_of(), "digit 3", "digit 8"))
     assert "Different answers" in html and "differs from SE" in html
-    html = markup.answers(with_answers(view_of(), "digit 3", "digit 3"))
+    html = part("answers", with_answers(view_of(), "digit 3", "digit 3"))
     assert "Same answer" in html and "differs" not in html
 
 
@@ -182,15 +192,15 @@ def test_right_and_wrong_need_the_right_tasks_head() -> None:
 def test_the_opening_example_says_why_it_was_picked_only_if_it_is_true() -> None:
     view = with_answers(view_of(head="mnist", chosen="mnist"), "digit 3", "digit 8")
     first = dataclasses.replace(view, example=Example(0, "mnist", "digit 3"), opening=True)
-    assert "picked because the static merge misses it" in markup.headline(first)
-    assert 'data-goto="about"' in markup.headline(first)
+    assert "picked because the static merge misses it" in part("headline", first)
+    assert 'data-goto="about"' in part("headline", first)
     same = dataclasses.replace(with_answers(first, "digit 8", "digit 8"))
-    assert "picked because" not in markup.headline(same)
+    assert "picked because" not in part("headline", same)
 
 
 def test_the_table_has_the_figures_of_the_result() -> None:
     view = view_of()
-    html = markup.figures(view)
+    html = part("figures", view)
     assert html.count("<tr") == 9 and html.count("chosen</span>") == 1
     for value in view.column("coefficients"):
         assert words.number(value, 3).replace("<", "&lt;") in html or words.number(value, 3) in html
@@ -200,7 +210,7 @@ def test_the_download_is_the_result_itself() -> None:
     import base64
 
     view = view_of("text", "ein Satz mit ümlaut")
-    data = re.search(r"base64,([^\"]+)\"", markup.footer(view))
+    data = re.search(r"base64,([^\"]+)\"", part("footer", view))
     assert data and json.loads(base64.b64decode(data[1])) == view.result
 
 
@@ -290,10 +300,10 @@ def test_an_engine_that_takes_too_long_is_told() -> None:
 
 def test_the_status_names_what_is_loading_and_nothing_when_ready() -> None:
     engines = Engines({"a": HOSTILE}, str)
-    assert "waiting" in markup.status(engines.states())
-    parse(markup.status(engines.states()))
+    assert "waiting" in status(engines)
+    parse(status(engines))
     engines.start(["a"]).join()
-    assert markup.status(engines.states()) == ""
+    assert status(engines) == ""
 
 
 # ---- examples and report -------------------------------------------------------------------------
@@ -407,10 +417,9 @@ def test_launch_options_are_safe() -> None:
 
 
 def test_styles_and_scripts_ask_no_network() -> None:
-    from semerge.ui import theme
-    from semerge.ui.tabs import vision
+    from semerge.ui import picker, theme
 
-    for file in (*theme.STYLES, *theme.HEAD_STYLES, *theme.SCRIPTS, vision.SCRIPT):
+    for file in (*theme.STYLES, *theme.HEAD_STYLES, *theme.SCRIPTS, picker.PAD_SCRIPT):
         text = file.read_text(encoding="utf-8")
         assert "http:" not in text and "https:" not in text and "@import" not in text
 
@@ -487,14 +496,11 @@ def test_a_huge_image_is_refused_before_it_is_decoded(client: Any, tmp_path: Pat
 
 def test_a_deleted_upload_is_told_without_its_path() -> None:
     from semerge.suites.examples import Examples
-    from semerge.ui.tabs.vision import VisionTab
 
     suite = fake_suite()
     context = Context.make([suite], Examples(), FakeEngine)
-    tab = VisionTab.__new__(VisionTab)
-    tab.context = context
     with pytest.raises(UserError, match="deleted") as error:
-        tab.answer({"file": "/tmp/gradio/gone.png"}, suite, Settings())
+        context.ask(suite.name, {"file": "/tmp/gradio/gone.png"}, Settings())
     assert "/tmp" not in str(error.value)
 
 
@@ -578,7 +584,7 @@ def test_a_damaged_suite_is_told_and_the_page_opens(tmp_path: Path) -> None:
     context = make_context([str(tmp_path), str(tmp_path / "nowhere")])
     assert len(context.problems) == 2 and "can't be read as JSON" in context.problems[0]
     texts = [str(c["props"].get("value")) for c in build(context).get_config_file()["components"]]
-    assert any("can&#x27;t be read as JSON" in text for text in texts)
+    assert any("can&#39;t be read as JSON" in text for text in texts)
 
 
 def test_a_second_suite_of_a_name_is_told_and_the_first_one_counts() -> None:
@@ -613,8 +619,8 @@ def test_the_app_gives_a_real_engines_numbers(tmp_path: Path) -> None:
     view, _ = context.ask(suites[1].name, {"text": "a cat and a dog"}, settings)
     same = engines[suites[1].name].predict("a cat and a dog", settings).to_dict()
     assert {**view.result, "timings_ms": 0} == {**same, "timings_ms": 0}
-    for part in (markup.headline, markup.answers, markup.references, markup.figures, markup.footer):
-        parse(part(view))
+    for name in ("headline", "answers", "references", "probe", "figures", "footer"):
+        parse(part(name, view))
 
 
 def test_a_page_without_any_suite_still_opens() -> None:
@@ -633,16 +639,17 @@ def test_options_offer_what_the_suite_has() -> None:
 
     suite = dataclasses.replace(fake_suite("text"), statistics=None)
     with gr.Blocks():
-        updates = Options([suite], "x").defaults(suite)
-    assert [c[1] for c in updates[2]["choices"]] == ["experts", "base"]
-    assert [c[1] for c in updates[3]["choices"]] == [1, 2, 3, 4, 5, 6, "final"]
+        options = Options([suite], "x")
+        updates = options.defaults(suite)
+    assert [c[1] for c in updates[options.probe]["choices"]] == ["experts", "base"]
+    assert [c[1] for c in updates[options.layer]["choices"]] == [1, 2, 3, 4, 5, 6, "final"]
     read = Options.read(fake_suite("text"), ("sharp", "cache", 4, "all", "auto", None))
     assert read.pool is None  # `all` has no meaning for the cache probe on text
     assert set(PRESETS) == {"literal", "sharp", "hard"}
 
 
 def test_drawings_are_checked() -> None:
-    from semerge.ui.tabs.vision import png
+    from semerge.ui.picker import png
 
     with pytest.raises(UserError, match="Draw something"):
         png("")
@@ -655,7 +662,7 @@ def test_drawings_are_checked() -> None:
 
 
 def test_the_image_as_seen_is_shown_pixel_by_pixel() -> None:
-    from semerge.ui.markup import seen
+    from semerge.ui.html import seen
 
     html = seen(Image.new("RGB", (48, 48), "red"))
     parse(html)

@@ -110,7 +110,7 @@ def test_what_a_link_makes_up_is_told_after_the_run(labelled: tuple[CompareTab, 
     tab, data = labelled
     asked = replace(of_folder(tab, data), look=replace(FIRST, row="nowhere", page=70))
     shown, _ = run(tab, asked, str(data))
-    for told in ("row &#x27;nowhere&#x27; is not known", "table_page &#x27;71&#x27; is not known"):
+    for told in ("row &#39;nowhere&#39; is not known", "table_page &#39;71&#39; is not known"):
         assert told in shown["status"]
     values = link(shown["link"])
     assert "row" not in values and "table_page" not in values and values["run"] == "1"

@@ -21,20 +21,26 @@ from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_abstention
 from semerge.suites.examples import Examples, load_examples
-from semerge.ui import charts, links, markup, options, panel, words
+from semerge.ui import charts, links, options, words
 from semerge.ui.context import Context
+from semerge.ui.html import escape, macro
 from semerge.ui.links import Query
 from semerge.ui.options import Options
 from semerge.ui.tabs import about as speed
 from semerge.ui.tabs import compare as compare_sides
+from semerge.ui.tabs.ask import VisionTab
 from semerge.ui.tabs.compare import CompareTab
 from semerge.ui.tabs.inspect import InspectTab
 from semerge.ui.tabs.inspect_choice import read_choice
-from semerge.ui.tabs.vision import VisionTab
 from semerge.ui.view import View
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 FAST, EXACT = Settings(fast=True), Settings()
+
+
+def part(name: str, view: View) -> str:
+    """One part of the Result panel."""
+    return macro(name, view, template="panel.html")
 
 
 def view_of(settings: Settings) -> View:
@@ -69,27 +75,22 @@ def test_the_fast_mode_and_the_fallback_leave_each_other_out() -> None:
     suite = read_suite("mini-vision")
     found, abstention = made(suite), read_abstention(suite)
     assert abstention is not None
-    names = dict(enumerate(found.followers))
     for settings, fast, fallback in (
         (EXACT, True, True),
         (FAST, True, False),
         (Settings(fallback="static"), False, True),
     ):
-        put = dict(zip(map(id, found.inputs), found.put(suite, settings), strict=False))
-        values = found.follow(suite, settings.resolve(suite))
-        follow = {id(part): values[i] for i, part in names.items()}
+        put, follow = found.put(suite, settings), found.follow(suite, settings.resolve(suite))
+        assert {*put} == {*found.outputs} and {*follow} == {*found.followers}
         for told in (put, follow):
-            assert told[id(found.fast)]["interactive"] is fast
-            assert told[id(found.fallback)]["interactive"] is fallback
-            about = told[id(found.fast)]["info"]
+            assert told[found.fast]["interactive"] is fast
+            assert told[found.fallback]["interactive"] is fallback
+            about = told[found.fast]["info"]
             assert (about == options.NOT_FAST) is not fast
-            about = told[id(found.fallback)]["info"]
+            about = told[found.fallback]["info"]
             assert about == (abstention.effect() if fallback else options.NO_FALLBACK)
-        assert put[id(found.fast)]["value"] is settings.fast
-        assert put[id(found.fallback)]["value"] == settings.fallback
-    # the order of `put` is that of its outputs
-    assert found.put(suite, FAST)[len(found.inputs) - 1]["value"] is True
-    assert len(found.put(suite, FAST)) == len(found.inputs) + 1
+        assert put[found.fast]["value"] is settings.fast
+        assert put[found.fallback]["value"] == settings.fallback
 
 
 def test_tabs_that_run_sets_do_not_offer_it(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_tabs_that_run_sets_do_not_offer_it(tmp_path: Path) -> None:
     for part in (*compare.options.options.values(), inspect.form.options):
         assert part.fast is None
         assert not any(isinstance(component, gr.Checkbox) for component in part.inputs)
-        assert len(part.put(suite, EXACT)) == len(part.inputs) + 1
+        assert {*part.put(suite, EXACT)} == {*part.outputs}
     query = Query({"fast": "1", "a_fast": "1", "b_fast": "1", "a_preset": "sharp"})
     sides = compare_sides.read_link(query, suite, [suite])
     assert [settings.fast for _, settings in sides] == [False, False]
@@ -127,19 +128,19 @@ def test_it_is_in_the_link_and_comes_back(tmp_path: Path) -> None:
     asked = desk._ask(
         {"example": 3}, suite.name, ["sharp", "experts", 2, "mean", "auto", None, True]
     )
-    values = query_of(asked[desk.outputs.index(desk.link)])
+    values = query_of(asked[desk.link])
     assert values["fast"] == "1" and values["layer"] == "2"
     query = Query(values)
-    filled = dict(zip(map(id, desk.restored), desk.restore(query), strict=True))
-    assert query.notices == [] and filled[id(desk.options.fast)]["value"] is True
-    assert filled[id(desk.options.fallback)]["interactive"] is False
-    assert "Fast mode: " in filled[id(desk.panel.headline)]
-    assert query_of(filled[id(desk.link)]) == values
+    filled = desk.restore(query)
+    assert query.notices == [] and filled[desk.options.fast]["value"] is True
+    assert filled[desk.options.fallback]["interactive"] is False
+    assert "Fast mode: " in filled[desk.panel.headline]
+    assert query_of(filled[desk.link]) == values
     plain = desk._ask(
         {"example": 3}, suite.name, ["sharp", "experts", 2, "mean", "auto", None, False]
     )
-    assert "fast" not in query_of(plain[desk.outputs.index(desk.link)])
-    assert "Fast mode" not in plain[desk.outputs.index(desk.panel.headline)]
+    assert "fast" not in query_of(plain[desk.link])
+    assert "Fast mode" not in plain[desk.panel.headline]
 
 
 @pytest.mark.parametrize("bad", ["2", "true", "", "<b>", "١"])
@@ -198,12 +199,12 @@ def test_no_estimate_is_called_a_distance_at_the_layer() -> None:
     exact, fast = view_of(EXACT), view_of(FAST)
     for view, where in ((exact, " at block 4"), (fast, " by block 4")):
         assert where in words.sentence(view) and where in words.made(view)
-        assert where.strip().capitalize() in panel.probe(view)
-        for text in (words.similarity_summary(view), markup.figures(view), panel.probe(view)):
+        assert where.strip().capitalize() in part("probe", view)
+        for text in (words.similarity_summary(view), part("figures", view), part("probe", view)):
             assert (words.ESTIMATES in text) is view.estimated
         hover = charts.similarity(view).data[0].hovertemplate
         assert ("or its estimate" in hover) is view.estimated
-        assert ("on raw distances" in markup.figures(view)) is not view.estimated
+        assert ("on raw distances" in part("figures", view)) is not view.estimated
     assert words.sentence(fast).startswith("SE-Merging in fast mode recognised ")
     assert words.sentence(exact).startswith("SE-Merging recognised ")
     assert "probe experts, fast mode: " in words.made(fast) and "fast" not in words.made(exact)
@@ -214,8 +215,8 @@ def test_the_notice_is_in_the_panel_and_in_the_export() -> None:
     view = view_of(FAST)
     (notice,) = view.result["notices"]
     assert notice.startswith("Fast mode: 6 of 8 experts were dropped early")
-    assert markup.esc(notice) in markup.headline(view)
-    found = re.search(r'base64,([^"]+)"', markup.footer(view))
+    assert escape(notice) in part("headline", view)
+    found = re.search(r'base64,([^"]+)"', part("footer", view))
     assert found
     assert json.loads(base64.b64decode(found[1]))["notices"] == [notice]
 

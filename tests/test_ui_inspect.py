@@ -35,9 +35,10 @@ from semerge.inputs import CleanText
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
 from semerge.suites.examples import Examples, load_examples
-from semerge.ui import markup, words
 from semerge.ui import runs as inspect_runs
 from semerge.ui import runs as inspect_status
+from semerge.ui import words
+from semerge.ui.html import macro
 from semerge.ui.links import Query
 from semerge.ui.runs import BUSY, FAILED, GONE, Kept, Run, Runs
 from semerge.ui.tabs import inspect_html
@@ -422,7 +423,9 @@ def test_a_row_is_opened_in_the_panel_of_every_tab(
         assert view.result["predictions"] == want["predictions"]
         assert view.answer("se") == getattr(row, f"se_{head}")
         assert view.right("static") == row.right(f"static_{head}")
-        assert visitor.get(tab.opened.panel.headline) == markup.headline(view)
+        assert visitor.get(tab.opened.panel.headline) == macro(
+            "headline", view, template="panel.html"
+        )
         assert visitor.visible(tab.opened.column) and not visitor.visible(tab.pinned.column)
     visitor.act(do="pin")
     shown = visitor.get(tab.opened.panel.answers)
@@ -671,8 +674,8 @@ def test_what_a_link_to_a_longer_set_makes_up_is_told_after_its_run(
     again.press_run()
     assert again.look == Look(row=row) and again.visible(tab.opened.column)
     for told in (
-        "pinned &#x27;nowhere&#x27; is not known",
-        "table_page &#x27;900&#x27; is not known",
+        "pinned &#39;nowhere&#39; is not known",
+        "table_page &#39;900&#39; is not known",
     ):
         assert told in again.status
     assert again.status.count("is not known here") == 2

@@ -188,7 +188,7 @@ def test_a_link_brings_back_what_was_shown(tab: LayersTab, suite: Suite, tmp_pat
     assert len(values) == len(tab.restored) and query.notices == []
     if suite.modality == "text":
         outputs = values[len(tab.picker.outputs) : -2]
-        link = outputs[-1].split('data-link="')[1].split('"')[0].replace("&amp;", "&")
+        link = str(outputs[-1]).split('data-link="')[1].split('"')[0].replace("&amp;", "&")
         wanted = {k: v for k, v in {**state, "show": "holds"}.items() if v}
         assert dict(parse_qsl(link)) == wanted
         assert "block 1" in outputs[6] and values[-2] == "holds"
@@ -248,13 +248,12 @@ def test_the_option_to_fall_back_names_its_measured_effect(
 ) -> None:
     with gr.Blocks():
         options = Options([suite], "x", fast=True)
-    values, at = options.put(suite, Settings(fallback="static")), options.inputs.index
-    fallback = values[at(options.fallback)]
+    fallback = options.put(suite, Settings(fallback="static"))[options.fallback]
     back = diagnosis["abstention"]["fallback"]
     assert fallback["value"] == "static" and fallback["interactive"] is True
     assert f"{back['fell_back']} of {back['n']} test samples" in fallback["info"]
     other = options.put(read_suite("clip-vit-b-32"), Settings())
-    plain = other[at(options.fallback)]
+    plain = other[options.fallback]
     assert plain["value"] == "route" and plain["interactive"] is False
     d = suite.defaults
     read = Options.read(suite, (d.preset, d.probe, d.layer, d.pool, "auto", "static"))

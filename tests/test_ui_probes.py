@@ -23,14 +23,20 @@ from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools
 from semerge.suites import read_suite
 from semerge.suites.abstention import read_abstention
 from semerge.suites.examples import Examples
-from semerge.ui import markup, words
+from semerge.ui import words
 from semerge.ui.context import Context
+from semerge.ui.html import escape, macro
 from semerge.ui.probes import ENTRIES, ROOM, Probes
 from semerge.ui.tabs.layers import LayersTab
 from semerge.ui.view import View
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 STAGES = ["preprocess", "probe", "route", "merge", "predict", "total"]
+
+
+def part(name: str, view: View) -> str:
+    """One part of the Result panel."""
+    return macro(name, view, template="panel.html")
 
 
 @pytest.fixture
@@ -313,13 +319,13 @@ def test_the_page_keeps_few() -> None:
 def test_a_stage_that_was_not_run_is_told_without_a_time() -> None:
     engine, probes = FakeEngine(fake_suite("text")), Probes()
     first = View(probes.answer(engine, "Play it", Settings()), engine.suite)
-    assert words.kept(first) == "" and "kept" not in markup.footer(first).lower()
+    assert words.kept(first) == "" and "kept" not in part("footer", first).lower()
     again = View(probes.answer(engine, "Play it", Settings(preset="hard")), engine.suite)
-    told = markup.footer(again)
+    told = part("footer", again)
     for stage in ("Prepare input", "Probe"):
         assert f"<dt>{stage}</dt><dd>kept</dd>" in told
     assert told.count("<dd>kept</dd>") == 2
-    assert markup.esc(words.kept(again)) in told and "static merge" in words.kept(again)
+    assert escape(words.kept(again)) in told and "static merge" in words.kept(again)
     timings = {**again.result["timings_ms"], "probe": 3.0}
     other = replace(again, result={**again.result, "timings_ms": timings})
     assert words.kept(other) == "Kept: computed for an earlier answer to the same input."

@@ -23,10 +23,10 @@ from semerge.suites import published_suites, read_suite
 from semerge.suites.examples import Examples
 from semerge.ui import context as spaces
 from semerge.ui import engines as module
-from semerge.ui import markup
 from semerge.ui.app import make_context
 from semerge.ui.context import Context
 from semerge.ui.engines import FAILED, FETCHING, READY, WAITING, Engines
+from semerge.ui.html import macro
 from semerge.ui.options import called
 
 
@@ -100,7 +100,7 @@ def test_one_is_fetched_from_the_hub_while_the_bundled_one_answers(
                 time.sleep(0.02)
             (state,) = context.engines.arriving()
             assert state.phase == FETCHING
-            shown = markup.status([state])
+            shown = macro("status", [state], template="page.html")
             assert "far: fetching from the hub <progress" in shown and "%" in shown
             want = load_engine(bundled).predict(image).to_dict()
             here = context.predict("tiny-vision", image, Settings())
@@ -151,7 +151,7 @@ def test_others_answer_while_one_is_fetched() -> None:
     assert engines.get("here") == "here"
     (state,) = engines.arriving()
     assert (state.phase, state.share) == (FETCHING, 0.34)
-    shown = markup.status([state])
+    shown = macro("status", [state], template="page.html")
     assert 'Far: fetching from the hub <progress max="1" value="0.340"></progress> 34%' in shown
     go.set()
     engines.start([]).join()

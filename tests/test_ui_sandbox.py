@@ -124,7 +124,8 @@ def test_coefficients_are_put_on_the_sliders_grid() -> None:
 def test_there_is_a_slider_a_task_and_the_rest_is_hidden(tab: SandboxTab) -> None:
     text = fake_suite("text")
     assert len(tab.sliders.inputs) == 8
-    updates = tab.sliders.put(text, [0.1] * 7)
+    put = tab.sliders.put(text, [0.1] * 7)
+    updates = [put[slider] for slider in tab.sliders.inputs]
     assert [u["label"] for u in updates[:7]] == [task.title for task in text.tasks]
     assert updates[7]["visible"] is False and all(u["visible"] for u in updates[:7])
     assert Coefficients.of(text, list(range(8))) == [0, 1, 2, 3, 4, 5, 6]

@@ -7,20 +7,22 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 from starlette.middleware import Middleware
 
 from semerge.common import Progress, Stopwatch, UserError
 from semerge.suites import Suite, available_suites, published_suites, read_suite
 from semerge.suites.examples import Examples, load_examples
-from semerge.ui import links, markup, theme
+from semerge.ui import theme
 from semerge.ui.context import Context, Source
 from semerge.ui.engines import State
 from semerge.ui.events import model_event, page_event
+from semerge.ui.html import macro
 from semerge.ui.links import Query
 from semerge.ui.panel import html
 from semerge.ui.safe import OwnQuery, SafePage
 from semerge.ui.tabs import Tab, Update, registry
-from semerge.ui.tabs.desk import Desk
+from semerge.ui.tabs.ask import Desk
 
 TITLE = "SE-Merging"
 POLL = 0.6  # seconds between looks at the loading engines, until all have settled
@@ -87,10 +89,10 @@ def _fetch(suite: Suite, progress: Progress) -> None:
 def build(context: Context) -> gr.Blocks:
     """The page. Needs no engine; the tabs fill when the engines are there."""
     with SafePage(title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
-        html(header())
+        html(_part("header"))
         for problem in context.problems:
-            html(markup.failure(problem, "Left out."))
-        status = html(markup.status(_first_states(context)), elem_id="status")
+            html(macro("failure", problem, "Left out."))
+        status = html(_part("status", _first_states(context)), elem_id="status")
         notice = html("", elem_id="link-notice")
         opened = html("", elem_id="link-opened")
         built: list[Tab] = []
@@ -101,7 +103,7 @@ def build(context: Context) -> gr.Blocks:
                         if tab.modality is None or context.of(tab.modality):
                             built.append(tab(context))
                         else:
-                            html(markup.failure(f"There is no {tab.name} suite here.", ""))
+                            html(macro("failure", f"There is no {tab.name} suite here.", ""))
         desks = [tab for tab in built if isinstance(tab, Desk)]
         timer = _follow_loading(page, context, status, desks)
         _open_links(page, timer, tabs, notice, opened, [tab for tab in built if _outputs(tab)])
@@ -132,16 +134,15 @@ def _open_links(
     # what the address says, for the tab that it names: only that one takes a place in the queue
     named = {tab.name: gr.State({}) for tab in restorable}
 
-    def select(request: gr.Request) -> list[Any]:
+    def select(request: gr.Request) -> Update:
         query = Query(dict(request.query_params))
-        selected = gr.Tabs(selected=query.tab) if query.tab else gr.skip()
-        return [selected, markup.notices(query.notices)]
+        selected = {tabs: gr.Tabs(selected=query.tab)} if query.tab else {}
+        return {notice: macro("notices", query.notices), **selected}
 
-    def tell(request: gr.Request) -> list[Any]:
+    def tell(request: gr.Request) -> Update:
         values = dict(request.query_params)
         name = Query(values).tab
-        mark = gr.skip() if name in named else links.opened()
-        return [mark, *(values if tab == name else gr.skip() for tab in named)]
+        return {named[name]: values} if name in named else {opened: _part("opened")}
 
     # only after the tab is there: what it does as it is opened must not come after its restoring.
     # Queued, because a State tells its change by the queue alone
@@ -153,12 +154,15 @@ def _open_links(
         def restore(values: dict[str, str], tab: Tab = tab) -> Update:
             query = Query(values)
             filled = _update(tab, tab.restore(query))
-            return {notice: markup.notices(query.notices), **filled}
+            return {notice: macro("notices", query.notices), **filled}
 
         state = named[tab.name]
         # the timer, because a link may have asked for a suite that has yet to come
         state.change(restore, state, [notice, *_outputs(tab)], **model_event()).then(
-            lambda: [links.opened(), gr.Timer(active=True)], None, [opened, timer], **page_event()
+            lambda: {opened: _part("opened"), timer: gr.Timer(active=True)},
+            None,
+            [opened, timer],
+            **page_event(),
         )
 
 
@@ -173,7 +177,7 @@ def _hand_over(
                 suite = context.suite(name)
                 if suite not in tab.picker.suites:
                     told = f"{suite.title} can't be opened there; choose a bundled suite."
-                    return {notice: markup.notices([told])}
+                    return {notice: macro("notices", [told])}
                 taken = _update(tab, tab.take(suite, source))
                 return {tabs: gr.Tabs(selected=tab.name), notice: "", **taken}
 
@@ -190,11 +194,11 @@ def _follow_loading(
     asked = gr.State([])  # published suites that this visitor has chosen
     # not before the first look: that one alone is sure to see the address as it was opened
     timer = gr.Timer(POLL, active=False)
-    panels = [component for desk in desks for component in desk.outputs]
+    panels = [component for desk in desks for component in desk.answered]
 
-    def look(request: gr.Request, filled: list[str], asked: list[str], *sources: Any) -> list[Any]:
-        values: list[Any] = []
-        done = list(filled)
+    def look(request: gr.Request, done: list[str], asked: list[str], *sources: Any) -> Update:
+        shown: Update = {}
+        done = list(done)
         for desk, source in zip(desks, sources, strict=True):
             name = desk.suite.name
             first = context.examples.opening(desk.modality)
@@ -202,28 +206,27 @@ def _follow_loading(
             asking = request.session_hash in desk.asking
             own = asking or first is None or source != {"example": first.index}
             state = context.engines.state(name)
-            fresh = state.settled and name not in done
-            if fresh:
+            if state.settled and name not in done:
                 done.append(name)
-            values += desk.settled(state) if fresh and not own else [gr.skip()] * len(desk.outputs)
+                shown |= {} if own else desk.settled(state)
         failed = [context.engines.state(name) for name in asked if context.engines.failed(name)]
-        shown = [*_first_states(context), *context.engines.arriving(), *failed]
-        states = list({state.name: state for state in shown}.values())
+        told = [*_first_states(context), *context.engines.arriving(), *failed]
+        states = list({state.name: state for state in told}.values())
         running = gr.Timer(active=not all(state.settled for state in states))
-        return [markup.status(states), running, done, *values]
+        return {status: _part("status", states), timer: running, filled: done, **shown}
 
-    def first_look(request: gr.Request, asked: list[str], *sources: Any) -> list[Any]:
+    def first_look(request: gr.Request, asked: list[str], *sources: Any) -> Update:
         # the tab that the address names gets its own answer
         tab = Query(dict(request.query_params)).tab
         done = [desk.suite.name for desk in desks if desk.name == tab]
         return look(request, done, asked, *sources)
 
-    def chosen(name: str, asked: list[str]) -> list[Any]:
+    def chosen(name: str, before: list[str]) -> Update:
         # a published suite begins to come, and the status follows it until it is there or failed
-        if context.suite(name).published:
-            context.engines.prepare(name)
-            asked = [*asked, name]
-        return [gr.Timer(active=True), asked]
+        if not context.suite(name).published:
+            return {timer: gr.Timer(active=True)}
+        context.engines.prepare(name)
+        return {timer: gr.Timer(active=True), asked: [*before, name]}
 
     for desk in desks:
         chooser = desk.options.suite
@@ -233,6 +236,10 @@ def _follow_loading(
     page.load(first_look, inputs, outputs, **page_event())
     timer.tick(look, [filled, *inputs], outputs, **page_event())
     return timer
+
+
+def _part(name: str, *values: Any) -> Markup:
+    return macro(name, *values, template="page.html")
 
 
 def _first_states(context: Context) -> list[State]:
@@ -272,27 +279,3 @@ def start(context: Context) -> gr.Blocks:
     page = build(context)
     context.engines.start([state.name for state in _first_states(context)])
     return page
-
-
-# --------------------------------------------------------------------------------------------------
-# The top of the page.
-
-
-def header() -> str:
-    """Name, what it is, and the buttons that change how the whole page looks."""
-    return (
-        f'<header class="se-header">{LOGO}<div><h1>SE-Merging</h1><p>One model merged from many '
-        "experts, which recognises for each input the expert that it needs.</p></div>"
-        '<button type="button" class="se-button" data-present>Present</button>'
-        '<button type="button" class="se-button" data-theme-switch '
-        'aria-label="Theme: switch between light and dark">'
-        '<span aria-hidden="true">◐</span> <span>Theme</span></button></header>'
-    )
-
-
-LOGO = (
-    '<svg viewBox="0 0 48 48" width="44" height="44" aria-hidden="true" class="se-logo">'
-    '<path d="M8 10 C22 10 22 24 40 24 M8 24 H40 M8 38 C22 38 22 24 40 24"/>'
-    '<circle cx="8" cy="10" r="4"/><circle cx="8" cy="24" r="4" class="on"/>'
-    '<circle cx="8" cy="38" r="4"/><circle cx="40" cy="24" r="6" class="on"/></svg>'
-)

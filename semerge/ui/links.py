@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from markupsafe import Markup
+
 from semerge.settings import (
     AUTO,
     FALLBACKS,
@@ -24,7 +26,7 @@ from semerge.suites import Suite
 from semerge.suites.abstention import read_abstention
 from semerge.suites.examples import Examples
 from semerge.ui.context import Source
-from semerge.ui.markup import esc
+from semerge.ui.html import macro
 from semerge.ui.tabs import names
 
 TEXT_LIMIT = 500
@@ -88,24 +90,14 @@ def unknown(key: str, value: str) -> str:
     return f"The link's {key} {value[:40]!r} is not known here; the default is shown."
 
 
-def button(tab: str, state: Mapping[str, Any], note: str = "") -> str:
+def button(tab: str, state: Mapping[str, Any], note: str = "") -> Markup:
     """The "Copy link" button of a tab. The page's script also keeps the address bar at this state.
 
     state: values by name; None and "" are left out. note: what the link can't hold.
     """
     told = {"tab": tab, **{k: v for k, v in state.items() if v not in (None, "")}}
     query = urlencode(told, errors="replace")  # a lone half of a surrogate pair has no UTF-8
-    said = f'<small class="se-hint">{esc(note)}</small>' if note else ""
-    return (
-        f'<span class="se-link"><button type="button" class="se-button" data-link="{esc(query)}">'
-        f'Copy link</button><span role="status"></span>{said}</span>'
-    )
-
-
-def opened() -> str:
-    """A mark that the page is as its address asks; the page's script waits for it before it lets
-    the address follow the page."""
-    return "<i data-opened hidden></i>"
+    return macro("link", query, note)
 
 
 def of_source(source: Source) -> tuple[dict[str, Any], str]:

@@ -22,6 +22,7 @@ from semerge.suites import Suite
 from semerge.suites.abstention import read_abstention
 from semerge.ui import words
 from semerge.ui.safe import SafeDropdown
+from semerge.ui.tabs import Update
 from semerge.ui.tabs.about import fast_agreement
 
 # --------------------------------------------------------------------------------------------------
@@ -48,7 +49,7 @@ class Options:
     ) -> None:
         """whole: False for a tab that chooses its suite elsewhere and reads under every head.
         fast: whether all that the tab computes has a fast mode; a sweep over a set has none."""
-        suite = suites[0]
+        suite, self.whole = suites[0], whole
         with gr.Accordion(label, open=False, elem_classes="se-fold", elem_id=f"{name}-options"):
             self.suite = gr.Dropdown(
                 [(called(s), s.name) for s in suites],
@@ -144,15 +145,14 @@ class Options:
             fallback=fallback or "route",
         )
 
-    def follow(self, suite: Suite, chosen: Resolved) -> list[Any]:
-        """Updates of `followers`: the poolings that fit the probe and layer, the preset's words,
-        and which of the fast mode and the fallback can be chosen beside the other."""
-        found = [_pooling(suite, chosen), PRESETS[chosen.preset].about]
+    def follow(self, suite: Suite, chosen: Resolved) -> Update:
+        """Of `followers`: the poolings that fit the probe and layer, the preset's words, and which
+        of the fast mode and the fallback can be chosen beside the other."""
+        found = {self.pool: _pooling(suite, chosen)}
+        found[self.preset_about] = PRESETS[chosen.preset].about
         if self.fast is not None:
-            found += [
-                gr.update(**_fallback(suite, chosen.fast)),
-                gr.update(**_fast(suite, chosen.fallback)),
-            ]
+            found[self.fallback] = gr.update(**_fallback(suite, chosen.fast))
+            found[self.fast] = gr.update(**_fast(suite, chosen.fallback))
         return found
 
     @property
@@ -160,29 +160,37 @@ class Options:
         both = [] if self.fast is None else [self.fallback, self.fast]
         return [self.pool, self.preset_about, *both]
 
-    def defaults(self, suite: Suite) -> list[Any]:
-        """Updates of `inputs` and `preset_about` for a suite, everything at its default."""
+    @property
+    def outputs(self) -> list[Any]:
+        """What `put` updates."""
+        return [*(self.inputs if self.whole else self.choices), self.preset_about]
+
+    def defaults(self, suite: Suite) -> Update:
+        """The options of a suite, everything at its default."""
         return self.put(suite, Settings())
 
-    def put(self, suite: Suite, settings: Settings) -> list[Any]:
-        """Updates of `inputs` and `preset_about` that show these settings.
+    def put(self, suite: Suite, settings: Settings) -> Update:
+        """The options at these settings.
 
         Raises:
             UserError: the suite does not know them.
         """
         s = settings.resolve(suite)
-        fast = gr.update(value=s.fast, **_fast(suite, s.fallback))
-        return [
-            suite.name,
-            s.preset,
-            gr.update(choices=_probes(suite), value=s.probe),
-            gr.update(choices=_layers(suite), value=s.layer),
-            _pooling(suite, s),
-            gr.update(choices=_heads(suite), value=s.head),
-            gr.update(value=s.fallback, **_fallback(suite, s.fast)),
-            *(fast for _ in self._offered),
-            PRESETS[s.preset].about,
-        ]
+        shown = {
+            self.suite: suite.name,
+            self.preset: s.preset,
+            self.probe: gr.update(choices=_probes(suite), value=s.probe),
+            self.layer: gr.update(choices=_layers(suite), value=s.layer),
+            self.pool: _pooling(suite, s),
+            self.head: gr.update(choices=_heads(suite), value=s.head),
+            self.fallback: gr.update(value=s.fallback, **_fallback(suite, s.fast)),
+            self.preset_about: PRESETS[s.preset].about,
+        }
+        if not self.whole:
+            del shown[self.suite]
+        if self.fast is not None:
+            shown[self.fast] = gr.update(value=s.fast, **_fast(suite, s.fallback))
+        return shown
 
 
 def _fast(suite: Suite, fallback: str) -> dict[str, Any]:
@@ -278,13 +286,14 @@ class Coefficients:
             for t in range(max(len(suite.tasks) for suite in suites))
         ]
 
-    def put(self, suite: Suite, values: Sequence[float]) -> list[Any]:
-        """Updates of `inputs` that show a suite's coefficients."""
+    def put(self, suite: Suite, values: Sequence[float]) -> Update:
+        """The sliders at a suite's coefficients."""
         shown = [
             gr.update(label=task.title, value=value, visible=True)
             for task, value in zip(suite.tasks, values, strict=True)
         ]
-        return shown + [gr.update(visible=False)] * (len(self.inputs) - len(shown))
+        hidden = [gr.update(visible=False)] * (len(self.inputs) - len(shown))
+        return dict(zip(self.inputs, shown + hidden, strict=True))
 
     @staticmethod
     def of(suite: Suite, values: Sequence[Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import io
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -10,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 from PIL import Image
 
+from semerge.common import ASSETS, UserError
 from semerge.suites import Suite, Task
 from semerge.suites.examples import Example, Examples
 from semerge.ui.context import Context, Source, first_source, reads_pairs
 from semerge.ui.events import model_event
+from semerge.ui.html import macro
 from semerge.ui.links import Query, of_source, read_source
-from semerge.ui.markup import echo, esc
 from semerge.ui.safe import SafeImage
+from semerge.ui.tabs import Update
 
 # --------------------------------------------------------------------------------------------------
 # The tasks that a suite knows, each with its examples: the pictures or sentences are buttons.
@@ -85,69 +89,22 @@ def selected(event: gr.EventData, examples: tuple[Example, ...]) -> Example | No
     return examples[index] if type(index) is int and 0 <= index < len(examples) else None
 
 
-def content(suite: Suite, examples: Examples, current: int | None = None) -> str:
+def content(suite: Suite, examples: Examples, current: int | None = None) -> Markup:
     """The gallery's HTML. current: the example that is shown; the one that opens where None."""
     groups = examples.by_task(suite.modality, suite.task_names)
     first = examples.opening(suite.modality)
     opening = first.index if first else -1
-    current = opening if current is None else current
-    draw = _pictures if suite.modality == "image" else _sentences
-    return (
-        f'<div class="se-examples" data-current="{current}" data-opening="{opening}">'
-        f'<h2 class="se-title">Examples</h2><p class="se-hint">{esc(suite.title)} knows '
-        f"{len(suite.tasks)} tasks. Choose one of their examples, or use your own.</p>"
-        f"{draw(suite, groups, examples.notes)}</div>"
-    )
-
-
-def _pictures(suite: Suite, groups: dict[str, tuple[Example, ...]], notes: Any) -> str:
-    cells = ""
-    for task in suite.tasks:
-        buttons = "".join(_picture(task, example) for example in groups[task.name])
-        note = notes.get(task.name)
-        small = f"<small>{esc(note)}</small>" if note else ""
-        cells += (
-            f'<div class="se-task"><div title="{esc(_about(task))}"><h3>{echo(task.title)}</h3>'
-            f"<p>{len(task.classes)} classes</p></div><div>{buttons}</div>{small}</div>"
+    tasks = [
+        (
+            task,
+            _about(task),
+            [(example, example.file and _thumbnail(example.file)) for example in groups[task.name]],
+            examples.notes.get(task.name, ""),
         )
-    return f'<div class="se-tasks">{cells}</div>'
-
-
-def _picture(task: Task, example: Example) -> str:
-    assert example.file is not None
-    kind = "drawing of " if example.drawing else ""
-    name = esc(f"{task.title}: {kind}{example.label}")
-    return (
-        f'<button type="button" class="se-thumb" data-example="{example.index}" title="{name}">'
-        f'<img alt="{name}" src="{_thumbnail(example.file)}" width="44" height="44"></button>'
-    )
-
-
-def _sentences(suite: Suite, groups: dict[str, tuple[Example, ...]], notes: Any) -> str:
-    tabs, lists = "", ""
-    for i, task in enumerate(suite.tasks):
-        pressed = "true" if i == 0 else "false"
-        tabs += (
-            f'<button type="button" class="se-chip" data-task="{esc(task.name)}" '
-            f'aria-pressed="{pressed}">{echo(task.title)}</button>'
-        )
-        items = "".join(
-            f'<li><button type="button" class="se-line" data-example="{e.index}">'
-            f"{echo(e.text)}{_second(e)}</button></li>"
-            for e in groups[task.name]
-        )
-        hidden = "" if i == 0 else " hidden"
-        lists += (
-            f'<div class="se-list" data-of="{esc(task.name)}"{hidden}>'
-            f"<p>{esc(_about(task))}</p><ul>{items}</ul>"
-            + (f"<small>{esc(notes[task.name])}</small>" if task.name in notes else "")
-            + "</div>"
-        )
-    return f'<div class="se-chips" role="group" aria-label="Tasks">{tabs}</div>{lists}'
-
-
-def _second(example: Example) -> str:
-    return f" <em>{echo(example.text_b)}</em>" if example.text_b else ""
+        for task in suite.tasks
+    ]
+    shown = opening if current is None else current
+    return macro("gallery", suite, tasks, shown, opening, template="picker.html")
 
 
 def _about(task: Task) -> str:
@@ -168,18 +125,65 @@ def _thumbnail(file: Path) -> str:
 
 
 # --------------------------------------------------------------------------------------------------
+# A pad to draw on, with mouse, pen or finger. Its value is a PNG as a data URL, or "".
+#
+# A canvas of our own rather than `gr.Sketchpad`: two boards (white chalk on black as in MNIST,
+# black ink on paper as in Omniglot), opaque pixels, and nothing else on it.
+
+PAD_SCRIPT = ASSETS / "scripts" / "sketch.js"
+PREFIX = "data:image/png;base64,"
+MAX_CHARACTERS = 2_000_000  # of the data URL; the pad's own drawings are below 100,000
+
+COLOURS = (
+    ("#ffffff", "white"),
+    ("#000000", "black"),
+    ("#c8102e", "red"),
+    ("#0057b8", "blue"),
+    ("#f6c700", "yellow"),
+    ("#1e7a3c", "green"),
+)
+
+
+def sketch_pad(name: str) -> gr.HTML:
+    """The component. Its `submit` event fires a moment after a stroke ends."""
+    return gr.HTML(
+        "",
+        html_template=macro("pad", COLOURS, template="picker.html"),
+        js_on_load=PAD_SCRIPT.read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_id=name,
+    )
+
+
+def png(value: object) -> bytes:
+    """The PNG file behind the pad's value.
+
+    Raises:
+        UserError: nothing was drawn, or the value is no PNG.
+    """
+    if value is None or value == "":
+        raise UserError("Draw something first.")
+    if not isinstance(value, str) or not value.startswith(PREFIX):
+        raise UserError("This drawing is not a readable image.")
+    if len(value) > MAX_CHARACTERS:
+        raise UserError("This drawing is too large.")
+    try:
+        return base64.b64decode(value[len(PREFIX) :], validate=True)
+    except (binascii.Error, ValueError):
+        raise UserError("This drawing is not a readable image.") from None
+
+
+# --------------------------------------------------------------------------------------------------
 # One input for the tabs that look at one: a suite, then an example of it or an input of one's own.
 #
 #     self.picker = InputPicker(context, "layers")
-#     self.picker.on(self.show, [self.layer], self.outputs)   # show(suite, source, layer) ->
-#     values
+#     self.picker.on(self.show, [self.layer], self.outputs)  # show(suite, source, layer): an Update
 #
 # Vision and Language have more ways in (camera, pen, pictures to click); their inputs come here
-# too,
-# by `take`.
+# too, by `take`.
 
 OWN = "own"  # in the list of examples: an input of the visitor's own
-Show = Callable[..., list[Any]]
+Show = Callable[..., Any]
 
 
 class InputPicker:
@@ -232,44 +236,47 @@ class InputPicker:
         """What `put` fills."""
         return [self.suite, self.example, self.image, self.text, self.text_b, self.source]
 
-    def put(self, suite: Suite, source: Source) -> list[Any]:
-        """Values of `outputs` that show this input."""
+    def put(self, suite: Suite, source: Source) -> Update:
+        """The boxes with this input."""
         image = suite.modality == "image"
         own = _own(source)
-        return [
-            suite.name,
-            gr.update(choices=self._choices(suite), value=source.get("example", OWN)),
-            gr.update(value=own[0], visible=image),
-            gr.update(value=own[1], visible=not image),
-            gr.update(value=own[2], visible=not image and reads_pairs(suite)),
-            source,
-        ]
+        return {
+            self.suite: suite.name,
+            self.example: gr.update(choices=self._choices(suite), value=source.get("example", OWN)),
+            self.image: gr.update(value=own[0], visible=image),
+            self.text: gr.update(value=own[1], visible=not image),
+            self.text_b: gr.update(value=own[2], visible=not image and reads_pairs(suite)),
+            self.source: source,
+        }
 
     def on(self, show: Show, inputs: list[Any], outputs: list[Any], **options: Any) -> None:
         """Call `show(suite, source, *values of inputs)` for every way to choose an input.
 
-        It returns values for `outputs`, and raises UserError nowhere: what can't be used is to be
-        told in the tab's own place.
+        It updates some of `outputs`, and raises UserError nowhere: what can't be used is to be told
+        in the tab's own place.
         """
         event = model_event(trigger="always_last", **options)
         everything = [*self.outputs, *outputs]
 
-        def ask(name: str, source: Source, *values: Any) -> list[Any]:
+        def ask(name: str, source: Source, *values: Any) -> Update:
             suite = self.context.suite(name)
-            return [*self.put(suite, source), *show(suite, source, *values)]
+            shown = show(suite, source, *values)
+            if isinstance(shown, list):  # TODO: of tabs that still list what they show
+                shown = dict(zip(outputs, shown, strict=True))
+            return {**self.put(suite, source), **shown}
 
-        def changed_suite(name: str, *values: Any) -> list[Any]:
+        def changed_suite(name: str, *values: Any) -> Update:
             return ask(name, first_source(self.context.suite(name), self.context.examples), *values)
 
-        def chosen(name: str, example: Any, *values: Any) -> list[Any]:
+        def chosen(name: str, example: Any, *values: Any) -> Update:
             if example == OWN:  # nothing to ask before something is typed or uploaded
-                return [*self.put(self.context.suite(name), {}), *(gr.skip() for _ in outputs)]
+                return self.put(self.context.suite(name), {})
             return ask(name, {"example": example}, *values)
 
-        def uploaded(name: str, path: Any, *values: Any) -> list[Any]:
+        def uploaded(name: str, path: Any, *values: Any) -> Update:
             return ask(name, {"file": path} if path else {}, *values)
 
-        def typed(name: str, text: Any, text_b: Any, *values: Any) -> list[Any]:
+        def typed(name: str, text: Any, text_b: Any, *values: Any) -> Update:
             return ask(name, {"text": text, "text_b": text_b}, *values)
 
         self.suite.input(changed_suite, [self.suite, *inputs], everything, **event)

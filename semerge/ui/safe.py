@@ -61,6 +61,8 @@ class SafePage(gr.Blocks):
 
     A client names a file by its path. Gradio lets an image's pass unchecked where the mark of a
     file is missing, fetches an address, and ends other forgeries in a bare "Error".
+
+    A handler that answers with an update of nothing, `{}`, leaves the page as it is.
     """
 
     async def preprocess_data(self, block_fn: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
@@ -70,6 +72,11 @@ class SafePage(gr.Blocks):
             return await super().preprocess_data(block_fn, inputs, *rest, **more)
         except ValidationError:  # something else in a file's place
             raise gr.Error(FORGED, print_exception=False) from None
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, *rest: Any) -> Any:
+        if isinstance(predictions, dict) and not predictions:
+            predictions = gr.skip()
+        return await super().postprocess_data(block_fn, predictions, *rest)
 
 
 def uploaded(path: str) -> bool:

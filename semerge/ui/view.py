@@ -6,6 +6,8 @@ file, a live answer and a row of an evaluation are shown by the same code.
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +56,26 @@ class View:
     def column(self, key: str) -> Sequence[float | None]:
         values: Sequence[float | None] = self.result[key]
         return values
+
+    def others(self, key: str) -> list[float]:
+        """A column without the chosen expert's value, and without those that are missing."""
+        return [value for value, _ in self._others(key)]
+
+    def runner_up(self, key: str) -> tuple[float, str] | None:
+        """The highest of the `others`, with its expert's name for people."""
+        return max(self._others(key), default=None)
+
+    def _others(self, key: str) -> list[tuple[float, str]]:
+        both = zip(self.column(key), self.titles, strict=True)
+        rest = [pair for i, pair in enumerate(both) if i != self.chosen]
+        return [(value, title) for value, title in rest if value is not None]
+
+    @property
+    def download(self) -> str:
+        """The JSON object as a data URL."""
+        text = json.dumps(self.result, indent=2, ensure_ascii=False, allow_nan=False)
+        data = base64.b64encode(text.encode("utf-8")).decode("ascii")
+        return f"data:application/json;base64,{data}"
 
     def answer(self, kind: str) -> str:
         """The best label of `se`, `static`, `expert` or `base`."""

@@ -1,7 +1,7 @@
 """Numbers and sentences in plain English: the words of the result panel, without markup.
 
 Every function returns plain text. Text from users and suites passes through unchanged; it is
-escaped once, where it becomes HTML (`semerge.ui.markup`).
+escaped once, where it becomes HTML: in the templates, which call these functions.
 """
 
 from __future__ import annotations
@@ -18,6 +18,18 @@ MODELS = {
     "expert": "Chosen expert alone",
     "base": "Base model",
     "own": "Your coefficients",
+}
+ABOUT = {
+    "se": "coefficients set for this input",
+    "static": "the same coefficients for every input",
+    "expert": "no merging: the nearest expert by itself",
+    "base": "before any fine-tuning",
+    "own": "the coefficients that you set",
+}
+COMPARED = {
+    "experts": "the merged model's representation of this input is compared with each expert's",
+    "base": "the base model's representation of this input is compared with each expert's",
+    "cache": "the merged model's representation of this input is compared with stored samples",
 }
 PROBES = {
     "experts": "the merged model's representation against each expert's",
@@ -105,6 +117,30 @@ def probing(view: View) -> str:
     return f"{probe}, {where}"
 
 
+def compared(view: View) -> str:
+    """What was compared with what, as a clause."""
+    return COMPARED[view.result["probe"]]
+
+
+def facts(view: View) -> list[tuple[str, str]]:
+    """Every setting that made a result, and what its coefficients amount to: names and values."""
+    result = view.result
+    total = sum(value or 0.0 for value in view.column("coefficients"))
+    how = "some of them estimates" if view.estimated else "on raw distances"
+    return [
+        ("Probe", f"{result['probe']}: {probing(view)}"),
+        ("Preset", result["preset"]),
+        ("Temperature", number(result["temperature"])),
+        ("Sum of coefficients", f"{number(total)} (mass {result['mass']})"),
+        ("Static λ / probe λ", f"{result['lambda']:g} / {result['probe_lambda']:g}"),
+        ("Margin", f"{number(result['margin'], 3)} = (d₂ − d₁) / d₂, {how}"),
+        ("Entropy", f"{number(result['entropy'], 3)} (0 = one expert, 1 = all alike)"),
+        ("Merging method", result["method"].replace("_", " ")),
+        ("Suite and weights", f"{result['suite']}, {str(result['weights_sha256'])[:12]}"),
+        ("Version", result["version"]),
+    ]
+
+
 def made(view: View) -> str:
     """How this result was made: suite, preset and probe, in one sentence."""
     result = view.result
@@ -170,22 +206,18 @@ def static_values(view: View) -> str:
 
 def similarity_summary(view: View) -> str:
     """The similarity chart in words."""
-    values = view.column("similarities")
-    rest = [(v, t) for i, (v, t) in enumerate(zip(values, view.titles, strict=True))
-            if i != view.chosen and v is not None]  # fmt: skip
-    text = f"{view.titles[view.chosen]} is the most similar ({number(values[view.chosen])})"
-    if rest:
-        value, title = max(rest)
-        text += f"; next is {title} ({number(value)})"
+    value = view.column("similarities")[view.chosen]
+    text = f"{view.titles[view.chosen]} is the most similar ({number(value)})"
+    if following := view.runner_up("similarities"):
+        text += f"; next is {following[1]} ({number(following[0])})"
     text += f". The nearest two are {percent(view.result['margin'])} apart in distance."
     return f"{text} {ESTIMATES}" if view.estimated else text
 
 
 def coefficient_summary(view: View) -> str:
     """The coefficient chart in words."""
-    after = view.column("coefficients")
     _, old, new = change(view)
-    rest = [v for i, v in enumerate(after) if i != view.chosen and v is not None]
+    rest = view.others("coefficients")
     text = f"{view.titles[view.chosen]}: {old} before, {new} after."
     if rest:
         low, high = number(min(rest)), number(max(rest))

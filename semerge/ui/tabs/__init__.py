@@ -22,6 +22,11 @@ Update = dict[Any, Any]
 """What a handler returns: values by component. Components left out stay as they are."""
 
 
+def listed(outputs: Sequence[Any], update: Update) -> list[Any]:
+    """An update as values in the order of `outputs`. TODO: goes away with the last that lists."""
+    return [update.get(part, {"__type__": "update"}) for part in outputs]
+
+
 class Tab:
     """Built inside a `gr.Tab`, by its constructor; what follows is what the page asks of it.
 

@@ -25,7 +25,7 @@ from semerge.ui.options import Options, called
 from semerge.ui.panel import ResultPanel, html
 from semerge.ui.picker import InputPicker
 from semerge.ui.runs import Kept, Run, Runs
-from semerge.ui.tabs import Tab, compare_html
+from semerge.ui.tabs import Tab, compare_html, listed
 from semerge.ui.tabs.compare_html import FIRST
 from semerge.ui.tabs.inspect import SCRIPTS, WANTED, acting, action_of, paced
 from semerge.ui.tabs.inspect_choice import (
@@ -157,13 +157,14 @@ class CompareTab(Tab):
             asked.sides, self.options.options.values(), strict=True
         ):
             try:
-                follow += options.follow(suite, settings.resolve(suite))
+                found = options.follow(suite, settings.resolve(suite))
+                follow += listed(options.followers, found)
             except UserError:  # told in the panel's place
                 follow += _kept(options.followers)
         return [*follow, *answer]
 
     def _defaults(self, options: Options) -> Callable[[str], list[Any]]:
-        return lambda name: options.defaults(self.context.suite(name))
+        return lambda name: listed(options.outputs, options.defaults(self.context.suite(name)))
 
     def _chosen(self, suite: Suite, source: Source, *rest: Any) -> list[Any]:
         """Another input. Of another kind, it has other suites: everything begins anew."""
@@ -174,6 +175,9 @@ class CompareTab(Tab):
         values = _kept(self.everything[: -len(self.answered)])
         values[self._at(self.look)] = asked.look
         return [*values, *self._answer(asked)]
+
+    def _pick(self, suite: Suite, source: Source) -> list[Any]:
+        return listed(self.picker.outputs, self.picker.put(suite, source))
 
     def _at(self, part: Any) -> int:
         return self.everything.index(part)
@@ -203,7 +207,7 @@ class CompareTab(Tab):
     def take(self, suite: Suite, source: Source) -> list[Any]:
         """Values of `restored` for an input of another tab."""
         asked = replace(self._first(suite), source=source)
-        return [*self.picker.put(suite, source), *self._fresh(asked)]
+        return [*self._pick(suite, source), *self._fresh(asked)]
 
     # ---- one set -----------------------------------------------------------------------------
 
@@ -244,7 +248,7 @@ class CompareTab(Tab):
             return [*_kept(self.picker.outputs), *self._redraw(asked)]
         look = stepped(asked.look, action_of(event), compare_html.ids(found, asked.look))
         asked = replace(asked, look=look, source=row_source(asked.pair, look.row))
-        picked = self.picker.put(asked.suite, asked.source)
+        picked = self._pick(asked.suite, asked.source)
         return [*picked, *self._redraw(asked)]
 
     def _ended(self, run: Run, asked: Asked) -> list[Any]:
@@ -309,7 +313,7 @@ class CompareTab(Tab):
                 status = markup.failure(str(error))
         elif query.has("run"):
             status = runs.waits(pair.a)
-        return [*self.picker.put(suite, source), *self._fresh(asked, status, results)]
+        return [*self._pick(suite, source), *self._fresh(asked, status, results)]
 
 
 def _kept(components: Sequence[Any]) -> list[Any]:
@@ -364,7 +368,7 @@ class SideOptions:
 
     def _put_one(self, options: Options, side: Side) -> list[Any]:
         suites = self.context.of(side[0].modality)
-        name, *rest = options.put(*side)
+        name, *rest = listed(options.outputs, options.put(*side))
         choices = [(called(suite), suite.name) for suite in suites]
         return [gr.update(choices=choices, value=name, visible=len(suites) > 1), *rest]
 
@@ -447,7 +451,7 @@ class Answers:
         values: list[Any] = [True, seen, differs]
         for which, panel, (view, why) in zip(WHICH, self.panels, answers, strict=True):
             values.append(compare_html.side(which.upper(), view))
-            values += panel.show(view) if view else panel.fail(why)
+            values += listed(panel.outputs, panel.show(view) if view else panel.fail(why))
         return values
 
     def _answers(self, asked: Asked) -> tuple[list[Answer], str]:

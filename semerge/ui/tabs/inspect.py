@@ -22,7 +22,7 @@ from semerge.ui.links import Query, button
 from semerge.ui.options import Options, called
 from semerge.ui.panel import ResultPanel, html
 from semerge.ui.runs import Held, Kept, Run, Runs, inspecting
-from semerge.ui.tabs import Tab
+from semerge.ui.tabs import Tab, listed
 from semerge.ui.tabs.inspect_choice import (
     FOLDER,
     HEADS,
@@ -266,7 +266,7 @@ class InspectTab(Tab):
         for panel, row in zip(self._both, (look.row, look.pinned), strict=True):
             now[panel.which] = (key, row, look.head)
             same = drawn.get(panel.which) == now[panel.which]
-            values += panel.panel.skip() if same else panel.show(key, row, look)
+            values += _kept(panel.panel.outputs) if same else panel.show(key, row, look)
         return [now, *values]
 
     # ---- links -------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ class SetForm:
 
     def put(self, choice: Choice) -> list[Any]:
         """Values of `outputs` that show a choice."""
-        options = self.options.put(choice.suite, choice.settings)
+        options = listed(self.options.outputs, self.options.put(choice.suite, choice.settings))
         return [
             choice.suite.name,
             gr.update(choices=self._kinds(choice.suite), value=choice.kind),
@@ -416,7 +416,7 @@ class SetForm:
             gr.update(value=None, visible=choice.kind == UPLOAD),
             gr.update(choices=self._tasks(choice.suite), value=choice.task or INFER,
                       visible=choice.names_task),
-            *options[1:], self._wanted(choice),
+            *options, self._wanted(choice),
         ]  # fmt: skip
 
     # ---- events ------------------------------------------------------------------------------
@@ -433,9 +433,9 @@ class SetForm:
         inputs = [part.input for part in chosen[1:]]
         other = gr.on(inputs, self._follow, chosen, options.followers, **calm)
         reset = options.reset.click(
-            lambda name: options.defaults(self.context.suite(name))[1:],
+            lambda name: options.defaults(self.context.suite(name)),
             self.suite,
-            [*options.choices, options.preset_about],
+            options.outputs,
             **calm,
         )
         for event in (suite, kind, other, reset):
@@ -458,7 +458,7 @@ class SetForm:
             found = Options.read(suite, [preset, probe, layer, pool, None, None]).resolve(suite)
         except UserError:  # told when the run is asked for
             return [gr.skip() for _ in self.options.followers]
-        return self.options.follow(suite, found)
+        return listed(self.options.followers, self.options.follow(suite, found))
 
     def _kinds(self, suite: Suite) -> list[tuple[str, str]]:
         return [(title, kind) for kind, title in kinds(suite, self.context.examples).items()]
@@ -606,8 +606,8 @@ class RowPanel:
         try:
             view = self.view(key, row, look)
         except UserError as error:
-            return self.panel.fail(str(error))
-        return self.panel.skip() if view is None else self.panel.show(view)
+            return listed(self.panel.outputs, self.panel.fail(str(error)))
+        return listed(self.panel.outputs, self.panel.show(view) if view else {})
 
     def view(self, key: str, row: str, look: Look) -> View | None:
         """The row's Result as one request gives it, read by the head of the look; None where there

@@ -22,7 +22,7 @@ from semerge.ui.options import POOL_NAMES, PROBE_NAMES
 from semerge.ui.panel import html, plot
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
-from semerge.ui.tabs import Tab, layers_html
+from semerge.ui.tabs import Tab, layers_html, listed
 from semerge.ui.tabs.layers_html import Page, Where, block_pool, named, routed
 
 INPUT = "input"
@@ -260,7 +260,12 @@ class LayersTab(Tab):
 
     def _filled(self, suite: Suite, source: Source, opened: str, where: Where) -> list[Any]:
         shown = self._show(suite, source, opened, where)
-        return [*self.picker.put(suite, source), *shown, opened, gr.Tabs(selected=opened)]
+        return [
+            *listed(self.picker.outputs, self.picker.put(suite, source)),
+            *shown,
+            opened,
+            gr.Tabs(selected=opened),
+        ]
 
 
 def _where(suite: Suite, controls: Sequence[Any]) -> Where:

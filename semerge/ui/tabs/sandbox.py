@@ -22,7 +22,7 @@ from semerge.ui.markup import card, echo, esc, given, notes, table, truth
 from semerge.ui.options import Coefficients
 from semerge.ui.panel import html
 from semerge.ui.picker import InputPicker
-from semerge.ui.tabs import Tab
+from semerge.ui.tabs import Tab, listed
 from semerge.ui.view import View
 
 AUTO_HEAD = ("auto: the expert that SE-Merging chooses", AUTO)
@@ -105,11 +105,14 @@ class SandboxTab(Tab):
                 own = values(suite, expert, known["result"])
             except UserError as error:
                 return [*_kept(sliders), *self._failed(error)]
-            return [*self.sliders.put(suite, own), *self._answer(suite, source, known, head, own)]
+            return [*self._slide(suite, own), *self._answer(suite, source, known, head, own)]
 
         picker, sliders = self.picker, self.sliders.inputs
         inputs = [picker.suite, picker.source, self.known, self.head, self.expert]
         part.click(start, inputs, [*sliders, *self._answers], **model_event())
+
+    def _slide(self, suite: Suite, own: Sequence[Any]) -> list[Any]:
+        return listed(self.sliders.inputs, self.sliders.put(suite, own))
 
     # ---- what an answer fills ----------------------------------------------------------------
 
@@ -158,7 +161,7 @@ class SandboxTab(Tab):
         """Values of `_outputs`."""
         answers = self._answer(suite, source, None, head, own)
         failed = bool(answers[2])  # sliders keep what was refused, so that it can be mended
-        sliders = _kept(self.sliders.inputs) if failed else self.sliders.put(suite, own)
+        sliders = _kept(self.sliders.inputs) if failed else self._slide(suite, own)
         expert = gr.update(choices=_tasks(suite), value=suite.task_names[0])
         heads = gr.update(choices=[AUTO_HEAD, *_tasks(suite)], value=head)
         return [*sliders, gr.skip() if failed else expert, heads, *answers]
@@ -230,7 +233,7 @@ class SandboxTab(Tab):
     def take(self, suite: Suite, source: Source) -> list[Any]:
         """Values of `restored` for an input of another tab."""
         shown = self._show(suite, source, AUTO, options.static(suite))
-        return [*self.picker.put(suite, source), *shown]
+        return [*listed(self.picker.outputs, self.picker.put(suite, source)), *shown]
 
     def restore(self, query: Query) -> list[Any]:
         suite, source = self.picker.read(query)
@@ -240,7 +243,10 @@ class SandboxTab(Tab):
             for task, usual in zip(suite.task_names, options.static(suite), strict=True)
         ]
         head = query.one_of("head", (AUTO, *suite.task_names), AUTO)
-        return [*self.picker.put(suite, source), *self._show(suite, source, head, own)]
+        return [
+            *listed(self.picker.outputs, self.picker.put(suite, source)),
+            *self._show(suite, source, head, own),
+        ]
 
 
 def _key(task: str) -> str:
