@@ -2,7 +2,7 @@
 #
 #   PYTHON=python3.12     the interpreter that .venv is made from
 #   PORT=8000             where `make demo` listens, on 127.0.0.1
-#   ARGS="-k inputs"      more arguments for pytest
+#   ARGS="-k inputs"      more arguments for pytest; ARGS="-n 0" runs the tests in one process
 #   PIP_FLAGS=...         more arguments for pip. torch of the default index brings CUDA, several GB;
 #                         point pip at PyTorch's index of CPU wheels to get it without.
 
@@ -16,6 +16,8 @@ ENV := .venv
 MIN_ENV := .venv-min
 RUN := $(ENV)/bin/python
 FULL_GB := 8
+# Tests run in a process a core; one that is done takes some of what another has still to do.
+PYTEST := -m pytest -rs -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full test-min browser-test check format clean distclean
@@ -28,7 +30,7 @@ demo: $(ENV)/.app-installed ## install what is missing, then start the app on 12
 	GRADIO_SERVER_NAME=127.0.0.1 GRADIO_SERVER_PORT=$(PORT) $(RUN) app.py
 
 test: $(ENV)/.dev-installed ## the tests that need no browser and little time; says what it skips
-	$(RUN) -m pytest -rs $(ARGS)
+	$(RUN) $(PYTEST) $(ARGS)
 
 test-full: $(ENV)/.dev-installed ## the same, with the slow and the large ones
 	@place="$${TMPDIR:-/tmp}"; \
@@ -36,13 +38,13 @@ test-full: $(ENV)/.dev-installed ## the same, with the slow and the large ones
 	if [ "$$free" -lt $(FULL_GB) ]; then \
 		echo "make test-full needs $(FULL_GB) GB free in $$place, here are $$free GB."; exit 1; \
 	fi
-	$(RUN) -m pytest -rs --slow $(ARGS)
+	$(RUN) $(PYTEST) --slow $(ARGS)
 
 test-min: $(MIN_ENV)/.installed ## the tests with the lowest versions, in a .venv-min of their own
-	$(MIN_ENV)/bin/python -m pytest -rs $(ARGS)
+	$(MIN_ENV)/bin/python $(PYTEST) $(ARGS)
 
 browser-test: $(ENV)/.dev-installed ## the tests that drive the app in chromium
-	$(RUN) -m pytest -rs --browser -m browser $(ARGS)
+	$(RUN) $(PYTEST) --browser -m browser $(ARGS)
 
 # Gradio writes a stub beside each module that subclasses a component; mypy would read that instead.
 check: $(ENV)/.dev-installed ## lint, format and types, without changing a file

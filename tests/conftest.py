@@ -1,4 +1,6 @@
-"""What all tests share: no network, no telemetry, and a reason for every test that can't run."""
+"""What all tests share: no network, no telemetry, one thread a process, and a reason for every test
+that can't run.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 OFFLINE = ROOT / "tests" / "offline"
+MOST_WORKERS = 4
 
-# Before anything is imported that reads them.
+# Before anything is imported that reads them. What the tests start, pytest's workers included, has
+# them too; a worker reads this once more.
 os.environ.update(
     GRADIO_ANALYTICS_ENABLED="False",
     HF_HUB_OFFLINE="1",
@@ -24,9 +28,15 @@ os.environ.update(
     NO_PROXY="127.0.0.1,localhost",
     # Python processes that tests start are guarded too, see tests/offline.
     PYTHONPATH=os.pathsep.join(
-        filter(None, [str(OFFLINE), str(ROOT), os.environ.get("PYTHONPATH", "")])
+        dict.fromkeys(
+            filter(None, [str(OFFLINE), str(ROOT), *os.getenv("PYTHONPATH", "").split(os.pathsep)])
+        )
     ),
 )
+# The processes of one machine that have a thread for each of its cores wait for one another, with
+# models as small as these longer than they compute.
+for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
 
 import network_guard  # noqa: E402
 import pytest  # noqa: E402
@@ -43,6 +53,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow")
     parser.addoption("--browser", action="store_true", help="run the tests marked browser")
     parser.addoption("--fail-on-skip", action="store_true", help="a skipped test is a failure")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes `-n auto` starts: one a core, each with models or a browser of its own."""
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

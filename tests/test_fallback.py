@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,10 @@ STATIC = Settings(fallback="static")
 
 
 def diagnosis_of(folder: Path) -> dict[str, Any]:
+    """What the suite's report holds, to be changed at will."""
     found = read_diagnosis(read_suite(folder))
     assert found is not None
-    return found
+    return deepcopy(found)
 
 
 def with_limit(folder: Path, limit: float, score: str = "either") -> Engine:
