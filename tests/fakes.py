@@ -131,6 +131,11 @@ class FakeEngine:
         self.models = SimpleNamespace(place=lambda batch: batch)
         self.calls = self.probes = 0
 
+    def route(self, distances: Any, resolved: Resolved) -> Any:
+        from semerge.routing import route
+
+        return route(distances, resolved, self.suite.defaults.static_lambda)
+
     def needed(self, resolved: Resolved) -> tuple[tuple[str, int | str, str], ...]:
         return (resolved.probing,)
 

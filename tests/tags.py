@@ -14,7 +14,7 @@ class Tags(HTMLParser):
         self.open: list[str] = []
         self.names: list[str] = []
         self.words = ""
-        self.feed(text)
+        self.feed(str(text))  # of a Markup, every piece would be escaped once more
         assert not self.open
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:

@@ -23,8 +23,9 @@ from semerge.suites.examples import load_examples
 from semerge.ui import words
 from semerge.ui.app import make_context
 from semerge.ui.context import sample_of
-from semerge.ui.tabs.layers_html import Where, bounds, routed
+from semerge.ui.tabs.layers import Where, routed
 from semerge.ui.view import View
+from semerge.ui.words import bounds
 
 pytestmark = [
     pytest.mark.browser,
@@ -62,7 +63,8 @@ def reached(name: str, example: int, probe: str) -> dict[str, dict[str, list[flo
 def at(suite: Suite, where: Where) -> View:
     example = EXAMPLES.opening(suite.modality)
     assert example is not None
-    return routed(suite, reached(suite.name, example.index, where.probe), where, example)
+    distances = reached(suite.name, example.index, where.probe)
+    return routed(engine(suite.name), distances, where, example)[where.layer]
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,12 @@ from urllib.parse import parse_qsl
 
 import gradio as gr
 import pytest
+import torch
 from concurrency import sample_of
 from tags import Tags
 
 from semerge.engine import Engine, load_engine
+from semerge.routing import nearest
 from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite, read_suite
 from semerge.suites.examples import Examples, load_examples
@@ -26,9 +28,8 @@ from semerge.ui import links
 from semerge.ui.context import Context
 from semerge.ui.links import Query
 from semerge.ui.options import Options
-from semerge.ui.tabs import layers_html
-from semerge.ui.tabs.layers import LayersTab
-from semerge.ui.tabs.layers_html import Where, routed
+from semerge.ui.tabs import Update, layers
+from semerge.ui.tabs.layers import LayersTab, Where, routed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 SENTENCE = {"text": "The cat sat on the mat.", "text_b": ""}
@@ -72,11 +73,12 @@ def test_every_place_is_routed_as_the_engine_does(engine: Engine) -> None:
     suite = engine.suite
     for probe in valid_probes(suite):
         reached = probed(engine, probe)
-        for layer in valid_layers(suite):
-            for pool in valid_pools(suite, probe, 1):
-                for preset in PRESETS:
+        for pool in valid_pools(suite, probe, 1):
+            for preset in PRESETS:
+                views = routed(engine, reached, Where(probe, 1, pool, preset))
+                assert list(views) == list(valid_layers(suite))
+                for layer, view in views.items():
                     where = Where(probe, layer, pool, preset)
-                    view = routed(suite, reached, where)
                     want = engine.predict(sample_of(engine, 0), where.settings).to_dict()
                     same = ("layer", "pool", "probe", "preset", "tasks", "chosen", "head")
                     for key in same:
@@ -86,13 +88,18 @@ def test_every_place_is_routed_as_the_engine_does(engine: Engine) -> None:
 
 
 def test_the_layers_at_which_the_expert_changes(engine: Engine) -> None:
-    suite = replace(engine.suite, architecture={**engine.suite.architecture})
-    a, b = [1.0, 2.0, 3.0], [5.0, 2.0, math.nan]
+    a, b = [1.0, 2.0, 3.0, 4.0], [5.0, 2.0, math.nan, 4.0]
+    c, d = [math.nan, 4.0, 4.0, 5.0], [math.nan, math.inf, math.nan, math.nan]
+    base = routed(engine, probed(engine, "base"), Where.default(engine.suite))
+    view = next(iter(base.values()))
 
     def said(*rows: list[float]) -> str:
-        names = [*map(str, range(1, len(rows))), FINAL]
-        pools = [{"mean": row, FINAL: row} for row in rows]
-        return Tags(layers_html.changes(suite, dict(zip(names, pools, strict=True)), "mean")).words
+        views = {}
+        for layer, row in zip([*range(1, len(rows)), FINAL], rows, strict=True):
+            near = nearest(torch.tensor([row]))
+            chosen = engine.suite.task_names[int(near[0])]
+            views[layer] = replace(view, result={**view.result, "chosen": chosen})
+        return Tags(layers.changes(views)).words
 
     assert said(a, a, a) == "The nearest expert is Task 0 at every layer."
     assert said(a, b, b) == (
@@ -104,17 +111,15 @@ def test_the_layers_at_which_the_expert_changes(engine: Engine) -> None:
         "Task 1 at the final embedding."
     )
     assert said(a, b, a).startswith("The nearest expert changes at block 2 and the final embedding")
-    assert layers_html.nearest([math.nan, 4.0, 4.0]) == 1
-    assert layers_html.nearest([math.nan, math.inf]) == 0
+    assert said(d, c).startswith("The nearest expert changes at the final embedding: Task 0 at")
 
 
 def test_the_tables_hold_every_distance_and_mark_the_nearest(engine: Engine) -> None:
     suite, reached = engine.suite, probed(engine, "experts")
-    where = Where("experts", 2, "mean", "literal")
-    view = routed(suite, reached, where)
-    text = Tags(layers_html.tables(view, reached, where)).words
+    views = routed(engine, reached, Where("experts", 2, "mean", "literal"))
+    text = Tags(layers.tables(views, 2)).words
     for layer in valid_layers(suite):
-        for distance in layers_html.at(reached, layer, "mean"):
+        for distance in reached[str(layer)][FINAL if layer == FINAL else "mean"]:
             assert f"{distance:.4g}" in text
     assert text.count("nearest") == 2 * len(valid_layers(suite)) and text.count("shown") == 2
     assert "preset literal" in text
@@ -123,52 +128,64 @@ def test_the_tables_hold_every_distance_and_mark_the_nearest(engine: Engine) -> 
 def test_distances_that_failed_are_dashes(engine: Engine) -> None:
     reached = probed(engine, "experts")
     reached["2"]["mean"][0] = math.nan
-    where = Where("experts", 2, "mean", "sharp")
-    view = routed(engine.suite, reached, where)
+    views = routed(engine, reached, Where("experts", 2, "mean", "sharp"))
+    view = views[2]
     assert view.result["distances"][0] is None
     assert view.result["coefficients"] == view.result["static_coefficients"]
-    assert "–" in Tags(layers_html.tables(view, reached, where)).words
+    assert "–" in Tags(layers.tables(views, 2)).words
 
 
 # ---- the tab -------------------------------------------------------------------------------------
 
 
-def shown_of(tab: LayersTab, values: list[Any]) -> dict[str, Any]:
-    """Values of `_outputs` by what they fill."""
-    names = [
-        *("layer", "pool", "probe", "preset", "known", "given"),
-        *("told", "body", "similar_head", "similar", "weights_head", "weights"),
-        *("changes", "tables", "link"),
-    ]
-    return dict(zip(names, values, strict=True))
+def shown_of(tab: LayersTab, update: Update) -> dict[str, Any]:
+    """What an update changes, by the tab's own names."""
+    assert set(update) <= set(tab.outputs)
+    parts = {k: part for k, part in vars(tab).items() if isinstance(part, gr.blocks.Block)}
+    return {name: update[part] for name, part in parts.items() if part in update}
 
 
 def test_the_slider_moves_the_bars_without_a_new_probe(
     tab: LayersTab, suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = source_of(suite, tmp_path)
-    start = shown_of(tab, tab._show(suite, source, "input", Where.default(suite)))
-    known = start["known"]
+    where = replace(Where.default(suite), probe="experts")
+    known = shown_of(tab, tab._show(suite, source, "input", where))["known"]
     json.dumps(known)  # plain numbers, as a State keeps them
     engine = tab.context.engines.get(suite.name)
     monkeypatch.setattr(type(engine), "probe", lambda *_, **__: pytest.fail("probed again"))
     seen = set()
     for number in range(1, suite.depth + 2):
         for pool in ("mean", "all"):
-            values = tab._moved(
-                suite.name, source, known, "input", number, pool, "experts", "literal"
-            )
-            told, bars = values[0], json.loads(values[3].plot)["data"][0]["x"]
+            controls = (number, pool, "experts", "literal")
+            shown = shown_of(tab, tab._moved(suite.name, source, known, "input", *controls))
+            bars = json.loads(shown["similar"].plot)["data"][0]["x"]
             layer = FINAL if number > suite.depth else number
-            where = Where("experts", layer, pool, "literal")
-            want = routed(suite, known["reached"], where)
+            want = routed(engine, known["reached"], Where("experts", layer, pool, "literal"))[layer]
             assert bars == want.result["similarities"]
-            assert want.title(want.result["chosen"]) in told
+            assert want.title(want.result["chosen"]) in shown["told"]
             seen.add(tuple(bars))
     assert len(seen) == 2 * suite.depth + 1  # the final embedding has one pooling
-    # another input has not been probed yet
-    skipped = tab._moved(suite.name, {"example": 1}, known, "input", 1, "mean", "base", "hard")
-    assert skipped == [gr.skip()] * len(tab._shown)
+    # another input, or by another probe, has not been probed yet
+    other = tab._moved(suite.name, {"example": 1}, known, "input", 1, "mean", "experts", "hard")
+    assert other == {}
+    assert tab._moved(suite.name, source, known, "input", 1, "mean", "base", "hard") == {}
+
+
+def test_controls_that_were_moved_meanwhile_stay(
+    tab: LayersTab, suite: Suite, tmp_path: Path
+) -> None:
+    """The end of a probe leaves the slider and the preset as they are by then."""
+    source = source_of(suite, tmp_path)
+    shown = tab._again(suite.name, source, None, "input", 1, "mean", "base", "hard")
+    assert not {tab.layer, tab.probe, tab.preset} & set(shown) and shown[tab.known]
+    known = {**shown[tab.known], "source": {"example": 0}}
+    again = tab._chosen(suite, source, known, "input", 1, "mean", "base", "hard")
+    assert not set(tab._controls) & set(again) and again[tab.known]
+    after = shown_of(
+        tab, tab._moved(suite.name, source, again[tab.known], "input", 2, "all", "base", "sharp")
+    )
+    assert "block 2" in after["told"] and "layer=2" in after["link"]
 
 
 def test_a_link_brings_back_what_was_shown(tab: LayersTab, suite: Suite, tmp_path: Path) -> None:
@@ -182,16 +199,13 @@ def test_a_link_brings_back_what_was_shown(tab: LayersTab, suite: Suite, tmp_pat
         "show": "holds",
         **(SENTENCE if suite.modality == "text" else {}),
     }
-    del state["show"]
-    query = Query({**state, "show": "holds"})
-    values = tab.restore(query)
-    assert len(values) == len(tab.restored) and query.notices == []
+    query = Query(state)
+    shown = shown_of(tab, tab.restore(query))
+    assert query.notices == [] and shown["open"] == "holds" and shown["layer"]["value"] == 1
     if suite.modality == "text":
-        outputs = values[len(tab.picker.outputs) : -2]
-        link = str(outputs[-1]).split('data-link="')[1].split('"')[0].replace("&amp;", "&")
-        wanted = {k: v for k, v in {**state, "show": "holds"}.items() if v}
-        assert dict(parse_qsl(link)) == wanted
-        assert "block 1" in outputs[6] and values[-2] == "holds"
+        link = str(shown["link"]).split('data-link="')[1].split('"')[0].replace("&amp;", "&")
+        assert dict(parse_qsl(link)) == {k: v for k, v in state.items() if v}
+        assert "block 1" in shown["told"]
     strange = Query({"tab": "layers", "probe": "oracle", "layer": "99", "pool": "max",
                      "preset": "odd", "show": "all"})  # fmt: skip
     tab.restore(strange)
@@ -200,44 +214,47 @@ def test_a_link_brings_back_what_was_shown(tab: LayersTab, suite: Suite, tmp_pat
 
 def test_an_input_that_cannot_be_used_is_told_in_its_place(tab: LayersTab, suite: Suite) -> None:
     source = {"text": " "} if suite.modality == "text" else {"file": "/nowhere/x.png"}
-    values = shown_of(tab, tab._show(suite, source, "input", Where.default(suite)))
-    assert 'role="alert"' in values["told"] and values["known"] is None and values["link"] == ""
-    assert values["body"]["visible"] is False
-    odd = tab._moved(
-        suite.name, source, {"suite": suite.name, "source": source, "reached": {}}, "input",
-        1, "mean", "oracle", "odd",
-    )  # fmt: skip
-    assert 'role="alert"' in odd[0]
+    shown = shown_of(tab, tab._show(suite, source, "input", Where.default(suite)))
+    assert 'role="alert"' in shown["told"] and shown["known"] is None and shown["link"] == ""
+    assert shown["body"]["visible"] is False
+    known = {"suite": suite.name, "source": source, "probe": "oracle", "reached": {}}
+    odd = tab._moved(suite.name, source, known, "input", 1, "mean", "oracle", "odd")
+    assert 'role="alert"' in odd[tab.told]
 
 
 def test_it_answers_when_it_is_opened_and_not_again(tab: LayersTab, suite: Suite) -> None:
     controls = (1, "mean", "experts", "hard")
     if suite.modality == "text":
         first = tab._opened(suite.name, dict(SENTENCE), None, "input", *controls)
-        assert shown_of(tab, first)["known"] is not None
+        assert first[tab.known] is not None
     again = tab._opened(suite.name, SENTENCE, {"suite": suite.name}, "input", *controls)
-    assert again == [gr.skip()] * len(tab._outputs)
+    assert again == {}
 
 
 def test_another_suite_opens_at_its_own_defaults(
     tab: LayersTab, suite: Suite, tmp_path: Path
 ) -> None:
     source = source_of(suite, tmp_path)
-    known = {"suite": "another", "source": {}, "reached": {}}
-    values = tab._chosen(suite, source, known, "input", 1, "all", "base", "hard")
-    found, usual = shown_of(tab, values), Where.default(suite)
+    known = {"suite": "another", "source": {}, "probe": "base", "reached": {}}
+    update = tab._chosen(suite, source, known, "input", 1, "all", "base", "hard")
+    found, usual = shown_of(tab, update), Where.default(suite)
     assert found["layer"]["value"] == usual.layer and found["pool"]["value"] == usual.pool
     assert found["preset"] == usual.preset
     assert ("The cat sat" in found["given"]) is (suite.modality == "text")
-    assert len(tab.take(suite, source)) == len(tab.restored)
+    taken = tab.take(suite, source)
+    assert set(taken) <= set(tab.outputs) and taken[tab.told] == found["told"]
 
 
 def test_the_views_follow_the_suite(tab: LayersTab, suite: Suite) -> None:
-    values = tab.views.values(suite)
-    assert len(values) == len(tab.views.outputs)
-    lost = tab.views.values(replace(suite, folder=Path("/nowhere")))
-    assert len(lost) == len(values) and "has no diagnosis yet" in lost[0]
-    assert lost[1]["visible"] is False
+    topics = tab.topics
+    here = topics.show(suite)
+    assert set(here) == set(topics.outputs)
+    lost = topics.show(replace(suite, folder=Path("/nowhere")))
+    assert set(lost) == set(topics.outputs) - set(topics.heads.values()) - set(
+        topics.charts.values()
+    )
+    assert "has no diagnosis yet" in lost[topics.tops["holds"]]
+    assert lost[topics.bodies["holds"]]["visible"] is False
 
 
 # ---- the fallback in the options -----------------------------------------------------------------
@@ -278,10 +295,9 @@ def test_the_bundled_examples_are_marked_with_their_own_expert(engine: Engine) -
     row = [float(t + 1) for t in range(len(suite.tasks))]
     pools = dict.fromkeys((*valid_pools(suite, "base", 1), FINAL), row)
     reached = {str(layer): pools for layer in valid_layers(suite)}
-    where = Where("base", 1, "mean", "hard")
-    view = routed(suite, reached, where, example)
-    text = layers_html.tables(view, reached, where)
-    assert text.count("its own</span>") == 2
-    assert ("wrong expert chosen" in layers_html.sentence(view)) is (
+    bundled = load_engine(suite.folder)
+    views = routed(bundled, reached, Where("base", 1, "mean", "hard"), example)
+    assert layers.tables(views, 1).count("its own</span>") == 2
+    assert ("wrong expert chosen" in layers.part("sentence", views[1])) is (
         example.task != suite.task_names[0]
     )

@@ -12,9 +12,10 @@ from tags import Tags
 from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_diagnosis
 from semerge.ui import charts
-from semerge.ui.markup import Cell, Row, heat
-from semerge.ui.tabs import layers, layers_html
-from semerge.ui.tabs.layers_html import Page, bounds
+from semerge.ui.html import macro
+from semerge.ui.tabs import layers_report
+from semerge.ui.tabs.layers_report import Cell, Page, Row, part
+from semerge.ui.words import bounds
 
 HOSTILE = "<script>alert(1)</script><b onclick='x'>{{y}}"
 
@@ -29,7 +30,8 @@ def suite(diagnosed: Path) -> Suite:
 
 def test_a_heat_map_is_a_table_with_every_figure_and_words_for_what_stands_out() -> None:
     cells = [Cell("1.5", 2.0, "1.2 to 1.7", "nearest"), Cell("9", -1.0, span=2)]
-    text = heat("Caption <x>", ["Layer", "A", "B", "C"], [Row("block 1", cells, True)], [("p", 3)])
+    rows = [Row("block 1", cells, True)]
+    text = part("heat", "Caption <x>", ["Layer", "A", "B", "C"], rows, [("p", 3)])
     found = Tags(text)
     assert "Caption &lt;x&gt;" in text and found.names.count("td") == 3
     for word in ("1.5", "1.2 to 1.7", "nearest", "9", "shown"):
@@ -44,11 +46,10 @@ def test_a_heat_map_is_a_table_with_every_figure_and_words_for_what_stands_out()
 def test_every_view_shows_the_reports_figures_with_their_sample_sizes(
     suite: Suite, diagnosis: dict[str, Any]
 ) -> None:
-    pages = layers._pages(suite)
+    pages = layers_report.pages(suite)
     said = {}
     for name, page in pages.items():
-        assert isinstance(page, Page)
-        heads = "".join(head for head, _ in page.charts.values())
+        heads = "".join(chart.summary for chart in page.charts.values())
         said[name] = Tags(page.top + heads + page.below).words.replace("\u00a0", " ")
         assert f"Measured on {diagnosis['samples']['test']} test samples" in said[name]
         assert "None" not in said[name] and "nan" not in said[name]
@@ -85,7 +86,7 @@ def test_the_pick_can_be_opened_where_the_tab_can_show_it(
 ) -> None:
     def shown(**pick: Any) -> str:
         row = diagnosis["choice"] | {"pick": diagnosis["choice"]["pick"] | pick}
-        return layers_html.choice_page(diagnosis | {"choice": row}, suite).top
+        return layers_report.choice(diagnosis | {"choice": row}, suite).top
 
     at = {"layer": 1, "pool": "mean"}
     link = f'href="?tab=layers&amp;suite={suite.name}&amp;probe=%s&amp;layer=%s"'
@@ -98,13 +99,13 @@ def test_the_pick_can_be_opened_where_the_tab_can_show_it(
 
 def test_what_a_suite_is_called_is_escaped(suite: Suite) -> None:
     titled = replace(suite, tasks=tuple(replace(t, title=HOSTILE) for t in suite.tasks))
-    for page in layers._pages(titled).values():
-        assert isinstance(page, Page)
+    for page in layers_report.pages(titled).values():
         assert "script" not in Tags(page.top + page.below).names
-        for head, figure in page.charts.values():
+        for title, summary, figure in page.charts.values():
+            head = macro("chart_head", title, summary, "layers", "x")
             assert "script" not in Tags(head).names and "<script" not in figure.to_json()
     missing = replace(titled, title=HOSTILE, folder=Path("/nowhere"))
-    assert "script" not in Tags(str(layers._pages(missing)["fits"])).names
+    assert "script" not in Tags(layers_report.pages(missing)["fits"].top).names
 
 
 def test_the_charts_hold_the_reports_figures(suite: Suite, diagnosis: dict[str, Any]) -> None:
@@ -134,7 +135,9 @@ def test_more_tasks_than_marks_still_look_apart() -> None:
     assert len({trace.marker.symbol for trace in figure.data}) == len(names)
 
 
-def test_a_suite_without_a_diagnosis_says_how_to_make_one(suite: Suite, tmp_path: Path) -> None:
+def test_a_suite_without_a_diagnosis_says_how_to_make_one(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundled = read_suite("mini-text")
     for report, what in (
         (None, "has no diagnosis yet"),
@@ -147,12 +150,13 @@ def test_a_suite_without_a_diagnosis_says_how_to_make_one(suite: Suite, tmp_path
         folder.mkdir()
         if report is not None:
             (folder / "report.json").write_text(report, encoding="utf-8")
-        pages = layers._pages(replace(suite, folder=folder))
+        pages = layers_report.pages(replace(suite, folder=folder))
         for page in pages.values():
-            assert isinstance(page, str) and what in page
-            assert "evaluate --suite FOLDER --data DIR --diagnose FOLDER/report.json" in page
-        assert "python -m semerge choose --suite FOLDER SAMPLES" in str(pages["choice"])
-    place = layers._missing(bundled, "")
+            assert page == Page(page.top) and what in Tags(page.top).words
+            assert "evaluate --suite FOLDER --data DIR --diagnose FOLDER/report.json" in page.top
+        assert "python -m semerge choose --suite FOLDER SAMPLES" in pages["choice"].top
+    monkeypatch.setattr(layers_report, "read_diagnosis", lambda suite: None)
+    place = layers_report.pages(bundled)["fits"].top
     assert "--suite mini-text --data DIR --diagnose assets/suites/mini-text/report.json" in place
 
 
@@ -169,7 +173,7 @@ def test_a_report_is_read_once_until_it_changes(
     monkeypatch.setattr(Path, "read_text", counted)
     own = replace(suite, folder=tmp_path)
     assert [read_diagnosis(own) for _ in range(3)] == [{"at": 1}] * 3
-    layers._pages(own)
+    layers_report.pages(own)
     assert reads == ["report.json"]
     file.write_text('{"diagnosis": {"at": 12}}', encoding="utf-8")
     assert read_diagnosis(own) == {"at": 12} and reads == ["report.json"] * 2

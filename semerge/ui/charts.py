@@ -1,4 +1,8 @@
-"""The charts, as plotly figures. The one file that imports plotly."""
+"""The charts, as plotly figures. The one file that imports plotly.
+
+What a reader must know is in the shape or the place of a mark too, never in its colour alone. The
+style sheets repaint the colours on a dark page.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,60 @@ SE, STATIC, GREY, INK = "#0072B2", "#D55E00", "#9AA3B0", "#16181D"
 FONT = "IBM Plex Sans, system-ui, sans-serif"
 ROW, FOOT = 42, 30  # px: height of one expert's row, of the axis below
 BAR, RISE = 0.26, 0.42  # in rows: thickness of a bar, height of its text above it
-SHARES = {"range": [0, 1.02], "tickformat": ".0%", "dtick": 0.25}
+SHARES: dict[str, Any] = {"range": [0, 1.02], "tickformat": ".0%", "dtick": 0.25}
 CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
+MARKS = (  # shape and colour of a task, as many as there are apart
+    ("circle", "#0072B2"),
+    ("square", "#D55E00"),
+    ("diamond", "#007A5A"),
+    ("triangle-up", "#9B4F96"),
+    ("triangle-down", "#6F6200"),
+    ("cross", "#16181D"),
+    ("x", "#007A8A"),
+    ("star", "#B3261E"),
+)
+Part = Mapping[str, Any]  # of a diagnosis
+Axis = dict[str, Any]
+
+
+def _layout(height: int, **margin: int) -> dict[str, Any]:
+    """What all charts share; height and margins in px."""
+    return {
+        "template": None,
+        "height": height,
+        "margin": {"l": 12, "r": 12, "t": 0, "b": FOOT, "pad": 0} | margin,
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "showlegend": False,
+        "dragmode": False,
+        "hoverlabel": {"font": {"family": FONT, "size": 13}},
+    }
+
+
+def _axis(title: str = "", **more: Any) -> Axis:
+    """No zooming by drag, which would trap a finger that scrolls the page."""
+    axis = {
+        "fixedrange": True,
+        "gridcolor": "#E3E7EC",
+        "zeroline": True,
+        "zerolinecolor": "#9AA3B0",
+        "showline": False,
+        "ticks": "",
+        "tickfont": {"size": 12},
+    }
+    named = {"title": {"text": title, "font": {"size": 13}}} if title else {}
+    return axis | named | more
+
+
+def _marks(x: Sequence[Any], y: Sequence[Any], hover: str, marker: Part, **more: Any) -> go.Scatter:
+    """One kind of mark; those at the ends of an axis are whole."""
+    more = {"mode": "markers", "cliponaxis": False} | more
+    return go.Scatter(x=list(x), y=list(y), hovertemplate=hover, marker=marker, **more)
+
+
+# --------------------------------------------------------------------------------------------------
+# One input: a row an expert, in the suite's order so that inputs can be compared.
 
 
 def similarity(view: View) -> go.Figure:
@@ -40,16 +96,9 @@ def coefficients(view: View) -> go.Figure:
     ]
     figure = _rows(view, after, texts, also=before)
     figure.data[0].hovertemplate = "after %{x:.3f}<extra></extra>"
-    figure.add_trace(
-        go.Scatter(
-            x=list(before),
-            y=list(range(len(before))),
-            mode="markers",
-            marker={"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": STATIC}},
-            hovertemplate="before %{x:.3f}<extra></extra>",
-            cliponaxis=False,
-        )
-    )
+    tick = {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": STATIC}}
+    places = range(len(before))
+    figure.add_trace(_marks(before, places, "before %{x:.3f}<extra></extra>", tick))
     return figure
 
 
@@ -59,75 +108,41 @@ def _rows(
     texts: Sequence[str],
     also: Sequence[float | None] = (),
 ) -> go.Figure:
-    """Horizontal bars, one an expert, in the suite's order so that inputs can be compared.
-
-    Name and number stand above each bar: a column of names beside the bars would leave them half
-    of a phone's width.
-    """
+    """Horizontal bars with a name and a number above each: a column of names beside the bars would
+    leave them half of a phone's width."""
     known = [v for v in (*values, *also) if v is not None]
     low, high = min([0.0, *known]), max([0.0, *known])
     # similarities that were normalised and coefficients of mass 1 share the range 0 to 1
     high = 1.0 if high <= 1.0 else high
     count = len(values)
+    colours = [SE if i == view.chosen else GREY for i in range(count)]
     figure = go.Figure(
         go.Bar(
             x=list(values),
             y=list(range(count)),
             orientation="h",
-            marker={
-                "color": [SE if i == view.chosen else GREY for i in range(count)],
-                "cornerradius": 3,
-            },
+            marker={"color": colours, "cornerradius": 3},
             width=BAR,
         )
     )
     for i, (title, text) in enumerate(zip(view.titles, texts, strict=True)):
-        _label(figure, i, title, 0, "left", bold=i == view.chosen)
-        _label(figure, i, text, 1, "right", bold=i == view.chosen)
+        for x, anchor, label in ((0, "left", title), (1, "right", text)):
+            safe = html.escape(label)  # plotly reads a few HTML tags in text
+            figure.add_annotation(
+                text=f"<b>{safe}</b>" if i == view.chosen else safe,
+                x=x, xref="paper", xanchor=anchor, y=i - RISE, yref="y", yanchor="middle",
+                align=anchor, showarrow=False, borderpad=0,
+            )  # fmt: skip
     figure.update_layout(
-        **base(ROW * count + FOOT),
-        xaxis={"range": [low, high], "nticks": 6, **axis()},
+        **_layout(ROW * count + FOOT),
+        xaxis=_axis(range=[low, high], nticks=6),
         yaxis={"range": [count - 1 + BAR, -0.75], "visible": False, "fixedrange": True},
     )
     return figure
 
 
-def _label(figure: go.Figure, row: int, text: str, x: int, anchor: str, bold: bool) -> None:
-    """One text of a row. Escaped, because plotly reads a few HTML tags in text."""
-    safe = html.escape(text)
-    figure.add_annotation(
-        text=f"<b>{safe}</b>" if bold else safe,
-        x=x, xref="paper", xanchor=anchor, y=row - RISE, yref="y", yanchor="middle",
-        align=anchor, showarrow=False, borderpad=0,
-    )  # fmt: skip
-
-
-def base(height: int) -> dict[str, Any]:
-    """The layout that all charts share; height in px."""
-    return {
-        "template": None,
-        "height": height,
-        "margin": {"l": 12, "r": 12, "t": 0, "b": FOOT, "pad": 0},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "font": {"family": FONT, "size": 13, "color": INK},
-        "showlegend": False,
-        "dragmode": False,
-        "hoverlabel": {"font": {"family": FONT, "size": 13}},
-    }
-
-
-def axis() -> dict[str, Any]:
-    """No zooming by drag, which would trap a finger that scrolls the page."""
-    return {
-        "fixedrange": True,
-        "gridcolor": "#E3E7EC",
-        "zeroline": True,
-        "zerolinecolor": "#9AA3B0",
-        "showline": False,
-        "ticks": "",
-        "tickfont": {"size": 12},
-    }
+# --------------------------------------------------------------------------------------------------
+# What was measured of a suite, and of ways to an answer.
 
 
 def report(
@@ -140,7 +155,7 @@ def report(
 
     share: whether they are shares, as accuracies are; else any numbers from 0 on.
     """
-    marks = {
+    kinds = {
         "base": ("circle-open", GREY, 11),
         "static": ("diamond", STATIC, 12),
         "se": ("circle", SE, 13),
@@ -149,90 +164,53 @@ def report(
     rows = [html.escape(title) for title in titles]
     number = " %{x:.1%}" if share else " %{x:.3g}"
     figure = go.Figure()
-    for kind, (symbol, color, size) in marks.items():
-        if kind not in series:
-            continue
-        figure.add_trace(
-            go.Scatter(
-                x=list(series[kind]),
-                y=rows,
-                mode="markers",
-                name=names[kind],
-                marker={"symbol": symbol, "size": size, "color": color,
-                        "line": {"width": 2.5, "color": color}},
-                hovertemplate="%{y}<br>" + names[kind] + number + "<extra></extra>",
-                cliponaxis=False,
-            )
-        )  # fmt: skip
-    layout = base(32 * len(rows) + 2 * FOOT)
-    layout["margin"] |= {"l": 8, "r": 16, "t": 8}
+    for kind, (symbol, colour, size) in kinds.items():
+        if kind in series:
+            line = {"width": 2.5, "color": colour}
+            marker = {"symbol": symbol, "size": size, "color": colour, "line": line}
+            hover = "%{y}<br>" + names[kind] + number + "<extra></extra>"
+            figure.add_trace(_marks(series[kind], rows, hover, marker, name=names[kind]))
     figure.update_layout(
-        **layout,
-        xaxis={**(SHARES if share else {"rangemode": "tozero"}), **axis()},
-        yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": "  ", **axis()},
+        **_layout(32 * len(rows) + 2 * FOOT, l=8, r=16, t=8),
+        xaxis=_axis(**SHARES) if share else _axis(rangemode="tozero"),
+        yaxis=_axis(autorange="reversed", automargin=True, ticksuffix="  "),
     )
     return figure
 
 
-def cost(modes: Sequence[Mapping[str, Any]]) -> go.Figure:
+def cost(modes: Sequence[Part]) -> go.Figure:
     """Ways to an answer: agreement with the exact one by cost, in passes of the static merge."""
-    marks = {"fast": ("circle", SE), "static": ("diamond", STATIC), "exact": ("circle-open", INK)}
+    kinds = {"fast": ("circle", SE), "static": ("diamond", STATIC), "exact": ("circle-open", INK)}
     figure = go.Figure()
     for row in modes:
-        symbol, color = marks.get(row["mode"].partition(",")[0], ("square-open", GREY))
-        figure.add_trace(
-            go.Scatter(
-                x=[row["cost"]],
-                y=[row["agreement"]],
-                mode="markers",
-                name=row["mode"],
-                marker={"symbol": symbol, "size": 12, "color": color, "line": {"width": 2}},
-                hovertemplate=html.escape(row["mode"])
-                + "<br>cost %{x:.2f}, agrees %{y:.1%}<extra></extra>",
-                cliponaxis=False,
-            )
-        )
-    layout = base(320)
-    layout["margin"] |= {"l": 8, "r": 16, "t": 8, "b": 52}
+        symbol, colour = kinds.get(row["mode"].partition(",")[0], ("square-open", GREY))
+        marker = {"symbol": symbol, "size": 12, "color": colour, "line": {"width": 2}}
+        hover = html.escape(row["mode"]) + "<br>cost %{x:.2f}, agrees %{y:.1%}<extra></extra>"
+        place = [row["cost"]], [row["agreement"]]
+        figure.add_trace(_marks(*place, hover, marker, name=row["mode"]))
     title = {"text": "cost, in static passes", "standoff": 12}
     figure.update_layout(
-        **layout,
-        xaxis={"rangemode": "tozero", "title": title, **axis()},
-        yaxis={"range": [0, 1.05], "tickformat": ".0%", "automargin": True, **axis()},
+        **_layout(320, l=8, r=16, t=8, b=52),
+        xaxis={"rangemode": "tozero", **_axis(), "title": title},
+        yaxis=_axis(range=[0, 1.05], tickformat=".0%", automargin=True),
     )
     return figure
 
 
 # --------------------------------------------------------------------------------------------------
-# The charts of a suite's diagnosis, as plotly figures. Beside `charts` the one file with plotly.
-#
-# What a reader must know is in the shape or the place of a mark too, never in its colour alone.
-
-Part = Mapping[str, Any]
-# pairs of shape and colour; assets/styles/layers.css repaints them on a dark page
-MARKS = (
-    ("circle", "#0072B2"),
-    ("square", "#D55E00"),
-    ("diamond", "#007A5A"),
-    ("triangle-up", "#9B4F96"),
-    ("triangle-down", "#6F6200"),
-    ("cross", "#16181D"),
-    ("x", "#007A8A"),
-    ("star", "#B3261E"),
-)
+# A suite's diagnosis.
 
 
 def margins(found: Part) -> go.Figure:
     """How clear the choice was: two histograms over the same margins, one above the other."""
     bins = found["bins"]
-    centres = [(i + 0.5) / bins for i in range(bins)]
     figure = go.Figure()
     parts = (("right", "Right expert", SE, "y"), ("misrouted", "Wrong expert", STATIC, "y2"))
     for key, title, colour, place in parts:
         counts = found[key]
         figure.add_trace(
             go.Bar(
-                x=centres,
+                x=[(i + 0.5) / bins for i in range(bins)],
                 y=counts,
                 yaxis=place,
                 width=0.86 / bins,
@@ -244,14 +222,13 @@ def margins(found: Part) -> go.Figure:
             text=f"<b>{title}</b>, n = {sum(counts)}", x=0, xref="paper", xanchor="left",
             y=1, yref=f"{place} domain", yanchor="bottom", showarrow=False,
         )  # fmt: skip
-    layout = base(340)
-    layout["margin"] |= {"l": 8, "r": 12, "t": 24, "b": FOOT + 16}
+    counted: dict[str, Any] = {"rangemode": "tozero", "nticks": 4, "automargin": True}
     figure.update_layout(
-        **layout,
+        **_layout(340, l=8, t=24, b=FOOT + 16),
         bargap=0,
-        xaxis={"range": [0, 1], "tickformat": ".0%", **_titled("margin"), "anchor": "y2"},
-        yaxis={"domain": [0.6, 1], "rangemode": "tozero", "nticks": 4, **_side()},
-        yaxis2={"domain": [0, 0.4], "anchor": "x", "rangemode": "tozero", "nticks": 4, **_side()},
+        xaxis=_axis("margin", range=[0, 1], tickformat=".0%", anchor="y2"),
+        yaxis=_axis(domain=[0.6, 1], **counted),
+        yaxis2=_axis(domain=[0, 0.4], anchor="x", **counted),
     )
     # counts are whole
     for key, _, _, place in parts:
@@ -268,27 +245,19 @@ def task_map(found: Part, titles: Mapping[str, str]) -> go.Figure:
         symbol, colour = MARKS[i % len(MARKS)]
         opened = "-open" if (i // len(MARKS)) % 2 else ""
         safe = html.escape(title)
-        figure.add_trace(
-            go.Scatter(
-                x=[found["x"][k] for k in at],
-                y=[found["y"][k] for k in at],
-                mode="markers",
-                name=safe,
-                marker={"symbol": symbol + opened, "size": 8, "color": colour},
-                hovertemplate=f"{safe}<extra></extra>",
-                cliponaxis=False,
-            )
-        )
-    layout = base(470) | {"showlegend": True}
-    layout["margin"] |= {"l": 8, "r": 12, "t": 8, "b": FOOT + 16}
+        marker = {"symbol": symbol + opened, "size": 8, "color": colour}
+        x, y = ([found[axis][k] for k in at] for axis in "xy")
+        figure.add_trace(_marks(x, y, f"{safe}<extra></extra>", marker, name=safe))
+    first, second = found["explained"][:2]
+    layout = _layout(470, l=8, t=8, b=FOOT + 16) | {"showlegend": True}
     figure.update_layout(
         **layout,
         legend={
             "orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemclick": False,
             "itemdoubleclick": False, "font": {"size": 12.5},
         },
-        xaxis={"nticks": 6, **_titled(f"axis 1, {found['explained'][0]:.0%} of the variance")},
-        yaxis={"nticks": 6, **_titled(f"axis 2, {found['explained'][1]:.0%}"), "automargin": True},
+        xaxis=_axis(f"axis 1, {first:.0%} of the variance", nticks=6),
+        yaxis=_axis(f"axis 2, {second:.0%}", nticks=6, automargin=True),
     )  # fmt: skip
     return figure
 
@@ -297,51 +266,36 @@ def curve(rows: Sequence[Part], probe_lambda: float | None) -> go.Figure:
     """Right expert nearest, by the λ of the merged model that is probed."""
     figure = go.Figure()
     kinds = (
-        ("predicted", "base", GREY, {"dash": "dot", "width": 2}, "circle-open"),
-        ("measured", "se", SE, {"width": 2.5}, "circle"),
+        ("predicted", GREY, {"dash": "dot", "width": 2}, "circle-open"),
+        ("measured", SE, {"width": 2.5}, "circle"),
     )
-    for key, _, colour, line, symbol in kinds:
-        given = [row for row in rows if key in row]
-        shares = [row[key] for row in given]
-        figure.add_trace(
-            go.Scatter(
-                x=[row["lambda"] for row in given],
-                y=[s["share"] for s in shares],
-                error_y={
-                    "type": "data",
-                    "array": [s["high"] - s["share"] for s in shares],
-                    "arrayminus": [s["share"] - s["low"] for s in shares],
-                    "thickness": 1.2,
-                    "width": 3,
-                    "color": colour,
-                },
-                mode="lines+markers",
-                line={"color": colour, **line},
-                marker={
-                    "symbol": symbol,
-                    "size": 9,
-                    "color": colour,
-                    "line": {"width": 2, "color": colour},
-                },
-                hovertemplate=f"λ %{{x:g}}: {key} %{{y:.1%}}<extra></extra>",
-                cliponaxis=False,
-            )
+    for key, colour, line, symbol in kinds:
+        known = [row for row in rows if key in row]
+        shares = [row[key] for row in known]
+        edge = {"width": 2, "color": colour}
+        error = {
+            "type": "data",
+            "array": [s["high"] - s["share"] for s in shares],
+            "arrayminus": [s["share"] - s["low"] for s in shares],
+            "thickness": 1.2,
+            "width": 3,
+            "color": colour,
+        }
+        trace = _marks(
+            [row["lambda"] for row in known],
+            [s["share"] for s in shares],
+            f"λ %{{x:g}}: {key} %{{y:.1%}}<extra></extra>",
+            {"symbol": symbol, "size": 9, "color": colour, "line": edge},
+            mode="lines+markers",
+            line={"color": colour, **line},
+            error_y=error,
         )
+        figure.add_trace(trace)
     if probe_lambda is not None:
         figure.add_vline(x=probe_lambda, line={"color": INK, "width": 1.2, "dash": "dash"})
-    layout = base(320)
-    layout["margin"] |= {"l": 8, "r": 16, "t": 12, "b": FOOT + 16}
     figure.update_layout(
-        **layout,
-        xaxis=_titled("λ of the probed merged model"),
-        yaxis={**SHARES, **_side()},
+        **_layout(320, l=8, r=16, t=12, b=FOOT + 16),
+        xaxis=_axis("λ of the probed merged model"),
+        yaxis=_axis(**SHARES, automargin=True),
     )
     return figure
-
-
-def _titled(text: str) -> dict[str, Any]:
-    return {"title": {"text": text, "font": {"size": 13}}, **axis()}
-
-
-def _side() -> dict[str, Any]:
-    return {"automargin": True, **axis()}

@@ -86,13 +86,15 @@ class Context:
         """
         suite = self.suite(name)
         sample = sample_of(source, suite, self.examples)
-        engine = self.engines.get(name)
-        view = View(
-            self.predict(name, sample, settings), suite, example_of(source, suite, self.examples)
-        )
-        if isinstance(sample, DecodedImage):
-            return view, engine.backbone.view(sample.image)
-        return view, None
+        result = self.predict(name, sample, settings)
+        view = View(result, suite, example_of(source, suite, self.examples))
+        return view, self.picture(name, sample)
+
+    def picture(self, name: str, sample: DecodedImage | CleanText) -> Any:
+        """An image as the suite's model sees it (PIL); None for text."""
+        if not isinstance(sample, DecodedImage):
+            return None
+        return self.engines.get(name).backbone.view(sample.image)
 
     def _predict(self, suite: str, sample: Any, settings: Settings) -> dict[str, Any]:
         return self.probes.answer(self.engines.get(suite), sample, settings)

@@ -44,9 +44,7 @@ def told(error: Exception) -> gr.Error:
 # A tab that answers when it is opened, not before: a page of many tabs must not run them all.
 
 
-def when_opened(
-    part: Any, show: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]
-) -> None:
+def when_opened(part: Any, show: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
     """Call `show(*inputs)` whenever the tab that `part` lies in is opened; it is to skip what is
     shown already. Does nothing where `part` lies in no tab."""
     while part is not None and not isinstance(part, gr.Tab):

@@ -7,7 +7,8 @@ escaped once, where it becomes HTML: in the templates, which call these function
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from semerge.ui.view import View
 
@@ -83,6 +84,11 @@ def percent(value: float | None) -> str:
     return f"{text}\u00a0%"
 
 
+def whole(n: int) -> str:
+    """A number of samples: 12,345."""
+    return f"{n:,}"
+
+
 def count(n: int) -> str:
     return COUNTS[n] if 0 <= n < len(COUNTS) else str(n)
 
@@ -100,6 +106,27 @@ def listed(items: Sequence[str]) -> str:
 
 def layer(value: int | str) -> str:
     return "the final embedding" if value == "final" else f"block {value}"
+
+
+def place(row: Mapping[str, Any]) -> str:
+    """Layer, pooling and λ of one way to measure distances, as a report has it."""
+    text = layer(row["layer"])
+    if row["layer"] != row["pool"]:
+        text += f", {POOLS[row['pool']]}"
+    return text + (f", λ {row['probe_lambda']:g}" if row["probe_lambda"] else "")
+
+
+def interval(row: Mapping[str, Any], count: bool = True) -> str:
+    """A share of a report with its 95 % interval, and its number of samples."""
+    if not row["n"]:
+        return "no samples"
+    text = f"{percent(row['share'])} ({bounds(row)}"
+    return text + (f", n = {row['n']})" if count else ")")
+
+
+def bounds(row: Mapping[str, Any], between: str = " to ") -> str:
+    """The interval of a share, in percent."""
+    return f"{100 * row['low']:.1f}{between}{100 * row['high']:.1f}"
 
 
 def reached(view: View) -> str:

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from semerge.common import UserError
-from semerge.inputs import DecodedImage
 from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite
-from semerge.suites.abstention import read_diagnosis
-from semerge.ui import charts, links, markup, words
+from semerge.suites.examples import Example
+from semerge.ui import charts, links, words
 from semerge.ui.context import Context, Source, example_of, on_gpu, sample_of
 from semerge.ui.events import model_event, page_event, when_opened
+from semerge.ui.html import given, macro
 from semerge.ui.links import Query
-from semerge.ui.markup import esc, given
 from semerge.ui.options import POOL_NAMES, PROBE_NAMES
-from semerge.ui.panel import html, plot
+from semerge.ui.panel import chart, heading, html, plot
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
-from semerge.ui.tabs import Tab, layers_html, listed
-from semerge.ui.tabs.layers_html import Page, Where, block_pool, named, routed
+from semerge.ui.tabs import Tab, Update
+from semerge.ui.tabs.layers_report import TOPICS, Cell, Page, Row, pages, part
+from semerge.ui.view import View
+
+if TYPE_CHECKING:
+    from semerge.engine import Engine
 
 INPUT = "input"
 # a chart that was drawn anew in a closed tab has a width of its own; told so, it takes the page's
 FIT = "() => { setTimeout(() => window.dispatchEvent(new Event('resize')), 80); return []; }"
-WAITING = markup.waiting("Waiting for the models")
-Known = dict[str, Any] | None  # of which suite and source, and the distances that it has
+Known = dict[str, Any] | None  # of which suite, source and probe, and the distances that it has
+Reached = Mapping[str, Mapping[str, Sequence[float]]]
+"""Distances of one input to the experts, by layer (as text) and pooling."""
+chart_head = partial(macro, "chart_head")
 
 
 class LayersTab(Tab):
@@ -43,19 +52,19 @@ class LayersTab(Tab):
         with gr.Row(elem_classes="se-desk se-layers", equal_height=False):
             with gr.Column(scale=4, min_width=300, elem_classes="se-ask"):
                 self.picker = InputPicker(context, self.name)
-                self._choices(self.picker.suites[0])
+                self._lay_out_choices(self.picker.suites[0])
             with gr.Column(scale=10, min_width=320, elem_classes="se-tell"):
                 with gr.Tabs(elem_id="layers-views", elem_classes="se-views") as self.tabs:
                     with gr.Tab("This input", id=INPUT):
-                        self._layout()
-                    self.views = SetViews(self.picker.suites[0])
+                        self._lay_out_input()
+                    self.topics = Topics(self.picker.suites[0])
                 self.link = html(links.button(self.name, {}), elem_id="layers-link")
         self._wire()
 
-    def _choices(self, suite: Suite) -> None:
+    def _lay_out_choices(self, suite: Suite) -> None:
         usual = Where.default(suite)
         with gr.Column(elem_classes="se-input", elem_id="layers-choices"):
-            html('<h2 class="se-title">Where it is probed</h2>')
+            heading("Where it is probed")
             self.layer = AnyNumber(
                 1, suite.depth + 1, value=_number(suite, usual.layer), step=1,
                 label=_label(suite), buttons=[], elem_id="layers-layer",
@@ -70,17 +79,17 @@ class LayersTab(Tab):
                 list(PRESETS), value=usual.preset, label="Preset", elem_id="layers-preset"
             )
 
-    def _layout(self) -> None:
+    def _lay_out_input(self) -> None:
         self.given = html(elem_id="layers-given")
-        self.told = html(WAITING, elem_id="layers-told")
+        self.told = html(macro("waiting", "Waiting for the models"), elem_id="layers-told")
         with gr.Column(visible=False, elem_classes="se-body") as self.body:
             with gr.Row(elem_classes="se-charts"):
                 with gr.Column(elem_classes="se-chart", min_width=280):
                     self.similar_head = html()
-                    self.similar = _chart("layers-similarity")
+                    self.similar = chart(None, "layers-similarity")
                 with gr.Column(elem_classes="se-chart", min_width=280):
                     self.weights_head = html()
-                    self.weights = _chart("layers-coefficients")
+                    self.weights = chart(None, "layers-coefficients")
             self.changes = html(elem_id="layers-changes", elem_classes="se-changes")
             self.tables = html(elem_id="layers-tables")
 
@@ -91,10 +100,6 @@ class LayersTab(Tab):
         return [self.layer, self.pool, self.probe, self.preset]
 
     @property
-    def _asked(self) -> list[Any]:
-        return [self.picker.suite, self.picker.source, self.known, self.open, *self._controls]
-
-    @property
     def _shown(self) -> list[Any]:
         """What a move of the slider changes."""
         return [
@@ -103,31 +108,34 @@ class LayersTab(Tab):
         ]  # fmt: skip
 
     @property
-    def _outputs(self) -> list[Any]:
+    def _probed(self) -> list[Any]:
+        """What another input or probe changes."""
         return [*self._controls, self.known, self.given, *self._shown]
 
+    @property
+    def outputs(self) -> list[Any]:
+        return [*self.picker.outputs, *self._probed, self.open, self.tabs]
+
     def _wire(self) -> None:
-        latest = model_event(trigger="always_last")
-        self.picker.on(self._chosen, [self.known, self.open, *self._controls], self._outputs)
-        when_opened(self.known, self._opened, self._asked, self._outputs)
-        self.probe.input(self._again, self._asked, self._outputs, **latest)
+        asked = [self.picker.suite, self.picker.source, self.known, self.open, *self._controls]
         # no probe, so no place in the models' queue: the bars follow the slider
         moved = page_event(trigger_mode="always_last")
-        for part in (self.layer, self.pool, self.preset):
-            part.input(self._moved, self._asked, self._shown, **moved)
+        # what was moved while the input was probed counts as well
+        after = self._moved, asked, self._shown
+        self.picker.on(self._chosen, [self.known, self.open, *self._controls], self._probed)
+        when_opened(self.known, self._opened, asked, self._probed)
+        latest = model_event(trigger="always_last")
+        self.probe.input(self._again, asked, self._probed, **latest).then(*after, **moved)
+        for control in (self.layer, self.pool, self.preset):
+            control.input(*after, **moved)
         for tab in self.tabs.children:
-
-            def select(*values: Any, name: str = str(tab.id)) -> list[Any]:
-                suite = self.context.suite(values[0])
-                where = _where(suite, values[4:])
-                return [name, self._link(suite, values[1], name, where)]
-
-            tab.select(select, self._asked, [self.open, self.link], **page_event())
+            select = partial(self._select, str(tab.id))
+            tab.select(select, asked, [self.open, self.link], **page_event())
             tab.select(None, None, None, js=FIT, **page_event())
         self.picker.suite.change(
-            lambda name: self.views.values(self.context.suite(name)),
+            lambda name: self.topics.show(self.context.suite(name)),
             self.picker.suite,
-            self.views.outputs,
+            self.topics.outputs,
             **page_event(),
         )
 
@@ -135,112 +143,125 @@ class LayersTab(Tab):
 
     def _chosen(
         self, suite: Suite, source: Source, known: Known, opened: str, *controls: Any
-    ) -> list[Any]:
+    ) -> Update:
         """Another input; of another suite, from its defaults on."""
-        if known is not None and (known["suite"], known["source"]) == (suite.name, source):
-            return _kept(self._outputs)  # a menu may tell a choice twice, with controls of before
-        same = known is not None and known["suite"] == suite.name
-        where = _where(suite, controls) if same else Where.default(suite)
-        return self._show(suite, source, opened, where)
+        if known is not None and known["suite"] == suite.name:
+            if known["source"] == source:
+                return {}  # a menu may tell a choice twice, with controls of before
+            return self._show(suite, source, opened, _where(suite, controls))
+        where = Where.default(suite)
+        return {**self._put(suite, where), **self._show(suite, source, opened, where)}
 
-    def _opened(self, name: str, source: Source, known: Known, *rest: Any) -> list[Any]:
-        return _kept(self._outputs) if known else self._again(name, source, known, *rest)
+    def _opened(
+        self, name: str, source: Source, known: Known, opened: str, *controls: Any
+    ) -> Update:
+        return {} if known else self._again(name, source, known, opened, *controls)
 
     def _again(
         self, name: str, source: Source, known: Known, opened: str, *controls: Any
-    ) -> list[Any]:
+    ) -> Update:
         suite = self.context.suite(name)
-        return self._show(suite, source, opened, _where(suite, controls))
+        where = _where(suite, controls)
+        pools = {self.pool: gr.update(choices=_pools(suite, where.probe), value=where.pool)}
+        return {**pools, **self._show(suite, source, opened, where)}
 
     def _moved(
         self, name: str, source: Source, known: Known, opened: str, *controls: Any
-    ) -> list[Any]:
+    ) -> Update:
         suite = self.context.suite(name)
-        if known is None or (known["suite"], known["source"]) != (name, source):
-            return _kept(self._shown)  # nothing is probed yet, or it was refused
+        where = _where(suite, controls)
+        asked = {"suite": name, "source": source, "probe": where.probe}
+        if known is None or not asked.items() <= known.items():
+            return {}  # it is not probed yet, or was refused
         try:
-            return self._values(suite, source, known, opened, _where(suite, controls))
+            return self._draw(suite, source, known["reached"], opened, where)
         except UserError as error:
             return self._failed(error)
 
-    def _show(self, suite: Suite, source: Source, opened: str, where: Where) -> list[Any]:
-        """Values of `_outputs`: the input is probed."""
-        controls = self._put(suite, where)
+    def _select(
+        self, topic: str, name: str, source: Source, known: Known, opened: str, *controls: Any
+    ) -> Update:
+        suite = self.context.suite(name)
+        return {
+            self.open: topic,
+            self.link: self._link(suite, source, topic, _where(suite, controls)),
+        }
+
+    def _show(self, suite: Suite, source: Source, opened: str, where: Where) -> Update:
+        """An input that has to be probed."""
         try:
             where.settings.resolve(suite)
             sample = sample_of(source, suite, self.context.examples)
             reached = self.probe_all(suite.name, sample, where.probe)
-            picture = self._seen(suite, sample)
-            known = {"suite": suite.name, "source": source, "reached": reached}
-            shown = self._values(suite, source, known, opened, where)
+            shown = self._draw(suite, source, reached, opened, where)
         except UserError as error:
-            return [*controls, None, "", *self._failed(error)]
-        return [*controls, known, given(sample, picture), *shown]
+            return {self.known: None, self.given: "", **self._failed(error)}
+        asked = {"suite": suite.name, "source": source, "probe": where.probe}
+        picture = self.context.picture(suite.name, sample)
+        return {
+            self.known: {**asked, "reached": reached},
+            self.given: given(sample, picture),
+            **shown,
+        }
 
-    def _values(
-        self, suite: Suite, source: Source, known: Any, opened: str, where: Where
-    ) -> list[Any]:
-        """Values of `_shown`, from distances that are known."""
-        reached = known["reached"]
-        view = routed(suite, reached, where, example_of(source, suite, self.context.examples))
-        place, head = words.layer(where.layer), markup.chart_head
+    def _draw(
+        self, suite: Suite, source: Source, reached: Reached, opened: str, where: Where
+    ) -> Update:
+        """What distances that are known say."""
+        engine = self.context.engines.get(suite.name)
+        example = example_of(source, suite, self.context.examples)
+        views = routed(engine, reached, where, example)
+        view, layer = views[where.layer], words.layer(where.layer)
         similar, weights = words.similarity_summary(view), words.coefficient_summary(view)
-        return [
-            layers_html.sentence(view),
-            gr.update(visible=True),
-            head(f"Similarity at {place}", similar, self.name, "similarity"),
-            plot(charts.similarity(view)),
-            head(f"Coefficients from {place}", weights, self.name, "coefficients"),
-            plot(charts.coefficients(view)),
-            layers_html.changes(suite, reached, where.pool),
-            layers_html.tables(view, reached, where),
-            self._link(suite, source, opened, where),
-        ]
+        heads = {
+            self.similar_head: (f"Similarity at {layer}", similar, self.name, "similarity"),
+            self.weights_head: (f"Coefficients from {layer}", weights, self.name, "coefficients"),
+        }
+        return {
+            self.told: part("sentence", view),
+            self.body: gr.update(visible=True),
+            **{component: chart_head(*head) for component, head in heads.items()},
+            self.similar: plot(charts.similarity(view)),
+            self.weights: plot(charts.coefficients(view)),
+            self.changes: changes(views),
+            self.tables: tables(views, where.layer),
+            self.link: self._link(suite, source, opened, where),
+        }
 
-    def _failed(self, error: UserError) -> list[Any]:
-        """Values of `_shown`: one sentence. There is nothing to link to."""
-        told = markup.failure(str(error))
-        return [told, gr.update(visible=False), *_kept(self._shown[2:-1]), ""]
-
-    def _seen(self, suite: Suite, sample: Any) -> Any:
-        """An image as the model sees it; None for text."""
-        if not isinstance(sample, DecodedImage):
-            return None
-        return self.context.engines.get(suite.name).backbone.view(sample.image)
+    def _failed(self, error: UserError) -> Update:
+        """One sentence, and nothing to link to."""
+        told = macro("failure", str(error))
+        return {self.told: told, self.body: gr.update(visible=False), self.link: ""}
 
     def _probe_all(self, name: str, sample: Any, probe: str) -> dict[str, dict[str, list[float]]]:
         engine = self.context.engines.get(name)
         layers = valid_layers(engine.suite)
-        where = Settings(probe=probe, layer=FINAL)
-        probed = self.context.probes.probed(engine, sample, where, layers)
-        found: dict[str, dict[str, list[float]]] = {str(layer): {} for layer in layers}
+        settings = Settings(probe=probe, layer=FINAL)
+        probed = self.context.probes.probed(engine, sample, settings, layers)
+        reached: dict[str, dict[str, list[float]]] = {str(layer): {} for layer in layers}
         for (of, layer, pool), distances in probed.distances.items():
             if of == probe:
-                found[str(layer)][pool] = distances[0].tolist()
-        return found
+                reached[str(layer)][pool] = distances[0].tolist()
+        return reached
 
     # ---- links -------------------------------------------------------------------------------
 
-    def _put(self, suite: Suite, where: Where) -> list[Any]:
-        """Values of `_controls`."""
+    def _put(self, suite: Suite, where: Where) -> Update:
+        """The controls at a place of a suite."""
         number = _number(suite, where.layer)
-        return [
-            gr.update(maximum=suite.depth + 1, value=number, label=_label(suite)),
-            gr.update(choices=_pools(suite, where.probe), value=where.pool),
-            gr.update(choices=_probes(suite), value=where.probe),
-            where.preset,
-        ]
+        return {
+            self.layer: gr.update(maximum=suite.depth + 1, value=number, label=_label(suite)),
+            self.pool: gr.update(choices=_pools(suite, where.probe), value=where.pool),
+            self.probe: gr.update(choices=_probes(suite), value=where.probe),
+            self.preset: where.preset,
+        }
 
     def _link(self, suite: Suite, source: Source, opened: str, where: Where) -> str:
         values, note = self.picker.link(suite, source)
         shown = {"show": opened} if opened != INPUT else {}
         return links.button(self.name, {**values, **vars(where), **shown}, note)
 
-    @property
-    def restored(self) -> list[Any]:
-        return [*self.picker.outputs, *self._outputs, self.open, self.tabs]
-
-    def restore(self, query: Query) -> list[Any]:
+    def restore(self, query: Query) -> Update:
         suite, source = self.picker.read(query)
         usual = Where.default(suite)
         probe = query.one_of("probe", valid_probes(suite), usual.probe)
@@ -251,21 +272,20 @@ class LayersTab(Tab):
             pool=query.one_of("pool", valid_pools(suite, probe, 1), pool),
             preset=query.one_of("preset", tuple(PRESETS), usual.preset),
         )
-        opened = query.one_of("show", [str(tab.id) for tab in self.tabs.children], INPUT)
-        return self._filled(suite, source, opened, where)
+        opened = query.one_of("show", (INPUT, *TOPICS), INPUT)
+        return self._fill(suite, source, opened, where)
 
-    def take(self, suite: Suite, source: Source) -> list[Any]:
-        """Values of `restored` for an input that another tab hands over."""
-        return self._filled(suite, source, INPUT, Where.default(suite))
+    def take(self, suite: Suite, source: Source) -> Update:
+        return self._fill(suite, source, INPUT, Where.default(suite))
 
-    def _filled(self, suite: Suite, source: Source, opened: str, where: Where) -> list[Any]:
-        shown = self._show(suite, source, opened, where)
-        return [
-            *listed(self.picker.outputs, self.picker.put(suite, source)),
-            *shown,
-            opened,
-            gr.Tabs(selected=opened),
-        ]
+    def _fill(self, suite: Suite, source: Source, opened: str, where: Where) -> Update:
+        return {
+            **self.picker.put(suite, source),
+            **self._put(suite, where),
+            **self._show(suite, source, opened, where),
+            self.open: opened,
+            self.tabs: gr.Tabs(selected=opened),
+        }
 
 
 def _where(suite: Suite, controls: Sequence[Any]) -> Where:
@@ -294,109 +314,180 @@ def _pools(suite: Suite, probe: str) -> list[tuple[str, str]]:
     return [(POOL_NAMES[pool], pool) for pool in valid_pools(suite, probe, 1)]
 
 
-def _chart(name: str) -> gr.Plot:
-    return gr.Plot(show_label=False, container=False, elem_id=name, elem_classes="se-plot")
-
-
-def _kept(components: Sequence[Any]) -> list[Any]:
-    return [gr.skip() for _ in components]
-
-
 # --------------------------------------------------------------------------------------------------
-# What a suite's report.json says of many inputs: four views of the Layers tab.
-#
-# All of it was computed by `evaluate --diagnose`; here it is only shown.
+# One input at every layer. It is probed once, at all layers and poolings; whatever is looked at
+# then, the engine routes from those distances.
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A view: its label, its charts in rows, and what fills it."""
+class Where:
+    """What the tab shows. pool is the blocks'; the final embedding has none, and keeps it."""
 
-    label: str
-    page: Callable[[Mapping[str, Any], Suite], Page]
-    charts: tuple[tuple[str, ...], ...] = ()
+    probe: str
+    layer: int | str
+    pool: str
+    preset: str
+
+    @classmethod
+    def default(cls, suite: Suite) -> Where:
+        d = suite.defaults
+        return cls(d.probe, d.layer, block_pool(suite, d.probe, d.pool), d.preset)
+
+    @property
+    def settings(self) -> Settings:
+        pool = FINAL if self.layer == FINAL else self.pool
+        return Settings(self.probe, self.layer, pool, self.preset)
 
 
-KINDS = {
-    "hypothesis": Kind("Hypothesis", layers_html.hypothesis_page, (("margins", "bias"), ("map",))),
-    "holds": Kind("When it holds", layers_html.holds_page, (("moves", "curve"),)),
-    "choice": Kind("Automatic choice", layers_html.choice_page),
-    "fits": Kind("No expert fits", layers_html.misfits_page),
-}
+def block_pool(suite: Suite, probe: str, pool: str) -> str:
+    """A pooling that this probe has at the blocks: the given one, else the last."""
+    pools = valid_pools(suite, probe, 1)
+    return pool if pool in pools else pools[-1]
 
 
-class SetViews:
-    """Built inside a `gr.Tabs`. `values(suite)` are the values of `outputs`."""
+def routed(
+    engine: Engine, reached: Reached, where: Where, example: Example | None = None
+) -> dict[int | str, View]:
+    """By layer, what the distances there are routed to: the part of a Result that they decide.
+
+    example: the one that was asked about.
+
+    Raises:
+        UserError: the suite does not know such a place.
+    """
+    import torch
+
+    suite, resolved = engine.suite, where.settings.resolve(engine.suite)
+    views = {}
+    for layer in valid_layers(suite):
+        here = replace(resolved, layer=layer, pool=FINAL if layer == FINAL else where.pool)
+        distances = reached[str(layer)][here.pool]
+        routing = engine.route(torch.tensor([distances], dtype=torch.float64), here)
+        chosen = suite.task_names[int(routing.chosen[0])]
+        result = {
+            "suite": suite.name,
+            "tasks": list(suite.task_names),
+            "layer": here.layer,
+            "pool": here.pool,
+            "probe": here.probe,
+            "preset": here.preset,
+            "distances": [d if math.isfinite(d) else None for d in distances],
+            "similarities": routing.similarities[0].tolist(),
+            "coefficients": routing.coefficients[0].tolist(),
+            "static_coefficients": [suite.defaults.static_lambda] * len(suite.tasks),
+            "chosen": chosen,
+            "head": chosen,
+            "margin": float(routing.margin[0]),
+        }
+        views[layer] = View(result, suite, example)
+    return views
+
+
+def changes(views: Mapping[int | str, View]) -> Markup:
+    """At which layers the chosen expert changes, in one sentence."""
+    titles = groupby(views.items(), key=lambda item: item[1].titles[item[1].chosen])
+    runs = [(title, [layer for layer, _ in run]) for title, run in titles]
+    turns = [words.layer(layers[0]) for _, layers in runs[1:]]
+    told = [(title, _span(layers)) for title, layers in runs]
+    return part("changes", told, words.listed(turns) if turns else "")
+
+
+def _span(layers: Sequence[int | str]) -> str:
+    blocks = [layer for layer in layers if layer != FINAL]
+    if not blocks:
+        return "at the final embedding"
+    text = f"at block {blocks[0]}"
+    if len(blocks) > 1:
+        text = f"at blocks {blocks[0]} to {blocks[-1]}"
+    return text + (" and the final embedding" if FINAL in layers else "")
+
+
+def tables(views: Mapping[int | str, View], current: int | str) -> Markup:
+    """Two heat maps, layer by expert: raw distances, and similarities as the preset makes them."""
+    view = views[current]
+    own = view.example.task if view.example else None
+    titles = [
+        part("expert", title, task == own)
+        for title, task in zip(view.titles, view.tasks, strict=True)
+    ]
+    rows: dict[str, list[Row]] = {"distances": [], "similarities": []}
+    for layer, here in views.items():
+        depths = _depths(here.column("similarities"))
+        name = "final" if layer == FINAL else f"block {layer}"
+        for column, number in (("distances", words.distance), ("similarities", words.number)):
+            cells = [
+                Cell(number(value), depth, mark="nearest" if t == here.chosen else "")
+                for t, (value, depth) in enumerate(zip(here.column(column), depths, strict=True))
+            ]
+            rows[column].append(Row(name, cells, layer == current))
+    heads = ["Layer", *titles]
+    caption = "Distance to each expert, by layer (their scale differs from layer to layer)"
+    above = part("heat", caption, heads, rows["distances"])
+    caption = f"Similarity to each expert, by layer, preset {view.result['preset']}"
+    return above + part("heat", caption, heads, rows["similarities"])
+
+
+def _depths(values: Sequence[float | None]) -> list[float]:
+    """Where each value lies between the row's smallest and largest."""
+    known = [v for v in values if v is not None]
+    low, high = min(known), max(known)
+    return [(v - low) / (high - low) if v is not None and high > low else 0.0 for v in values]
+
+
+# --------------------------------------------------------------------------------------------------
+# The views of a suite's report.
+
+
+class Topics:
+    """Their components, built inside a `gr.Tabs`."""
 
     def __init__(self, suite: Suite) -> None:
-        pages = _pages(suite)
-        self.outputs: list[Any] = []
-        for name, kind in KINDS.items():
-            with gr.Tab(kind.label, id=name):
-                self._lay_out(name, kind, pages[name])
+        self.tops: dict[str, gr.HTML] = {}
+        self.bodies: dict[str, gr.Column] = {}  # of those with charts
+        self.heads: dict[str, gr.HTML] = {}  # by chart
+        self.charts: dict[str, gr.Plot] = {}
+        self.belows: dict[str, gr.HTML] = {}
+        shown = pages(suite)
+        for name, topic in TOPICS.items():
+            column = {"elem_classes": "se-set", "elem_id": f"layers-{name}"}
+            with gr.Tab(topic.label, id=name), gr.Column(**column):
+                self.tops[name] = html(shown[name].top)
+                if topic.charts:
+                    self._lay_out(name, shown[name])
 
-    def _lay_out(self, name: str, kind: Kind, page: Page | str) -> None:
-        filled = page if isinstance(page, Page) else Page(page)
-        with gr.Column(elem_classes="se-set", elem_id=f"layers-{name}"):
-            self.outputs.append(html(filled.top))
-            shown = isinstance(page, Page)
-            with gr.Column(visible=shown, elem_classes="se-set") as body:
-                self.outputs.append(body)
-                for row in kind.charts:
-                    with gr.Row(elem_classes="se-charts"):
-                        for chart in row:
-                            head, figure = filled.charts.get(chart, ("", None))
-                            with gr.Column(elem_classes="se-chart", min_width=280):
-                                self.outputs.append(html(head))
-                                self.outputs.append(
-                                    gr.Plot(
-                                        plot(figure) if figure else None,  # type: ignore[arg-type]
-                                        show_label=False,
-                                        container=False,
-                                        elem_id=f"layers-{chart}",
-                                        elem_classes="se-plot",
-                                    )
-                                )
-                self.outputs.append(html(filled.below))
+    def _lay_out(self, name: str, page: Page) -> None:
+        body = gr.Column(visible=bool(page.charts), elem_classes="se-set")
+        self.bodies[name] = body
+        with body:
+            for row in TOPICS[name].charts:
+                with gr.Row(elem_classes="se-charts"):
+                    for each in row:
+                        found = page.charts.get(each)
+                        with gr.Column(elem_classes="se-chart", min_width=280):
+                            self.heads[each] = html(_head(page, each) if found else "")
+                            drawn = plot(found.figure) if found else None
+                            self.charts[each] = chart(drawn, f"layers-{each}")
+            self.belows[name] = html(page.below)
 
-    def values(self, suite: Suite) -> list[Any]:
-        """One value for each of `outputs`."""
-        found: list[Any] = []
-        for name, page in _pages(suite).items():
-            charts = [chart for row in KINDS[name].charts for chart in row]
-            if isinstance(page, Page):
-                found += [page.top, gr.update(visible=True)]
-                for chart in charts:
-                    head, figure = page.charts[chart]
-                    found += [head, plot(figure)]
-                found.append(page.below)
-            else:
-                kept = [gr.skip() for _ in range(2 * len(charts) + 1)]
-                found += [page, gr.update(visible=False), *kept]
-        return found
+    @property
+    def outputs(self) -> list[Any]:
+        parts = (self.tops, self.bodies, self.heads, self.charts, self.belows)
+        return [component for by_name in parts for component in by_name.values()]
 
-
-def _pages(suite: Suite) -> dict[str, Page | str]:
-    """By view its content, or one sentence in its place."""
-    try:
-        diagnosis = read_diagnosis(suite)
-        if diagnosis is None:
-            return _none(suite, "has no diagnosis yet")
-        return {name: kind.page(diagnosis, suite) for name, kind in KINDS.items()}
-    except (ValueError, KeyError, TypeError, IndexError):
-        return _none(suite, "has a diagnosis that can't be read")
+    def show(self, suite: Suite) -> Update:
+        """The views of another suite."""
+        update: Update = {}
+        for name, page in pages(suite).items():
+            update[self.tops[name]] = page.top
+            if name in self.bodies:
+                update[self.bodies[name]] = gr.update(visible=bool(page.charts))
+                update[self.belows[name]] = page.below
+            for each, found in page.charts.items():
+                update[self.heads[each]] = _head(page, each)
+                update[self.charts[each]] = plot(found.figure)
+        return update
 
 
-def _none(suite: Suite, what: str) -> dict[str, Page | str]:
-    """By view what is told in its place. The automatic choice needs no diagnosis."""
-    told: dict[str, Page | str] = dict.fromkeys(KINDS, _missing(suite, what))
-    return told | {"choice": _missing(suite, what) + layers_html.how(suite)}
-
-
-def _missing(suite: Suite, what: str) -> str:
-    name, place = named(suite)
-    command = f"python -m semerge evaluate --suite {name} --data DIR --diagnose {place}/report.json"
-    return (
-        f'<p class="se-failure" role="note">The report of {esc(suite.title)} {what}. This makes '
-        f"it, from labelled data: <code>{esc(command)}</code></p>"
-    )
+def _head(page: Page, name: str) -> Markup:
+    found = page.charts[name]
+    return chart_head(found.title, found.summary, LayersTab.name, name)
