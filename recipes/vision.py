@@ -21,13 +21,14 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
+from recipes.clip_model import build, tokenizer, zero_shot_head
 from recipes.loop import Schedule, train
 from recipes.vision_config import VisionConfig, smoke_config
 from recipes.vision_data import Images, mixture, training_images, validation_images
 from recipes.vision_tasks import TASKS
 from recipes.vision_teacher import train_teacher
 from semerge.backbones import Batch, VisionTransformer, embedding
-from semerge.backbones.clip import build, captions, tokenizer, zero_shot_head
+from semerge.backbones.clip.text_tower import captions
 
 logger = logging.getLogger(__name__)
 

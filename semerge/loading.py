@@ -6,25 +6,27 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import torch
 from torch import Tensor
 
-from semerge.backbones import GPT2, VisionTransformer
-from semerge.backbones.heads import open_tower, read_heads
-from semerge.backbones.tokenizing import read_tokenizer
+from semerge.backbones import Backbone
+from semerge.backbones.architecture import OWN_LAYOUT
+from semerge.backbones.weights import (
+    build_backbone,
+    open_suite_base,
+    open_suite_expert,
+    read_heads,
+)
 from semerge.checkpoints.bundled import Point, Statistics, check_files, read_statistics
 from semerge.checkpoints.checkpoint import Checkpoint
-from semerge.checkpoints.config import check_config
 from semerge.checkpoints.files import locate
-from semerge.checkpoints.formats import check_tower, open_base, open_expert
 from semerge.common import UserError
 from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.suites.abstention import Abstention, read_abstention
 from semerge.suites.memory import check_memory, give_back
-from semerge.suites.suite import OWN_LAYOUT, TEXT_TOWER
 from semerge.task_vectors import TaskVectors
 
 
@@ -33,7 +35,7 @@ class Loaded:
     """A suite with its weights in memory."""
 
     suite: Suite
-    backbone: VisionTransformer | GPT2
+    backbone: Backbone
     vectors: TaskVectors
     heads: Mapping[str, Tensor]  # by task: (C, D)
     statistics: Mapping[Point, Statistics]  # by (layer, pool); empty without a cache probe
@@ -63,40 +65,10 @@ def load(suite: Suite) -> Loaded:
     return Loaded(suite, backbone, vectors, heads, statistics, read_abstention(suite))
 
 
-def open_suite_base(suite: Suite, backbone: VisionTransformer | GPT2) -> Checkpoint:
-    """The base of a suite, opened and compared with config.json and a text tower from elsewhere.
-
-    Raises:
-        UserError: it is missing or damaged, or one of them does not fit it.
-    """
-    path = suite.path(suite.base_weights)
-    base = open_base(path, suite.base_layout, backbone.shapes)
-    check_config(base, path, suite.base_layout, suite.architecture)
-    apart = suite.head_source == TEXT_TOWER and suite.text_tower is not None
-    if apart and isinstance(backbone, VisionTransformer):
-        check_tower(open_tower(suite, backbone), base)
-    return base
-
-
-def open_suite_expert(
-    suite: Suite, t: int, backbone: VisionTransformer | GPT2, base: Checkpoint
-) -> Mapping[str, Tensor]:
-    """The expert of task number t, opened and compared with config.json.
-
-    Raises:
-        UserError: it is missing or damaged, or comes from another base.
-    """
-    task = suite.tasks[t]
-    path = suite.path(task.weights)
-    expert = open_expert(path, task.layout, backbone.shapes, base)
-    check_config(expert, path, task.layout, suite.architecture)
-    return expert
-
-
 class _Experts(Sequence[Mapping[str, Tensor]]):
     """The experts of a suite, opened when they are asked for, so that one at a time is held."""
 
-    def __init__(self, suite: Suite, backbone: VisionTransformer | GPT2, base: Checkpoint) -> None:
+    def __init__(self, suite: Suite, backbone: Backbone, base: Checkpoint) -> None:
         self._suite, self._backbone, self._base = suite, backbone, base
 
     def __len__(self) -> int:
@@ -110,47 +82,6 @@ class _Experts(Sequence[Mapping[str, Tensor]]):
         if isinstance(t, slice):
             return [self[i] for i in range(len(self))[t]]
         return open_suite_expert(self._suite, t, self._backbone, self._base)
-
-
-def build_backbone(suite: Suite) -> VisionTransformer | GPT2:
-    """The architecture of a suite; keys of the config are those of open_clip and transformers."""
-    config = suite.architecture
-    return _gpt2(suite, config) if config["kind"] == "gpt2" else _open_clip(config)
-
-
-def _open_clip(config: Mapping[str, Any]) -> VisionTransformer:
-    vision = config["vision_cfg"]
-    colours = {key: tuple(config[key]) for key in ("mean", "std") if key in config}
-    return VisionTransformer(
-        image_size=int(vision["image_size"]),
-        patch_size=int(vision["patch_size"]),
-        width=int(vision["width"]),
-        layers=int(vision["layers"]),
-        heads=int(vision["width"]) // int(vision.get("head_width", 64)),
-        output_dim=int(config["embed_dim"]),
-        mlp_ratio=float(vision.get("mlp_ratio", 4.0)),
-        quick_gelu=bool(config.get("quick_gelu", False)),
-        logit_scale=float(config["logit_scale"]),
-        **colours,
-    )
-
-
-def _gpt2(suite: Suite, config: Mapping[str, Any]) -> GPT2:
-    path = suite.path(config["tokenizer"])
-    tokenizer = read_tokenizer(path)
-    if tokenizer.get_vocab_size() > int(config["vocab_size"]):
-        raise UserError(f"{path} has more tokens than the model: {tokenizer.get_vocab_size()}.")
-    return GPT2(
-        vocab=int(config["vocab_size"]),
-        positions=int(config["n_positions"]),
-        width=int(config["n_embd"]),
-        layers=int(config["n_layer"]),
-        heads=int(config["n_head"]),
-        eps=float(config.get("layer_norm_epsilon", 1e-5)),
-        tokenizer=tokenizer,
-        pad_id=int(config.get("pad_id", 0)),
-        max_length=int(config["max_length"]) if "max_length" in config else None,
-    )
 
 
 # --------------------------------------------------------------------------------------------------

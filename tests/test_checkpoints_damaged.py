@@ -12,8 +12,7 @@ import torch
 from pickled_fakes import write_pickled, write_pickled_head
 from published_suites import BASE, EXPERTS, TOWER
 
-from semerge.checkpoints.detect import detect
-from semerge.checkpoints.formats import open_base, open_expert
+from semerge.backbones.weights import detect, open_base, open_expert
 from semerge.checkpoints.pickled import read_head
 from semerge.common import UserError
 

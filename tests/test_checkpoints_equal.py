@@ -12,7 +12,8 @@ import torch
 from transformers_models import classifier, clip_model
 
 from semerge.backbones import GPT2, Batch, VisionTransformer, embedding
-from semerge.checkpoints.formats import open_base, open_expert, read_score
+from semerge.backbones.gpt2.model import read_score
+from semerge.backbones.weights import open_base, open_expert
 
 VIT_B_32 = VisionTransformer(224, 32, 768, 12, 12, 512, quick_gelu=True)
 # as many layers and positions as ViT-L/14, heads of 64, but an eighth of its width

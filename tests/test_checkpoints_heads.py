@@ -17,11 +17,12 @@ from published_suites import BASE, CLASSES, TEMPLATES, TOWER, clip_suite
 from torch.nn.functional import normalize
 from transformers_models import clip_model
 
-from semerge.backbones import clip
-from semerge.backbones.clip import captions, tokenizer
-from semerge.backbones.tokenizing import ClipTokenizer
+from recipes.clip_model import tokenizer
+from semerge.backbones.clip import text_tower as clip
+from semerge.backbones.clip.model import check_tower, open_text_tower
+from semerge.backbones.clip.text_tower import ClipTokenizer, captions
+from semerge.backbones.weights import open_base
 from semerge.checkpoints.cache import cache_folder
-from semerge.checkpoints.formats import check_tower, open_base, open_text_tower
 from semerge.common import UserError, listening
 from semerge.engine import load_engine
 from semerge.suites import published_suites, read_suite

@@ -18,7 +18,7 @@ import torch
 from pickled_fakes import write_pickled, write_pickled_head
 from published_fakes import VIT
 
-from semerge.checkpoints.formats import open_base
+from semerge.backbones.weights import open_base
 from semerge.checkpoints.pickled import (
     Stub,
     Unpickler,

@@ -15,8 +15,10 @@ from pickled_fakes import write_pickled, write_pickled_head
 from published_fakes import TEXT, VIT, Weights
 from torch import Tensor
 
+from semerge.backbones.clip.model import open_text_tower
+from semerge.backbones.gpt2.model import read_score
+from semerge.backbones.weights import open_base, open_expert
 from semerge.checkpoints.checkpoint import Checkpoint
-from semerge.checkpoints.formats import open_base, open_expert, open_text_tower, read_score
 from semerge.checkpoints.pickled import read_head
 from semerge.checkpoints.rawfile import BUDGET, RawFile, open_raw
 from semerge.common import UserError

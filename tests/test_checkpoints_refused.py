@@ -15,9 +15,10 @@ from pickled_fakes import write_pickled, write_pickled_head
 from published_fakes import CLIP_ARCHITECTURE, TEXT, VIT, Weights
 from safetensors.torch import load_file, save_file
 
+from semerge.backbones.clip.model import open_text_tower
+from semerge.backbones.gpt2.model import read_score
+from semerge.backbones.weights import check_config, open_base, open_expert
 from semerge.checkpoints.checkpoint import Checkpoint
-from semerge.checkpoints.config import check_config
-from semerge.checkpoints.formats import open_base, open_expert, open_text_tower, read_score
 from semerge.checkpoints.pickled import read_head
 from semerge.common import UserError
 from semerge.loading import check_lineage

@@ -24,17 +24,27 @@ ALLOWED = {
     "datasets": ("semerge.data.hub",),
     "spaces": ("semerge.ui.context",),
     "huggingface_hub": ("semerge.checkpoints",),
-    "tokenizers": ("semerge.backbones.tokenizing", "recipes"),
+    "tokenizers": ("semerge.backbones", "recipes"),
 }
 
 # The floors of the house, from the ground up. A module may import what is on its own floor or
 # below. A room's name stands for all that is in it, but for what has a line of its own.
 FLOORS = (
     ("semerge.common", "semerge.data.rendered"),
-    ("semerge.suites",),
+    ("semerge.backbones", "semerge.suites"),
     ("semerge.inputs", "semerge.settings", "semerge.methods", "semerge.checkpoints"),
     ("semerge.task_vectors", "semerge.routing", "semerge.unfit", "semerge.result"),
-    ("semerge.backbones", "semerge.loading", "semerge.models", "semerge.methods.task_arithmetic"),
+    (
+        "semerge.backbones.base",
+        "semerge.backbones.clip.image_tower",
+        "semerge.backbones.clip.model",
+        "semerge.backbones.clip.text_tower",
+        "semerge.backbones.gpt2.model",
+        "semerge.backbones.weights",
+        "semerge.loading",
+        "semerge.models",
+        "semerge.methods.task_arithmetic",
+    ),
     ("semerge.fast", "semerge.probe", "semerge.engine", "semerge.suites.init_suite"),
     ("semerge.data",),
     ("semerge.evaluation",),
@@ -124,6 +134,7 @@ def loaded_by(code):
         "import semerge; semerge.Settings, semerge.UserError, semerge.decode_image",
         "import semerge; [semerge.read_suite(name) for name in semerge.available_suites()]",
         "import semerge.cli",
+        "import semerge; [semerge.read_suite(n).sizes.shapes for n in semerge.available_suites()]",
         "import semerge.data.rendered",
     ],
 )

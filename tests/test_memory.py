@@ -11,8 +11,10 @@ from measure_loading import status
 from tiny import tiny_text_suite, tiny_vision_suite
 
 from semerge.backbones import GPT2, VisionTransformer
+from semerge.backbones.architecture import parameters
+from semerge.backbones.weights import build_backbone
 from semerge.common import UserError
-from semerge.loading import build_backbone, load
+from semerge.loading import load
 from semerge.suites import memory, published_suites, read_suite
 
 GB = 10**9
@@ -45,7 +47,7 @@ def test_parameters_are_those_of_the_backbone(tmp_path: Path) -> None:
             for side in shape:
                 size *= side
             count += size
-        assert memory.parameters(suite.architecture) == count
+        assert parameters(suite.sizes.shapes) == count
 
 
 def test_the_published_models_have_their_published_sizes() -> None:
@@ -59,7 +61,7 @@ def test_the_published_models_have_their_published_sizes() -> None:
     assert set(known) == set(published_suites())
     for name, count in known.items():
         suite = read_suite(name)
-        assert memory.parameters(suite.architecture) == count
+        assert parameters(suite.sizes.shapes) == count
         assert memory.need(suite).total > 4 * count * (1 + len(suite.tasks))
 
 
@@ -100,7 +102,7 @@ def test_a_text_tower_counts(tmp_path: Path) -> None:
     suite = read_suite("clip-vit-b-32")
     without = replace(suite, head_source="files")
     # the published text tower: 151,277,313 in all, less vision, projection and the scale
-    tower = 151_277_313 - memory.parameters(suite.architecture) - 1
+    tower = 151_277_313 - parameters(suite.sizes.shapes) - 1
     assert memory.need(suite).total - memory.need(without).total == 4 * tower
 
 

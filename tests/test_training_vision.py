@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from recipes.augment import POLICIES, Policy, augment
+from recipes.clip_model import build, tokenizer, zero_shot_head
 from recipes.loop import Schedule, train
 from recipes.vision import keep_tokens, train_vision
 from recipes.vision_config import VisionConfig, smoke_config
 from recipes.vision_data import to_pixels
 from recipes.vision_tasks import TASKS
 from semerge.backbones import embedding
-from semerge.backbones.clip import build, tokenizer, zero_shot_head
 from semerge.data.labelled import validation_rows
 
 

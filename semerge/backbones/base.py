@@ -66,6 +66,16 @@ class Backbone(Protocol):
         ...
 
     @property
+    def output_dim(self) -> int:
+        """D, the width of the final embedding."""
+        ...
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Every parameter's shape, in the order of the forward pass."""
+        ...
+
+    @property
     def linear_embed(self) -> bool:
         """Whether `embed` is linear in its parameters: then merging its outputs is enough."""
         ...
@@ -81,6 +91,10 @@ class Backbone(Protocol):
 
     def notices(self, sample: object, second: str | None = None) -> tuple[str, ...]:
         """What `preprocess` leaves out of this sample, in sentences for a person."""
+        ...
+
+    def random(self, generator: torch.Generator) -> Batch:
+        """A batch of one that means nothing, of the usual size."""
         ...
 
     def collate(self, batches: Sequence[Batch]) -> Batch:

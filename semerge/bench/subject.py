@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from semerge.backbones import GPT2, Batch
+from semerge.backbones import Backbone, Batch, Params
+from semerge.backbones.weights import build_backbone
 from semerge.checkpoints.bundled import Statistics
 from semerge.engine import Engine, chosen_device, load_engine, unpack
 from semerge.inputs import clean_text, decode_image
-from semerge.loading import Loaded, build_backbone
+from semerge.loading import Loaded
 from semerge.settings import FINAL, Settings
 from semerge.suites import Suite, read_suite
 from semerge.suites.examples import load_examples
 from semerge.task_vectors import Segment, TaskVectors
 
 SPREAD, MOVE = 0.02, 0.002  # standard deviations of random weights and of random task vectors
-TOKENS = 32  # of a random sentence
 PRESET = "sharp"  # its coefficients are spread a little: it merges, where `hard` need not
 
 
@@ -78,22 +76,13 @@ def published(name: str, inputs: int, count: int | None = None) -> Subject:
         tasks=described.tasks[: count or len(described.tasks)],
         statistics="random",
     )
-    loaded = random_weights(suite, backbone_of(suite))
+    loaded = random_weights(suite, build_backbone(suite, inputs=False))
     samples = random_inputs(loaded.backbone, inputs)
     engine = Engine(loaded, chosen_device())
     return Subject(suite, engine, samples, "random", Settings("experts", preset=PRESET))
 
 
-def backbone_of(suite: Suite) -> Any:
-    """The architecture, without the tokenizer that random token ids do not need."""
-    config = suite.architecture
-    if config["kind"] != "gpt2":
-        return build_backbone(suite)
-    sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
-    return GPT2(*(int(config[key]) for key in sizes))
-
-
-def random_weights(suite: Suite, backbone: Any, seed: int = 0) -> Loaded:
+def random_weights(suite: Suite, backbone: Backbone, seed: int = 0) -> Loaded:
     """Weights as both models are initialised, and experts a little off; heads likewise."""
     random, count = torch.Generator().manual_seed(seed), len(suite.tasks)
     segments = []
@@ -108,10 +97,10 @@ def random_weights(suite: Suite, backbone: Any, seed: int = 0) -> Loaded:
         for row in weights[1:]:
             row.normal_(0, MOVE, generator=random).add_(weights[0])
         segments.append(segment)
-    width = backbone.width if isinstance(backbone, GPT2) else backbone.output_dim
+    width = backbone.output_dim
     heads = {t.name: torch.randn(len(t.classes), width, generator=random) for t in suite.tasks}
     point = (suite.defaults.layer, suite.defaults.pool)
-    size = _pooled_size(backbone, *point)
+    size = _pooled_size(backbone, segments[0].unflatten(segments[0].weights[0]), *point)
     mean = torch.randn(count, size, generator=random)
     statistics = {point: Statistics(mean, scale=torch.ones(size))}
     unit = {task: torch.nn.functional.normalize(head, dim=-1) for task, head in heads.items()}
@@ -132,31 +121,18 @@ def fewer(loaded: Loaded, count: int) -> Loaded:
     return replace(loaded, suite=suite, vectors=vectors, statistics=statistics)
 
 
-def random_inputs(backbone: Any, count: int, seed: int = 1) -> tuple[Batch, ...]:
-    """Batches of one: noise as pixels, or sentences of random tokens."""
+def random_inputs(backbone: Backbone, count: int, seed: int = 1) -> tuple[Batch, ...]:
+    """Batches of one."""
     random = torch.Generator().manual_seed(seed)
-    if isinstance(backbone, GPT2):
-        size = min(TOKENS, backbone.positions)
-        return tuple(
-            Batch(torch.randint(backbone.vocab, (1, size), generator=random), torch.tensor([size]))
-            for _ in range(count)
-        )
-    size = backbone.image_size
-    return tuple(Batch(torch.randn(1, 3, size, size, generator=random)) for _ in range(count))
+    return tuple(backbone.random(random) for _ in range(count))
 
 
-def _pooled_size(backbone: Any, layer: int | str, pool: str) -> int:
-    """K of a pooled representation."""
+def _pooled_size(backbone: Backbone, first: Params, layer: int | str, pool: str) -> int:
+    """K of a pooled representation, by the embedding's own parameters."""
     if layer == FINAL:
-        return int(backbone.width if isinstance(backbone, GPT2) else backbone.output_dim)
+        return backbone.output_dim
     (batch,) = random_inputs(backbone, 1)
-    tokens = (
-        batch.data.shape[1]
-        if isinstance(backbone, GPT2)
-        else backbone.shapes["positional_embedding"][0]
-    )
-    h: Tensor = torch.zeros(1, tokens, backbone.width)
-    return int(backbone.pool(h, pool, batch).shape[-1])
+    return backbone.pool(backbone.embed(first, batch), pool, batch).shape[-1]
 
 
 def grown(subject: Subject, count: int) -> tuple[Loaded, tuple[Batch, ...]]:

@@ -12,9 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from semerge.checkpoints.checkpoint import Checkpoint
+from semerge.checkpoints.checkpoint import Checkpoint, same
 from semerge.checkpoints.files import sha256_of
-from semerge.checkpoints.names import same
 from semerge.checkpoints.rawfile import open_raw
 from semerge.common import UserError
 from semerge.settings import valid_layers, valid_pools

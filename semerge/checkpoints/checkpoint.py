@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from semerge.checkpoints.names import Origin, Shapes
 from semerge.checkpoints.rawfile import RawFile
 from semerge.common import UserError
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The stored tensors behind one parameter, put together along the first axis."""
+
+    keys: tuple[str, ...]
+    transposed: bool = False  # stored as (out, in) where the parameter is (in, out)
+
+    def shape(self, whole: Shape) -> Shape:
+        """What each stored tensor must look like if the parameter has the shape `whole`."""
+        if self.transposed:
+            return whole[::-1]
+        return (whole[0] // len(self.keys), *whole[1:])
 
 
 class Checkpoint(Mapping[str, Tensor]):
@@ -95,3 +113,22 @@ def check_finite(tensor: Tensor, what: str) -> None:
     low, high = tensor.aminmax()  # both are NaN if one number is
     if not (torch.isfinite(low) and torch.isfinite(high)):
         raise UserError(f"{what} holds values that are not finite.")
+
+
+def same(names: Iterable[str], prefix: str) -> dict[str, Origin]:
+    """Layouts that use the canonical names, behind a prefix."""
+    return {name: Origin((prefix + name,)) for name in names}
+
+
+def prefix_of(raw: RawFile, prefix: str) -> str:
+    """The prefix, if any key of the file has it, or nothing."""
+    return prefix if any(key.startswith(prefix) for key in raw.shapes) else ""
+
+
+def check_same(file: Path, config: Mapping[str, Any], key: str, expected: float) -> None:
+    """Refuse a config.json that says something else than suite.json; what it leaves out is so."""
+    found = config.get(key, expected)
+    if found != expected:
+        raise UserError(
+            f"{file}: {key} is {found!r}, but suite.json's architecture has {expected!r}."
+        )

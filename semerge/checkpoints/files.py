@@ -138,6 +138,19 @@ def _cached_commit(folder: Path, revision: str) -> str | None:
     return reference.read_text(encoding="utf-8").strip() if reference.is_file() else None
 
 
+def read_json(file: Path) -> dict[str, Any] | None:
+    """An object in a JSON file; None if there is no such file."""
+    if not file.is_file():
+        return None
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} can't be read as JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{file} holds no JSON object.")
+    return value
+
+
 # --------------------------------------------------------------------------------------------------
 # Hashes of files, read in pieces.
 

@@ -13,9 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
-from semerge.checkpoints.checkpoint import Checkpoint, check_stored, stored
-from semerge.checkpoints.config import read_json
-from semerge.checkpoints.names import Shapes, clip_vision
+from semerge.checkpoints.checkpoint import Checkpoint, Origin, Shapes, check_stored, stored
+from semerge.checkpoints.files import read_json
 from semerge.checkpoints.rawfile import RawFile
 from semerge.common import UserError
 
@@ -37,21 +36,32 @@ _KEY = re.compile(
 
 
 class LoraCheckpoint(Mapping[str, Tensor]):
-    """The parameters of an image tower that adapters change, with the adapters merged in.
+    """The parameters that adapters change, with the adapters merged in.
+
+    Args:
+        origins: what each parameter of the model is made from, in the adapted model's naming.
+        blocks: how the names of modules begin that may have adapters.
 
     Raises:
         UserError: adapter_config.json is missing or asks for more than plain LoRA; a key is not
             known, half of a pair is missing, a shape does not fit.
     """
 
-    def __init__(self, raw: RawFile, shapes: Shapes, base: Checkpoint) -> None:
+    def __init__(
+        self,
+        raw: RawFile,
+        shapes: Shapes,
+        base: Checkpoint,
+        origins: Mapping[str, Origin],
+        blocks: str,
+    ) -> None:
         self.path = raw.path
         self._raw, self._base = raw, base
         rank, self._scale = _config(raw.path.parent / CONFIG)
         weights = {}  # module in transformers' naming: (parameter, which of its equal parts, of n)
-        for name, origin in clip_vision(shapes, "", projection=None).items():
+        for name, origin in origins.items():
             for part, key in enumerate(origin.keys):
-                if key.startswith("encoder.layers.") and len(shapes[name]) == 2:
+                if key.startswith(blocks) and len(shapes[name]) == 2:
                     weights[key.removesuffix(".weight")] = (name, part, len(origin.keys))
         pairs: dict[str, dict[str, str]] = {}
         for key in raw.shapes:

@@ -12,11 +12,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from semerge.backbones import ARCHITECTURES
+from semerge.backbones.architecture import HEAD_FILES, IN_EXPERT, TEXT_TOWER
 from semerge.checkpoints.rawfile import check_there
 from semerge.common import UserError, first_line
 from semerge.suites import SUITES_FOLDER, published_suites, read_suite
 from semerge.suites.reader import FORMAT
-from semerge.suites.suite import EXPERT_LAYOUTS, HEAD_FILES, IN_EXPERT, TEXT_TOWER
+from semerge.suites.suite import EXPERT_LAYOUTS
 
 TASK_WORDS = SUITES_FOLDER.parent / "clip_tasks.json"
 PLACEHOLDER = "class {}"
@@ -70,17 +72,18 @@ def _suite(
     args: argparse.Namespace, out: Path, experts: dict[str, Path], heads: dict[str, Path]
 ) -> dict[str, Any]:
     """The content of suite.json, with every file in its place below `out`."""
-    from semerge.checkpoints.detect import architecture, detect
+    from semerge.backbones.weights import describe, detect
     from semerge.checkpoints.pickled import head_rows
 
     base = detect(Path(args.base))
-    model = architecture(base)
+    model = describe(base)
+    kind = ARCHITECTURES[base.kind]
     found = {name: detect(file) for name, file in experts.items()}
     for expert in found.values():
         if expert.layout not in EXPERT_LAYOUTS:
             raise UserError(f"{expert.path} has the layout {expert.layout}, which is a base's.")
-    text = model["kind"] == "gpt2"
-    if not (text or heads or args.text_tower or "text_cfg" in model):
+    towers = TEXT_TOWER in kind.head_sources
+    if towers and not (heads or args.text_tower or "text_cfg" in model):
         raise UserError(
             f"{base.path} has no text tower to make heads with: name a CLIPModel by --text-tower, "
             "or a head for every expert by --head."
@@ -91,11 +94,11 @@ def _suite(
         "name": _plain(args.name or out.resolve().name),
         "title": args.name or out.resolve().name,
         "about": "Experts of one base model.",
-        "modality": "text" if text else "image",
+        "modality": kind.modality,
         "architecture": model,
         "base": {"weights": _bring(base.path, out, "base"), "layout": base.layout},
         "tasks": [],
-        "heads": {"from": HEAD_FILES if heads else IN_EXPERT if text else TEXT_TOWER},
+        "heads": {"from": HEAD_FILES if heads else TEXT_TOWER if towers else IN_EXPERT},
     }
     words = _words()
     for name, expert in found.items():
@@ -111,12 +114,12 @@ def _suite(
         tower = detect(Path(args.text_tower))
         if tower.layout != "hf-clip":
             raise UserError(f"{tower.path} has the layout {tower.layout}; a CLIPModel is wanted.")
-        model["text_cfg"] = architecture(tower)["text_cfg"]
+        model["text_cfg"] = describe(tower)["text_cfg"]
         raw["text_tower"] = {
             "weights": _bring(tower.path, out, "text_tower"),
             "layout": tower.layout,
         }
-    if text:
+    if "tokenizer" in kind.json_files:
         model["tokenizer"] = _tokenizer(args, [base.path, *experts.values()], out)
     return raw | _defaults(model)
 
@@ -204,7 +207,7 @@ def _tokenizer(args: argparse.Namespace, models: list[Path], out: Path) -> str:
 
 def _defaults(model: dict[str, Any]) -> dict[str, Any]:
     """Three quarters up, where the literature finds the tasks most apart; a reading."""
-    layers = model["n_layer"] if model["kind"] == "gpt2" else model["vision_cfg"]["layers"]
+    layers = ARCHITECTURES[model["kind"]].sizes(model).depth
     return {
         "defaults": {
             "probe": "experts",
@@ -222,19 +225,19 @@ def _defaults(model: dict[str, Any]) -> dict[str, Any]:
 def _validate(out: Path) -> None:
     """Open every file as its layout says: keys, shapes and types are checked, and heads are read;
     the values of base and experts, and whether experts differ, are checked when it is loaded."""
-    from semerge.backbones import VisionTransformer
-    from semerge.backbones.heads import open_tower, read_heads
-    from semerge.loading import build_backbone, open_suite_base, open_suite_expert
+    from semerge.backbones.weights import (
+        build_backbone,
+        check_heads,
+        open_suite_base,
+        open_suite_expert,
+    )
 
     suite = read_suite(out)
     backbone = build_backbone(suite)
     base = open_suite_base(suite, backbone)
     for t in range(len(suite.tasks)):
         open_suite_expert(suite, t, backbone, base)
-    if suite.head_source == TEXT_TOWER and isinstance(backbone, VisionTransformer):
-        open_tower(suite, backbone)  # to run it takes half a minute, and waits for the class names
-    else:
-        read_heads(suite, backbone)
+    check_heads(suite, backbone)
 
 
 def _report(out: Path, raw: dict[str, Any]) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from semerge.backbones.architecture import TEXT_TOWER, parameters
 from semerge.common import UserError, gigabytes
-from semerge.suites.suite import TEXT_TOWER, Suite
+from semerge.suites.suite import Suite
 
 FLOAT = 4  # bytes of a weight in memory, whatever it has on disk
 MERGES = 2  # models beside base and experts: the static merge, and the one made for a request
@@ -33,8 +32,10 @@ class Need:
 
 def need(suite: Suite) -> Need:
     """What a suite takes, from its architecture alone. An adapter counts as a whole expert."""
-    model = FLOAT * parameters(suite.architecture)
-    tower = FLOAT * _text_parameters(suite.architecture) if suite.head_source == TEXT_TOWER else 0
+    model = FLOAT * parameters(suite.sizes.shapes)
+    tower = 0
+    if suite.head_source == TEXT_TOWER:
+        tower = FLOAT * parameters(suite.kind.tower_shapes(suite.architecture))
     return Need(model, len(suite.tasks), MERGES * model + tower + RESERVE)
 
 
@@ -67,35 +68,6 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
-
-
-def parameters(architecture: Mapping[str, Any]) -> int:
-    """Weights of the backbone, without heads; for an image model without its text tower."""
-    if architecture["kind"] == "gpt2":
-        width, layers = int(architecture["n_embd"]), int(architecture["n_layer"])
-        tables = int(architecture["vocab_size"]) + int(architecture["n_positions"])
-        return tables * width + _blocks(width, layers, 4 * width) + 2 * width
-    vision = architecture["vision_cfg"]
-    width, patch = int(vision["width"]), int(vision["patch_size"])
-    tokens = (int(vision["image_size"]) // patch) ** 2 + 1
-    hidden = int(width * float(vision.get("mlp_ratio", 4.0)))
-    stem = 3 * patch**2 * width + width + tokens * width + 4 * width  # patches, class, two norms
-    return stem + _blocks(width, int(vision["layers"]), hidden) + width * architecture["embed_dim"]
-
-
-def _text_parameters(architecture: Mapping[str, Any]) -> int:
-    text = architecture.get("text_cfg")
-    if text is None:  # told by whoever reads the text tower
-        return 0
-    width = int(text["width"])
-    tables = int(text["vocab_size"]) + int(text["context_length"]) + int(architecture["embed_dim"])
-    return tables * width + _blocks(width, int(text["layers"]), 4 * width) + 2 * width
-
-
-def _blocks(width: int, layers: int, hidden: int) -> int:
-    """Attention, two layers of an MLP, two norms."""
-    attention, mlp = 4 * width**2 + 4 * width, 2 * width * hidden + hidden + width
-    return layers * (attention + mlp + 4 * width)
 
 
 def _machine(file: Path) -> int | None:

@@ -8,27 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from semerge.backbones import ARCHITECTURES
+from semerge.backbones.architecture import HEAD_FILE, OWN_LAYOUT, Architecture, Sizes
 from semerge.common import UserError
 
-OWN_LAYOUT = "semerge"
-"""Safetensors in the project's own naming, each file's hash in suite.json."""
-
-BASE_LAYOUTS = (OWN_LAYOUT, "hf-clip", "gpt2", "openclip-state-dict", "openclip-pickle")
-EXPERT_LAYOUTS = (
-    OWN_LAYOUT,
-    "fusionbench-clip",
-    "openclip-state-dict",
-    "openclip-pickle",
-    "gpt2-classifier",
-    "peft-lora",
-)
-
-HEAD_FILE, TEXT_TOWER, IN_EXPERT, HEAD_FILES = "file", "text-tower", "expert", "files"
-HEAD_SOURCES = (HEAD_FILE, TEXT_TOWER, IN_EXPERT, HEAD_FILES)
-"""One file of the project's own; the base's text tower; inside each expert; a file a task."""
+_KINDS = ARCHITECTURES.values()
+BASE_LAYOUTS = (OWN_LAYOUT, *dict.fromkeys(x for kind in _KINDS for x in kind.base_layouts))
+EXPERT_LAYOUTS = (OWN_LAYOUT, *dict.fromkeys(x for kind in _KINDS for x in kind.expert_layouts))
 
 
 @dataclass(frozen=True)
@@ -105,9 +94,17 @@ class Suite:
         return tuple(task.name for task in self.tasks)
 
     @property
+    def kind(self) -> Architecture:
+        return ARCHITECTURES[self.architecture["kind"]]
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        return self.kind.sizes(self.architecture)
+
+    @property
     def depth(self) -> int:
         """Number of residual blocks L."""
-        return depth_of(self.architecture)
+        return self.sizes.depth
 
     @property
     def published(self) -> bool:
@@ -137,28 +134,12 @@ class Suite:
         return self.located.get(file, self.folder / file)
 
 
-def depth_of(architecture: Mapping[str, Any]) -> int:
-    """Number of residual blocks that an architecture states."""
-    if architecture["kind"] == "gpt2":
-        return int(architecture["n_layer"])
-    return int(architecture["vision_cfg"]["layers"])
-
-
 def loaded_files(suite: Suite) -> tuple[str, ...]:
     """Every file that loading the suite reads, base first."""
     files = [suite.base_weights, *(task.weights for task in suite.tasks), suite.heads]
     files += [task.head for task in suite.tasks]
-    files += [suite.text_tower, suite.statistics, *_tokenizer(suite)]
+    files += [suite.text_tower, suite.statistics, *suite.kind.files(suite.architecture)]
     return tuple(dict.fromkeys(file for file in files if file))
-
-
-def _tokenizer(suite: Suite) -> tuple[str, ...]:
-    """tokenizer.json alone, or vocab.json with the merges.txt beside it."""
-    file = suite.architecture.get("tokenizer")
-    if file is None:
-        return ()
-    path = PurePosixPath(file)
-    return (file, str(path.with_name("merges.txt"))) if path.name == "vocab.json" else (file,)
 
 
 def own_files(suite: Suite) -> tuple[str, ...]:
@@ -166,7 +147,7 @@ def own_files(suite: Suite) -> tuple[str, ...]:
     foreign = {task.weights for task in suite.tasks if task.layout != OWN_LAYOUT}
     foreign |= {task.head for task in suite.tasks if task.head} | set(suite.sources)
     if suite.base_layout != OWN_LAYOUT:
-        foreign |= {suite.base_weights, *_tokenizer(suite)}
+        foreign |= {suite.base_weights, *suite.kind.files(suite.architecture)}
     if suite.text_tower:
         foreign.add(suite.text_tower)
     return tuple(file for file in loaded_files(suite) if file not in foreign)

@@ -17,72 +17,23 @@ from PIL import Image
 from torch import Tensor
 
 from semerge.backbones.base import Batch, Params, attention, layer_norm, linear, per_group
+from semerge.backbones.clip import TowerSizes
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
-class VisionTransformer:
-    """Shape of an image tower.
+class VisionTransformer(TowerSizes):
+    """An image tower. logit_scale: the factor on cosine similarities, the exponential taken."""
 
-    image_size, patch_size in pixels; output_dim is the width of the joint embedding;
-    logit_scale is the factor on cosine similarities (the exponential already taken).
-    """
-
-    image_size: int
-    patch_size: int
-    width: int
-    layers: int
-    heads: int
-    output_dim: int
-    mlp_ratio: float = 4.0
     quick_gelu: bool = False
     logit_scale: float = 100.0
     mean: tuple[float, float, float] = OPENAI_MEAN
     std: tuple[float, float, float] = OPENAI_STD
 
-    pools = ("all", "cls", "mean")
     linear_embed = False  # it ends in a layer norm
     eps = 1e-5
-
-    @property
-    def depth(self) -> int:
-        return self.layers
-
-    @cached_property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every parameter's shape, in the order of the forward pass."""
-        d, m = self.width, int(self.width * self.mlp_ratio)
-        tokens = (self.image_size // self.patch_size) ** 2 + 1
-        shapes: dict[str, tuple[int, ...]] = {
-            "conv1.weight": (d, 3, self.patch_size, self.patch_size),
-            "class_embedding": (d,),
-            "positional_embedding": (tokens, d),
-            "ln_pre.weight": (d,),
-            "ln_pre.bias": (d,),
-        }
-        block = {
-            "ln_1.weight": (d,),
-            "ln_1.bias": (d,),
-            "attn.in_proj_weight": (3 * d, d),
-            "attn.in_proj_bias": (3 * d,),
-            "attn.out_proj.weight": (d, d),
-            "attn.out_proj.bias": (d,),
-            "ln_2.weight": (d,),
-            "ln_2.bias": (d,),
-            "mlp.c_fc.weight": (m, d),
-            "mlp.c_fc.bias": (m,),
-            "mlp.c_proj.weight": (d, m),
-            "mlp.c_proj.bias": (d,),
-        }
-        for i in range(self.layers):
-            shapes |= {f"transformer.resblocks.{i}.{name}": s for name, s in block.items()}
-        return shapes | {
-            "ln_post.weight": (d,),
-            "ln_post.bias": (d,),
-            "proj": (d, self.output_dim),
-        }
 
     @cached_property
     def segments(self) -> tuple[tuple[str, ...], ...]:
@@ -123,6 +74,11 @@ class VisionTransformer:
     def notices(self, sample: object, second: str | None = None) -> tuple[str, ...]:
         """None: whatever the crop leaves out is seen in `view`."""
         return ()
+
+    def random(self, generator: torch.Generator) -> Batch:
+        """Noise as pixels."""
+        size = self.image_size
+        return Batch(torch.randn(1, 3, size, size, generator=generator))
 
     def collate(self, batches: Sequence[Batch]) -> Batch:
         return Batch(torch.cat([b.data for b in batches]))

@@ -1,12 +1,17 @@
-"""The text tower of CLIP, and the zero-shot heads that it makes once and that stay on disk."""
+"""The text tower of CLIP, and the zero-shot heads that it makes once and that stay on disk.
+
+The tower is run here, under the names and in the order of open_clip's `TextTransformer`, and its
+tokens are made as open_clip's `SimpleTokenizer` makes them; tests hold both to it. To import
+open_clip would add 250 MB to the process for good.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import tempfile
+import html
+import importlib.util
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,60 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semerge.backbones.base import attention, layer_norm, linear
-from semerge.backbones.tokenizing import ClipTokenizer
 from semerge.checkpoints.cache import content_key, find, keep
-from semerge.common import tell
-
-
-@lru_cache(maxsize=4)
-def tokenizer(vocab_size: int, context_length: int) -> Any:
-    """CLIP's byte-pair tokenizer with its first `vocab_size` - 514 merges.
-
-    The full table of 49,408 tokens would outweigh a small model; its merges are sorted by
-    frequency, so that a prefix of them is a tokenizer too: rarer words become more pieces.
-    """
-    from open_clip.tokenizer import SimpleTokenizer, default_bpe
-
-    with gzip.open(default_bpe(), "rt", encoding="utf-8") as f:
-        lines = f.read().split("\n")[: 1 + vocab_size - 514]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "bpe.txt.gz"
-        with gzip.open(path, "wt", encoding="utf-8") as f:
-            f.write("\n".join(lines))
-        return SimpleTokenizer(bpe_path=str(path), context_length=context_length)
-
-
-def build(config: Mapping[str, Any]) -> torch.nn.Module:
-    """An open_clip `CLIP` of the given configuration (embed_dim, vision_cfg, text_cfg)."""
-    from open_clip.model import CLIP
-
-    return CLIP(**config)
-
-
-def captions(classes: Sequence[str], templates: Sequence[str]) -> list[str]:
-    """Every class in every template, class by class."""
-    return [t.replace("{}", c) for c in classes for t in templates]
-
-
-def zero_shot_head(
-    model: torch.nn.Module, tokens: Any, classes: Sequence[str], templates: Sequence[str]
-) -> Tensor:
-    """Class embeddings (C, D) of unit length: the mean over templates of unit text embeddings.
-
-    Source: Radford et al., arXiv 2103.00020, section 3.1.4.
-    """
-    ids = tokens(captions(classes, templates))
-    features = F.normalize(model.encode_text(ids), dim=-1)  # type: ignore[operator]
-    means = features.view(len(classes), len(templates), -1).mean(1)
-    return F.normalize(means, dim=-1)
-
-
-# --------------------------------------------------------------------------------------------------
-# Zero-shot heads of published CLIP models, made once by their text tower and then kept on disk.
-#
-# The tower is run here, under the names and in the order of
-# `open_clip.transformer.TextTransformer`, which tests hold it to. To import open_clip would add
-# 250 MB to the process for good.
+from semerge.common import UserError, tell
 
 EPS = 1e-5  # of the layer norms
 CAPTIONS = 64  # captions that are run at once
@@ -77,6 +30,15 @@ KIND = "heads"  # of what is kept
 TOLD = "captions read for the heads"
 
 Words = tuple[Sequence[str], Sequence[str]]  # class names, templates
+
+CLIP_MERGES = "bpe_simple_vocab_16e6.txt.gz"  # in open_clip's folder
+CLIP_WORDS = r"(?i)'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+BYTES, SPECIAL = 256, 2  # tokens of CLIP that are no merges: bytes within and at the end of a word
+
+
+def captions(classes: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """Every class in every template, class by class."""
+    return [t.replace("{}", c) for c in classes for t in templates]
 
 
 @torch.no_grad()  # no inference mode: see semerge.models
@@ -182,3 +144,60 @@ def _digest(tower: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+class ClipTokenizer:
+    """Texts to token ids as `open_clip.tokenizer.SimpleTokenizer` makes them, by the package
+    `tokenizers` and open_clip's file of merges; open_clip itself is not imported.
+
+    vocab_size: 514 and the number of merges, the first of the file.
+    """
+
+    def __init__(self, vocab_size: int, context_length: int) -> None:
+        from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+        merges = _clip_merges()[: vocab_size - 2 * BYTES - SPECIAL]
+        letters = _byte_letters()
+        tokens = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges)]
+        vocab = {token: i for i, token in enumerate(tokens)}
+        self.start, self.end = len(tokens), len(tokens) + 1
+        self.context_length = context_length
+        self._words = Tokenizer(models.BPE(vocab, merges, end_of_word_suffix="</w>"))
+        self._words.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(CLIP_WORDS), behavior="removed", invert=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """(B, context_length), 0 after the end; a text that is too long is cut before its end."""
+        ids = torch.zeros(len(texts), self.context_length, dtype=torch.long)
+        cleaned = [_cleaned(text) for text in texts]
+        for row, found in zip(ids, self._words.encode_batch(cleaned), strict=True):
+            tokens = [self.start, *found.ids[: self.context_length - 2], self.end]
+            row[: len(tokens)] = torch.tensor(tokens)
+        return ids
+
+
+def _cleaned(text: str) -> str:
+    import ftfy
+
+    whole = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(whole.split()).lower()
+
+
+def _clip_merges() -> list[tuple[str, str]]:
+    spec = importlib.util.find_spec("open_clip")  # looks, and imports nothing
+    if spec is None or spec.origin is None:
+        raise UserError("The package open_clip_torch is needed: it holds CLIP's tokens.")
+    with gzip.open(Path(spec.origin).with_name(CLIP_MERGES), "rt", encoding="utf-8") as file:
+        lines = file.read().split("\n")[1:]
+    return [(first, second) for first, second in (line.split() for line in lines if line)]
+
+
+def _byte_letters() -> list[str]:
+    """One printable character a byte, those that print as they are first."""
+    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1)]
+    shown += range(ord("®"), ord("ÿ") + 1)
+    return [chr(b) for b in shown] + [chr(BYTES + n) for n in range(BYTES - len(shown))]

@@ -1,0 +1,421 @@
+"""CLIP in the layouts in which it is published, and the heads that its text tower makes.
+
+- hf-clip, a base: transformers' `CLIPModel`, both towers, projections and logit scale
+- fusionbench-clip, an expert: transformers' `CLIPVisionModel`; the projection stays the base's
+- peft-lora, an expert: LoRA adapters of a `CLIPVisionModel`, merged on reading
+- openclip-state-dict, base or expert: open_clip's tensors with what is left of the text tower
+- openclip-pickle, base or expert: the same as a pickled `ImageEncoder`; nothing in it is run
+
+Parameters are named as in open_clip, where q, k and v are one matrix; transformers has them apart.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from semerge.backbones.architecture import TEXT_TOWER
+from semerge.backbones.base import Backbone
+from semerge.backbones.clip import ARCHITECTURE, text_shapes
+from semerge.backbones.clip.image_tower import VisionTransformer
+from semerge.backbones.clip.text_tower import zero_shot_heads
+from semerge.checkpoints.checkpoint import (
+    Checkpoint,
+    Origin,
+    check_same,
+    prefix_of,
+    same,
+    stored,
+)
+from semerge.checkpoints.files import read_json
+from semerge.checkpoints.lora import LoraCheckpoint
+from semerge.checkpoints.pickled import open_pickled, read_head
+from semerge.checkpoints.rawfile import RawFile, open_raw
+from semerge.common import UserError
+from semerge.suites.suite import Suite
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+# An expert of one of the open_clip layouts carries these unchanged; they are small and tell bases
+# apart. The token embeddings would as well, but are a hundred megabytes.
+ANCHORS = ("positional_embedding", "text_projection", "ln_final.weight", "ln_final.bias")
+ANCHOR_TOLERANCE = 1e-3  # relative: room for a copy that went through half precision
+# How far the logit scale of a base may be from suite.json's: the published ones are 100 to 5 digits
+SCALE_TOLERANCE = 1e-3
+HEAD_WIDTH = 64  # of every published CLIP
+LOGIT_SCALE = 100.0  # of every OpenAI CLIP
+
+_POSITION_IDS = r"embeddings\.position_ids"  # transformers 4 stored them; they are 0, 1, 2, ...
+_LEFT_OVER = (
+    r"positional_embedding|text_projection|logit_scale|token_embedding\.weight"
+    r"|ln_final\.(weight|bias)|attn_mask|transformer\..+"
+)
+_BLOCK = {
+    "attn.in_proj_weight": ("self_attn.{}_proj.weight", "qkv"),
+    "attn.in_proj_bias": ("self_attn.{}_proj.bias", "qkv"),
+    "attn.out_proj": ("self_attn.out_proj", ""),
+    "mlp.c_fc": ("mlp.fc1", ""),
+    "mlp.c_proj": ("mlp.fc2", ""),
+    "ln_1": ("layer_norm1", ""),
+    "ln_2": ("layer_norm2", ""),
+}
+# transformers spells pre_layrnorm so
+_IMAGE_ENDS = {
+    "class_embedding": "embeddings.class_embedding",
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "conv1.weight": "embeddings.patch_embedding.weight",
+    "ln_pre": "pre_layrnorm",
+    "ln_post": "post_layernorm",
+}
+_TEXT_ENDS = {
+    "token_embedding.weight": "embeddings.token_embedding.weight",
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_final": "final_layer_norm",
+}
+
+
+def build(suite: Suite, inputs: bool = True) -> VisionTransformer:
+    """The image tower of a suite."""
+    config = suite.architecture
+    colours: dict[str, Any] = {key: tuple(config[key]) for key in ("mean", "std") if key in config}
+    return VisionTransformer(
+        **asdict(ARCHITECTURE.sizes(config)),
+        quick_gelu=bool(config.get("quick_gelu", False)),
+        logit_scale=float(config["logit_scale"]),
+        **colours,
+    )
+
+
+# ---- the names of transformers' CLIP ------------------------------------------------------------
+
+
+def image_origins(names: Iterable[str], tower: str, projection: str | None) -> dict[str, Origin]:
+    """Its image tower; `tower` is the prefix of its keys, `projection` a whole key.
+
+    Without `projection`, "proj" is left out: a `CLIPVisionModel` has none.
+    """
+    return _origins(names, _IMAGE_ENDS, tower, {"proj": projection})
+
+
+def text_origins(names: Iterable[str]) -> dict[str, Origin]:
+    """The text tower of a `CLIPModel`."""
+    projections = {"text_projection": "text_projection.weight"}
+    return _origins(names, _TEXT_ENDS, "text_model.", projections)
+
+
+def _origins(
+    names: Iterable[str], ends: Mapping[str, str], tower: str, projections: Mapping[str, str | None]
+) -> dict[str, Origin]:
+    origins: dict[str, Origin] = {}
+    for name in names:
+        if name in projections:
+            key = projections[name]
+            if key is not None:
+                origins[name] = Origin((key,), transposed=True)
+        elif name.startswith("transformer.resblocks."):
+            _, _, layer, part = name.split(".", 3)
+            origins[name] = Origin(_block(f"{tower}encoder.layers.{layer}.", part))
+        else:
+            origins[name] = Origin((tower + _renamed(name, ends),))
+    return origins
+
+
+def _block(at: str, part: str) -> tuple[str, ...]:
+    if part in _BLOCK:
+        pattern, letters = _BLOCK[part]
+        return tuple(at + pattern.format(letter) for letter in letters)
+    module, _, kind = part.rpartition(".")
+    return (f"{at}{_BLOCK[module][0]}.{kind}",)
+
+
+def _renamed(name: str, table: Mapping[str, str]) -> str:
+    if name in table:
+        return table[name]
+    module, _, kind = name.rpartition(".")
+    return f"{table[module]}.{kind}"
+
+
+# ---- opening files ------------------------------------------------------------------------------
+
+
+def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
+    """The image tower of the zero-shot model."""
+    if layout != "hf-clip":
+        return _open_clip(path, layout, shapes)
+    raw = open_raw(path)
+    origins = image_origins(shapes, "vision_model.", "visual_projection.weight")
+    known = rf"vision_model\.{_POSITION_IDS}|text_model\..+|text_projection\.weight|logit_scale"
+    base = Checkpoint(raw, origins, shapes, known)
+    base.anchors = _anchors(raw, text_origins(ANCHORS))
+    base.logit_scale = _logit_scale(raw, "logit_scale")
+    return base
+
+
+def open_expert(
+    path: Path, layout: str, shapes: Shapes, base: Checkpoint
+) -> Checkpoint | LoraCheckpoint:
+    """An image tower that was tuned, or adapters of one."""
+    if layout == "peft-lora":
+        origins = image_origins(shapes, "", projection=None)
+        return LoraCheckpoint(open_raw(path), shapes, base, origins, "encoder.layers.")
+    if layout == "fusionbench-clip":
+        raw = open_raw(path)
+        tower = prefix_of(raw, "vision_model.")
+        origins = image_origins(shapes, tower, projection=None)
+        return Checkpoint(raw, origins, shapes, re.escape(tower) + _POSITION_IDS)
+    expert = _open_clip(path, layout, shapes)
+    what = "this expert was tuned from another base"
+    _check_anchors(expert.path, expert.anchors, base, what)
+    return expert
+
+
+def _open_clip(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
+    raw = open_pickled(path) if layout == "openclip-pickle" else open_raw(path)
+    model = prefix_of(raw, "model.")
+    tower = prefix_of(raw, f"{model}visual.")
+    if not tower:  # an image tower alone
+        return Checkpoint(raw, same(shapes, model), shapes)
+    known = rf"{re.escape(model)}({_LEFT_OVER})"
+    checkpoint = Checkpoint(raw, same(shapes, tower), shapes, known)
+    checkpoint.anchors = _anchors(raw, same(ANCHORS, model))
+    checkpoint.logit_scale = _logit_scale(raw, f"{model}logit_scale")
+    return checkpoint
+
+
+def open_text_tower(
+    path: Path, layout: str, embed_dim: int, config: Mapping[str, Any]
+) -> Checkpoint:
+    """The text tower in a base's file, under the names of open_clip's `TextTransformer`.
+
+    Args:
+        config: `text_cfg` of open_clip: context_length, vocab_size, width, heads, layers.
+
+    Raises:
+        UserError: the file is missing or damaged, or a key, shape or type is not the layout's.
+    """
+    if layout != "hf-clip":
+        raise UserError(f"{path}: {layout!r} is no layout of a text tower; valid are hf-clip.")
+    shapes = text_shapes(embed_dim, config)
+    known = rf"vision_model\..+|visual_projection\.weight|logit_scale|text_model\.{_POSITION_IDS}"
+    return Checkpoint(open_raw(path), text_origins(shapes), shapes, known)
+
+
+def _anchors(raw: RawFile, origins: Mapping[str, Origin]) -> dict[str, Tensor]:
+    """Those of the text tower's left-overs that a file holds, copied out of its map."""
+    found = {}
+    for name, origin in origins.items():
+        (key,) = origin.keys
+        if key in raw.shapes:
+            tensor = stored(raw, key)
+            found[name] = (tensor.T if origin.transposed else tensor).clone()
+    return found
+
+
+def _check_anchors(path: Path, own: Mapping[str, Tensor], base: Checkpoint, what: str) -> None:
+    for name, other in base.anchors.items():
+        if name not in own:
+            continue
+        same_shape = own[name].shape == other.shape
+        if not same_shape or (own[name] - other).norm() > ANCHOR_TOLERANCE * other.norm():
+            raise UserError(f"{path}: {name} of the text tower is not that of {base.path}: {what}.")
+
+
+def _logit_scale(raw: RawFile, key: str) -> float | None:
+    """The factor on cosine similarities: files hold its logarithm."""
+    return float(stored(raw, key).exp()) if key in raw.shapes else None
+
+
+def check_config(
+    checkpoint: Mapping[str, Any], path: Path, layout: str, architecture: Mapping[str, Any]
+) -> None:
+    """Compare activation, heads, epsilon and logit scale.
+
+    A file in one of transformers' layouts whose config says nothing uses QuickGELU, which is
+    transformers' default and what OpenAI's weights need.
+    """
+    quick = checkpoint.quick_gelu if isinstance(checkpoint, Checkpoint) else None
+    where = path
+    if layout in ("hf-clip", "fusionbench-clip"):
+        file = path.parent / "config.json"
+        config = read_json(file) or {}
+        config = config.get("vision_config", config)
+        activation = config.get("hidden_act", "quick_gelu") if isinstance(config, dict) else None
+        if activation not in ("quick_gelu", "gelu"):
+            raise UserError(f"{file}: hidden_act {activation!r} is not quick_gelu or gelu.")
+        quick = activation == "quick_gelu"
+        where = file if file.is_file() else path
+        vision = architecture["vision_cfg"]
+        heads = int(vision["width"]) // int(vision.get("head_width", 64))
+        check_same(file, config, "num_attention_heads", heads)
+        check_same(file, config, "layer_norm_eps", 1e-5)
+    if quick is not None and quick != bool(architecture.get("quick_gelu", False)):
+        kinds = ("GELU", "QuickGELU")
+        raise UserError(
+            f"{where}: these weights need {kinds[quick]}, but suite.json's architecture has "
+            f"quick_gelu {str(not quick).lower()}."
+        )
+    scale = checkpoint.logit_scale if isinstance(checkpoint, Checkpoint) else None
+    expected = float(architecture["logit_scale"])
+    if scale is not None and abs(scale - expected) > SCALE_TOLERANCE * expected:
+        raise UserError(
+            f"{path}: logit_scale is {scale:.6g}, but suite.json's architecture has {expected:g}."
+        )
+
+
+# ---- heads --------------------------------------------------------------------------------------
+
+
+def read_heads(suite: Suite, backbone: Backbone) -> dict[str, Tensor]:
+    """By the text tower, or from pickled classification heads."""
+    if suite.head_source != TEXT_TOWER:
+        scale = float(suite.architecture["logit_scale"])
+        return {
+            task.name: read_head(
+                suite.path(str(task.head)), len(task.classes), backbone.output_dim, scale
+            )
+            for task in suite.tasks
+        }
+    tower = open_tower(suite, backbone)
+    words = [(task.classes, task.templates) for task in suite.tasks]
+    config = suite.architecture
+    quick = bool(config.get("quick_gelu", False))
+    heads = zero_shot_heads(tower, config["text_cfg"], quick, words)
+    return dict(zip(suite.task_names, heads, strict=True))
+
+
+def check_heads(suite: Suite, backbone: Backbone) -> None:
+    """A text tower is opened, not run: that takes half a minute, and waits for the class names."""
+    if suite.head_source == TEXT_TOWER:
+        open_tower(suite, backbone)
+    else:
+        read_heads(suite, backbone)
+
+
+def open_tower(suite: Suite, backbone: Backbone) -> Checkpoint:
+    """The text tower that makes the heads of a suite, opened.
+
+    Raises:
+        UserError: suite.json does not describe one, a task has no templates, or the file is missing
+            or damaged.
+    """
+    config = suite.architecture.get("text_cfg")
+    if not isinstance(config, dict):
+        raise UserError(
+            f"{suite.path('suite.json')}: architecture.text_cfg is missing, so no text tower can "
+            "make the heads."
+        )
+    for task in suite.tasks:
+        if not task.templates:
+            raise UserError(
+                f"{suite.path('suite.json')}: task {task.name} has no templates, so no text tower "
+                "can make its head."
+            )
+    path = suite.path(suite.text_tower or suite.base_weights)
+    layout = suite.text_tower_layout or suite.base_layout
+    return open_text_tower(path, layout, backbone.output_dim, config)
+
+
+def check_base(suite: Suite, backbone: Backbone, base: Checkpoint) -> None:
+    """Compare it with a text tower from a file of its own."""
+    if suite.head_source == TEXT_TOWER and suite.text_tower is not None:
+        check_tower(open_tower(suite, backbone), base)
+
+
+def check_tower(tower: Checkpoint, base: Checkpoint) -> None:
+    """Compare a text tower with what the base's file holds of its own.
+
+    Raises:
+        UserError: they differ, so the heads would be another model's.
+    """
+    _check_anchors(tower.path, tower, base, "this text tower is another model's")
+
+
+# ---- what a file tells of itself ----------------------------------------------------------------
+
+
+def layout_of(keys: Sequence[str], pickled: bool) -> str | None:
+    """By the names of its first parameters."""
+
+    def some(pattern: str) -> bool:
+        return any(re.search(pattern, key) for key in keys)
+
+    if some(r"\.lora_[AB]\."):
+        return "peft-lora"
+    if some(r"^text_model\.") and some(r"^vision_model\."):
+        return "hf-clip"
+    if some(r"(^|\.)pre_layrnorm\.weight$"):
+        return "fusionbench-clip"
+    if some(r"(^|\.)visual\.conv1\.weight$"):
+        return "openclip-pickle" if pickled else "openclip-state-dict"
+    return None
+
+
+def describe(found: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """With what the file itself says, and else with what holds for OpenAI's models."""
+    described = _of_transformers if found.layout == "hf-clip" else _of_open_clip
+    model = {
+        "kind": "open_clip",
+        "quick_gelu": True,
+        "logit_scale": LOGIT_SCALE,
+        **described(found, config),
+    }
+    if found.quick_gelu is not None:
+        model["quick_gelu"] = found.quick_gelu
+    # published scales are 100 but for rounding
+    if found.logit_scale is not None and not math.isclose(
+        found.logit_scale, LOGIT_SCALE, rel_tol=1e-3
+    ):
+        model["logit_scale"] = found.logit_scale
+    return model
+
+
+def _of_transformers(found: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    shapes = found.shapes
+    width, _, patch, _ = shapes["vision_model.embeddings.patch_embedding.weight"]
+    vocabulary, text_width = shapes["text_model.embeddings.token_embedding.weight"]
+    told = config.get("vision_config", {})
+    tokens = shapes["vision_model.embeddings.position_embedding.weight"][0]
+    layers = found.count(r"vision_model\.encoder\.layers\.(\d+)\.")
+    head_width = width // told.get("num_attention_heads", max(1, width // HEAD_WIDTH))
+    hidden = shapes["vision_model.encoder.layers.0.mlp.fc1.weight"][0]
+    return {
+        "embed_dim": shapes["visual_projection.weight"][0],
+        "vision_cfg": _vision(width, patch, tokens, layers, head_width, hidden),
+        "quick_gelu": told.get("hidden_act", "quick_gelu") == "quick_gelu",
+        "text_cfg": {
+            "context_length": shapes["text_model.embeddings.position_embedding.weight"][0],
+            "vocab_size": vocabulary,
+            "width": text_width,
+            "heads": max(1, text_width // HEAD_WIDTH),
+            "layers": found.count(r"text_model\.encoder\.layers\.(\d+)\."),
+        },
+    }
+
+
+def _of_open_clip(found: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    own = {key.removeprefix("model."): shape for key, shape in found.shapes.items()}
+    width, _, patch, _ = own["visual.conv1.weight"]
+    layers = found.count(r"visual\.transformer\.resblocks\.(\d+)\.")
+    tokens, embed = own["visual.positional_embedding"][0], own["visual.proj"][1]
+    hidden = own["visual.transformer.resblocks.0.mlp.c_fc.weight"][0]
+    vision = _vision(width, patch, tokens, layers, min(HEAD_WIDTH, width), hidden)
+    return {"embed_dim": embed, "vision_cfg": vision}
+
+
+def _vision(
+    width: int, patch: int, tokens: int, layers: int, head_width: int, hidden: int
+) -> dict[str, Any]:
+    return {
+        "image_size": round((tokens - 1) ** 0.5) * patch,
+        "patch_size": patch,
+        "width": width,
+        "layers": layers,
+        "head_width": head_width,
+        "mlp_ratio": hidden / width,
+    }

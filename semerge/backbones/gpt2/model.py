@@ -1,0 +1,309 @@
+"""GPT-2 (Radford et al., 2019) as transformers lays it out, read at the last real token.
+
+Parameter names and the order of operations are those of `transformers.GPT2Model`; tests hold the
+two equal. Sentences are padded on the right: with causal attention no real token ever sees the
+padding, so no mask is needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from semerge.backbones.base import Backbone, Batch, Params, attention, layer_norm, linear
+from semerge.backbones.gpt2 import ARCHITECTURE, GPT2Sizes
+from semerge.checkpoints.checkpoint import (
+    Checkpoint,
+    check_finite,
+    check_same,
+    prefix_of,
+    same,
+)
+from semerge.checkpoints.files import read_json
+from semerge.checkpoints.rawfile import open_raw
+from semerge.common import UserError
+from semerge.suites.suite import Suite
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+END_OF_TEXT = "<|endoftext|>"  # the one special token
+RANDOM_TOKENS = 32  # of a random sentence
+HEAD_WIDTH = 64  # of every published GPT-2
+LIMIT = 512  # tokens, of what an init-suite makes
+HEADS = {  # the key of a head, by layout
+    "gpt2": r"lm_head\.weight",
+    "gpt2-classifier": r"score\.weight",
+}
+ATTENTION_MASKS = r"h\.\d+\.attn\.(bias|masked_bias)"
+GELU_TANH = ("gelu_new", "gelu_pytorch_tanh")  # two names of one function
+
+
+@dataclass(frozen=True)
+class GPT2(GPT2Sizes):
+    """A GPT-2 body. max_length: a limit below its window, in tokens."""
+
+    tokenizer: Any = None  # a tokenizers.Tokenizer; needed by preprocess alone
+    pad_id: int = 0
+    max_length: int | None = None
+
+    linear_embed = True  # rows of two tables, added
+
+    @cached_property
+    def segments(self) -> tuple[tuple[str, ...], ...]:
+        names = list(self.shapes)
+        blocks = tuple(
+            tuple(n for n in names if n.startswith(f"h.{i}.")) for i in range(self.layers)
+        )
+        return (tuple(names[:2]), *blocks, tuple(names[-2:]))
+
+    @property
+    def limit(self) -> int:
+        """The longest input that is read, in tokens."""
+        return min(self.positions, self.max_length or self.positions)
+
+    def encode(self, text: str, second: str | None = None) -> tuple[list[int], int]:
+        """Token ids as the model reads them, and how many there were before the cut.
+
+        A pair is one sequence, first sentence first, with nothing in between. What is too long is
+        cut at the end of the longer sentence, token by token, as transformers' "longest_first".
+        Padding tokens at the end are no input: transformers pools before them.
+        """
+        first, rest = self._ids(text), self._ids(second) if second else []
+        total = len(first) + len(rest)
+        for _ in range(total - self.limit):
+            (first if len(first) > len(rest) else rest).pop()
+        ids = first + rest
+        while ids and ids[-1] == self.pad_id:
+            ids.pop()
+        return ids or [self.pad_id], total
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text).ids)
+
+    def notices(self, sample: object, second: str | None = None) -> tuple[str, ...]:
+        """Says so where the text is longer than the window."""
+        _, n = self.encode(str(sample), second)
+        if n <= self.limit:
+            return ()
+        part = f"{self.limit} of them" if second else f"the first {self.limit}"
+        return (f"The text has {n} tokens; the model reads {part}.",)
+
+    def preprocess(self, sample: object, second: str | None = None) -> Batch:
+        """A sentence (and a second one, for pair tasks) -> ids (1, N) and lengths (1,)."""
+        if not isinstance(sample, str):
+            raise TypeError(f"expected a sentence, got {type(sample).__name__}")
+        ids, _ = self.encode(sample, second)
+        return Batch(torch.tensor([ids]), torch.tensor([len(ids)]))
+
+    def random(self, generator: torch.Generator) -> Batch:
+        """A sentence of random tokens."""
+        size = min(RANDOM_TOKENS, self.positions)
+        ids = torch.randint(self.vocab, (1, size), generator=generator)
+        return Batch(ids, torch.tensor([size]))
+
+    def collate(self, batches: Sequence[Batch]) -> Batch:
+        longest = max(b.data.shape[1] for b in batches)
+        rows = [F.pad(b.data, (0, longest - b.data.shape[1]), value=self.pad_id) for b in batches]
+        lengths = [b.lengths for b in batches if b.lengths is not None]
+        return Batch(torch.cat(rows), torch.cat(lengths))
+
+    def embed(self, params: Params, batch: Batch) -> Tensor:
+        wte, wpe = params["wte.weight"], params["wpe.weight"]
+        n = batch.data.shape[1]
+        if wte.dim() == 2:
+            return F.embedding(batch.data, wte) + wpe[:n]  # (B, N, d)
+        return wte[:, batch.data] + wpe[:, None, :n]  # (G, B, N, d)
+
+    def block(self, params: Params, layer: int, h: Tensor, batch: Batch) -> Tensor:
+        at = f"h.{layer - 1}."
+
+        def p(name: str) -> Tensor:
+            return params[at + name]
+
+        def conv1d(x: Tensor, name: str) -> Tensor:
+            return linear(x, p(f"{name}.weight").mT, p(f"{name}.bias"))
+
+        x = layer_norm(h, p("ln_1.weight"), p("ln_1.bias"), self.eps)
+        x = attention(conv1d(x, "attn.c_attn"), self.heads, causal=True)
+        h = h + conv1d(x, "attn.c_proj")
+        x = layer_norm(h, p("ln_2.weight"), p("ln_2.bias"), self.eps)
+        x = F.gelu(conv1d(x, "mlp.c_fc"), approximate="tanh")
+        return h + conv1d(x, "mlp.c_proj")
+
+    def last(self, h: Tensor, batch: Batch) -> Tensor:
+        """The activation at each sentence's last real token: (.., B, N, d) -> (.., B, d)."""
+        assert batch.lengths is not None
+        rows = torch.arange(len(batch), device=h.device)
+        return h[..., rows, batch.lengths - 1, :]
+
+    def final(self, params: Params, h: Tensor, batch: Batch) -> Tensor:
+        x = self.last(h, batch)
+        return layer_norm(x, params["ln_f.weight"], params["ln_f.bias"], self.eps)
+
+    def pool(self, h: Tensor, how: str, batch: Batch) -> Tensor:
+        if how == "last":
+            return self.last(h, batch)
+        real = batch.real().unsqueeze(-1)  # (B, N, 1)
+        h = h * real
+        if how == "all":
+            return h.flatten(-2)
+        if how == "mean":
+            return h.sum(-2) / real.sum(-2)
+        raise ValueError(f"pool {how!r}: GPT-2 has {', '.join(self.pools)}")
+
+    def logits(self, embedding: Tensor, head: Tensor) -> Tensor:
+        """score: embeddings (B, D), weight (C, D) -> (B, C)."""
+        return embedding @ head.mT
+
+
+def build(suite: Suite, inputs: bool = True) -> GPT2:
+    """The model of a suite. inputs: False where it is not to read sentences, and so needs no
+    tokenizer.
+
+    Raises:
+        UserError: the tokenizer is missing or damaged, or has more tokens than the model.
+    """
+    config = suite.architecture
+    tokenizer = None
+    if inputs:
+        path = suite.path(config["tokenizer"])
+        tokenizer = read_tokenizer(path)
+        if tokenizer.get_vocab_size() > int(config["vocab_size"]):
+            raise UserError(f"{path} has more tokens than the model: {tokenizer.get_vocab_size()}.")
+    return GPT2(
+        **asdict(ARCHITECTURE.sizes(config)),
+        tokenizer=tokenizer,
+        pad_id=int(config.get("pad_id", 0)),
+        max_length=int(config["max_length"]) if "max_length" in config else None,
+    )
+
+
+def read_tokenizer(path: Path) -> Any:
+    """A `tokenizers.Tokenizer` from tokenizer.json, or from vocab.json with merges.txt beside it.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    merges = path.with_name("merges.txt")
+    for file in (path, merges) if path.name == "vocab.json" else (path,):
+        if not file.is_file():
+            raise UserError(f"{file} is missing.")
+    try:
+        if path.name == "vocab.json":
+            tokenizer = Tokenizer(models.BPE.from_file(str(path), str(merges)))
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.decoder = decoders.ByteLevel()
+            tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False, special=True)])
+        else:
+            tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust side raises bare Exception
+        raise UserError(f"{path} can't be read as a tokenizer: {error}.") from None
+    # state that a tokenizer.json may carry; length is the backbone's business
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+# ---- its published weights: transformers' GPT2Model, GPT2LMHeadModel and classifiers ------------
+
+
+def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
+    """The body of a file, whatever head it has."""
+    raw = open_raw(path)
+    body = prefix_of(raw, "transformer.")
+    known = rf"{re.escape(body)}{ATTENTION_MASKS}|{HEADS[layout]}"
+    return Checkpoint(raw, same(shapes, body), shapes, known)
+
+
+def open_expert(path: Path, layout: str, shapes: Shapes, base: Checkpoint) -> Checkpoint:
+    """The same: a `GPT2ForSequenceClassification` holds all of the body."""
+    return open_base(path, layout, shapes)
+
+
+def check_config(
+    checkpoint: Mapping[str, Any], path: Path, layout: str, architecture: Mapping[str, Any]
+) -> None:
+    """Compare activation, heads, epsilon and padding."""
+    file = path.parent / "config.json"
+    config = read_json(file) or {}
+    activation = config.get("activation_function", "gelu_new")
+    if activation not in GELU_TANH:
+        raise UserError(f"{file}: activation_function {activation!r} is not gelu_new.")
+    for key, usual in (("scale_attn_weights", True), ("scale_attn_by_inverse_layer_idx", False)):
+        if config.get(key, usual) != usual:
+            raise UserError(f"{file}: {key} is {config[key]!r}; only {usual} can be run.")
+    check_same(file, config, "n_head", int(architecture["n_head"]))
+    epsilon = float(architecture.get("layer_norm_epsilon", 1e-5))
+    check_same(file, config, "layer_norm_epsilon", epsilon)
+    # some configs lack the token; whoever made the expert then padded with what the suite states
+    if config.get("pad_token_id") is not None:
+        check_same(file, config, "pad_token_id", int(architecture.get("pad_id", 0)))
+
+
+def check_base(suite: Suite, backbone: Backbone, base: Checkpoint) -> None:
+    """Nothing else makes its heads."""
+
+
+def check_heads(suite: Suite, backbone: Backbone) -> None:
+    """They cost nothing to read, so they are read."""
+    read_heads(suite, backbone)
+
+
+def read_heads(suite: Suite, backbone: Backbone) -> dict[str, Tensor]:
+    """The classifier of each expert, from its own file."""
+    width = backbone.output_dim
+    return {
+        task.name: read_score(suite.path(task.weights), len(task.classes), width)
+        for task in suite.tasks
+    }
+
+
+def read_score(path: Path, rows: int, width: int) -> Tensor:
+    """The head (C, D) in the file of a `GPT2ForSequenceClassification`.
+
+    Raises:
+        UserError: there is none, or it does not have a row for each class.
+    """
+    raw = open_raw(path)
+    if raw.shapes.get("score.weight") != (rows, width):
+        found = raw.shapes.get("score.weight", "missing")
+        raise UserError(
+            f"{path}: score.weight is {found}, not {(rows, width)}: it must have a row for each "
+            "class of the task."
+        )
+    head = raw.tensor("score.weight").to(torch.float32, copy=True)
+    check_finite(head, f"{path}: score.weight")
+    return head
+
+
+def layout_of(keys: Sequence[str], pickled: bool) -> str | None:
+    """By its token table; a classifier has a head too."""
+    if not any(re.search(r"(^|\.)wte\.weight$", key) for key in keys):
+        return None
+    return "gpt2-classifier" if "score.weight" in keys else "gpt2"
+
+
+def describe(found: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """But for the tokenizer, which is in another file."""
+    own = {key.removeprefix("transformer."): shape for key, shape in found.shapes.items()}
+    (vocabulary, width), positions = own["wte.weight"], own["wpe.weight"][0]
+    return {
+        "kind": "gpt2",
+        "vocab_size": vocabulary,
+        "n_positions": positions,
+        "n_embd": width,
+        "n_layer": found.count(r"^(?:transformer\.)?h\.(\d+)\."),
+        "n_head": config.get("n_head", max(1, width // HEAD_WIDTH)),
+        "pad_id": vocabulary - 1,  # GPT-2's end of text, which FusionBench pads with
+        "max_length": min(LIMIT, positions),
+    }
