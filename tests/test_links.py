@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import gradio as gr
 import pytest
 from fakes import FakeEngine, fake_examples, fake_suite
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
+from visitor import Visitor
 
 from semerge.settings import AUTO, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite
 from semerge.suites.examples import Examples, load_examples
 from semerge.ui import links
+from semerge.ui.app import build
 from semerge.ui.context import Context, Source
 from semerge.ui.html import macro
 from semerge.ui.links import Query
@@ -56,6 +59,11 @@ def context(examples: Examples) -> Context:
     context = Context.make([VISION, TEXT, PAIRS], examples, FakeEngine)
     context.engines.start([VISION.name, TEXT.name, PAIRS.name]).join()
     return context
+
+
+@pytest.fixture(scope="module")
+def page(context: Context) -> gr.Blocks:
+    return build(context)
 
 
 def query_of(button: str) -> dict[str, str]:
@@ -305,32 +313,44 @@ def test_a_tab_is_brought_back_by_its_own_link(
     assert query_of(shown["link"]) == {"tab": tab, **values}
 
 
-def test_the_button_holds_what_was_asked(desks: dict[str, Any]) -> None:
-    desk = desks["language"]
-    chosen = ["literal", "base", 2, "mean", "snips_intent", "route"]
-    asked = desk._ask({"text": "Play it", "text_b": ""}, TEXT.name, chosen)
-    assert query_of(asked[desk.link]) == {
+def asking(page: gr.Blocks, tab: str, **options: object) -> Visitor:
+    """A visitor who has set these options of a tab, by their labels."""
+    visitor = Visitor(page)
+    for label, value in options.items():
+        visitor[f"{tab}-options/{label.replace('_', ' ')}"] = value
+    return visitor
+
+
+def test_the_button_holds_what_was_asked(page: gr.Blocks) -> None:
+    options = {"Preset": "literal", "Probe": "base", "Probe_layer": 2, "Head": "snips_intent"}
+    visitor = asking(page, "language", **options)
+    opening = query_of(visitor["language-link"])
+    assert opening["example"] == "0" and opening["preset"] == "sharp"
+
+    def link_of(text: str) -> str:
+        visitor["language-text"] = text
+        visitor.press("language-run")
+        return str(visitor["language-link"])
+
+    assert query_of(link_of("Play it")) == {
         "tab": "language", "suite": TEXT.name, "text": "Play it", "preset": "literal",
         "probe": "base", "layer": "2", "pool": "mean", "head": "snips_intent",
     }  # fmt: skip
-    long = desk._ask({"text": "a " * 251, "text_b": ""}, TEXT.name, chosen)[desk.link]
+    long = link_of("a " * 251)
     assert "text" not in query_of(long) and links.LONG_TEXT in long
-    failed = desk._ask({"text": "refuse", "text_b": ""}, TEXT.name, chosen)[desk.link]
-    assert failed == ""  # nothing is shown that a link could open
-    opening = query_of(desk.link.value)
-    assert opening["example"] == "0" and opening["preset"] == "sharp"
+    assert link_of("refuse") == ""  # nothing is shown that a link could open
 
 
 def test_an_upload_is_not_in_the_link_and_the_button_says_so(
-    desks: dict[str, Any], examples: Examples
+    page: gr.Blocks, desks: dict[str, Any], examples: Examples
 ) -> None:
-    desk = desks["vision"]
-    source = {"file": str(examples.vision[3].file)}
-    asked = desk._ask(source, VISION.name, ["sharp", "base", 2, "mean", AUTO, "route"])
-    link = asked[desk.link]
+    visitor = asking(page, "vision", Probe="base", Probe_layer=2)
+    visitor["vision-image"] = str(examples.vision[3].file)
+    visitor.event("vision-image", "upload")
+    link = visitor["vision-link"]
     assert links.OWN_IMAGE in link and "file" not in query_of(link)
     assert query_of(link)["layer"] == "2" and "mnist" not in link
-    shown, notices = restored(desk, query_of(link))
+    shown, notices = restored(desks["vision"], query_of(link))
     assert shown["source"] == {"example": 1} and shown["layer"] == 2 and notices == []
 
 

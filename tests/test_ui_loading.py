@@ -3,73 +3,107 @@
 from __future__ import annotations
 
 import sys
-from inspect import getclosurevars
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import gradio as gr
 import pytest
 from fakes import FakeEngine, fake_examples, fake_suite
+from visitor import Visitor
 
-from semerge.common import UserError
+from semerge.result import Result
+from semerge.settings import Settings
+from semerge.suites import Suite
 from semerge.suites.examples import Examples, load_examples
 from semerge.ui import tabs
 from semerge.ui.app import build
 from semerge.ui.context import Context
 from semerge.ui.links import Query
 
+SLOW = "a sentence that is answered late"
+
+
+class Gated(FakeEngine):
+    """Waits with the answer to SLOW, and tells that it does."""
+
+    def __init__(self, suite: Suite) -> None:
+        super().__init__(suite)
+        self.waits, self.gate = threading.Event(), threading.Event()
+
+    def predict(self, sample: object, settings: Settings | None = None) -> Result:
+        if sample == SLOW:
+            self.waits.set()
+            assert self.gate.wait(60)
+        return super().predict(sample, settings)
+
 
 @pytest.fixture
-def look(tmp_path: Path) -> Any:
-    """What the timer calls, of a page whose engines are there."""
+def context(tmp_path: Path) -> Context:
     examples = load_examples(fake_examples(tmp_path))
-    context = Context.make([fake_suite("image"), fake_suite("text")], examples, FakeEngine)
-    page = build(context)
-    context.engines.start(list(context.suites))
-    for name in context.suites:
-        context.engines.get(name)
-    return next(f.fn for f in page.fns.values() if getattr(f.fn, "__name__", "") == "look")
+    return Context.make([fake_suite("image"), fake_suite("text")], examples, Gated)
 
 
 @pytest.fixture
-def desks(look: Any) -> list[Any]:
-    return list(getclosurevars(look).nonlocals["desks"])
+def page(context: Context) -> gr.Blocks:
+    return build(context)
+
+
+def arrive(page: gr.Blocks, session: str) -> Visitor:
+    visitor = Visitor(page, session)
+    visitor.load()
+    return visitor
+
+
+def come(context: Context) -> None:
+    """All engines, and what they open with."""
+    context.engines.start(list(context.suites)).join()
+
+
+def filled(visitor: Visitor) -> list[str]:
+    """The tabs that the next look at the engines fills."""
+    shown = visitor.tick()
+    return [tab for tab in ("vision", "language") if visitor.part(f"{tab}-sentence") in shown]
 
 
 def test_the_opening_example_does_not_come_over_an_input_that_waits(
-    look: Any, desks: list[Any]
+    page: gr.Blocks, context: Context
 ) -> None:
     """An answer may come while the timer's look is under way, which saw no answer yet."""
-    opening = [desk.context.examples.opening(desk.modality) for desk in desks]
-    sources = [{"example": example.index} for example in opening]
+    asks, looks = arrive(page, "a"), arrive(page, "b")
+    assert filled(asks) == filled(looks) == []
+    asks["language-text"] = SLOW
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(asks.press, "language-run")
+        come(context)
+        engine = context.engines.get("mini-text")
+        try:
+            assert engine.waits.wait(60)
+            assert filled(asks) == ["vision"]
+            assert filled(looks) == ["vision", "language"]
+        finally:
+            engine.gate.set()
+        own = answer.result()[asks.part("language-sentence")]
+    assert filled(asks) == [] and asks["language-sentence"] == own
+    assert looks["language-sentence"] != own
 
-    def filled(session: str) -> list[bool]:
-        """Which desks are filled, by the values of one look."""
-        shown = look(SimpleNamespace(session_hash=session), [], [], *sources)
-        return [desk.panel.headline in shown for desk in desks]
 
-    assert filled("a") == [True, True]
-    desks[1].asking.add("a")
-    assert filled("a") == [True, False]
-    assert filled("b") == [True, True]
-
-
-def test_an_input_waits_until_it_is_answered_or_refused(desks: list[Any]) -> None:
-    desk, taken, seen = desks[1], [], []
-
-    def nothing() -> None:
-        seen.append(set(desk.asking))
-
-    def refused() -> None:
-        nothing()
-        raise UserError("no")
-
-    for fn in (nothing, refused):
-        desk.on(lambda ask, *given, **options: taken.append(ask), fn, [])
-        taken[-1](SimpleNamespace(session_hash="a"), desk.suite.name)
-        assert not desk.asking
-    assert seen == [{"a"}, {"a"}]
+def test_an_input_waits_until_it_is_answered_or_refused(page: gr.Blocks, context: Context) -> None:
+    """Another page of the same visitor, which asks nothing, is filled then."""
+    pages = [arrive(page, "a") for _ in range(5)]
+    come(context)
+    pages[0]["vision-image"] = None
+    assert pages[0].press("vision-run") == {}  # nothing was asked
+    assert filled(pages[0]) == ["vision", "language"]
+    for other, text in zip(pages[1:], ("refuse", "", "fail", "play it"), strict=True):
+        asks = Visitor(page, "a")
+        asks["language-text"] = text
+        if text == "fail":
+            with pytest.raises(RuntimeError, match="secret"):
+                asks.press("language-run")
+        else:
+            assert asks.part("language-sentence") in asks.press("language-run")
+        assert filled(other) == ["vision", "language"]
 
 
 NEW_TAB = """
