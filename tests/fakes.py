@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from semerge.ui.context import Context
 
 DIGITS = tuple(f"digit {i}" for i in range(10))
-VIT = {"kind": "open_clip", "vision_cfg": {"layers": 6}}
-GPT2 = {"kind": "gpt2", "n_layer": 6}
+SIDES = {"image_size": 48, "patch_size": 6, "width": 64, "layers": 6}
+VIT = {"kind": "open_clip", "embed_dim": 64, "vision_cfg": SIDES}
+GPT2 = {"kind": "gpt2", "n_layer": 6, "n_embd": 64, "n_head": 2}
+GPT2 |= {"vocab_size": 512, "n_positions": 64}
 TIMINGS = {"preprocess": 1.2, "probe": 21.4, "route": 0.3, "merge": 6.1, "predict": 9.8}
 VISION = {  # name: (title, about, classes)
     "mnist": ("MNIST", "Handwritten digits", DIGITS),
