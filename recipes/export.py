@@ -127,12 +127,6 @@ def write_suite(
     return path
 
 
-def folder_bytes(folder: Path) -> dict[str, int]:
-    """Bytes of every file below a folder, by relative path."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): p.stat().st_size for p in files}
-
-
 def _half(name: str, tensor: Tensor) -> Tensor:
     rounded = tensor.detach().to(torch.float16).contiguous()
     if not torch.isfinite(rounded).all():

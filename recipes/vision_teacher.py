@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from recipes.loop import Schedule, train
 from recipes.vision_data import Images, mixture
-from semerge.backbones import VisionTransformer
 
 Teacher = Callable[[Tensor], Tensor]
 """(B, 3, S, S) in [0, 1] -> probabilities (B, C)."""
@@ -71,15 +70,3 @@ def train_teacher(
         return logits(params, images).softmax(-1)
 
     return teacher
-
-
-@torch.no_grad()
-def teacher_accuracy(teacher: Teacher, images: Images, backbone: VisionTransformer) -> float:
-    """Share of right answers on unchanged images."""
-    std = torch.tensor(backbone.std).view(3, 1, 1)
-    mean = torch.tensor(backbone.mean).view(3, 1, 1)
-    right = 0
-    for rows in torch.arange(len(images.y)).split(256):
-        x = backbone.normalise(images.x[rows]).data * std + mean
-        right += int((teacher(x).argmax(1) == images.y[rows]).sum())
-    return right / len(images.y)

@@ -20,9 +20,9 @@ INPUTS = 16
 LIMIT = 200  # samples a task of labelled data; 0 stands for all
 
 
-def run(args: argparse.Namespace) -> int:
-    """Measure, write or print. Returns the exit code."""
-    found = bench(args)
+def run(args: argparse.Namespace, reference: Any = None) -> int:
+    """Measure, write or print. Returns the exit code. reference: as in `figures.figures`."""
+    found = bench(args, reference)
     if args.write:
         _write(Path(args.write), found)
     if args.json:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def bench(args: argparse.Namespace) -> dict[str, Any]:
+def bench(args: argparse.Namespace, reference: Any = None) -> dict[str, Any]:
     """Everything about one suite, as plain numbers, strings, lists and dictionaries."""
     large = args.suite in published_suites()
     if not large:
@@ -53,7 +53,7 @@ def bench(args: argparse.Namespace) -> dict[str, Any]:
         "weights_sha256": made.engine.weights_sha256(),
         "experts": made.engine.models.vectors.count,
         "exact": _named(made),
-        **figures.figures(made, rounds, _tell),
+        **figures.figures(made, rounds, _tell, reference),
     }
     found["figures"]["peak_over_weights"] = peak
     if args.data:

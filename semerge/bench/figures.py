@@ -8,46 +8,9 @@ from statistics import median
 from typing import Any
 
 from semerge.bench.subject import Subject, fewer, grown
-from semerge.bench.work import Times, Work, interleaved
+from semerge.bench.work import Case, Times, Work, interleaved
 from semerge.engine import Engine
-
-# --------------------------------------------------------------------------------------------------
-# How much memory this process has needed at most. Linux tells; elsewhere there is no answer.
-
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def reset_peak() -> None:
-    """Start anew with the peak, where the system can."""
-    if _CLEAR.exists():
-        _CLEAR.write_text("5", encoding="ascii")
-
-
-def resident() -> int | None:
-    """Bytes in memory now."""
-    return _kilobytes("VmRSS")
-
-
-def peak_bytes() -> int | None:
-    """The most bytes in memory since `reset_peak`."""
-    return _kilobytes("VmHWM")
-
-
-def available() -> int | None:
-    """Bytes that the system can still give."""
-    return _kilobytes("MemAvailable", Path("/proc/meminfo"))
-
-
-def _kilobytes(key: str, file: Path = _STATUS) -> int | None:
-    if not file.exists():
-        return None
-    lines = file.read_text(encoding="ascii").splitlines()
-    found = [line.split()[1] for line in lines if line.startswith(f"{key}:")]
-    return 1024 * int(found[0]) if found else None
-
-
-# --------------------------------------------------------------------------------------------------
-# The figures of one suite: what each is a ratio of. Definitions stand beside the numbers.
+from semerge.suites.memory import available
 
 ABOUT = {
     "exact_over_needed": "exact over what it can't avoid: the probed model and T experts to the "
@@ -91,8 +54,16 @@ HEADROOM = 1.3  # of the weights: memory that must be free before the growth is 
 Tell = Callable[[str], None]
 
 
-def figures(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> dict[str, Any]:
-    """All ratios but memory and agreement, and the times that they are made from."""
+def figures(
+    subject: Subject,
+    rounds: int,
+    tell: Tell = lambda text: None,
+    reference: Callable[[Work], Case] | None = None,
+) -> dict[str, Any]:
+    """All ratios but memory and agreement, and the times that they are made from.
+
+    reference: makes a plain implementation of `Work.exact`, which knows no shortcut.
+    """
     work = Work(subject)
     copy, copies = work.copy()
     cases = {
@@ -111,9 +82,8 @@ def figures(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> di
     cases |= {"fast_dropped": work.dropped, "dropping": work.dropping}
     if work.inputs:
         cases["sandbox"] = work.sandbox
-    plain = work.reference()
-    if plain:
-        cases["reference"] = plain
+    if reference:
+        cases["reference"] = reference(work)
     timed = min(len(work.samples), TIMED if subject.weights == "random" else len(work.samples))
     found = interleaved(cases, timed, rounds, tell)
     product, products = work.product()
@@ -123,7 +93,7 @@ def figures(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> di
     stages = [work.stages(i) for i in range(len(work.samples))]
     ratios = {
         "exact_over_needed": found.total("exact") / needed(found, count, copies),
-        "reference_over_exact": found.ratio("reference", "exact") if plain else None,
+        "reference_over_exact": found.ratio("reference", "exact") if reference else None,
         "fast_over_static": found.ratio("fast", "static"),
         "fast_dropped_over_static": found.ratio("fast_dropped", "static"),
         "fast_limit": found.ratio("dropping", "static"),
@@ -166,7 +136,7 @@ def peak(make: Callable[[], Subject]) -> tuple[Subject, float | None]:
         probed = subject.engine.probe_batch(subject.engine.models.place(batch), resolved)
         subject.engine.answer(probed, subject.settings)
     weights = 4 * sum(x.numel() for x in subject.engine.models.vectors.tensors())
-    most = peak_bytes()
+    most = resident(peak=True)
     if before is None or most is None:
         return subject, None
     return subject, (most - before) / weights
@@ -228,3 +198,23 @@ LARGE = {
     "reroute_over_merge_forward": ("<=", 1.3),
     "peak_over_weights": ("<=", 1.15),
 }
+
+
+# ---- how much memory this process has needed; Linux tells, elsewhere there is no answer ----------
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def reset_peak() -> None:
+    """Start anew with the peak, where the system can."""
+    if _CLEAR.exists():
+        _CLEAR.write_text("5", encoding="ascii")
+
+
+def resident(peak: bool = False) -> int | None:
+    """Bytes in memory now, or the most since `reset_peak`."""
+    if not _STATUS.exists():
+        return None
+    lines = _STATUS.read_text(encoding="ascii").splitlines()
+    key = "VmHWM:" if peak else "VmRSS:"
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(key)), None)

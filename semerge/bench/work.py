@@ -1,14 +1,15 @@
-"""The things that are timed, each a function of a sample's number, and how they take turns."""
+"""The things that are timed, each a function of a sample's number, and how they take turns.
+
+One unit of work is one input that is prepared already (decoding and tokenising are not counted), to
+the logits of one head. `exact` is the engine's own way with the probe `experts`.
+"""
 
 from __future__ import annotations
 
-import runpy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,8 +22,9 @@ from semerge.engine import Engine
 from semerge.models import Reached
 from semerge.settings import Resolved
 
-# --------------------------------------------------------------------------------------------------
-# Times that can be compared: every case on every sample, in turn, over and over.
+SWEPT = 16  # inputs that a sweep takes at once
+SIDE = 1536  # of a matrix product that shows how fast the machine multiplies
+COPIED = 64_000_000  # numbers at most that are copied to measure the memory's bandwidth
 
 Case = Callable[[int], object]  # does one thing with sample i
 
@@ -71,18 +73,6 @@ def interleaved(
                 if number:
                     found[name][i].append(spent)
     return Times({name: tuple(map(median, rows)) for name, rows in found.items()})
-
-
-# --------------------------------------------------------------------------------------------------
-# The things that are timed, each a function of a sample's number.
-#
-# One unit of work is one input that is prepared already (decoding and tokenising are not counted),
-# to the logits of one head. `exact` is the engine's own way with the probe `experts`.
-
-REFERENCE = Path(__file__).resolve().parents[2] / "tests" / "reference.py"
-SWEPT = 16  # inputs that a sweep takes at once
-SIDE = 1536  # of a matrix product that shows how fast the machine multiplies
-COPIED = 64_000_000  # numbers at most that are copied to measure the memory's bandwidth
 
 
 @torch.inference_mode()
@@ -275,28 +265,3 @@ class Work:
     def reroute(self, i: int) -> object:
         """Another preset for an input that was probed: all of `Engine.answer`."""
         return self.engine.answer(self.probed[i], replace(self.settings, preset="literal"))
-
-    def reference(self) -> Case | None:
-        """The plain implementation of the tests on the same weights; None outside the repository.
-
-        Real modules, hooks, full passes of every model, a deep copy for every merge.
-        """
-        if not REFERENCE.is_file():
-            return None
-        reference: Any = runpy.run_path(str(REFERENCE))["Reference"]
-        suite, vectors = self.engine.suite, self.models.vectors
-        described = {
-            "tasks": [{"name": name} for name in suite.task_names],
-            "architecture": suite.architecture,
-            "defaults": {"static_lambda": suite.defaults.static_lambda},
-        }
-        experts = [vectors.expert(t) for t in range(vectors.count)]
-        plain = reference.of(described, vectors.base(), experts, self.models.heads)
-
-        def case(i: int) -> object:
-            batch, resolved = self.samples[i], self.resolved
-            at = (resolved.probe, resolved.layer, resolved.pool, resolved.probe_lambda)
-            coefficients = plain.coefficients(plain.distances(batch.data, *at), resolved)
-            return plain.logits(plain.model(plain.merged(coefficients)), batch.data, self.head)
-
-        return case

@@ -327,16 +327,3 @@ def graded(values: np.ndarray, contrast: float, shift: float) -> np.ndarray:
     """Contrast about the mean, then brightness in grey levels."""
     mean = values.mean()
     return (values - mean) * contrast + mean + shift
-
-
-def scan(
-    canvas: Canvas, dice: Dice, *, blur: float = 0.0, noise: float = 0.0, light: float = 0.0
-) -> Image.Image:
-    """Reduce a canvas and pass it through a plain camera with the given largest strengths."""
-    image = blurred(canvas.reduced(), dice.u(0, blur))
-    values = pixels(image)
-    if light:
-        values = lit(values, dice, dice.u(0, light))
-    if noise:
-        values = noisy(values, dice, dice.u(0, noise))
-    return picture(values)
