@@ -8,6 +8,7 @@ from pathlib import Path
 
 from semerge import common
 from semerge.bench.figures import ABOUT
+from semerge.evaluation.tables import read_bench
 from semerge.ui import charts
 from semerge.ui.tabs import about
 
@@ -117,9 +118,9 @@ def test_the_plot_has_a_mark_for_every_way() -> None:
 
 def test_nothing_is_shown_where_nobody_measured(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
-    assert list(about.read_bench(file)) == []
+    assert read_bench(file) == []
     file.write_text("{", encoding="utf-8")
-    assert list(about.read_bench(file)) == []
+    assert read_bench(file) == []
     both = {"mini-text": FOUND, "mini-text, validation": FOUND}
     file.write_text(json.dumps(both), encoding="utf-8")
-    assert list(about.read_bench(file)) == [FOUND]
+    assert read_bench(file) == [FOUND]

@@ -16,6 +16,7 @@ from test_links import query_of
 
 from semerge.common import UserError
 from semerge.engine import load_engine
+from semerge.evaluation import tables
 from semerge.inputs import decode_image
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
@@ -26,7 +27,6 @@ from semerge.ui.context import Context
 from semerge.ui.html import escape, macro
 from semerge.ui.links import Query
 from semerge.ui.options import Options
-from semerge.ui.tabs import about as speed
 from semerge.ui.tabs import compare as compare_sides
 from semerge.ui.tabs.ask import VisionTab
 from semerge.ui.tabs.compare import CompareTab
@@ -64,11 +64,13 @@ def test_it_is_off_and_tells_what_was_measured() -> None:
     suite = read_suite("mini-vision")
     found = made(suite)
     assert found.fast is not None and found.fast.value is False and found.inputs[-1] is found.fast
-    bench = json.loads(speed.BENCH.read_text(encoding="utf-8"))["mini-vision"]["labelled"]
+    bench = json.loads(tables.BENCH.read_text(encoding="utf-8"))["mini-vision"]["labelled"]
     row = next(row for row in bench["modes"] if row["mode"] == "fast")
     assert f"{100 * row['agreement']:.1f}\u00a0% of {bench['n']:,} test samples" in found.fast.info
-    assert "was not measured" in speed.fast_agreement(read_suite("gpt2-glue"))
-    assert "was not measured" in speed.fast_agreement(suite, Path("/nowhere"))
+    assert "was not measured" in options.fast_agreement(
+        read_suite("gpt2-glue"), tables.read_bench()
+    )
+    assert "was not measured" in options.fast_agreement(suite, tables.read_bench(Path("/nowhere")))
 
 
 def test_the_fast_mode_and_the_fallback_leave_each_other_out() -> None:

@@ -1,15 +1,18 @@
-"""What report.json says: as Markdown for the README and the model cards, as rows for the app."""
+"""What report.json says, as Markdown for documents and as rows for the app; and bench.json."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from semerge.common import ASSETS
 from semerge.evaluation.figures import CAUSES
 from semerge.settings import FINAL
 from semerge.suites import Suite
-from semerge.suites.abstention import read_report
+from semerge.suites.abstention import read_object, read_report
 
 COLUMNS = {
     "base_oracle": "Base",
@@ -264,3 +267,20 @@ def _missed(report: Part, suite: Suite) -> Iterator[str]:
         by = f"; cause: {cause}" if cause else ""
         told = f"{what}, {on}: {line['value']:.1%} where {line['target']:.1%} was wanted{by}"
         yield told.replace("%", "\u00a0%")
+
+
+# --------------------------------------------------------------------------------------------------
+# What an answer costs: the figures of `python -m semerge bench --write`.
+
+BENCH = ASSETS / "bench.json"
+_log = logging.getLogger(__name__)
+
+
+def read_bench(file: Path = BENCH) -> list[Part]:
+    """What was measured of every suite; nothing where the file is not there or can't be read."""
+    try:
+        found = read_object(file) or {}
+    except ValueError:
+        _log.exception("%s can't be read", file)
+        return []
+    return [row for name, row in found.items() if "figures" in row and name == row["suite"]]

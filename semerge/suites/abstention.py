@@ -84,16 +84,24 @@ class Abstention:
 
 
 def read_report(suite: Suite) -> dict[str, Any] | None:
-    """A suite's report.json; None where there is none. Read once as long as the file stays as it
-    is, so whoever asks is not to change it.
+    """A suite's report.json; None where there is none.
 
     Raises:
         ValueError: there is one that is no JSON object.
     """
-    path = suite.path("report.json")
+    return read_object(suite.path("report.json"))
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is no file. Read once as long as the file stays
+    as it is, so whoever asks is not to change it.
+
+    Raises:
+        ValueError: there is one that is no JSON object.
+    """
     try:
         found = path.stat()
-        return _report(path, found.st_mtime_ns, found.st_size)
+        return _object(path, found.st_mtime_ns, found.st_size)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -101,12 +109,12 @@ def read_report(suite: Suite) -> dict[str, Any] | None:
 
 
 @lru_cache(maxsize=32)
-def _report(path: Path, modified: int, size: int) -> dict[str, Any]:
+def _object(path: Path, modified: int, size: int) -> dict[str, Any]:
     # a JSONDecodeError is a ValueError, and so is a UnicodeDecodeError
-    report = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(report, dict):
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
         raise ValueError("it is no JSON object")
-    return report
+    return found
 
 
 def read_diagnosis(suite: Suite) -> dict[str, Any] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from semerge.common import gigabytes
+from semerge.evaluation.tables import read_bench
 from semerge.settings import (
     AUTO,
     FINAL,
@@ -23,7 +24,6 @@ from semerge.suites.abstention import read_abstention
 from semerge.ui import words
 from semerge.ui.safe import SafeDropdown
 from semerge.ui.tabs import Update
-from semerge.ui.tabs.about import fast_agreement
 
 # --------------------------------------------------------------------------------------------------
 # The Options fold: suite, preset, probe, layer, pooling, head and what else a request may choose,
@@ -197,7 +197,21 @@ def _fast(suite: Suite, fallback: str) -> dict[str, Any]:
     """What the fast mode does, and whether it can be chosen beside this fallback."""
     if fallback != "route":
         return {"info": NOT_FAST, "interactive": False}
-    return {"info": f"{FAST_ABOUT} {fast_agreement(suite)}", "interactive": True}
+    return {"info": f"{FAST_ABOUT} {fast_agreement(suite, read_bench())}", "interactive": True}
+
+
+def fast_agreement(suite: Suite, bench: Sequence[Mapping[str, Any]]) -> str:
+    """How often the fast mode answers as the exact one does, as it was measured; a sentence."""
+    for found in bench:
+        data = found.get("labelled", {})
+        row = next((row for row in data.get("modes", ()) if row["mode"] == "fast"), None)
+        if found["suite"] == suite.name and row is not None:
+            share, samples = words.percent(row["agreement"]), f"{data['n']:,} {data['split']}"
+            return (
+                "With the probe experts at its best layer and the preset sharp, "
+                f"{share} of {samples} samples got the same answer as without it; see About."
+            )
+    return "How often the answer is the same was not measured for this suite."
 
 
 def _fallback(suite: Suite, fast: bool) -> dict[str, Any]:

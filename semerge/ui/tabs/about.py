@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
 
 from semerge import common
-from semerge.evaluation.tables import SHOWN, Rates, read_rates
+from semerge.evaluation.tables import SHOWN, Rates, read_bench, read_rates
 from semerge.settings import FINAL, PRESETS
 from semerge.suites import Suite
 from semerge.suites.examples import SECTIONS, Examples
@@ -187,10 +184,8 @@ def _counted(row: Mapping[str, Any]) -> str:
 
 
 # --------------------------------------------------------------------------------------------------
-# What an answer costs: the figures of `python -m semerge bench --write`.
+# What an answer costs.
 
-BENCH = common.ASSETS / "bench.json"
-FAST = "fast"
 COST = (
     "How often each agrees with exact, by its cost in passes of the static merge; the table below "
     "has the numbers."
@@ -203,16 +198,15 @@ MARKS = (
     ("static", "static merge"),
     ("other", "the suite's default, full ensemble"),
 )
-Bench = Mapping[str, Any]  # what was measured of one suite
-_log = logging.getLogger(__name__)
+Bench = Mapping[str, Any]  # what `bench` measured of one suite
 
 
-def _show_costs(order: Sequence[str], file: Path = BENCH) -> None:
+def _show_costs(order: Sequence[str]) -> None:
     """Nothing where nobody has measured yet. Suites with trained weights come first, then they are
     in the order of their names here."""
     place = {name: number for number, name in enumerate(order)}
     suites = sorted(
-        read_bench(file),
+        read_bench(),
         key=lambda found: (found["weights"] != "trained", place.get(found["suite"], len(place))),
     )
     if not suites:
@@ -229,32 +223,6 @@ def _show_costs(order: Sequence[str], file: Path = BENCH) -> None:
             title = f"Ways to an answer of {found['suite']}"
             chart_card(title, COST, f"cost-{number}", plot(charts.cost(modes)), MARKS)
             html(ways(found))
-
-
-def read_bench(file: Path = BENCH) -> list[Bench]:
-    """The figures of every suite; none where the file is not there or can't be read."""
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError):
-        _log.exception("%s can't be read", file)
-        return []
-    return [found for name, found in raw.items() if "figures" in found and name == found["suite"]]
-
-
-def fast_agreement(suite: Suite, file: Path = BENCH) -> str:
-    """How often the fast mode answers as the exact one does, as it was measured; a sentence."""
-    for found in read_bench(file):
-        data = found.get("labelled", {})
-        row = next((row for row in data.get("modes", ()) if row["mode"] == FAST), None)
-        if found["suite"] == suite.name and row is not None:
-            share, samples = words.percent(row["agreement"]), f"{data['n']:,} {data['split']}"
-            return (
-                "With the probe experts at its best layer and the preset sharp, "
-                f"{share} of {samples} samples got the same answer as without it; see About."
-            )
-    return "How often the answer is the same was not measured for this suite."
 
 
 def figures(suites: Sequence[Bench]) -> Markup:
