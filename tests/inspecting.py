@@ -1,17 +1,16 @@
-"""The Inspect tab without a browser: its handlers, called as the events of a page call them."""
+"""A visitor of the Inspect tab, without a browser."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+from visiting import Visitor
 
 from semerge.engine import load_engine
 from semerge.suites import Suite, read_suite
@@ -39,85 +38,45 @@ def examples_of(folder: Path) -> Examples:
     return Examples(text=tuple(found))
 
 
-class Visitor:
-    """One visitor's page: the values of the tab's components, by what its handlers return."""
+class Inspector(Visitor):
+    """A visitor of the Inspect tab. `form` fills its form."""
 
     def __init__(self, tab: InspectTab, **form: Any) -> None:
+        super().__init__(tab.key)
         self.tab = tab
-        self.values: dict[int, Any] = {}
-        self.yields: list[list[Any]] = []
-        for part in [tab.key, tab.run_id, tab.look, tab.drawn, *tab.form.inputs]:
-            self.values[part._id] = part.value
         for name, value in form.items():
-            part = getattr(tab.form, name, None) or getattr(tab.form.options, name)
-            self.values[part._id] = value
-
-    def get(self, part: Any) -> Any:
-        return self.values.get(part._id, part.value)
-
-    def take(self, outputs: Sequence[Any], values: Sequence[Any]) -> None:
-        """What the page does with a handler's values."""
-        assert len(outputs) == len(values)
-        for part, value in zip(outputs, values, strict=True):
-            if isinstance(value, dict) and value.get("__type__") == "update":
-                if "value" in value:
-                    self.values[part._id] = value["value"]
-                self.values[part._id, "visible"] = value.get("visible", self.visible(part))
-            else:
-                self.values[part._id] = value
-
-    def visible(self, part: Any) -> bool:
-        return bool(self.values.get((part._id, "visible"), part.visible))  # type: ignore[call-overload]
+            self.set(getattr(tab.form, name, None) or getattr(tab.form.options, name), value)
 
     def form(self) -> list[Any]:
         return [self.get(part) for part in self.tab.form.inputs]
 
     def press_run(self, at: Callable[[int], None] | None = None) -> None:
         """Press Run and wait to the end. at: called with the number of each step of progress."""
-        tab, self.yields = self.tab, []
-        self.take([tab.run_id, tab.status, tab.run, tab.cancel], tab._begin(*self.form()))
-
-        async def follow() -> None:
-            steps = tab._follow(self.get(tab.run_id), self.get(tab.key), self.look)
-            async for values in steps:
-                self.yields.append(values)
-                self.take([tab.run, tab.cancel, *tab.shown], values)
-                if at:
-                    at(len(self.yields))
-
-        asyncio.run(follow())
-        self.open()
+        self.steps = []
+        self.fire(self.tab.run.run, "click", at=at)
 
     def press_cancel(self) -> None:
-        tab = self.tab
-        self.take([tab.status, tab.cancel], tab._cancel(self.get(tab.run_id)))
+        self.fire(self.tab.run.cancel, "click")
 
     def act(self, **action: Any) -> None:
         """Press a button of the summary, the matrix, the table or the open row."""
-        tab = self.tab
-        event: Any = SimpleNamespace(_data=action)
         row = action.get("do") in ("open", "step", "pin", "unpin")
-        handler = tab._row if row else tab._view
-        self.take(tab.viewed, handler(event, self.get(tab.key), self.look))
-        if row:
-            self.open()
+        self.fire(self.tab.page.table, "row" if row else "view", action)
 
     def refine(self, **given: Any) -> None:
         """Change what is above the table: search, task, chosen or head."""
-        usual = {"search": self.look.search, "task": self.look.task, "chosen": self.look.chosen}
-        given = usual | {"head": self.look.head} | given
-        self.values[self.tab.page.search._id] = given["search"]  # where it was typed
-        self.take(self.tab.viewed, self.tab._refine(self.get(self.tab.key), self.look, **given))
-        self.open()
+        page = self.tab.page
+        boxes = {"task": page.task, "chosen": page.chosen, "head": page.under}
+        for name, value in given.items():
+            if name == "search":
+                self.enter(page.search, value, "change")
+            else:
+                self.enter(boxes[name], value)
 
-    def open(self) -> None:
-        tab = self.tab
-        self.take(tab.panels, tab._open(self.get(tab.key), self.look, self.get(tab.drawn)))
-
-    def link(self) -> str:
+    @property
+    def query(self) -> str:
         """The query string of the "Copy link" button."""
-        html = str(self.get(self.tab.link))
-        return html.split('data-link="', 1)[1].split('"', 1)[0].replace("&amp;", "&")
+        return self.link(self.tab.link)
 
     @property
     def look(self) -> Look:
@@ -125,12 +84,16 @@ class Visitor:
         return look
 
     @property
+    def key(self) -> str:
+        return str(self.get(self.tab.key))
+
+    @property
     def status(self) -> str:
-        return str(self.get(self.tab.status))
+        return str(self.get(self.tab.run.status))
 
     @property
     def found(self) -> Any:
-        return self.tab.kept.get(self.get(self.tab.key)).found
+        return self.tab.store.get(self.key).result
 
     def ids(self) -> list[str]:
         """Of the rows in the table, in order."""

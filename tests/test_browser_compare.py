@@ -75,7 +75,7 @@ def settle(page: Any, want: dict[str, Any], which: str) -> None:
 def compared(suite: Suite) -> Comparison:
     models = engine(suite.name)
     sets = example_sets(suite, EXAMPLES)
-    a, b = (Side(models, sets, settings.resolve(suite)) for _, settings in usual(suite))
+    a, b = (Side(models, sets, settings.resolve(suite)) for settings in usual(suite))
     return compare(a, b)
 
 
@@ -91,7 +91,7 @@ def page_of(page: Any, found: Comparison, *filters: str) -> None:
 def test_one_input_and_a_set_are_compared_and_the_link_survives_a_restart(
     visit: Any, browser: Any, tmp_path: Path, suite: Suite, size: tuple[int, int], theme: str
 ) -> None:
-    (_, first), (_, second) = usual(suite)
+    first, second = usual(suite)
     page = visit(size, query=f"__theme={theme}&tab=compare&suite={suite.name}&example=3")
     settle(page, answer(suite, 3, first), "a")
     settle(page, answer(suite, 3, second), "b")
@@ -173,7 +173,7 @@ def test_both_answers_and_a_set_are_shown(
     visit: Any, suite: Suite, size: tuple[int, int], theme: str
 ) -> None:
     """The combinations that the long walk leaves out."""
-    (_, first), (_, second) = usual(suite)
+    first, second = usual(suite)
     page = visit(size, query=f"__theme={theme}&tab=compare&suite={suite.name}&example=3")
     settle(page, answer(suite, 3, first), "a")
     settle(page, answer(suite, 3, second), "b")

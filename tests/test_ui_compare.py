@@ -6,12 +6,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 import pytest
 from fakes import FakeEngine, fake_examples, fake_suite
 from test_ui import hostile_view, parse, view_of, with_answers
 from test_ui_sandbox import link
+from visiting import Visitor
 
 from semerge.common import UserError
 from semerge.settings import Settings
@@ -19,7 +21,7 @@ from semerge.suites.examples import load_examples
 from semerge.ui.context import Context
 from semerge.ui.links import Query
 from semerge.ui.tabs import compare, compare_html
-from semerge.ui.tabs.compare import Asked, CompareTab, pair_of, row_source
+from semerge.ui.tabs.compare import Asked, CompareTab, Pair, row_source
 from semerge.ui.tabs.compare_html import FIRST
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
@@ -36,24 +38,24 @@ def tab(tmp_path: Path) -> CompareTab:
     return built(Context.make(suites, load_examples(fake_examples(tmp_path)), FakeEngine))
 
 
-def values_of(asked: Asked, place: str = "") -> list[Any]:
-    """The values of `CompareTab.asked` for a state."""
-    found: list[Any] = [asked.suite.name, asked.source, asked.key, asked.look]
-    choice = asked.pair.a
-    found += [choice.kind, choice.limit or 0, place or choice.place, None]
-    for suite, settings in asked.sides:
-        s = settings.resolve(suite)
-        found += [suite.name, s.preset, s.probe, s.layer, s.pool, s.head, s.fallback]
-    return found
+def visitor_of(tab: CompareTab, asked: Asked) -> Visitor:
+    """Whose page asks this."""
+    visitor, choice = Visitor(tab.key), asked.pair.a
+    states = (asked.suite.name, asked.source, asked.key, asked.look)
+    sides: list[Any] = []
+    for side in asked.pair.both:
+        s = side.settings.resolve(side.suite)
+        sides += [side.suite.name, s.preset, s.probe, s.layer, s.pool, s.head, s.fallback]
+    upload = choice.place if choice.kind == "upload" else None
+    form = (choice.kind, choice.limit or 0, choice.place if not upload else "", upload)
+    for part, value in zip(tab.inputs, (*states, *form, *sides), strict=True):
+        visitor.set(part, value)
+    return visitor
 
 
-def answered(tab: CompareTab, values: list[Any]) -> dict[str, Any]:
-    """Values of `answered` by name; those of a panel as a list."""
-    size = len(tab.answers.panels[0].outputs)
-    assert len(values) == 3 + 2 * (1 + size) + 1
-    a, b = values[3 : 4 + size], values[4 + size : 5 + 2 * size]
-    shown = dict(zip(("shown", "given", "differs"), values[:3], strict=True))
-    return {**shown, "a_head": a[0], "a": a[1:], "b_head": b[0], "b": b[1:], "link": values[-1]}
+def answer(tab: CompareTab, visitor: Visitor) -> None:
+    """What follows whenever something is asked anew."""
+    visitor.fire(tab.due, "change")
 
 
 # ---- what differs --------------------------------------------------------------------------------
@@ -110,71 +112,98 @@ def test_both_panels_show_what_the_engine_answers(tab: CompareTab, modality: str
     suite = tab.context.default(modality)
     assert suite
     asked = replace(tab._first(suite), source={"example": 3})
-    values = tab._again(*values_of(asked))
-    shown = answered(tab, values[4:])
-    for which, (own, settings) in zip("ab", asked.sides, strict=True):
-        view, _ = tab.context.ask(own.name, asked.source, settings)
-        panel = tab.answers.panels["ab".index(which)]
-        # the same panel as everywhere: its own values, to the letter
+    visitor = visitor_of(tab, asked)
+    visitor.enter(tab.options[0].preset, "sharp")
+    for panel, choice in zip(tab.panels, asked.pair.both, strict=True):
+        view, _ = tab.context.ask(choice.suite.name, asked.source, choice.settings)
         want = panel.show(view)
-        assert shown[which][1] == want[panel.headline]
-        assert shown[which][2] == want[panel.answers]
-    assert "hard" not in shown["a_head"] and "sharp" in shown["a_head"]
-    assert lines(shown["differs"])["Preset"] == ["sharp", "literal"]
-    asked_for = link(shown["link"])
+        # the same panel as everywhere: its own values, to the letter
+        for part in (panel.headline, panel.answers, panel.distances, panel.figures):
+            assert visitor.get(part) == want[part]
+        assert visitor.visible(panel.body)
+    heads = [visitor.get(head) for head in tab.heads]
+    assert "hard" not in heads[0] and "sharp" in heads[0]
+    assert lines(visitor.get(tab.differs))["Preset"] == ["sharp", "literal"]
+    asked_for = link(visitor.get(tab.link))
     assert (asked_for["a_preset"], asked_for["b_preset"]) == ("sharp", "literal")
     assert asked_for["example"] == "3" and "run" not in asked_for
 
 
 def test_one_side_that_fails_leaves_the_other(tab: CompareTab) -> None:
-    asked = tab._first(fake_suite("image"))
-
     def predict(name: str, sample: Any, settings: Settings) -> dict[str, Any]:
         if settings.preset == "literal":
             raise UserError("This one is refused.")
         return dict(FakeEngine(fake_suite()).predict(sample, settings).to_dict())
 
     tab.context.predict = predict
-    shown = answered(tab, tab._answer(asked))
-    assert shown["a"][0]["visible"] is True and shown["b"][0]["visible"] is False
-    assert "This one is refused." in shown["b"][1] and shown["differs"] == ""
+    visitor = visitor_of(tab, tab._first(fake_suite("image")))
+    answer(tab, visitor)
+    a, b = tab.panels
+    assert visitor.visible(a.body) and not visitor.visible(b.body)
+    assert "This one is refused." in visitor.get(b.headline) and visitor.get(tab.differs) == ""
 
 
 def test_no_input_is_told_on_both_sides(tab: CompareTab) -> None:
-    shown = answered(tab, tab._answer(replace(tab._first(fake_suite()), source={})))
-    for which in "ab":
-        assert "Choose or upload an image" in shown[which][1]
+    visitor = visitor_of(tab, replace(tab._first(fake_suite()), source={}))
+    answer(tab, visitor)
+    for panel in tab.panels:
+        assert "Choose or upload an image" in visitor.get(panel.headline)
 
 
 def test_another_kind_of_input_begins_anew(tab: CompareTab) -> None:
-    image, text = fake_suite("image"), fake_suite("text")
-    values = values_of(tab._first(image))
-    same = tab._chosen(image, {"example": 2}, *values[2:])
-    assert len(same) == len(tab.everything)
-    assert same[0] == gr.skip()  # the options stay as they are
-    other = tab._chosen(text, {"example": 2}, *values[2:])
-    assert other[0]["value"] == "mini-text" and [c[1] for c in other[0]["choices"]] == ["mini-text"]
-    assert other[8]["value"] == "mini-text" and other[9] == "literal"
+    visitor = visitor_of(tab, tab._first(fake_suite("image")))
+    a, b = tab.options
+    visitor.enter(a.preset, "hard")
+    visitor.enter(tab.picker.example, 2)
+    assert visitor.get(a.preset) == "hard"  # the options stay as they are
+    visitor.enter(tab.picker.suite, "mini-text")
+    for options in (a, b):
+        assert visitor.get(options.suite) == "mini-text"
+        assert [name for _, name in visitor.prop(options.suite, "choices")] == ["mini-text"]
+    assert (visitor.get(a.preset), visitor.get(b.preset)) == ("sharp", "literal")
+    assert "mini-text" in str(visitor.get(tab.panels[0].footer))
+
+
+def test_what_is_set_while_the_models_answer_stays_as_it_is_set(tab: CompareTab) -> None:
+    """Nobody knows how long they take: the first answer waits for the weights."""
+    visitor = Visitor(tab.key)
+    _, begun = visitor.restore(tab, "tab=compare&suite=mini-vision&a_preset=hard&b_preset=sharp")
+    original = tab.context.predict
+
+    def predict(*asked: Any) -> Any:
+        visitor.set(tab.options[0].preset, "literal")
+        visitor.set(tab.set.kind, "upload")
+        return original(*asked)
+
+    tab.context.predict = predict
+    visitor.tell(begun)
+    assert "preset hard" in visitor.get(tab.heads[0]) and visitor.visible(tab.panels[0].body)
+    assert visitor.get(tab.options[0].preset) == "literal"
+    assert visitor.get(tab.set.kind) == "upload"
 
 
 def test_two_suites_of_one_modality_can_be_chosen(tab: CompareTab) -> None:
     asked = tab._first(fake_suite("image"))
-    choices = [name for _, name in tab.options.options["b"].suite.choices]
+    choices = [name for _, name in tab.options[1].suite.choices]
     assert choices == ["mini-vision", "other"]
-    sides = (asked.sides[0], (tab.context.suite("other"), Settings()))
-    shown = answered(tab, tab._answer(replace(asked, sides=sides)))
-    assert lines(shown["differs"])["Suite"] == ["Mini Vision", "other"]
-    query = Query(link(shown["link"]))
-    restored = compare.read_link(query, asked.suite, tab.context.of("image"))
+    visitor = visitor_of(tab, asked)
+    visitor.enter(tab.options[1].suite, "other")
+    assert lines(visitor.get(tab.differs))["Suite"] == ["Mini Vision", "other"]
+    query = Query(link(visitor.get(tab.link)))
+    restored = compare.read_sides(query, asked.suite, tab.context.of("image"))
     assert [s.name for s, _ in restored] == ["mini-vision", "other"] and not query.notices
 
 
 def test_opened_again_it_stays_as_it_is_and_takes_inputs_over(tab: CompareTab) -> None:
-    values = values_of(tab._first(fake_suite()))
-    assert answered(tab, tab._opened(False, *values))["shown"] is True
-    assert all(value == gr.skip() for value in tab._opened(True, *values))
-    taken = tab.take(fake_suite("text"), {"text": "own words"})
-    assert len(taken) == len(tab.restored) and link(taken[-1])["text"] == "own words"
+    visitor = visitor_of(tab, tab._first(fake_suite()))
+    visitor.fire(tab.key.parent, "select")
+    assert visitor.get(tab.answered) is True and visitor.visible(tab.panels[0].body)
+    visitor.set(tab.panels[0].headline, "as it was")
+    visitor.fire(tab.key.parent, "select")
+    assert visitor.get(tab.panels[0].headline) == "as it was"
+    visitor.tell(visitor.take(tab.take(fake_suite("text"), {"text": "own words"}), tab.outputs))
+    assert link(visitor.get(tab.link))["text"] == "own words"
+    assert "own words" in visitor.get(tab.given)
 
 
 # ---- links ---------------------------------------------------------------------------------------
@@ -186,26 +215,23 @@ def test_a_link_brings_input_sides_and_set_back(tab: CompareTab) -> None:
         (suite, Settings("base", 2, "cls", "hard", "mnist")),
         (suite, Settings("experts", "final", "final", "literal")),
     )
-    pair = pair_of(sides, "examples", 20, "", None)
     look = replace(FIRST, filter="only B", head="oracle")
-    asked = Asked(suite, {"example": 7}, "", look, sides, pair)
-    query = Query(link(tab._link(asked)))
-    restored = tab.restore(query)
-    assert not query.notices and len(restored) == len(tab.restored)
-    assert restored[-1] == tab._link(asked)
-    shown = answered(tab, restored[-len(tab.answered) :])
-    assert "hard" in shown["a_head"] and "literal" in shown["b_head"]
-    start = len(tab.picker.outputs)
-    assert restored[start + 1] == "hard" and restored[start + 8 + 3]["value"] == "final"
+    asked = Asked(suite, {"example": 7}, "", look, Pair.of(sides, "examples", 20))
+    visitor = Visitor(tab.key)
+    query = visitor.open(tab, urlencode(link(tab._link(asked))))
+    assert not query.notices and visitor.get(tab.link) == tab._link(asked)
+    assert "hard" in visitor.get(tab.heads[0]) and "literal" in visitor.get(tab.heads[1])
+    assert visitor.get(tab.options[0].preset) == "hard"
+    assert visitor.get(tab.options[1].layer) == "final"
+    assert visitor.get(tab.set.limit) == 20 and visitor.get(tab.set.head) == "oracle"
 
 
 def test_what_a_link_gets_wrong_falls_back_and_is_told(tab: CompareTab) -> None:
-    query = Query(
-        {"tab": "compare", "suite": "nothing", "a_suite": "mini-text", "b_preset": "x",
-         "set": "hub", "limit": "7", "filter": "<b>", "example": "999"}
-    )  # fmt: skip
-    assert len(tab.restore(query)) == len(tab.restored)
-    assert len(query.notices) == 7
+    values = {"tab": "compare", "suite": "nothing", "a_suite": "mini-text", "b_preset": "x",
+              "set": "hub", "limit": "7", "filter": "<b>", "example": "999"}  # fmt: skip
+    visitor = Visitor(tab.key)
+    assert len(visitor.open(tab, urlencode(values)).notices) == 7
+    assert visitor.visible(tab.panels[1].body)
 
 
 def test_an_own_image_is_not_in_the_link(tab: CompareTab, tmp_path: Path) -> None:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
-import gradio as gr
 import pytest
 from labelled import write_sentences
 from test_ui import HOSTILE, parse
-from test_ui_compare import answered, built, values_of
+from test_ui_compare import built, visitor_of
 from test_ui_sandbox import link
 from tiny import tiny_text_suite
+from visiting import Visitor
 
 from semerge.common import UserError
 from semerge.engine import load_engine
+from semerge.evaluation.comparison import Comparison, right
 from semerge.suites import read_suite
 from semerge.suites.examples import Examples
 from semerge.ui.context import Context
-from semerge.ui.links import Query
+from semerge.ui.runs import Run
 from semerge.ui.tabs import compare_html
-from semerge.ui.tabs.compare import Asked, CompareTab, pair_of
+from semerge.ui.tabs.compare import CompareTab, Pair
 from semerge.ui.tabs.compare_html import FIRST
 from semerge.ui.tabs.inspect_choice import FOLDER, UPLOAD
 
@@ -41,125 +43,148 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[CompareTab, Path
     return built(context), write_sentences(folder / "data")
 
 
-def of_folder(tab: CompareTab, data: Path) -> Asked:
+def of_folder(tab: CompareTab, data: Path, **look: Any) -> Visitor:
+    """Who asks for this folder."""
     asked = tab._first(tab.picker.suites[0])
-    pair = pair_of(asked.sides, FOLDER, 0, str(data), None)
-    return replace(asked, source={"text": "own words", "text_b": ""}, pair=pair)
+    pair = Pair(*(replace(c, kind=FOLDER, place=str(data), limit=None) for c in asked.pair.both))
+    source = {"text": "own words", "text_b": ""}
+    return visitor_of(tab, replace(asked, source=source, pair=pair, look=replace(FIRST, **look)))
 
 
-def handler(tab: CompareTab, name: str) -> Any:
-    block: Any = tab.key
-    while not isinstance(block, gr.Blocks):
-        block = block.parent
-    return next(f.fn for f in block.fns.values() if getattr(f.fn, "__name__", "") == name)
+def press_run(tab: CompareTab, visitor: Visitor, at: Any = None) -> None:
+    visitor.fire(tab.run.run, "click", at=at)
 
 
-def run(tab: CompareTab, asked: Asked, place: str = "") -> tuple[dict[str, Any], list[list[Any]]]:
-    """Press Run and wait for the end: what is shown then by name, and everything told before."""
-    values = values_of(asked, place)
-    begun = handler(tab, "begin")(*values)
-    assert begun[0], begun[1]
-
-    async def follow() -> list[list[Any]]:
-        return [told async for told in handler(tab, "follow")(begun[0], *values)]
-
-    *told, last = asyncio.run(follow())
-    names = ("run", "cancel", "key", "look", "status", "column", "board", "table", "files", "link")
-    return dict(zip(names, last, strict=True)), told
+def found_by(tab: CompareTab, visitor: Visitor) -> Comparison:
+    comparison: Comparison = tab.store.get(visitor.get(tab.key)).result
+    return comparison
 
 
 def test_a_run_counts_lists_exports_and_opens_what_differs(
     labelled: tuple[CompareTab, Path],
 ) -> None:
     tab, data = labelled
-    asked = of_folder(tab, data)
-    shown, _ = run(tab, asked, str(data))
-    found = tab.kept.get(shown["key"]).found
-    assert "36 samples in" in shown["status"] and shown["column"]["visible"] is True
+    visitor, results = of_folder(tab, data), tab.results
+    press_run(tab, visitor)
+    found = found_by(tab, visitor)
+    assert "36 samples in" in visitor.get(tab.run.status) and visitor.visible(results.column)
     differ = compare_html.ids(found, FIRST)
-    assert differ and f"{len(differ)} of 36 samples" in shown["table"]
-    from semerge.evaluation.comparison import right
-
+    assert differ and f"{len(differ)} of 36 samples" in visitor.get(results.table)
     a, b = right(found)["se"]
-    assert f">{a}</strong>" in shown["board"] and f">{b}</strong>" in shown["board"]
-    for html in (shown["board"], shown["table"], shown["files"]):
-        parse(html)
+    board = visitor.get(results.board)
+    assert f">{a}</strong>" in board and f">{b}</strong>" in board
+    for part in results.outputs[1:]:
+        parse(visitor.get(part))
     # exactly the rows shown
-    file = compare_html.export(tab.kept, {"key": shown["key"], "filter": "all", "head": "routed"})
+    key = visitor.get(tab.key)
+    file = compare_html.export(tab.store, {"key": key, "filter": "all", "head": "routed"})
     assert [r["id"] for r in csv.DictReader(io.StringIO(file["text"]))] == list(differ)
     # the link says that it was run, and no longer once a setting is another
-    now = replace(asked, key=shown["key"])
-    assert link(tab._link(now))["run"] == "1"
-    other = tuple((s, replace(x, preset="literal")) for s, x in now.sides)
-    changed = replace(now, sides=other, pair=pair_of(other, FOLDER, 0, str(data), None))
-    assert "run" not in link(tab._link(changed))
+    assert link(visitor.get(tab.link))["run"] == "1"
+    usual = visitor.get(tab.options[1].preset)
+    visitor.enter(tab.options[1].preset, "hard")
+    assert "run" not in link(visitor.get(tab.link))
+    visitor.enter(tab.options[1].preset, usual)
+    assert link(visitor.get(tab.link))["run"] == "1"
     # a row opens in both panels with the answers of the table
-    event = SimpleNamespace(_data={"do": "open", "value": differ[-1]})
-    opened = tab._row(event, *values_of(now, str(data)))  # type: ignore[arg-type]
-    at = len(tab.picker.outputs) + tab.shown.index(tab.look)
-    values = values_of(replace(now, look=opened[at]), str(data))
-    both = answered(tab, tab._opened_row(*values))
+    visitor.fire(results.table, "row", {"do": "open", "value": differ[-1]})
     rows = next(pair for pair in found.rows if pair[0].id == differ[-1])
-    for which, row in zip("ab", rows, strict=True):
-        assert f'<bdi dir="auto">{row.se_routed}</bdi>' in both[which][2]
-        assert row.label in both[which][1]
-    assert 'aria-current="true"' in str(opened)
+    for panel, row in zip(tab.panels, rows, strict=True):
+        assert f'<bdi dir="auto">{row.se_routed}</bdi>' in visitor.get(panel.answers)
+        assert row.label in visitor.get(panel.headline)
+    assert 'aria-current="true"' in visitor.get(results.table)
 
 
 def test_what_a_link_makes_up_is_told_after_the_run(labelled: tuple[CompareTab, Path]) -> None:
     tab, data = labelled
-    asked = replace(of_folder(tab, data), look=replace(FIRST, row="nowhere", page=70))
-    shown, _ = run(tab, asked, str(data))
+    visitor = of_folder(tab, data, row="nowhere", page=70)
+    press_run(tab, visitor)
     for told in ("row &#39;nowhere&#39; is not known", "table_page &#39;71&#39; is not known"):
-        assert told in shown["status"]
-    values = link(shown["link"])
+        assert told in visitor.get(tab.run.status)
+    values = link(visitor.get(tab.link))
     assert "row" not in values and "table_page" not in values and values["run"] == "1"
     # one that there is stays
-    row = compare_html.ids(tab.kept.get(shown["key"]).found, FIRST)[-1]
-    shown, _ = run(tab, replace(asked, look=replace(FIRST, row=row)), str(data))
-    assert "is not known" not in shown["status"] and link(shown["link"])["row"] == row
+    row = compare_html.ids(found_by(tab, visitor), FIRST)[-1]
+    visitor = of_folder(tab, data, row=row)
+    press_run(tab, visitor)
+    assert "is not known" not in visitor.get(tab.run.status)
+    assert link(visitor.get(tab.link))["row"] == row
+    assert row.rpartition("/")[0] and visitor.visible(tab.panels[0].body)  # and is opened
 
 
 def test_filters_heads_and_pages_only_show_what_there_is(
     labelled: tuple[CompareTab, Path],
 ) -> None:
     tab, data = labelled
-    asked = of_folder(tab, data)
-    shown, _ = run(tab, asked, str(data))
-    now = values_of(replace(asked, key=shown["key"]), str(data))
-    found = tab.kept.get(shown["key"]).found
+    visitor, board = of_folder(tab, data), tab.results.board
+    press_run(tab, visitor)
+    found = found_by(tab, visitor)
     for name in compare_html.FILTERS:
-        event: Any = SimpleNamespace(_data={"do": "filter", "value": name})
-        values = tab._view(event, *now)
+        visitor.set(tab.look, FIRST)
+        visitor.fire(board, "view", {"do": "filter", "value": name})
         count = len(compare_html.ids(found, replace(FIRST, filter=name)))
-        text = f"{count} of 36 samples"
-        assert (text in values[5]) or name == "all"
+        assert f"{count} of 36 samples" in visitor.get(tab.results.table)
     for bad in ({"do": "filter", "value": HOSTILE}, {"do": "page", "value": -1}, {}, None):
-        assert tab._view(SimpleNamespace(_data=bad), *now)[1] == FIRST  # type: ignore[arg-type]
-    under = tab._under("oracle", *now)
-    assert under[1].head == "oracle" and "own task" in under[4]
-    gone = tab._view(SimpleNamespace(_data={}), *values_of(replace(asked, key="gone"), str(data)))  # type: ignore[arg-type]
-    assert "no longer kept" in gone[2] and gone[3]["visible"] is False
+        visitor.set(tab.look, FIRST)
+        visitor.fire(board, "view", bad)
+        assert visitor.get(tab.look) == FIRST
+    visitor.enter(tab.set.head, "oracle")
+    assert visitor.get(tab.look).head == "oracle" and "own task" in visitor.get(board)
+    visitor.set(tab.key, "gone")
+    visitor.fire(board, "view", {})
+    assert "no longer kept" in visitor.get(tab.run.status)
+    assert not visitor.visible(tab.results.column)
     with pytest.raises(UserError):
-        compare_html.export(tab.kept, {"key": shown["key"], "filter": "x", "head": "routed"})
+        compare_html.export(tab.store, {"key": "gone", "filter": "x", "head": "routed"})
 
 
 def test_a_run_is_cancelled_and_a_bad_set_is_told(labelled: tuple[CompareTab, Path]) -> None:
     tab, data = labelled
-    asked = of_folder(tab, data)
-    values = values_of(asked, str(data))
-    begun = handler(tab, "begin")(*values)
-    handler(tab, "cancel")(begun[0])
+    visitor = of_folder(tab, data)
+    assert tab.context.runs.turn.acquire(timeout=10)  # somebody else's run
+    try:
+        press_run(tab, visitor, lambda step: visitor.fire(tab.run.cancel, "click"))
+    finally:
+        tab.context.runs.turn.release()
+    assert "Cancelled" in visitor.get(tab.run.status) and not visitor.get(tab.key)
+    visitor = of_folder(tab, data / "nowhere")
+    press_run(tab, visitor)
+    assert "There is no data folder" in visitor.get(tab.run.status) and not visitor.get(tab.key)
+    visitor.enter(tab.set.folder, " ")
+    press_run(tab, visitor)
+    assert "Name a data folder" in visitor.get(tab.run.status)
 
-    async def follow() -> list[Any]:
-        return [told async for told in handler(tab, "follow")(begun[0], *values)][-1]
 
-    last = asyncio.run(follow())
-    assert "Cancelled" in last[4] and last[2] == gr.skip()
-    nowhere, _ = run(tab, asked, str(data / "nowhere"))
-    assert "There is no data folder" in nowhere["status"] and nowhere["key"] == gr.skip()
-    empty = handler(tab, "begin")(*values_of(asked, " "))
-    assert empty[0] == "" and "Name a data folder" in empty[1]
+def test_what_is_set_during_a_run_stays_as_it_is_set(labelled: tuple[CompareTab, Path]) -> None:
+    tab, data = labelled
+    visitor = of_folder(tab, data)
+
+    def at(step: int) -> None:
+        if step == 1:
+            visitor.enter(tab.set.head, "oracle")
+            visitor.enter(tab.set.limit, 20)
+
+    press_run(tab, visitor, at)
+    assert "Read with the head of the sample&#39;s own task" in visitor.get(tab.results.board)
+    assert (visitor.get(tab.set.head), visitor.get(tab.set.limit)) == ("oracle", 20)
+    values = link(visitor.get(tab.link))
+    assert (values["under"], values["limit"]) == ("oracle", "20")
+    assert "run" not in values  # what is on screen is not what the form asks for
+
+
+def test_one_run_works_at_a_time_in_all_tabs(labelled: tuple[CompareTab, Path]) -> None:
+    """A comparison waits for an inspection, and can be cancelled while it does."""
+    tab, data = labelled
+    gate, runs = threading.Event(), tab.context.runs
+    first = Run(lambda run: gate.wait(60) and None, "an inspection", tab="inspect", session="me")
+    runs.start(first)
+    while runs.working is not first:
+        time.sleep(0.01)
+    visitor = of_folder(tab, data)
+    visitor.session = "me"
+    press_run(tab, visitor, lambda step: gate.set())
+    assert "Your run in Inspect comes first" in visitor.steps[0][tab.run.status]
+    assert first.ended and "36 samples in" in visitor.get(tab.run.status)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +194,6 @@ def test_a_link_to_a_longer_set_waits_for_run(
     labelled: tuple[CompareTab, Path], kind: str, said: str
 ) -> None:
     tab, data = labelled
-    values = {"set": kind, "data": str(data), "run": "1"}
-    restored = tab.restore(Query(values))
-    status = restored[tab.restored.index(tab.set.status)]
-    assert said in status
+    visitor = Visitor(tab.key)
+    visitor.open(tab, urlencode({"set": kind, "data": str(data), "run": "1"}))
+    assert said in visitor.get(tab.run.status)

@@ -101,12 +101,12 @@ def test_tabs_that_run_sets_do_not_offer_it(tmp_path: Path) -> None:
     suite = context.suites["mini-vision"]
     with gr.Blocks(), gr.Tabs(), gr.Tab("x"):
         compare, inspect = CompareTab(context), InspectTab(context)
-    for part in (*compare.options.options.values(), inspect.form.options):
+    for part in (*compare.options, inspect.form.options):
         assert part.fast is None
         assert not any(isinstance(component, gr.Checkbox) for component in part.inputs)
         assert {*part.put(suite, EXACT)} == {*part.outputs}
     query = Query({"fast": "1", "a_fast": "1", "b_fast": "1", "a_preset": "sharp"})
-    sides = compare_sides.read_link(query, suite, [suite])
+    sides = compare_sides.read_sides(query, suite, [suite])
     assert [settings.fast for _, settings in sides] == [False, False]
     assert read_choice(query, suite, context.examples).settings.fast is False
     assert query.notices == []

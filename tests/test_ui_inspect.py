@@ -16,10 +16,11 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
+import gradio as gr
 import pytest
-from inspecting import Visitor, cut, examples_of, tab_of
+from inspecting import Inspector, cut, examples_of, tab_of
 from labelled import write_images, write_sentences
 from PIL import Image
 from tiny import tiny_text_suite, tiny_vision_suite
@@ -35,12 +36,10 @@ from semerge.inputs import CleanText
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
 from semerge.suites.examples import Examples, load_examples
-from semerge.ui import runs as inspect_runs
-from semerge.ui import runs as inspect_status
+from semerge.ui import runs as ui_runs
 from semerge.ui import words
-from semerge.ui.html import macro
 from semerge.ui.links import Query
-from semerge.ui.runs import BUSY, FAILED, GONE, Kept, Run, Runs
+from semerge.ui.runs import BUSY, FAILED, GONE, Controls, Run, Runs, Store, outcome
 from semerge.ui.tabs import inspect_html
 from semerge.ui.tabs.inspect import InspectTab
 from semerge.ui.tabs.inspect_choice import (
@@ -86,9 +85,9 @@ def tab(home: Path) -> InspectTab:
 
 
 @pytest.fixture
-def visitor(tab: InspectTab, home: Path) -> Visitor:
+def visitor(tab: InspectTab, home: Path) -> Inspector:
     """Has run the folder of sentences."""
-    found = Visitor(tab, kind="folder", folder=str(home / "text-data"))
+    found = Inspector(tab, kind="folder", folder=str(home / "text-data"))
     found.press_run()
     return found
 
@@ -130,9 +129,9 @@ def test_paths_of_the_server_are_for_who_sits_at_it(
     asked = Query(query)
     away = read_choice(asked, suite, Examples())
     assert (away.kind, away.place) == ("upload", "") and len(asked.notices) == 1
-    visitor = Visitor(tab, kind="folder", folder=str(home / "text-data"))
+    visitor = Inspector(tab, kind="folder", folder=str(home / "text-data"))
     visitor.press_run()  # whatever a client sends
-    assert "not on offer here" in visitor.status and not visitor.get(tab.key)
+    assert "not on offer here" in visitor.status and not visitor.key
 
 
 def test_what_is_on_offer(home: Path) -> None:
@@ -161,27 +160,24 @@ def test_what_is_on_offer(home: Path) -> None:
 def test_a_form_that_can_not_be_run_is_told_in_a_sentence(
     tab: InspectTab, form: dict[str, Any], told: str
 ) -> None:
-    visitor = Visitor(tab, **form)
+    visitor = Inspector(tab, **form)
     visitor.press_run()
     assert told in visitor.status and 'role="alert"' in visitor.status
-    assert not visitor.get(tab.key) and not visitor.visible(tab.results)
-    again = Visitor(tab, kind="examples")
+    assert not visitor.key and not visitor.visible(tab.results)
+    again = Inspector(tab, kind="examples")
     again.press_run()
     assert len(again.found.rows) == 6  # and the app goes on
 
 
 def test_the_form_follows_suite_and_kind(tab: InspectTab) -> None:
     form = tab.form
-    visitor = Visitor(tab)
-    visitor.take(
-        [form.split, form.folder, form.upload, form.task, form.wanted],
-        form._changed_kind(form.suites[0].name, "upload"),
-    )
+    visitor = Inspector(tab)
+    visitor.enter(form.kind, "upload")
     assert visitor.visible(form.upload) and visitor.visible(form.task)
     assert not visitor.visible(form.folder) and not visitor.visible(form.split)
     assert "CSV" in visitor.get(form.wanted)
-    visitor.take(form.outputs, form._changed_suite("tiny-image"))
-    visitor.values[form.folder._id] = "somewhere"
+    visitor.enter(form.suite, "tiny-image")
+    visitor.set(form.folder, "somewhere")
     choice = form.read(visitor.form())
     assert choice.suite.name == "tiny-image" and choice.kind == "folder"
 
@@ -190,10 +186,10 @@ def test_the_form_follows_suite_and_kind(tab: InspectTab) -> None:
 
 
 def test_a_run_shows_its_progress_and_then_everything(
-    tab: InspectTab, visitor: Visitor, whole: inspection.Inspection
+    tab: InspectTab, visitor: Inspector, whole: inspection.Inspection
 ) -> None:
     assert visitor.found.rows == whole.rows and visitor.found.complete
-    told = [str(values[4]) for values in visitor.yields]
+    told = [str(step[tab.run.status]) for step in visitor.steps]
     first = ("Loading the models", "Reading the samples", "36")  # whichever comes soon enough
     assert any(words in told[0] for words in first)
     assert "36 samples in" in visitor.status and visitor.visible(tab.results)
@@ -224,10 +220,10 @@ def test_a_cancel_keeps_what_is_done_and_does_not_wait(
         return original(*most, asked, told)
 
     monkeypatch.setattr(inspection, "collect", slow)
-    visitor = Visitor(tab, kind="folder", folder=str(home / "text-data"))
+    visitor = Inspector(tab, kind="folder", folder=str(home / "text-data"))
 
     def at(step: int) -> None:
-        if parts and not visitor.get(tab.key):
+        if parts and not visitor.key:
             visitor.press_cancel()
 
     visitor.press_run(at)
@@ -235,25 +231,24 @@ def test_a_cancel_keeps_what_is_done_and_does_not_wait(
     assert not visitor.found.complete and len(visitor.found.rows) == 12
     assert visitor.found.rows == whole.rows[:12]
     assert "Cancelled: 12 of 36 samples are done and shown." in visitor.status
-    assert visitor.get(tab.run) is None or visitor.visible(tab.run)
-    assert not visitor.visible(tab.cancel)
+    assert visitor.prop(tab.run.run, "interactive") and not visitor.visible(tab.run.cancel)
 
 
 def test_a_cancel_before_anything_is_done_leaves_the_page_as_it_was(
-    tab: InspectTab, visitor: Visitor
+    tab: InspectTab, visitor: Inspector
 ) -> None:
-    rows, key = visitor.ids(), visitor.get(tab.key)
-    assert tab.runs.turn.acquire(timeout=10)  # somebody else's run
+    rows, key = visitor.ids(), visitor.key
+    assert tab.context.runs.turn.acquire(timeout=10)  # somebody else's run
     try:
         visitor.press_run(lambda step: visitor.press_cancel() if step == 1 else None)
     finally:
-        tab.runs.turn.release()
-    assert "Waiting for another inspection" in str(visitor.yields[-2])
+        tab.context.runs.turn.release()
+    assert "Waiting for another run to end" in str(visitor.steps[-1])
     assert "Cancelled before the first samples" in visitor.status
-    assert (visitor.ids(), visitor.get(tab.key)) == (rows, key)
+    assert (visitor.ids(), visitor.key) == (rows, key)
 
 
-def test_runs_take_turns_and_few_may_wait(home: Path) -> None:
+def test_runs_take_turns_and_few_may_wait() -> None:
     runs, order = Runs(waiting=1), []
     gate = threading.Event()
 
@@ -265,24 +260,25 @@ def test_runs_take_turns_and_few_may_wait(home: Path) -> None:
 
         return run
 
-    first, second = (runs.get(runs.add(sentences(home))) for _ in range(2))
-    assert first and second
-    first.start(work("first"), runs.turn)
+    first, second = Run(work("first"), "one"), Run(work("second"), "two")
+    for run in (first, second):
+        assert runs.get(runs.add(run)) is run
+    runs.start(first)
     while not order:
         time.sleep(0.01)
-    second.start(work("second"), runs.turn)
+    runs.start(second)
     with pytest.raises(UserError, match=re.escape(BUSY)):
-        runs.add(sentences(home))
+        runs.add(Run(work("third"), "three"))
     gate.set()
     for run in (first, second):
         while not run.ended:
             time.sleep(0.01)
     assert order == ["first", "second"]
-    assert runs.get(runs.add(sentences(home)))  # who has ended waits no more
+    assert runs.get(runs.add(Run(work("third"), "three")))  # who has ended waits no more
 
 
 def test_a_run_that_breaks_is_told_and_keeps_what_is_done(
-    home: Path, whole: inspection.Inspection, caplog: pytest.LogCaptureFixture
+    whole: inspection.Inspection, caplog: pytest.LogCaptureFixture
 ) -> None:
     def work(run: Run) -> Any:
         run.reaches("Running", 36)
@@ -290,58 +286,106 @@ def test_a_run_that_breaks_is_told_and_keeps_what_is_done(
         run.keep(cut(whole, whole.rows[:12]))
         raise ZeroDivisionError("internal secret")
 
-    run = Run(sentences(home))
-    run.start(work, threading.Lock())
+    run = Run(work, "sentences")
+    Runs().start(run)
     while not run.ended:
         time.sleep(0.01)
-    told = inspect_status.ended(run)
+    told = outcome(run)
     assert FAILED in told and "12 samples that were done are shown" in told
     assert "secret" not in told and "internal secret" in caplog.text
 
 
-def test_progress_says_how_much_is_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_says_how_much_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(inspect_runs.time, "monotonic", lambda: now[0])
-    run = Run(sentences(home))
+    monkeypatch.setattr(ui_runs.time, "monotonic", lambda: now[0])
+    with gr.Blocks():
+        controls = Controls(Runs(), "inspect", "Run it.")
+    run = Run(lambda run: None, "sentences")
     run.reaches("Reading the samples")
-    assert inspect_status.progress(run).count("Reading the samples…") == 1
+    assert controls.progress(run).count("Reading the samples…") == 1
     run.reaches("Running", 2000)
-    assert "0 of 2,000 samples</span>" in inspect_status.progress(run)
+    assert "0 of 2,000 samples</span>" in controls.progress(run)
     now[0] = 130.0
     run.progress(500, 2000)
     assert run.left == 90.0
-    assert "500 of 2,000 samples, about 2\xa0min left" in inspect_status.progress(run)
-    assert 'max="2000" value="500"' in inspect_status.progress(run)
+    assert "500 of 2,000 samples, about 2\xa0min left" in controls.progress(run)
+    assert 'max="2000" value="500"' in controls.progress(run)
+    # who waits for it is told for how long, and where to cancel it if it is his own
+    run.tab, run.session = "compare", "me"
+    controls.runs.working = run
+    other = Run(lambda run: None, "others", session="somebody")
+    assert "begins when another has ended, in about 2\xa0min." in controls.progress(other)
+    other.session = "me"
+    assert "Your run in Compare comes first" in controls.progress(other)
+    assert "Cancel it there to begin at once." in controls.progress(other)
 
 
 def test_the_last_few_are_kept_and_who_had_to_go_is_told(
-    tab: InspectTab, home: Path, visitor: Visitor, whole: inspection.Inspection
+    tab: InspectTab, home: Path, visitor: Inspector, whole: inspection.Inspection
 ) -> None:
     choice = sentences(home)
-    kept = Kept(count=2)
-    one, two = kept.put(whole, choice), kept.put(whole, choice)
-    kept.get(one)  # is the latest now
-    three = kept.put(whole, choice)
-    assert kept.get(one).found is kept.get(three).found
+    store = Store(count=2)
+    one, two = store.put(whole, choice), store.put(whole, choice)
+    store.get(one)  # is the latest now
+    three = store.put(whole, choice)
+    assert store.get(one).result is store.get(three).result
     with pytest.raises(UserError, match="no longer kept"):
-        kept.get(two)
-    small = Kept(room=3 * inspect_runs.size(whole) - 1)
+        store.get(two)
+    small = Store(room=3 * ui_runs.size(whole) - 1)
     names = [small.put(whole, choice) for _ in range(3)]
     with pytest.raises(UserError):
         small.get(names[0])
     other = small.put(whole, choice, instead_of=names[1])
     assert small.get(names[2]) and small.get(other)
-    tab.kept._held.clear()  # as after a restart
+    tab.store._items.clear()  # as after a restart
     visitor.act(do="filter", value="fixed")
     assert GONE in visitor.status and not visitor.visible(tab.results)
     assert visitor.export("csv") == {"failure": GONE}
+
+
+def test_what_is_set_while_a_link_opens_stays_as_it_is_set(tab: InspectTab, home: Path) -> None:
+    """The examples run by themselves; who chooses an upload meanwhile is not sent back to them."""
+    visitor = Inspector(tab)
+    _, begun = visitor.restore(tab, "tab=inspect&set=examples&filter=fixed&search=cat")
+    visitor.enter(tab.form.kind, "upload")
+    visitor.enter(tab.form.limit, 7)
+    visitor.tell(begun)
+    assert visitor.visible(tab.results) and "6 samples, as the link" in visitor.status
+    assert visitor.look == Look(filter="fixed", search="cat")
+    assert visitor.get(tab.form.kind) == "upload" and visitor.get(tab.form.limit) == 7
+    assert visitor.visible(tab.form.upload) and tab.form.wanted.value is not None
+    assert "CSV" in visitor.get(tab.form.wanted)
+    visitor.press_run()
+    assert "Upload a CSV or JSONL file first." in visitor.status
+
+
+def test_a_look_that_is_changed_during_a_run_holds_for_its_rows(
+    tab: InspectTab, visitor: Inspector
+) -> None:
+    visitor.act(do="filter", value="misrouted")
+    visitor.refine(search="cat")
+    before, rows = visitor.key, []
+
+    def at(step: int) -> None:
+        if step == 1:
+            visitor.refine(search="task1")
+            visitor.act(do="sort", value="margin")
+            rows.append(visitor.ids()[0])
+            visitor.act(do="open", value=rows[0])
+
+    visitor.press_run(at)
+    assert visitor.key != before
+    # the filter was set before the run, and another run begins anew
+    assert visitor.look == Look(search="task1", sort="margin", row=rows[0])
+    want = View(search="task1", sort="margin")
+    assert visitor.ids() == [visitor.found.rows[i].id for i in select(visitor.found, want)]
 
 
 # ---- views --------------------------------------------------------------------------------------
 
 
 def test_buttons_show_what_the_library_selects(
-    tab: InspectTab, visitor: Visitor, whole: inspection.Inspection
+    tab: InspectTab, visitor: Inspector, whole: inspection.Inspection
 ) -> None:
     def shows(view: View) -> None:
         want = [whole.rows[i].id for i in select(whole, view)]
@@ -379,7 +423,7 @@ def test_buttons_show_what_the_library_selects(
     assert "No sample is like this." in visitor.get(tab.page.table)
 
 
-def test_pages_and_steps(tab: InspectTab, visitor: Visitor, whole: inspection.Inspection) -> None:
+def test_pages_and_steps(tab: InspectTab, visitor: Inspector, whole: inspection.Inspection) -> None:
     ids = [row.id for row in whole.rows]
     visitor.act(do="page", value=1)
     assert visitor.ids() == ids[PAGE:]
@@ -405,14 +449,14 @@ def test_pages_and_steps(tab: InspectTab, visitor: Visitor, whole: inspection.In
 
 @pytest.mark.parametrize("head", tuple(HEADS))
 def test_a_row_is_opened_in_the_panel_of_every_tab(
-    tab: InspectTab, visitor: Visitor, home: Path, head: str
+    tab: InspectTab, visitor: Inspector, home: Path, head: str
 ) -> None:
     visitor.refine(head=head)
     engine = tab.context.engines.get(visitor.found.suite.name)
     for i in (0, 30):
         row = visitor.found.rows[i]
         visitor.act(do="open", value=row.id)
-        view = tab.opened.view(visitor.get(tab.key), row.id, visitor.look)
+        view = tab.opened.view(visitor.key, row.id, visitor.look)
         assert view and view.example and (view.example.task, view.example.label) == (
             row.task, row.label,
         )  # fmt: skip
@@ -423,9 +467,8 @@ def test_a_row_is_opened_in_the_panel_of_every_tab(
         assert view.result["predictions"] == want["predictions"]
         assert view.answer("se") == getattr(row, f"se_{head}")
         assert view.right("static") == row.right(f"static_{head}")
-        assert visitor.get(tab.opened.panel.headline) == macro(
-            "headline", view, template="panel.html"
-        )
+        panel = tab.opened.panel
+        assert visitor.get(panel.headline) == panel.show(view)[panel.headline]
         assert visitor.visible(tab.opened.column) and not visitor.visible(tab.pinned.column)
     visitor.act(do="pin")
     shown = visitor.get(tab.opened.panel.answers)
@@ -437,7 +480,7 @@ def test_a_row_is_opened_in_the_panel_of_every_tab(
 
 
 def test_nothing_is_computed_twice(
-    tab: InspectTab, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    tab: InspectTab, visitor: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
     original = tab.context.predict
@@ -469,7 +512,7 @@ def test_nothing_is_computed_twice(
         {"do": "step", "value": "sideways"},
     ],
 )
-def test_what_a_client_makes_up_changes_nothing(visitor: Visitor, action: dict[str, Any]) -> None:
+def test_what_a_client_makes_up_changes_nothing(visitor: Inspector, action: dict[str, Any]) -> None:
     before = (visitor.look, visitor.ids())
     visitor.act(**action)
     assert (visitor.look, visitor.ids()) == before
@@ -493,7 +536,7 @@ def test_text_of_users_is_never_markup(home: Path, whole: inspection.Inspection)
     assert "&lt;script&gt;" in parts[0]
 
 
-def test_the_table_is_a_table(visitor: Visitor, tab: InspectTab) -> None:
+def test_the_table_is_a_table(visitor: Inspector, tab: InspectTab) -> None:
     visitor.act(do="sort", value="entropy")
     table = visitor.get(tab.page.table)
     assert table.count('scope="col"') == len(inspect_html.COLUMNS)
@@ -551,9 +594,9 @@ def test_the_csv_is_that_of_the_command_that_the_page_names(
         form = {**form, "folder": f"~/{upload_of(home, tmp_path, kind).name}"}
     else:
         form = {**form, "folder": str(home / f"{kind}-data")}
-    visitor = Visitor(tab, **form)
+    visitor = Inspector(tab, **form)
     visitor.press_run()
-    command = shlex.split(tab.kept.get(visitor.get(tab.key)).choice.command())
+    command = shlex.split(tab.store.get(visitor.key).asked.command())
     assert command[:4] == ["python", "-m", "semerge", "evaluate"]
     assert main(command[3:]) == 0
     capsys.readouterr()
@@ -573,7 +616,7 @@ def test_a_command_names_no_path_of_a_public_server(
     assert f"--suite {own.suite.name} " in own.command()
 
 
-def test_the_files_hold_what_is_filtered(tab: InspectTab, visitor: Visitor) -> None:
+def test_the_files_hold_what_is_filtered(tab: InspectTab, visitor: Inspector) -> None:
     visitor.act(do="filter", value="misrouted")
     visitor.act(do="sort", value="task")
     ids = [visitor.found.rows[i].id for i in select(visitor.found, visitor.look.view())]
@@ -583,7 +626,7 @@ def test_the_files_hold_what_is_filtered(tab: InspectTab, visitor: Visitor) -> N
     page = visitor.export("html")["text"]
     assert page.startswith("<!doctype html>") and page.count("<tr data-row") == len(ids)
     bad: list[Any] = [None, {}, {"kind": "exe"}, {"kind": "csv"}, [1]]
-    good = {"kind": "csv", "key": visitor.get(tab.key)}
+    good = {"kind": "csv", "key": visitor.key}
     bad += [{**good, "look": look} for look in (None, {}, {**vars(Look()), "page": "1"})]
     bad += [{**good, "look": {**vars(Look()), "filter": "x"}}]
     bad += [{**good, "look": {**vars(Look()), "head": "x"}}]
@@ -594,15 +637,14 @@ def test_the_files_hold_what_is_filtered(tab: InspectTab, visitor: Visitor) -> N
 # ---- links --------------------------------------------------------------------------------------
 
 
-def restored(tab: InspectTab, query: str) -> tuple[Visitor, Query]:
+def restored(tab: InspectTab, query: str) -> tuple[Inspector, Query]:
     """The page that a link opens."""
-    visitor, asked = Visitor(tab), Query(dict(parse_qsl(query)))
-    visitor.take(tab.restored, tab.restore(asked))
-    return visitor, asked
+    visitor = Inspector(tab)
+    return visitor, visitor.open(tab, query)
 
 
 def test_a_link_to_the_examples_opens_them_as_they_were(tab: InspectTab) -> None:
-    visitor = Visitor(tab, kind="examples", preset="literal")
+    visitor = Inspector(tab, kind="examples", preset="literal")
     visitor.press_run()
     row, other = visitor.found.rows[3].id, visitor.found.rows[1].id
     visitor.refine(search="cat", head="routed")
@@ -611,8 +653,8 @@ def test_a_link_to_the_examples_opens_them_as_they_were(tab: InspectTab) -> None
     visitor.act(do="open", value=other)
     visitor.act(do="pin")
     visitor.act(do="open", value=row)
-    again, asked = restored(tab, visitor.link())
-    assert not asked.notices and again.look == visitor.look and again.link() == visitor.link()
+    again, asked = restored(tab, visitor.query)
+    assert not asked.notices and again.look == visitor.look and again.query == visitor.query
     assert "6 samples, as the link names them" in again.status
     parts = [tab.page.table, tab.page.board, tab.page.figures, tab.page.search, tab.opened.head]
     panels = [panel.panel.answers for panel in (tab.opened, tab.pinned)]
@@ -622,12 +664,12 @@ def test_a_link_to_the_examples_opens_them_as_they_were(tab: InspectTab) -> None
     assert again.visible(tab.opened.column) and again.visible(tab.pinned.column)
 
 
-def test_a_link_to_a_longer_set_waits_for_run(tab: InspectTab, visitor: Visitor) -> None:
+def test_a_link_to_a_longer_set_waits_for_run(tab: InspectTab, visitor: Inspector) -> None:
     visitor.act(do="filter", value="misrouted")
     visitor.act(do="step", value="next")
-    again, _ = restored(tab, visitor.link())
+    again, _ = restored(tab, visitor.query)
     assert "press Run" in again.status and not again.visible(tab.results)
-    assert again.link() == visitor.link()
+    assert again.query == visitor.query
     again.press_run()
     assert again.look == visitor.look and again.ids() == visitor.ids()
     assert again.get(tab.opened.panel.answers) == visitor.get(tab.opened.panel.answers)
@@ -636,13 +678,13 @@ def test_a_link_to_a_longer_set_waits_for_run(tab: InspectTab, visitor: Visitor)
 
 
 def test_an_upload_is_never_in_a_link(tab: InspectTab, home: Path, tmp_path: Path) -> None:
-    visitor = Visitor(tab, kind="upload", upload=str(upload_of(home, tmp_path, "text")))
-    visitor.values[tab.form.task._id] = "task0"
+    visitor = Inspector(tab, kind="upload", upload=str(upload_of(home, tmp_path, "text")))
+    visitor.set(tab.form.task, "task0")
     visitor.press_run()
     assert len(visitor.found.rows) == 3
-    assert str(tmp_path) not in visitor.get(tab.link) and "own.csv" not in visitor.link()
+    assert str(tmp_path) not in visitor.get(tab.link) and "own.csv" not in visitor.query
     assert "Your upload is not in the link" in visitor.get(tab.link)
-    again, asked = restored(tab, visitor.link())
+    again, asked = restored(tab, visitor.query)
     assert again.visible(tab.form.upload) and not asked.notices
     assert "No link holds an upload: choose the file again" in again.status
 
@@ -652,23 +694,25 @@ def test_what_a_link_makes_up_falls_back_and_is_told(tab: InspectTab) -> None:
         "suite=x&set=y&filter=z&task=u&chosen=v&sort=w&order=q&under=p&table_page=0&limit=0&of=k"
     )
     again, asked = restored(tab, f"tab=inspect&{query}&row=nowhere&pinned=%3Cb%3E")
-    assert len(asked.notices) == 13
+    assert len(asked.notices) == 11
+    assert again.status.count("is not known here") == 2  # what only the samples can say
     assert again.visible(tab.results) and len(again.ids()) == 6  # the examples
     assert again.look == Look() and not again.visible(tab.opened.column)
-    assert "nowhere" not in again.link() and "pinned" not in again.link()
+    assert "nowhere" not in again.query and "pinned" not in again.query
 
 
 def test_a_page_that_a_link_makes_up_is_the_first_and_is_told(tab: InspectTab) -> None:
     again, asked = restored(tab, "tab=inspect&set=examples&table_page=2")
-    assert asked.notices == ["The link's table_page '2' is not known here; the default is shown."]
-    assert again.look == Look() and "page" not in again.link()
+    told = "The link&#39;s table_page &#39;2&#39; is not known here; the default is shown."
+    assert not asked.notices and told in again.status
+    assert again.look == Look() and "page" not in again.query
 
 
 def test_what_a_link_to_a_longer_set_makes_up_is_told_after_its_run(
-    tab: InspectTab, visitor: Visitor
+    tab: InspectTab, visitor: Inspector
 ) -> None:
     row = visitor.found.rows[2].id
-    bad = visitor.link() + f"&row={quote(row)}&pinned=nowhere&table_page=900"
+    bad = visitor.query + f"&row={quote(row)}&pinned=nowhere&table_page=900"
     again, asked = restored(tab, bad)
     assert not asked.notices  # nobody knows before the samples are there
     again.press_run()
@@ -722,15 +766,16 @@ def test_two_thousand_images_run_to_the_end_as_from_the_command_line(
 ) -> None:
     """With an expert each and a merge an image, which is the most that a run can ask for."""
     tab, suite = rendered
-    visitor = Visitor(tab, kind="generated", preset="sharp", probe="experts")
+    visitor = Inspector(tab, kind="generated", preset="sharp", probe="experts")
     visitor.press_run()
     assert len(visitor.found.rows) == 2000 and visitor.found.complete
-    steps = [re.search(r"([\d,]+) of 2,000 samples(.*)</span>", str(v[4])) for v in visitor.yields]
+    told = [str(step[tab.run.status]) for step in visitor.steps]
+    steps = [re.search(r"([\d,]+) of 2,000 samples(.*)</span>", text) for text in told]
     done = [int(step[1].replace(",", "")) for step in steps if step]
     assert done == sorted(done) and len(done) > 10
     assert sum("left" in step[2] for step in steps if step) > 10
     monkeypatch.chdir(tmp_path)
-    command = shlex.split(tab.kept.get(visitor.get(tab.key)).choice.command())
+    command = shlex.split(tab.store.get(visitor.key).asked.command())
     assert {"sharp", "experts", "generated", suite.name} <= set(command)
     assert main(command[3:]) == 0
     capsys.readouterr()
@@ -745,12 +790,12 @@ def test_two_thousand_images_are_cancelled_within_two_seconds(
     since: list[float] = []
 
     def at(step: int) -> None:
-        run = tab.runs.get(visitor.get(tab.run_id))
+        run = tab.context.runs.get(visitor.get(tab.run.id))
         if run and run.done >= 256 and not since:
             since.append(time.monotonic())
             visitor.press_cancel()
 
-    visitor = Visitor(tab, kind="generated")
+    visitor = Inspector(tab, kind="generated")
     visitor.press_run(at)
     took = time.monotonic() - since[0]
     assert 256 <= len(visitor.found.rows) < 2000 and not visitor.found.complete

@@ -19,6 +19,7 @@ from semerge.suites import Suite
 from semerge.suites.examples import SECTIONS, Example, Examples
 from semerge.ui.engines import Engines
 from semerge.ui.probes import Probes
+from semerge.ui.runs import Runs
 from semerge.ui.view import View
 
 
@@ -33,6 +34,7 @@ class Context:
     predict: Callable[[str, Any, Settings], dict[str, Any]] = field(init=False)
     opening: dict[str, View] = field(default_factory=dict)  # by suite name
     seen: dict[str, Any] = field(default_factory=dict)  # by suite name: its image, as seen (PIL)
+    runs: Runs = field(default_factory=Runs)  # the long tasks of all tabs
     problems: tuple[str, ...] = ()  # what could not be read at the start, one sentence each
 
     @classmethod

@@ -1,59 +1,80 @@
-"""Runs in the background: a thread each, with progress and a cancel, and what is said of them."""
+"""Long tasks: one at a time in the whole app, each in a thread, with progress and a cancel; the
+controls of a tab that starts them; and what pages keep of their results."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Sized
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import gradio as gr
+from markupsafe import Markup
 
 from semerge.common import UserError
-from semerge.ui.markup import esc, failure
-from semerge.ui.tabs.inspect_choice import UPLOAD, Choice
+from semerge.ui.events import model_event, page_event
+from semerge.ui.html import macro
+from semerge.ui.tabs import Update
 
 if TYPE_CHECKING:
     from semerge.data.labelled import Sets
-    from semerge.evaluation.inspection import Inspection
-    from semerge.ui.tabs.inspect_choice import Choice
 
-
-# --------------------------------------------------------------------------------------------------
-# Inspections in the background: a thread a run, with its progress and a cancel; and the last few
-# that were made, kept for the pages that show them. No gradio here, and no torch before a run.
-
-GONE = "This inspection is no longer kept here; press Run to compute it again."
+GONE = "This result is no longer kept here; press Run to compute it again."
 FAILED = "The run ended by an error that is in the log; what was done by then is shown."
-BUSY = "Other inspections are running here; please try again in a few minutes."
-PATIENCE = 1.0
+BUSY = "Other runs are waiting here; please try again in a few minutes."
+REFUSED = "The run could not begin; try again in a moment."
+STOPPING = "Stopping…"
+PATIENCE = 0.7
 """Seconds that a cancel waits for the batch under way; then it takes what was done before it."""
+POLL = 0.3
+"""Seconds between looks at a run."""
+IDLE = 20
+"""Runs that nobody has begun, or whose end nobody has fetched: no more of them are remembered."""
+TEMPLATE = "runs.html"
 _log = logging.getLogger(__name__)
 
-Work = Callable[["Run"], "Inspection"]
+
+class Result(Protocol):
+    """What a run makes: rows of samples, all that were asked for or those before a cancel."""
+
+    @property
+    def rows(self) -> Sized: ...
+    @property
+    def sets(self) -> Sets: ...
+    @property
+    def complete(self) -> bool: ...
 
 
+@dataclass
 class Run:
-    """One run: written by its thread, read by the page. `found` is what is done so far."""
+    """One long task: written by its thread, read by the page.
 
-    def __init__(self, choice: Choice) -> None:
-        self.choice = choice
-        self.stage = "Waiting for another inspection to end"
-        self.done = self.total = 0
-        self.found: Inspection | None = None
-        self.failure = ""
-        self.begun = False
-        self.seconds = 0.0  # that the samples took
-        self._since = 0.0  # when the stage began
-        self._cancelled_at: float | None = None
-        self._ended = threading.Event()
+    work: does it, and calls `reaches`, `progress` and `keep`; it asks `cancelled`. asked: what it
+    is about, and before: what its page showed when it began, both for who started it. opening:
+    whether a link asked for it. result: what is done so far. seconds: that the samples took.
+    """
 
-    def start(self, work: Work, turn: threading.Lock) -> None:
-        """Do it in a thread of its own, as soon as it holds `turn`."""
-        self.begun = True
-        threading.Thread(target=self._work, args=(work, turn), daemon=True).start()
+    work: Callable[[Run], Any]
+    asked: Any
+    before: Any = None
+    opening: bool = False
+    stage: str = "Waiting for another run to end"
+    done: int = 0
+    total: int = 0
+    result: Any = None
+    failure: str = ""
+    seconds: float = 0.0
+    tab: str = ""
+    session: str | None = None
+    begun: bool = False
+    _since: float = 0.0  # when the stage began
+    _cancelled_at: float | None = None
+    _ended: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
         if self._cancelled_at is None:
@@ -80,51 +101,18 @@ class Run:
         return self.seconds / self.done * (self.total - self.done)
 
     def reaches(self, stage: str, total: int = 0) -> None:
-        """Called by the work: what comes next, and how many samples that is about."""
+        """What comes next, and how many samples that is about."""
         self.stage, self.total, self._since = stage, total, time.monotonic()
 
     def progress(self, done: int, total: int) -> None:
         self.done, self.total, self.seconds = done, total, time.monotonic() - self._since
 
-    def keep(self, found: Inspection) -> None:
+    def keep(self, result: Any) -> None:
         if not self.over:  # a page that has stopped waiting shows what it was given
-            self.found = found
+            self.result = result
 
-    def _work(self, work: Work, turn: threading.Lock) -> None:
-        try:
-            while not turn.acquire(timeout=0.2):
-                if self.cancelled():
-                    return
-            try:
-                if not self.cancelled():
-                    self.keep(work(self))
-            finally:
-                turn.release()
-        except UserError as error:
-            self.failure = str(error)
-        except Exception:  # a thread has nobody to raise it to
-            _log.exception("an inspection failed")
-            self.failure = FAILED
-        finally:
-            self._ended.set()
-
-
-def inspecting(
-    engine: Callable[[], Any], sets: Callable[[], Sets], settings: Any
-) -> Callable[[Run], Inspection]:
-    """The work of a run: wait for the engine, read the samples, inspect them."""
-
-    def work(run: Run) -> Inspection:
-        run.reaches("Loading the models")
-        models = engine()
-        from semerge.evaluation.inspection import inspect  # imports torch
-
-        run.reaches("Reading the samples")
-        samples = sets()
-        run.reaches("Running", samples.total)
-        return inspect(models, samples, settings, run.progress, run.cancelled, run.keep)
-
-    return work
+    def end(self) -> None:
+        self._ended.set()
 
 
 class Runs:
@@ -135,116 +123,194 @@ class Runs:
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._lock = threading.Lock()
         self.turn = threading.Lock()
+        self.working: Run | None = None
 
-    def add(self, choice: Choice) -> str:
+    def add(self, run: Run) -> str:
         """Raises UserError where too many are waiting."""
         with self._lock:
-            for name in [name for name, run in self._runs.items() if run.ended]:
-                del self._runs[name]
-            if sum(run.begun for run in self._runs.values()) > self._waiting:
+            if sum(r.begun and not r.ended for r in self._runs.values()) > self._waiting:
                 raise UserError(BUSY)
-            while len(self._runs) > 100:  # begun by nobody: pages that were closed at once
-                self._runs.popitem(last=False)
+            # begun by nobody, or fetched by nobody: pages that were closed at once
+            idle = [name for name, r in self._runs.items() if r.ended or not r.begun]
+            for name in idle[:-IDLE]:
+                del self._runs[name]
             name = secrets.token_urlsafe(12)
-            self._runs[name] = Run(choice)
+            self._runs[name] = run
             return name
 
     def get(self, name: str) -> Run | None:
         with self._lock:
             return self._runs.get(name)
 
-
-@dataclass(frozen=True)
-class Held:
-    """An inspection with what asked for it, and how many bytes it holds on to."""
-
-    found: Inspection
-    choice: Choice
-    size: int
-
-
-class Kept:
-    """The inspections that pages show: the last few, and no more than fit into some memory."""
-
-    def __init__(self, count: int = 8, room: int = 512 * 2**20) -> None:
-        self._count, self._room = count, room
-        self._held: OrderedDict[str, Held] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def put(self, found: Inspection, choice: Choice, instead_of: str = "") -> str:
-        """Keep it, in place of one that its page shows no more; returns its id."""
-        name = secrets.token_urlsafe(12)
+    def drop(self, name: str) -> None:
+        """Its page has what came of it, or is gone."""
         with self._lock:
-            self._held.pop(instead_of, None)
-            self._held[name] = Held(found, choice, size(found))
-            while len(self._held) > 1 and self._full():
-                self._held.popitem(last=False)
-        return name
+            self._runs.pop(name, None)
 
-    def get(self, name: str) -> Held:
-        """Raises UserError where it had to make room, or is of before a restart."""
-        with self._lock:
-            if name not in self._held:
-                raise UserError(GONE)
-            self._held.move_to_end(name)
-            return self._held[name]
+    def start(self, run: Run) -> None:
+        """Do it in a thread of its own, as soon as it is its turn."""
+        run.begun = True
+        threading.Thread(target=self._do, args=(run,), daemon=True).start()
 
-    def _full(self) -> bool:
-        return (
-            len(self._held) > self._count or sum(h.size for h in self._held.values()) > self._room
+    def _do(self, run: Run) -> None:
+        try:
+            while not self.turn.acquire(timeout=0.1):
+                if run.cancelled():
+                    return
+            try:
+                self.working = run
+                if not run.cancelled():
+                    run.keep(run.work(run))
+            finally:
+                self.working = None
+                self.turn.release()
+        except UserError as error:
+            run.failure = str(error)
+        except Exception:  # a thread has nobody to raise it to
+            _log.exception("a run failed")
+            run.failure = FAILED
+        finally:
+            run.end()
+
+
+class Controls:
+    """The buttons Run and Cancel of a tab, and what is said of its run below them.
+
+    A run is no event of the models' queue: it takes minutes, and nobody's question should wait for
+    it. The engine is safe to use beside it.
+    """
+
+    def __init__(self, runs: Runs, tab: str, hint: str, *beside: Any) -> None:
+        """tab: in element ids. hint: said before there is a run. beside: more of the row."""
+        self.runs, self.tab = runs, tab
+        self.id = gr.State("")
+        with gr.Row(elem_classes="se-go"):
+            self.run = gr.Button("Run", variant="primary", elem_id=f"{tab}-run", min_width=120)
+            self.cancel = gr.Button("Cancel", visible=False, elem_id=f"{tab}-cancel", min_width=120)
+            for part in beside:
+                part.render()
+        self.status = gr.HTML(
+            macro("hint", hint, template=TEMPLATE), apply_default_css=False, js_on_load=None,
+            elem_id=f"{tab}-status",
+        )  # fmt: skip
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What the updates below are of."""
+        return [self.id, self.status, self.run, self.cancel]
+
+    def begin(self, run: Run, session: str | None = None) -> Update:
+        """Let the page follow this run; where too many are waiting, it is told."""
+        run.tab, run.session = self.tab, session
+        try:
+            name = self.runs.add(run)
+        except UserError as error:
+            return {self.status: macro("failure", str(error))}
+        return {
+            self.id: name,
+            self.run: gr.update(interactive=False),
+            self.cancel: gr.update(visible=True, interactive=True),
+        }
+
+    def wire(
+        self,
+        ask: Callable[..., Run],
+        inputs: list[Any],
+        show: Callable[..., Update],
+        state: list[Any],
+        outputs: list[Any],
+    ) -> Any:
+        """ask(*inputs): the run of a click; raises UserError. show(run, *state): of `outputs`, once
+        it is over; `state` as it is then, so that nothing is lost that was set meanwhile. Returns
+        the event of the end."""
+
+        def begin(request: gr.Request, *values: Any) -> Update:
+            try:
+                return self.begin(ask(*values), request.session_hash)
+            except UserError as error:
+                return {self.status: macro("failure", str(error))}
+
+        async def follow(name: str) -> AsyncIterator[Update]:
+            run, shown = self.runs.get(name), ""
+            if run is None or run.begun:
+                yield gr.skip()
+                return
+            try:
+                self.runs.start(run)
+                while not run.over:
+                    if (now := self.progress(run)) != shown and not run.cancelled():
+                        shown = now
+                        yield {self.status: now}
+                    await asyncio.sleep(POLL if not run.cancelled() else POLL / 6)
+            finally:  # also where the page has gone away
+                if not run.over:
+                    self.runs.drop(name)
+                run.cancel()
+
+        def end(name: str, *values: Any) -> Update:
+            run = self.runs.get(name)
+            if run is None or not run.over:
+                return gr.skip()
+            self.runs.drop(name)
+            return {self.status: outcome(run), **self.idle, **show(run, *values)}
+
+        def cancel(name: str) -> Update:
+            if run := self.runs.get(name):
+                run.cancel()
+            return {self.status: said(STOPPING), self.cancel: gr.update(interactive=False)}
+
+        def refused() -> Update:
+            """The queue had no place for it, or something broke that is in the log."""
+            return {self.status: macro("failure", REFUSED), **self.idle}
+
+        # queued, because a State tells its change by the queue alone
+        begun = self.run.click(begin, inputs, self.outputs, **page_event(queue=True))
+        own = model_event(concurrency_id="run", concurrency_limit=None, trigger_mode="multiple")
+        followed = self.id.change(follow, self.id, self.status, **own)
+        everything = [self.status, self.run, self.cancel, *outputs]
+        ended = followed.then(end, [self.id, *state], everything, **page_event(queue=True))
+        for event in (begun, followed, ended):
+            event.failure(refused, None, [self.status, self.run, self.cancel], **page_event())
+        self.cancel.click(cancel, self.id, [self.status, self.cancel], **page_event())
+        return ended
+
+    @property
+    def idle(self) -> Update:
+        """Nothing is under way."""
+        return {self.run: gr.update(interactive=True), self.cancel: gr.update(visible=False)}
+
+    def progress(self, run: Run) -> Markup:
+        """What is said while it is under way: a bar with the samples done and the time left."""
+        first = self.runs.working
+        return macro(
+            "progress",
+            run,
+            "" if run.left is None else duration(run.left),
+            first=None if first is run else first,
+            first_left="" if first is None or first.left is None else duration(first.left),
+            template=TEMPLATE,
         )
 
 
-def size(found: Inspection) -> int:
-    """About how many bytes an inspection holds on to: its samples, and a thousand a row."""
-    total = 1000 * len(found.rows)
-    for samples in found.sets.sets:
-        if samples.images is not None:
-            total += samples.images.nbytes
-        files = getattr(samples.files, "files", ())
-        if isinstance(files, tuple):  # else they are read from the disk, one by one
-            total += sum(len(file) for file in files if isinstance(file, bytes))
-        total += sum(len(text) for text in samples.texts)
-    return total
-
-
-# --------------------------------------------------------------------------------------------------
-# What is said of a run: how far it is, and how it ended. HTML; no gradio here.
-
-INVITATION = (
-    '<p class="se-hint">Run a labelled set to see where SE-Merging mends the static merge, where '
-    "it breaks it, and where it takes the wrong expert.</p>"
-)
-STOPPING = '<p class="se-hint" role="status">Stopping…</p>'
-WAITS = "This link names a set that takes a while: press Run, and it is shown as the link has it."
-NO_UPLOAD = "No link holds an upload: choose the file again and press Run."
-
-
-def progress(run: Run) -> str:
-    """A bar with the samples done and the time left. The bar is there to be asked by a screen
-    reader, not to interrupt it several times a second."""
-    if not run.total:
-        return f'<p class="se-hint" role="status">{esc(run.stage)}…</p>'
-    told = f"{run.done:,} of {run.total:,} samples"
-    if run.left is not None:
-        told += f", {duration(run.left)} left"
-    return (
-        f'<div class="se-run"><progress max="{run.total}" value="{run.done}" '
-        f'aria-label="Samples done"></progress><span>{told}</span></div>'
-    )
-
-
-def ended(run: Run) -> str:
+def outcome(run: Run) -> Markup:
     """How it ended, and what is shown of it."""
-    done = len(run.found.rows) if run.found else 0
+    done, seconds = len(run.result.rows) if run.result else 0, run.seconds
     if run.failure:
         kept = f" The {done:,} samples that were done are shown." if done else ""
-        return failure(run.failure + kept, "The run failed." if done else "No result.")
+        return macro("failure", run.failure + kept, "The run failed." if done else "No result.")
     if not done:
-        return _told("Cancelled before the first samples were done.")
-    if run.found and run.found.complete:
-        return _told(f"{done:,} samples in {_seconds(run.seconds)}.")
-    return _told(f"Cancelled: {done:,} of {run.total:,} samples are done and shown.")
+        return said("Cancelled before the first samples were done.")
+    if not run.result.complete:
+        return said(f"Cancelled: {done:,} of {run.total:,} samples are done and shown.")
+    if run.opening:
+        return said(f"{done:,} samples, as the link names them.")
+    took = "less than a second" if seconds < 1 else f"{seconds:.0f}\u00a0s"
+    return said(f"{done:,} samples in {took}.")
+
+
+def said(text: str) -> Markup:
+    """A sentence in the place of the progress."""
+    return macro("said", text, template=TEMPLATE)
 
 
 def duration(seconds: float) -> str:
@@ -254,19 +320,54 @@ def duration(seconds: float) -> str:
     return f"about {round(seconds / 60)}\u00a0min"
 
 
-def waits(choice: Choice) -> str:
-    """For a link to a set that nobody should have to wait for unasked, or that it can't hold."""
-    return _told(NO_UPLOAD if choice.kind == UPLOAD else WAITS)
+@dataclass(frozen=True)
+class Item:
+    """A result with what asked for it, and how many bytes it holds on to."""
+
+    result: Any
+    asked: Any
+    size: int
 
 
-def opened(samples: int) -> str:
-    """For a link that was opened with its result."""
-    return _told(f"{samples:,} samples, as the link names them.")
+class Store:
+    """The results that pages show: the last few, and no more than fit into some memory."""
+
+    def __init__(self, count: int = 8, room: int = 512 * 2**20) -> None:
+        self._count, self._room = count, room
+        self._items: OrderedDict[str, Item] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, result: Any, asked: Any, instead_of: str = "") -> str:
+        """Keep it, in place of one that its page shows no more; returns its id."""
+        name = secrets.token_urlsafe(12)
+        with self._lock:
+            self._items.pop(instead_of, None)
+            self._items[name] = Item(result, asked, size(result))
+            while len(self._items) > 1 and self._full():
+                self._items.popitem(last=False)
+        return name
+
+    def get(self, name: str) -> Item:
+        """Raises UserError where it had to make room, or is of before a restart."""
+        with self._lock:
+            if name not in self._items:
+                raise UserError(GONE)
+            self._items.move_to_end(name)
+            return self._items[name]
+
+    def _full(self) -> bool:
+        total = sum(item.size for item in self._items.values())
+        return len(self._items) > self._count or total > self._room
 
 
-def _seconds(seconds: float) -> str:
-    return "less than a second" if seconds < 1 else f"{seconds:.0f}\u00a0s"
-
-
-def _told(text: str) -> str:
-    return f'<p class="se-hint" role="status">{esc(text)}</p>'
+def size(result: Result) -> int:
+    """About how many bytes a result holds on to: its samples, and a thousand a row."""
+    total = 1000 * len(result.rows)
+    for samples in result.sets.sets:
+        if samples.images is not None:
+            total += samples.images.nbytes
+        files = getattr(samples.files, "files", ())
+        if isinstance(files, tuple):  # else they are read from the disk, one by one
+            total += sum(len(file) for file in files if isinstance(file, bytes))
+        total += sum(len(text) for text in samples.texts)
+    return total

@@ -13,7 +13,7 @@ from semerge.common import UserError
 from semerge.ui import html, words
 from semerge.ui.html import macro
 from semerge.ui.links import Query
-from semerge.ui.runs import Kept
+from semerge.ui.runs import Store
 from semerge.ui.tabs import inspect_choice, inspect_html
 from semerge.ui.tabs.inspect_choice import HEADS, PAGE_KEY, Look, last_page
 from semerge.ui.tabs.inspect_html import UNKNOWN, on_page, span, suffix
@@ -22,12 +22,6 @@ from semerge.ui.view import View
 if TYPE_CHECKING:
     from semerge.evaluation.comparison import Comparison
 
-HINT = macro(
-    "hint",
-    "Run a labelled set through both to count who is right, and to see the samples on which they "
-    "differ.",
-    template="runs.html",
-)
 FIRST = Look(head="routed")
 FILTERS = {
     "all": ("Differ", "in answer or expert"),
@@ -165,7 +159,7 @@ def files(key: str, look: Look, count: int) -> Markup:
     return inspect_html.part("files", count=f"{count:,}", kinds=[("csv", "CSV")], asked=asked)
 
 
-def export(kept: Kept, asked: Any) -> dict[str, str]:
+def export(store: Store, asked: Any) -> dict[str, str]:
     """The file that {"key", "filter", "head"} ask for: {"name", "type", "text"}.
 
     Raises:
@@ -174,7 +168,7 @@ def export(kept: Kept, asked: Any) -> dict[str, str]:
     fits = isinstance(asked, dict) and asked.get("head") in HEADS
     if not fits or asked.get("filter") not in FILTERS:
         raise UserError(UNKNOWN)
-    found: Any = kept.get(str(asked.get("key"))).found
+    found = store.get(str(asked.get("key"))).result
     from semerge.evaluation.comparison import write_csv  # imports torch
 
     file = io.StringIO(newline="")

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from semerge.common import ASSETS, UserError
 from semerge.data.labelled import SPLITS
 from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.suites.examples import Example
-from semerge.ui import markup, runs
 from semerge.ui.context import Context
 from semerge.ui.events import model_event, page_event
+from semerge.ui.html import macro
 from semerge.ui.links import Query, button
 from semerge.ui.options import Options, called
-from semerge.ui.panel import ResultPanel, html
-from semerge.ui.runs import Held, Kept, Run, Runs, inspecting
-from semerge.ui.tabs import Tab, listed
+from semerge.ui.panel import ResultPanel, heading, html
+from semerge.ui.runs import TEMPLATE, Controls, Item, Run, Store, outcome, said
+from semerge.ui.tabs import Tab, Update
 from semerge.ui.tabs.inspect_choice import (
     FOLDER,
     HEADS,
@@ -34,6 +34,7 @@ from semerge.ui.tabs.inspect_choice import (
     index_of,
     kinds,
     known,
+    new_look,
     read_choice,
     read_look,
     stepped,
@@ -54,276 +55,221 @@ from semerge.ui.view import View
 if TYPE_CHECKING:
     from semerge.evaluation.inspection import Inspection
 
-POLL = 0.3
-"""Seconds between looks at a run."""
+HINT = (
+    "Run a labelled set to see where SE-Merging mends the static merge, where it breaks it, and "
+    "where it takes the wrong expert."
+)
+WAITS = "This link names a set that takes a while: press Run, and it is shown as the link has it."
+NO_UPLOAD = "No link holds an upload: choose the file again and press Run."
+SCRIPTS = ASSETS / "scripts"
+SCRIPT = (SCRIPTS / "inspect.js").read_text(encoding="utf-8")
+SEARCH_LIMIT = 500  # characters
 
 
 class InspectTab(Tab):
-    """`kept` has the inspections that pages show, `runs` those under way; a page has their ids.
-
-    A run is no event of the models' queue: it takes minutes, and nobody's question should wait for
-    it. The engine is safe to use beside it.
-    """
+    """`store` has the inspections that pages show; a page has the key of its own."""
 
     label, place = "Inspect", 30
 
     def __init__(self, context: Context) -> None:
-        self.context = context
-        self.kept, self.runs = Kept(), Runs()
-        self.key, self.run_id, self.look = gr.State(""), gr.State(""), gr.State(Look())
+        self.context, self.store = context, Store()
+        self.key, self.look = gr.State(""), gr.State(Look())
         self.drawn = gr.State({})  # what the two panels show: {"opened": (key, row, head), ..}
         self.form = SetForm(context, self.name)
-        with gr.Row(elem_classes="se-go"):
-            self.run = gr.Button("Run", variant="primary", elem_id="inspect-run", min_width=120)
-            self.cancel = gr.Button(
-                "Cancel", visible=False, elem_id="inspect-cancel", min_width=120
-            )
-            first = first_choice(self.form.suites[0], context.examples)
-            self.link = html(self._link(first, Look()), elem_id="inspect-link")
-        self.status = html(runs.INVITATION, elem_id="inspect-status")
+        link = self._link(first_choice(self.form.suites[0], context.examples), Look())
+        self.link = html(link, elem_id="inspect-link", render=False)
+        self.run = Controls(context.runs, self.name, HINT, self.link)
         with gr.Column(visible=False, elem_id="inspect-results") as self.results:
-            self.page = Page(context, self.kept)
+            self.page = Page(self.store)
             with gr.Row(elem_id="inspect-detail", equal_height=False):
-                self.opened, self.pinned = (
-                    RowPanel(context, self.kept, self.page.script, which)
-                    for which in ("opened", "pinned")
-                )
+                self.opened = RowPanel(context, self.store, "opened")
+                self.pinned = RowPanel(context, self.store, "pinned")
         self._wire()
 
-    # ---- outputs -----------------------------------------------------------------------------
+    @property
+    def both(self) -> tuple[RowPanel, RowPanel]:
+        return self.opened, self.pinned
 
     @property
     def viewed(self) -> list[Any]:
         """What changes with the look at an inspection."""
-        tops = [part for panel in self._both for part in panel.tops]
-        return [self.status, self.results, self.look, *self.page.outputs, *tops, self.link]
+        tops = [part for panel in self.both for part in (panel.column, panel.head)]
+        state = [self.run.status, self.results, self.look]
+        return [*state, *self.page.outputs, *tops, self.link]
 
     @property
-    def shown(self) -> list[Any]:
-        """What changes with the inspection."""
-        return [self.key, self.page.figures, *self.viewed]
+    def detail(self) -> list[Any]:
+        """What changes with the open row."""
+        return [self.drawn, *(part for panel in self.both for part in panel.panel.outputs)]
 
     @property
-    def _both(self) -> tuple[RowPanel, RowPanel]:
-        return self.opened, self.pinned
-
-    @property
-    def panels(self) -> list[Any]:
-        return [self.drawn, *self.opened.panel.outputs, *self.pinned.panel.outputs]
-
-    @property
-    def restored(self) -> list[Any]:
-        return [*self.form.outputs, *self.shown, *self.panels]
-
-    # ---- wiring ------------------------------------------------------------------------------
+    def outputs(self) -> list[Any]:
+        run = [self.run.id, self.run.run, self.run.cancel]
+        return [*self.form.outputs, *run, *self.viewed]
 
     def _wire(self) -> None:
-        page, look = self.page, [self.key, self.look]
-        opening = (self._open, [*look, self.drawn], self.panels)
-        latest = model_event(self.opened.panel.headline, trigger="always_last")
+        page, state = self.page, [self.key, self.look]
+
+        def opening(event: Any) -> None:
+            latest = model_event(self.opened.panel.headline, trigger="always_last")
+            event.then(self._open, [*state, self.drawn], self.detail, **latest)
+
         for part in (page.board, page.table, self.opened.head, self.pinned.head):
-            paced(part.view(self._view, look, self.viewed, **page_event()), self.name)
-            row = part.row(self._row, look, self.viewed, **page_event())
-            paced(row, self.name).then(*opening, **latest)
-        typed = page_event(trigger_mode="always_last")
-        given = [*look, page.search, page.task, page.chosen, page.under]
+            paced(part.view(self._view, state, self.viewed, **page_event()), self.name)
+            opening(paced(part.row(self._row, state, self.viewed, **page_event()), self.name))
+        boxes = [page.search, page.task, page.chosen, page.under]
         # a paste fires no `input`; `change` also comes when the box was filled by the page
-        page.search.change(self._searched, given, self.viewed, **typed)
-        for chooser in (page.task, page.chosen):
-            chooser.input(self._refine, given, self.viewed, **typed)
-        page.under.input(self._refine, given, self.viewed, **typed).then(*opening, **latest)
-        inputs = self.form.inputs
-        self.form.wire(self._formed, [*look, *inputs], self.link)
-        begun = [self.run_id, self.status, self.run, self.cancel]
-        own = model_event(
-            concurrency_id="inspection", concurrency_limit=None, trigger_mode="multiple"
-        )
-        followed = self.run.click(self._begin, inputs, begun, **page_event()).then(
-            self._follow, [self.run_id, *look], [self.run, self.cancel, *self.shown], **own
-        )
-        followed.then(*opening, **latest)
-        followed.failure(self._refused, None, begun, **page_event())
-        self.cancel.click(self._cancel, self.run_id, [self.status, self.cancel], **page_event())
+        refine = (self._refine, [*state, *boxes], self.viewed)
+        for event in (page.search.change, page.task.input, page.chosen.input):
+            event(*refine, **page_event(trigger_mode="always_last"))
+        opening(page.under.input(*refine, **page_event(trigger_mode="always_last")))
+        self.form.wire(self._formed, [*state, *self.form.inputs], self.link)
+        asked, shown = [self.look, *self.form.inputs], [self.key, page.figures, *self.viewed]
+        opening(self.run.wire(self._asked, asked, self._ended, state, shown))
 
     # ---- a run -------------------------------------------------------------------------------
 
-    def _begin(self, *values: Any) -> list[Any]:
-        try:
-            run_id = self.runs.add(self.form.read(values))
-        except UserError as error:
-            return ["", markup.failure(str(error)), gr.skip(), gr.skip()]
-        stopped = gr.update(visible=True, interactive=True)
-        return [run_id, gr.skip(), gr.update(interactive=False), stopped]
+    def _asked(self, look: Look, *values: Any) -> Run:
+        return self._run(self.form.read(values), look)
 
-    def _refused(self) -> list[Any]:
-        """The queue had no place for it, or something broke that is in the log."""
-        return ["", markup.failure("The run could not begin; try again in a moment."), *_IDLE]
+    def _run(self, choice: Choice, look: Look, opening: bool = False) -> Run:
+        """look: at what is on screen when it begins."""
 
-    def _cancel(self, run_id: str) -> list[Any]:
-        if run := self.runs.get(run_id):
-            run.cancel()
-        return [runs.STOPPING, gr.update(interactive=False)]
+        def work(run: Run) -> Inspection:
+            run.reaches("Loading the models")
+            engine = self.context.engines.get(choice.suite.name)
+            from semerge.evaluation.inspection import inspect  # imports torch
 
-    async def _follow(self, run_id: str, key: str, look: Look) -> AsyncIterator[list[Any]]:
-        """Start the run, tell how far it is, and show it when it has ended or was cancelled. Where
-        the page goes away this is closed, and the run with it."""
-        run = self.runs.get(run_id)
-        if run is None or run.begun:
-            yield [*_IDLE, *_kept(self.shown)]
-            return
-        settings, engine = run.choice.settings, self.context.engines.get
-        work = inspecting(
-            lambda: engine(run.choice.suite.name),
-            lambda: run.choice.sets(self.context.examples),
-            settings,
-        )
-        told = ""
-        try:
-            run.start(work, self.runs.turn)
-            while not run.over:
-                if (now := runs.progress(run)) != told and not run.cancelled():
-                    told = now
-                    yield [gr.skip(), gr.skip(), *self._said(now)]
-                await asyncio.sleep(POLL)
-        finally:
-            run.cancel()
-        yield [*_IDLE, *await asyncio.to_thread(self._ended, run, key, look)]
+            run.reaches("Reading the samples")
+            sets = choice.sets(self.context.examples)
+            run.reaches("Running", sets.total)
+            return inspect(engine, sets, choice.settings, run.progress, run.cancelled, run.keep)
 
-    def _ended(self, run: Run, key: str, look: Look) -> list[Any]:
-        """Values of `shown` after a run; what was there before stays where it did nothing."""
-        if run.found is None or not run.found.rows:
-            return self._said(runs.ended(run))
-        new = self.kept.put(run.found, run.choice, key)
-        told: list[str] = []
-        if key:
-            look = Look(head=look.head)
-        else:  # a look that a link has asked for waits for the first run
-            look, told = self.page.known(self.kept.get(new), look.fitting(run.found.suite))
-        values = self._show(new, look)
-        values[2] = runs.ended(run) + markup.notices(told)
-        return values
+        return Run(work, choice, look, opening)
 
-    def _said(self, status: str) -> list[Any]:
-        """Values of `shown` that only tell something."""
-        values = _kept(self.shown)
-        values[2] = status
-        return values
+    def _ended(self, run: Run, key: str, look: Look) -> Update:
+        """The page after a run; what was there before stays where it did nothing."""
+        if run.result is None or not run.result.rows:
+            return {}
+        new = self.store.put(run.result, run.asked, key)
+        item = self.store.get(new)
+        # a look that a link has asked for waits for the first run
+        fresh = new_look(run.before, look, Look(head=look.head)) if key else look
+        fresh, notices = self.page.known(item, fresh.fitting(run.result.suite))
+        return {
+            self.key: new,
+            self.page.figures: figures(run.result),
+            **self._draw(new, item, fresh, anew=fresh.search != look.search),
+            self.results: gr.update(visible=True),
+            self.run.status: outcome(run) + macro("notices", () if key else notices),
+        }
 
     # ---- looks -------------------------------------------------------------------------------
 
-    def _show(self, key: str, look: Look) -> list[Any]:
-        """Values of `shown` for an inspection that is kept."""
-        held = self.kept.get(key)
-        drawn = self._draw(key, held, look, anew=True)
-        return [key, figures(held.found), drawn[0], gr.update(visible=True), *drawn[2:]]
+    def _draw(self, key: str, item: Item, look: Look, anew: bool = False) -> Update:
+        """The look at an inspection. anew: the search box too, in which somebody may be typing."""
+        look, ids, update = self.page.draw(key, item, look, anew)
+        for panel in self.both:
+            update |= panel.top(item.result, look, ids)
+        return update | {self.look: look, self.link: self._link(item.asked, look)}
 
-    def _draw(self, key: str, held: Held, look: Look, anew: bool = False) -> list[Any]:
-        """Values of `viewed`. anew: the search box too, in which somebody may be typing."""
-        look, ids, parts = self.page.draw(key, held, look, anew)
-        tops = [p for panel in self._both for p in panel.top(held.found, look, ids)]
-        return [gr.skip(), gr.skip(), look, *parts, *tops, self._link(held.choice, look)]
-
-    def _look(self, key: str, new: Any) -> list[Any]:
-        """Values of `viewed` for `new(held)`, the look that somebody asked for."""
+    def _look(self, key: str, new: Callable[[Item], Look], anew: bool = False) -> Update:
+        """The page with the look that somebody asked for."""
         try:
-            held = self.kept.get(key)
+            item = self.store.get(key)
         except UserError as error:
-            values = _kept(self.viewed)
-            values[:2] = [markup.failure(str(error)), gr.update(visible=False)]
-            return values
-        look, anew = new(held)
-        return self._draw(key, held, look, anew)
+            told = macro("failure", str(error))
+            return {self.run.status: told, self.results: gr.update(visible=False)}
+        return self._draw(key, item, new(item), anew)
 
-    def _view(self, event: gr.EventData, key: str, look: Look) -> list[Any]:
+    def _view(self, event: gr.EventData, key: str, look: Look) -> Update:
         action = action_of(event)
         anew = action.get("do") == "clear"
-        return self._look(key, lambda held: (changed(look, action, held.found.suite), anew))
+        return self._look(key, lambda item: changed(look, action, item.result.suite), anew)
 
-    def _row(self, event: gr.EventData, key: str, look: Look) -> list[Any]:
+    def _row(self, event: gr.EventData, key: str, look: Look) -> Update:
         action = action_of(event)
-        return self._look(key, lambda h: (stepped(look, action, self.page.ids(h, look)), False))
+        return self._look(key, lambda item: stepped(look, action, self.page.ids(item, look)))
 
     def _refine(
         self, key: str, look: Look, search: Any, task: Any, chosen: Any, head: Any
-    ) -> list[Any]:
+    ) -> Update:
+        """What is above the table was changed."""
         new = replace(
             look,
-            search=str(search or "")[:500],
+            search=str(search or "")[:SEARCH_LIMIT],
             task=str(task or ""),
             chosen=str(chosen or ""),
             head=head if head in HEADS else look.head,
-            page=0,
         )
-        return self._look(key, lambda held: (new.fitting(held.found.suite), False))
+        if new == look:
+            return gr.skip()
+        return self._look(key, lambda item: replace(new, page=0).fitting(item.result.suite))
 
-    def _searched(self, key: str, look: Look, search: Any, *values: Any) -> list[Any]:
-        same = str(search or "")[:500] == look.search
-        return _kept(self.viewed) if same else self._refine(key, look, search, *values)
-
-    def _open(self, key: str, look: Look, drawn: dict[str, Any]) -> list[Any]:
+    def _open(self, key: str, look: Look, drawn: dict[str, Any]) -> Update:
         """The whole result of the open and of the pinned row, where it is not there already."""
-        values, now = [], {}
-        for panel, row in zip(self._both, (look.row, look.pinned), strict=True):
-            now[panel.which] = (key, row, look.head)
-            same = drawn.get(panel.which) == now[panel.which]
-            values += _kept(panel.panel.outputs) if same else panel.show(key, row, look)
-        return [now, *values]
+        update: Update = {self.drawn: {}}
+        for panel, row in zip(self.both, (look.row, look.pinned), strict=True):
+            now = update[self.drawn][panel.which] = (key, row, look.head)
+            if drawn.get(panel.which) != now:
+                update |= panel.show(key, row, look)
+        return update
 
     # ---- links -------------------------------------------------------------------------------
 
-    def _link(self, choice: Choice, look: Look) -> str:
+    def _link(self, choice: Choice, look: Look) -> Markup:
         values, note = choice.link()
         return button(self.name, values | look.link(), note)
 
-    def _formed(self, key: str, look: Look, *values: Any) -> Any:
+    def _formed(self, key: str, look: Look, *values: Any) -> Update:
         """The link to a form that was not run yet."""
         try:
-            return gr.skip() if key else self._link(self.form.read(values), look)
+            return gr.skip() if key else {self.link: self._link(self.form.read(values), look)}
         except UserError:  # told when it is run
             return gr.skip()
 
-    def restore(self, query: Query) -> list[Any]:
+    def restore(self, query: Query) -> Update:
         first = self.form.suites[0]
         names = [suite.name for suite in self.form.suites]
         suite = self.context.suite(query.one_of("suite", names, first.name))
         choice, look = read_choice(query, suite, self.context.examples), read_look(query, suite)
-        values = self._said(runs.waits(choice))
-        values[4], values[-1] = look, self._link(choice, look)
-        panels = _kept(self.panels)
-        if choice.quick:
-            run = Run(choice)
-            work = inspecting(
-                lambda: self.context.engines.get(suite.name),
-                lambda: choice.sets(self.context.examples),
-                choice.settings,
-            )
-            try:
-                key = self.kept.put(work(run), choice)
-                look, told = self.page.known(self.kept.get(key), look)
-                query.notices += told
-                values = self._show(key, look)
-                values[2] = runs.opened(len(self.kept.get(key).found.rows))
-                panels = self._open(values[0], values[4], {})
-            except UserError as error:
-                values = self._said(markup.failure(str(error)))
-        return [*self.form.put(choice), *values, *panels]
+        update = {**self.form.put(choice), self.look: look, self.page.search: look.search}
+        update[self.link] = self._link(choice, look)
+        if not choice.quick:
+            waits = NO_UPLOAD if choice.kind == UPLOAD else WAITS
+            return {**update, self.run.status: said(waits)}
+        # a run of its own, so that the form is the visitor's from now on
+        return {**update, **self.run.begin(self._run(choice, look, opening=True))}
 
 
-_IDLE = [gr.update(interactive=True), gr.update(visible=False)]  # Run, Cancel
-
-
-def _kept(components: list[Any]) -> list[Any]:
-    return [gr.skip() for _ in components]
-
-
-# --------------------------------------------------------------------------------------------------
-# The form of the Inspect tab: suite, labelled set, its limit and the options.
+# ---- the form: suite, labelled set, its limit and the options ------------------------------------
 
 INFER = ""  # in the list of tasks: the labels tell
 WANTED = {
-    "image": "A zip archive with one folder a class, named as in the suite; up to 10 MB",
-    "text": "A CSV or JSONL file with text, label and, for pairs, text_b; up to 10 MB",
+    "image": "A zip archive with one folder a class, named as in the suite; up to 10 MB.",
+    "text": "A CSV or JSONL file with text, label and, for pairs, text_b; up to 10 MB.",
 }
+FILES = [".zip", ".csv", ".tsv", ".jsonl", ".json", ".txt"]
+
+
+def folder_box(name: str, visible: bool = False) -> gr.Textbox:
+    """The path of labelled samples on this computer."""
+    return gr.Textbox(
+        "", label="Path", visible=visible, max_lines=1, min_width=260, elem_id=f"{name}-path",
+        info="A folder as evaluate --data reads it, or a .zip, .csv or .jsonl file",
+    )  # fmt: skip
+
+
+def upload_box(name: str, visible: bool = False) -> gr.File:
+    """Labelled samples of the visitor's own."""
+    return gr.File(
+        None, label="Your labelled samples", visible=visible, height=132, file_types=FILES,
+        elem_id=f"{name}-upload", elem_classes="se-drop",
+    )  # fmt: skip
+
+
+def hint(text: str) -> Markup:
+    return macro("hint", text, template=TEMPLATE)
 
 
 class SetForm:
@@ -335,7 +281,7 @@ class SetForm:
         suite = self.suites[0]
         choice = first_choice(suite, context.examples)
         with gr.Column(elem_classes="se-input se-set"):
-            html('<h2 class="se-title">Labelled set</h2>')
+            heading("Labelled set")
             with gr.Row(elem_classes="se-fields"):
                 self.suite = gr.Dropdown(
                     [(called(s), s.name) for s in self.suites], value=suite.name, label="Suite",
@@ -354,16 +300,8 @@ class SetForm:
                     elem_id=f"{name}-limit",
                 )  # fmt: skip
             with gr.Row(elem_classes="se-fields"):
-                self.folder = gr.Textbox(
-                    "", label="Path", visible=choice.kind == FOLDER, max_lines=1, min_width=260,
-                    info="A folder as evaluate --data reads it, or a .zip, .csv or .jsonl file",
-                    elem_id=f"{name}-path",
-                )  # fmt: skip
-                self.upload = gr.File(
-                    None, label="Your labelled samples", visible=choice.kind == UPLOAD, height=132,
-                    file_types=[".zip", ".csv", ".tsv", ".jsonl", ".json", ".txt"],
-                    elem_id=f"{name}-upload", elem_classes="se-drop",
-                )  # fmt: skip
+                self.folder = folder_box(name, choice.kind == FOLDER)
+                self.upload = upload_box(name, choice.kind == UPLOAD)
                 self.task = gr.Dropdown(
                     self._tasks(suite), value=INFER, label="Their task", min_width=200,
                     visible=choice.names_task, elem_id=f"{name}-task-of",
@@ -371,94 +309,93 @@ class SetForm:
             self.wanted = html(self._wanted(choice), elem_id=f"{name}-wanted")
             self.options = Options(self.suites, name, whole=False)
 
-    # ---- values ------------------------------------------------------------------------------
-
     @property
     def inputs(self) -> list[Any]:
-        return [
-            self.suite, self.kind, self.split, self.limit, self.folder, self.upload, self.task,
-            *self.options.choices,
-        ]  # fmt: skip
+        parts = [self.suite, self.kind, self.split, self.limit, self.folder, self.upload, self.task]
+        return [*parts, *self.options.choices]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `put` fills."""
+        return list(dict.fromkeys((*self.inputs, *self.options.outputs, self.wanted)))
 
     def read(self, values: Sequence[Any]) -> Choice:
         """Values of `inputs` -> what they ask for. Raises UserError for what can't be."""
         name, kind, split, limit, folder, upload, task, *choices = values
         suite = self.context.suite(name)
-        if not isinstance(limit, int):  # an emptied box
-            limit = 0
         choice = Choice(
             suite,
             str(kind),
             place=str((upload if kind == UPLOAD else folder) or ""),
             split=str(split),
             task=task if task in suite.task_names else None,
-            limit=limit or None,
+            limit=(limit if isinstance(limit, int) else 0) or None,  # an emptied box is no number
             settings=Options.read(suite, choices),
         )
         choice.check(self.context.examples)
         return choice
 
-    @property
-    def outputs(self) -> list[Any]:
-        """What `put` fills."""
-        return [*self.inputs, self.options.preset_about, self.wanted]
+    def put(self, choice: Choice) -> Update:
+        """The form with this choice."""
+        place = choice.place if choice.kind == FOLDER else ""
+        tasks = self._tasks(choice.suite)
+        return {
+            **self._boxes(choice),
+            self.suite: choice.suite.name,
+            self.kind: gr.update(choices=self._kinds(choice.suite), value=choice.kind),
+            self.split: gr.update(value=choice.split, visible=choice.splits),
+            self.limit: choice.limit or 0,
+            self.folder: gr.update(value=place, visible=choice.kind == FOLDER),
+            self.upload: gr.update(value=None, visible=choice.kind == UPLOAD),
+            self.task: gr.update(
+                choices=tasks, value=choice.task or INFER, visible=choice.names_task
+            ),
+            **self.options.put(choice.suite, choice.settings),
+        }
 
-    def put(self, choice: Choice) -> list[Any]:
-        """Values of `outputs` that show a choice."""
-        options = listed(self.options.outputs, self.options.put(choice.suite, choice.settings))
-        return [
-            choice.suite.name,
-            gr.update(choices=self._kinds(choice.suite), value=choice.kind),
-            gr.update(value=choice.split, visible=choice.splits),
-            choice.limit or 0,
-            gr.update(value=choice.place if choice.kind == FOLDER else "",
-                      visible=choice.kind == FOLDER),
-            gr.update(value=None, visible=choice.kind == UPLOAD),
-            gr.update(choices=self._tasks(choice.suite), value=choice.task or INFER,
-                      visible=choice.names_task),
-            *options, self._wanted(choice),
-        ]  # fmt: skip
-
-    # ---- events ------------------------------------------------------------------------------
+    def _boxes(self, choice: Choice) -> Update:
+        """What there is to fill in for the kind of set."""
+        shown = {self.split: choice.splits, self.task: choice.names_task}
+        shown |= {self.folder: choice.kind == FOLDER, self.upload: choice.kind == UPLOAD}
+        visible = {box: gr.update(visible=visible) for box, visible in shown.items()}
+        return {**visible, self.wanted: self._wanted(choice)}
 
     def wire(self, *after: Any) -> None:
         """What of the form follows from other parts of it. after: handler, inputs and outputs of
         what follows every change; not by `change` events, which would send what is half changed.
         """
         options, calm = self.options, page_event()
-        suite = self.suite.input(self._changed_suite, self.suite, self.outputs, **calm)
-        followers = [self.split, self.folder, self.upload, self.task, self.wanted]
-        kind = self.kind.input(self._changed_kind, [self.suite, self.kind], followers, **calm)
-        chosen = [self.suite, options.preset, options.probe, options.layer, options.pool]
-        inputs = [part.input for part in chosen[1:]]
-        other = gr.on(inputs, self._follow, chosen, options.followers, **calm)
-        reset = options.reset.click(
-            lambda name: options.defaults(self.context.suite(name)),
-            self.suite,
-            options.outputs,
-            **calm,
+        boxes = [self.split, self.folder, self.upload, self.task, self.wanted]
+        chosen = [part.input for part in options.choices]
+        events = (
+            self.suite.input(self._changed_suite, self.suite, self.outputs, **calm),
+            self.kind.input(self._changed_kind, [self.suite, self.kind], boxes, **calm),
+            gr.on(chosen, self._follow, [self.suite, *options.choices], options.followers, **calm),
+            options.reset.click(
+                lambda name: options.defaults(self.context.suite(name)),
+                self.suite,
+                options.outputs,
+                **calm,
+            ),
         )
-        for event in (suite, kind, other, reset):
+        for event in events:
             event.then(*after, **calm)
         typed = [part.input for part in (self.split, self.limit, self.folder, self.task)]
-        given = [*typed, self.upload.upload, self.upload.clear]
-        gr.on(given, *after, **page_event(trigger_mode="always_last"))
+        files = [self.upload.upload, self.upload.clear]
+        gr.on([*typed, *files], *after, **page_event(trigger_mode="always_last"))
 
-    def _changed_suite(self, name: str) -> list[Any]:
+    def _changed_suite(self, name: str) -> Update:
         return self.put(first_choice(self.context.suite(name), self.context.examples))
 
-    def _changed_kind(self, name: str, kind: str) -> list[Any]:
-        choice = Choice(self.context.suite(name), kind)
-        shown = (choice.splits, kind == FOLDER, kind == UPLOAD, choice.names_task)
-        return [*(gr.update(visible=visible) for visible in shown), self._wanted(choice)]
+    def _changed_kind(self, name: str, kind: str) -> Update:
+        return self._boxes(Choice(self.context.suite(name), kind))
 
-    def _follow(self, name: str, preset: Any, probe: Any, layer: Any, pool: Any) -> list[Any]:
+    def _follow(self, name: str, *values: Any) -> Update:
         suite = self.context.suite(name)
         try:
-            found = Options.read(suite, [preset, probe, layer, pool, None, None]).resolve(suite)
+            return self.options.follow(suite, Options.read(suite, values).resolve(suite))
         except UserError:  # told when the run is asked for
-            return [gr.skip() for _ in self.options.followers]
-        return listed(self.options.followers, self.options.follow(suite, found))
+            return gr.skip()
 
     def _kinds(self, suite: Suite) -> list[tuple[str, str]]:
         return [(title, kind) for kind, title in kinds(suite, self.context.examples).items()]
@@ -470,29 +407,24 @@ class SetForm:
     @staticmethod
     def _wanted(choice: Choice) -> str:
         """What an upload has to be; nothing where none is asked for."""
-        if choice.kind != UPLOAD:
-            return ""
-        return f'<p class="se-hint">{WANTED[choice.suite.modality]}.</p>'
+        return hint(WANTED[choice.suite.modality]) if choice.kind == UPLOAD else ""
 
 
-# --------------------------------------------------------------------------------------------------
-# What the Inspect tab shows above the open row: figures, counts, matrix, filters, table, files.
+# ---- what stands above the open row: figures, counts, matrix, filters, table, files --------------
 
-SCRIPTS = ASSETS / "scripts"
 ANY = ""  # in the lists of tasks and experts
 
 
 class Page:
     """The components, and what they show of a look at an inspection."""
 
-    def __init__(self, context: Context, kept: Kept) -> None:
-        self.script = (SCRIPTS / "inspect.js").read_text(encoding="utf-8")
+    def __init__(self, store: Store) -> None:
         keys = (SCRIPTS / "inspect_keys.js").read_text(encoding="utf-8")
         with gr.Row(elem_classes="se-overview", equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 self.figures = html("", elem_id="inspect-figures")
             with gr.Column(scale=7, min_width=320):
-                self.board = acting(self.script, "inspect-board")
+                self.board = acting("inspect-board")
         with gr.Row(elem_classes="se-fields se-narrow"):
             self.search = gr.Textbox(
                 "", label="Search", placeholder="words of a sample, class or id", max_lines=1,
@@ -509,49 +441,49 @@ class Page:
                 [("own task's", "oracle"), ("chosen expert's", "routed")], value="oracle",
                 label="Head that answers", min_width=260, elem_id="inspect-under",
             )  # fmt: skip
-        self.table = acting(self.script + keys, "inspect-table")
-        functions = [exporter(partial(export, kept))]
-        self.files = acting(self.script, "inspect-files", server_functions=functions)
+        self.table = acting("inspect-table", SCRIPT + keys)
+        functions = [exporter(partial(export, store))]
+        self.files = acting("inspect-files", server_functions=functions)
 
     @property
     def outputs(self) -> list[Any]:
         """What `draw` fills."""
-        return [
-            self.board, self.search, self.task, self.chosen, self.under, self.table, self.files
-        ]  # fmt: skip
+        boxes = [self.search, self.task, self.chosen, self.under]
+        return [self.board, *boxes, self.table, self.files]
 
-    def ids(self, held: Held, look: Look) -> list[str]:
+    def ids(self, item: Item, look: Look) -> list[str]:
         """The samples that a look shows, in its order."""
         from semerge.evaluation.inspection import select  # imports torch
 
-        return [held.found.rows[i].id for i in select(held.found, look.view())]
+        return [item.result.rows[i].id for i in select(item.result, look.view())]
 
-    def known(self, held: Held, look: Look) -> tuple[Look, list[str]]:
-        """A link's look without what the samples do not have, and what to tell of that."""
-        samples = {row.id for row in held.found.rows}
-        return known(look, samples, len(self.ids(held, look)))
+    def known(self, item: Item, look: Look) -> tuple[Look, list[str]]:
+        """A look without what the samples do not have, and what to tell of that."""
+        samples = {row.id for row in item.result.rows}
+        return known(look, samples, len(self.ids(item, look)))
 
     def draw(
-        self, key: str, held: Held, look: Look, anew: bool
-    ) -> tuple[Look, Sequence[str], list[Any]]:
-        """The look at a page that exists, the ids of all samples that it shows, and the values of
-        `outputs`. anew: the search box too, in which somebody may be typing."""
+        self, key: str, item: Item, look: Look, anew: bool
+    ) -> tuple[Look, Sequence[str], Update]:
+        """The look at a page that exists, the ids of all samples that it shows, and the components.
+        anew: the search box too, in which somebody may be typing."""
         from semerge.evaluation.inspection import select  # imports torch
 
-        found = held.found
-        chosen = select(found, look.view())
+        result = item.result
+        chosen = select(result, look.view())
         look = within(look, len(chosen))
-        tasks = [(task.title, task.name) for task in found.suite.tasks]
-        values = [
-            board(found, look),
-            look.search if anew else gr.skip(),
-            gr.update(choices=[("all", ANY), *tasks], value=look.task),
-            gr.update(choices=[("any", ANY), *tasks], value=look.chosen),
-            look.head,
-            rows_table(found, look, chosen),
-            exports(key, look, held.choice, len(chosen)),
-        ]
-        return look, [found.rows[i].id for i in chosen], values
+        tasks = [(task.title, task.name) for task in result.suite.tasks]
+        update = {
+            self.board: board(result, look),
+            self.task: gr.update(choices=[("all", ANY), *tasks], value=look.task),
+            self.chosen: gr.update(choices=[("any", ANY), *tasks], value=look.chosen),
+            self.under: look.head,
+            self.table: rows_table(result, look, chosen),
+            self.files: exports(key, look, item.asked, len(chosen)),
+        }
+        if anew:
+            update[self.search] = look.search
+        return look, [result.rows[i].id for i in chosen], update
 
 
 def paced(event: Any, name: str) -> Any:
@@ -568,56 +500,50 @@ def action_of(event: gr.EventData) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def acting(script: str, name: str, **options: Any) -> gr.HTML:
+def acting(name: str, script: str = SCRIPT, **options: Any) -> gr.HTML:
     """HTML whose buttons reach Python by the events `view` and `row`."""
     return gr.HTML("", js_on_load=script, apply_default_css=False, elem_id=name, **options)
 
 
-# --------------------------------------------------------------------------------------------------
-# The whole result of the open row, and of the pinned one beside it: the panel of every tab.
+# ---- the whole result of the open row, and of the pinned one beside it ---------------------------
 
 
 class RowPanel:
     """A column that shows one row of a kept inspection; hidden while there is none.
 
-    which: "opened" or "pinned". `tops`, the column and its head, change with the table; the panel
-    once its Result is there.
+    which: "opened" or "pinned". The column and its head change with the table, the panel once its
+    Result is there.
     """
 
-    def __init__(self, context: Context, kept: Kept, script: str, which: str) -> None:
-        self.context, self.kept, self.which = context, kept, which
+    def __init__(self, context: Context, store: Store, which: str) -> None:
+        self.context, self.store, self.which = context, store, which
         with gr.Column(visible=False, elem_classes="se-side", min_width=320) as self.column:
-            self.head = acting(script, f"inspect-{which}")
+            self.head = acting(f"inspect-{which}")
             self.panel = ResultPanel(f"inspect-{which}", waiting="Computing the whole result")
 
-    @property
-    def tops(self) -> list[Any]:
-        """What `top` fills."""
-        return [self.column, self.head]
-
-    def top(self, found: Inspection, look: Look, ids: Sequence[str]) -> list[Any]:
-        """Values of `tops`."""
+    def top(self, result: Inspection, look: Look, ids: Sequence[str]) -> Update:
+        """The column and its head."""
         opened = self.which == "opened"
-        content = open_row(found, look, ids) if opened else pinned_row(found, look)
-        return [gr.update(visible=bool(content)), content]
+        content = open_row(result, look, ids) if opened else pinned_row(result, look)
+        return {self.column: gr.update(visible=bool(content)), self.head: content}
 
-    def show(self, key: str, row: str, look: Look) -> list[Any]:
-        """Values of `panel.outputs` for the row with this id."""
+    def show(self, key: str, row: str, look: Look) -> Update:
+        """The panel for the row with this id."""
         try:
             view = self.view(key, row, look)
         except UserError as error:
-            return listed(self.panel.outputs, self.panel.fail(str(error)))
-        return listed(self.panel.outputs, self.panel.show(view) if view else {})
+            return self.panel.fail(str(error))
+        return self.panel.show(view) if view else {}
 
     def view(self, key: str, row: str, look: Look) -> View | None:
         """The row's Result as one request gives it, read by the head of the look; None where there
         is no such row."""
-        held = self.kept.get(key) if key and row else None
-        i = index_of(held.found, row) if held else None
-        if held is None or i is None:
+        item = self.store.get(key) if key and row else None
+        i = index_of(item.result, row) if item else None
+        if item is None or i is None:
             return None
-        found = held.found
-        own, used = found.rows[i], found.resolved
+        result = item.result
+        own, used = result.rows[i], result.resolved
         settings = Settings(
             probe=used.probe,
             layer=used.layer,
@@ -625,7 +551,7 @@ class RowPanel:
             preset=used.preset,
             head="auto" if look.head == "routed" else own.task,
         )
-        result = self.context.predict(held.choice.suite.name, found.sample(i), settings)
-        text, text_b = found.text(i)
+        answer = self.context.predict(item.asked.suite.name, result.sample(i), settings)
+        text, text_b = result.text(i)
         truth = Example(-1, own.task, own.label, text=text, text_b=text_b or None)
-        return View(result, found.suite, truth)
+        return View(answer, result.suite, truth)

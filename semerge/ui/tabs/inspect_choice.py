@@ -346,6 +346,12 @@ def stepped(look: Look, action: Mapping[str, Any], ids: Sequence[str]) -> Look:
     return paged(replace(look, row=ids[at]), ids)
 
 
+def new_look(before: Look, now: Look, usual: Look) -> Look:
+    """The look at a new result: `usual`, but for what was changed in `now` since `before`."""
+    since = {name: value for name, value in vars(now).items() if value != vars(before)[name]}
+    return replace(usual, **since)
+
+
 def paged(look: Look, ids: Sequence[str]) -> Look:
     """The look at the page on which its row is."""
     return replace(look, page=ids.index(look.row) // PAGE) if look.row in ids else look

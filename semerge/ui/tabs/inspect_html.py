@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from semerge.common import UserError
 from semerge.ui import html, words
-from semerge.ui.runs import Kept
+from semerge.ui.runs import Store
 from semerge.ui.tabs.inspect_choice import FILTERS, HEADS, PAGE, Choice, Look, index_of, last_page
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def exporter(make: Callable[[Any], dict[str, str]]) -> Callable[[Any], dict[str,
     return export_rows
 
 
-def export(kept: Kept, asked: Any) -> dict[str, str]:
+def export(store: Store, asked: Any) -> dict[str, str]:
     """The file that {"kind", "key", "look"} ask for: {"name", "type", "text"}.
 
     Raises:
@@ -232,7 +232,7 @@ def export(kept: Kept, asked: Any) -> dict[str, str]:
     """
     if not isinstance(asked, dict) or asked.get("kind") not in TYPES:
         raise UserError(UNKNOWN)
-    found = kept.get(str(asked.get("key"))).found
+    found = store.get(str(asked.get("key"))).result
     kind, view = str(asked["kind"]), _look(asked.get("look")).view()
     from semerge.evaluation.inspection import static_report, to_json, write_csv
 
