@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 import torch
 from concurrency import sample_of
 from tags import Tags
+from visitor import Visitor
 
 from semerge.engine import Engine, load_engine
 from semerge.routing import nearest
@@ -28,7 +29,7 @@ from semerge.ui import links
 from semerge.ui.context import Context
 from semerge.ui.links import Query
 from semerge.ui.options import Options
-from semerge.ui.tabs import Update, layers
+from semerge.ui.tabs import layers
 from semerge.ui.tabs.layers import LayersTab, Where, routed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
@@ -41,10 +42,18 @@ def suite(diagnosed: Path) -> Suite:
 
 
 @pytest.fixture(scope="module")
-def tab(suite: Suite) -> Iterator[LayersTab]:
+def tab(suite: Suite) -> LayersTab:
     context = Context.make([suite], Examples(), lambda s: load_engine(s.folder))
-    with gr.Blocks(), gr.Tabs(), gr.Tab("Layers"):
-        yield LayersTab(context)
+    with gr.Blocks(), gr.Tabs(), gr.Tab("Layers", elem_id="layers-tab"):
+        return LayersTab(context)
+
+
+@pytest.fixture
+def page(tab: LayersTab) -> Visitor:
+    part: Any = tab.known
+    while part.parent is not None:
+        part = part.parent
+    return Visitor(part)
 
 
 def probed(engine: Engine, probe: str, seed: int = 0) -> dict[str, dict[str, list[float]]]:
@@ -57,13 +66,23 @@ def probed(engine: Engine, probe: str, seed: int = 0) -> dict[str, dict[str, lis
     return reached
 
 
-def source_of(suite: Suite, folder: Path) -> dict[str, Any]:
-    """An input of a visitor's own."""
+def ask(page: Visitor, suite: Suite, folder: Path) -> dict[str, Any]:
+    """Give an input of a visitor's own; the source that names it."""
     if suite.modality == "text":
+        page["layers-text"] = SENTENCE["text"]
+        page.event("layers-text", "submit")
         return dict(SENTENCE)
     file = folder / "own.png"
     sample_of(load_engine(suite.folder), 3).image.save(file)  # type: ignore[union-attr]
+    page["layers-image"] = str(file)
+    page.event("layers-image", "upload")
     return {"file": str(file)}
+
+
+def linked(html: str) -> dict[str, str]:
+    query = re.search(r'data-link="([^"]+)"', html)
+    assert query
+    return dict(parse_qsl(query[1].replace("&amp;", "&")))
 
 
 # ---- one input -----------------------------------------------------------------------------------
@@ -138,57 +157,69 @@ def test_distances_that_failed_are_dashes(engine: Engine) -> None:
 # ---- the tab -------------------------------------------------------------------------------------
 
 
-def shown_of(tab: LayersTab, update: Update) -> dict[str, Any]:
-    """What an update changes, by the tab's own names."""
-    assert set(update) <= set(tab.outputs)
-    parts = {k: part for k, part in vars(tab).items() if isinstance(part, gr.blocks.Block)}
-    return {name: update[part] for name, part in parts.items() if part in update}
-
-
 def test_the_slider_moves_the_bars_without_a_new_probe(
-    tab: LayersTab, suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tab: LayersTab, page: Visitor, suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = source_of(suite, tmp_path)
-    where = replace(Where.default(suite), probe="experts")
-    known = shown_of(tab, tab._show(suite, source, "input", where))["known"]
+    ask(page, suite, tmp_path)
+    page.change("layers-probe", "experts")
+    known = page[tab.known]
     json.dumps(known)  # plain numbers, as a State keeps them
     engine = tab.context.engines.get(suite.name)
-    monkeypatch.setattr(type(engine), "probe", lambda *_, **__: pytest.fail("probed again"))
+    monkeypatch.setattr(type(engine), "probe_batch", lambda *_, **__: pytest.fail("probed again"))
+    page.change("layers-preset", "literal")
     seen = set()
-    for number in range(1, suite.depth + 2):
-        for pool in ("mean", "all"):
-            controls = (number, pool, "experts", "literal")
-            shown = shown_of(tab, tab._moved(suite.name, source, known, "input", *controls))
-            bars = json.loads(shown["similar"].plot)["data"][0]["x"]
+    for pool in ("mean", "all"):
+        page.change("layers-pool", pool)
+        for number in range(1, suite.depth + 2):
+            page.change("layers-layer", number)
+            bars = json.loads(page["layers-similarity"].plot)["data"][0]["x"]
             layer = FINAL if number > suite.depth else number
             want = routed(engine, known["reached"], Where("experts", layer, pool, "literal"))[layer]
             assert bars == want.result["similarities"]
-            assert want.title(want.result["chosen"]) in shown["told"]
+            assert want.title(want.result["chosen"]) in page["layers-told"]
             seen.add(tuple(bars))
     assert len(seen) == 2 * suite.depth + 1  # the final embedding has one pooling
     # another input, or by another probe, has not been probed yet
-    other = tab._moved(suite.name, {"example": 1}, known, "input", 1, "mean", "experts", "hard")
-    assert other == {}
-    assert tab._moved(suite.name, source, known, "input", 1, "mean", "base", "hard") == {}
+    page["layers-probe"] = "base"
+    assert page.change("layers-layer", 1) == {}
+    page["layers-probe"] = "experts"
+    assert page.change("layers-layer", 1) != {}
+    page[tab.picker.source] = {"example": 1}
+    assert page.change("layers-layer", 2) == {}
 
 
-def test_controls_that_were_moved_meanwhile_stay(
-    tab: LayersTab, suite: Suite, tmp_path: Path
+def test_controls_that_are_moved_while_it_is_probed_stay(
+    tab: LayersTab, page: Visitor, suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The end of a probe leaves the slider and the preset as they are by then."""
-    source = source_of(suite, tmp_path)
-    shown = tab._again(suite.name, source, None, "input", 1, "mean", "base", "hard")
-    assert not {tab.layer, tab.probe, tab.preset} & set(shown) and shown[tab.known]
-    known = {**shown[tab.known], "source": {"example": 0}}
-    again = tab._chosen(suite, source, known, "input", 1, "mean", "base", "hard")
-    assert not set(tab._controls) & set(again) and again[tab.known]
-    after = shown_of(
-        tab, tab._moved(suite.name, source, again[tab.known], "input", 2, "all", "base", "sharp")
-    )
-    assert "block 2" in after["told"] and "layer=2" in after["link"]
+    """And what is shown in the end is what they say by then."""
+    ask(page, suite, tmp_path)
+    page.change("layers-layer", 1)
+
+    def moved(shown: dict[Any, Any]) -> None:
+        if tab.known in shown:  # the probe ends
+            page["layers-layer"], page["layers-preset"] = 2, "literal"
+
+    page["layers-probe"] = "base"
+    page.event("layers-probe", "input", each=moved)
+    assert (page["layers-layer"], page["layers-preset"]) == (2, "literal")
+    assert "block 2" in page["layers-told"] and "preset literal" in page["layers-tables"]
+    asked = linked(page["layers-link"])
+    assert (asked["layer"], asked["preset"], asked["probe"]) == ("2", "literal", "base")
 
 
-def test_a_link_brings_back_what_was_shown(tab: LayersTab, suite: Suite, tmp_path: Path) -> None:
+def test_another_input_leaves_the_controls_as_they_are(
+    tab: LayersTab, page: Visitor, suite: Suite, tmp_path: Path
+) -> None:
+    ask(page, suite, tmp_path)
+    page.change("layers-layer", 1)
+    page[tab.known] = {**page[tab.known], "source": {"example": 0}}
+    event = ("layers-text", "submit") if suite.modality == "text" else ("layers-image", "upload")
+    shown = page.event(*event)
+    assert not {tab.layer, tab.pool, tab.probe, tab.preset} & set(shown)
+    assert "block 1" in page["layers-told"]
+
+
+def test_a_link_brings_back_what_was_shown(tab: LayersTab, suite: Suite) -> None:
     state = {
         "tab": "layers",
         "suite": suite.name,
@@ -200,59 +231,71 @@ def test_a_link_brings_back_what_was_shown(tab: LayersTab, suite: Suite, tmp_pat
         **(SENTENCE if suite.modality == "text" else {}),
     }
     query = Query(state)
-    shown = shown_of(tab, tab.restore(query))
-    assert query.notices == [] and shown["open"] == "holds" and shown["layer"]["value"] == 1
+    shown = tab.restore(query)
+    assert set(shown) <= set(tab.outputs) and query.notices == []
+    assert shown[tab.open] == "holds" and shown[tab.layer]["value"] == 1
     if suite.modality == "text":
-        link = str(shown["link"]).split('data-link="')[1].split('"')[0].replace("&amp;", "&")
-        assert dict(parse_qsl(link)) == {k: v for k, v in state.items() if v}
-        assert "block 1" in shown["told"]
+        assert linked(shown[tab.link]) == {k: v for k, v in state.items() if v}
+        assert "block 1" in shown[tab.told]
     strange = Query({"tab": "layers", "probe": "oracle", "layer": "99", "pool": "max",
                      "preset": "odd", "show": "all"})  # fmt: skip
     tab.restore(strange)
     assert len(strange.notices) == 5
 
 
-def test_an_input_that_cannot_be_used_is_told_in_its_place(tab: LayersTab, suite: Suite) -> None:
+def test_the_link_names_the_view_that_is_open(page: Visitor, suite: Suite, tmp_path: Path) -> None:
+    ask(page, suite, tmp_path)
+    page.event(page.part("layers-fits").parent, "select")
+    assert linked(page["layers-link"])["show"] == "fits"
+
+
+def test_an_input_that_cannot_be_used_is_told_in_its_place(
+    tab: LayersTab, page: Visitor, suite: Suite, tmp_path: Path
+) -> None:
     source = {"text": " "} if suite.modality == "text" else {"file": "/nowhere/x.png"}
-    shown = shown_of(tab, tab._show(suite, source, "input", Where.default(suite)))
-    assert 'role="alert"' in shown["told"] and shown["known"] is None and shown["link"] == ""
-    assert shown["body"]["visible"] is False
-    known = {"suite": suite.name, "source": source, "probe": "oracle", "reached": {}}
-    odd = tab._moved(suite.name, source, known, "input", 1, "mean", "oracle", "odd")
-    assert 'role="alert"' in odd[tab.told]
+    page[tab.picker.source] = source
+    page.event("layers-tab", "select")
+    assert 'role="alert"' in page["layers-told"] and page["layers-link"] == ""
+    assert page[tab.known] is None and not page.visible("layers-tables")
+    ask(page, suite, tmp_path)
+    page[tab.known] = {**page[tab.known], "probe": "oracle"}
+    page["layers-probe"] = "oracle"
+    page.change("layers-preset", "odd")
+    assert 'role="alert"' in page["layers-told"]
 
 
-def test_it_answers_when_it_is_opened_and_not_again(tab: LayersTab, suite: Suite) -> None:
-    controls = (1, "mean", "experts", "hard")
+def test_it_answers_when_it_is_opened_and_not_again(
+    tab: LayersTab, page: Visitor, suite: Suite
+) -> None:
     if suite.modality == "text":
-        first = tab._opened(suite.name, dict(SENTENCE), None, "input", *controls)
-        assert first[tab.known] is not None
-    again = tab._opened(suite.name, SENTENCE, {"suite": suite.name}, "input", *controls)
-    assert again == {}
+        page[tab.picker.source] = dict(SENTENCE)
+        page.event("layers-tab", "select")
+    else:
+        page[tab.known] = {"suite": suite.name}
+    assert page[tab.known] is not None and page.event("layers-tab", "select") == {}
 
 
 def test_another_suite_opens_at_its_own_defaults(
-    tab: LayersTab, suite: Suite, tmp_path: Path
+    tab: LayersTab, page: Visitor, suite: Suite, tmp_path: Path
 ) -> None:
-    source = source_of(suite, tmp_path)
-    known = {"suite": "another", "source": {}, "probe": "base", "reached": {}}
-    update = tab._chosen(suite, source, known, "input", 1, "all", "base", "hard")
-    found, usual = shown_of(tab, update), Where.default(suite)
-    assert found["layer"]["value"] == usual.layer and found["pool"]["value"] == usual.pool
-    assert found["preset"] == usual.preset
-    assert ("The cat sat" in found["given"]) is (suite.modality == "text")
+    source, usual = ask(page, suite, tmp_path), Where.default(suite)
+    told = page["layers-told"]
+    page[tab.known] = {**page[tab.known], "suite": "another"}
+    page["layers-layer"], page["layers-preset"], page["layers-probe"] = 1, "literal", "base"
+    ask(page, suite, tmp_path)
+    assert page["layers-layer"] == usual.layer and page["layers-pool"] == usual.pool
+    assert page["layers-preset"] == usual.preset and page["layers-told"] == told
+    assert ("The cat sat" in page["layers-given"]) is (suite.modality == "text")
     taken = tab.take(suite, source)
-    assert set(taken) <= set(tab.outputs) and taken[tab.told] == found["told"]
+    assert set(taken) <= set(tab.outputs) and taken[tab.told] == told
 
 
 def test_the_views_follow_the_suite(tab: LayersTab, suite: Suite) -> None:
     topics = tab.topics
-    here = topics.show(suite)
-    assert set(here) == set(topics.outputs)
+    assert set(topics.show(suite)) == set(topics.outputs)
     lost = topics.show(replace(suite, folder=Path("/nowhere")))
-    assert set(lost) == set(topics.outputs) - set(topics.heads.values()) - set(
-        topics.charts.values()
-    )
+    charts = {*topics.heads.values(), *topics.charts.values()}
+    assert set(lost) == set(topics.outputs) - charts
     assert "has no diagnosis yet" in lost[topics.tops["holds"]]
     assert lost[topics.bodies["holds"]]["visible"] is False
 

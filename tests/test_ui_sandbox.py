@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import gradio as gr
 import pytest
 from fakes import FakeEngine, fake_examples, fake_suite
 from test_ui import HOSTILE, hostile_view, parse, view_of
+from visitor import Visitor
 
 from semerge.suites import Suite
 from semerge.suites.examples import load_examples
@@ -22,7 +21,7 @@ from semerge.ui import options
 from semerge.ui.context import Context
 from semerge.ui.links import Query
 from semerge.ui.options import Coefficient, Coefficients
-from semerge.ui.tabs import Update, sandbox
+from semerge.ui.tabs import sandbox
 from semerge.ui.tabs.sandbox import SandboxTab
 from semerge.ui.view import View
 
@@ -36,21 +35,30 @@ RIGHT_ANGLES = [[4.0 if i == j else 0.0 for i in range(8)] for j in range(8)]
 def tab(tmp_path: Path) -> SandboxTab:
     suites = [fake_suite("image"), fake_suite("text")]
     context = Context.make(suites, load_examples(fake_examples(tmp_path)), FakeEngine)
-    with gr.Blocks(), gr.Tabs(), gr.Tab("Sandbox"):
+    with gr.Blocks(), gr.Tabs(), gr.Tab("Sandbox", elem_id="sandbox-tab"):
         return SandboxTab(context)
 
 
-def named(tab: SandboxTab, update: Update) -> dict[str, Any]:
-    """What an update changes, by the tab's own names; of the sliders a list."""
-    assert set(update) <= set(tab.outputs)
-    parts = {k: part for k, part in vars(tab).items() if isinstance(part, gr.blocks.Block)}
-    found = {name: update[part] for name, part in parts.items() if part in update}
-    sliders = tab.sliders.inputs
-    return {**found, "sliders": [update[s] for s in sliders]} if sliders[0] in update else found
+@pytest.fixture
+def page(tab: SandboxTab) -> Visitor:
+    part: Any = tab.known
+    while part.parent is not None:
+        part = part.parent
+    return Visitor(part)
 
 
-def chosen(tab: SandboxTab, suite: Suite, source: Any) -> dict[str, Any]:
-    return named(tab, tab._chosen(suite, source, None, "auto", *[0.0] * 8))
+def coefficients(page: Visitor) -> dict[str, float]:
+    """What the sliders that are shown are at, by their labels."""
+    sliders = [f"sandbox-coefficient-{t}" for t in range(8)]
+    return {page.of(s, "label"): page[s] for s in sliders if page.visible(s)}
+
+
+def put(page: Visitor, *own: float) -> dict[Any, Any]:
+    """Set the sliders, and move the last one."""
+    *first, last = [f"sandbox-coefficient-{t}" for t in range(len(own))]
+    for slider, value in zip(first, own, strict=False):
+        page[slider] = value
+    return page.change(last, own[-1])
 
 
 def link(html: str) -> dict[str, str]:
@@ -140,132 +148,135 @@ def test_the_slider_leaves_judging_to_us() -> None:
     assert slider.get_block_name() == "slider"
 
 
-# ---- handlers ------------------------------------------------------------------------------------
+# ---- the tab -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("modality", ["image", "text"])
-def test_an_input_opens_with_the_static_merge(tab: SandboxTab, modality: str) -> None:
+def test_an_input_opens_with_the_static_merge(
+    tab: SandboxTab, page: Visitor, modality: str
+) -> None:
     suite = tab.context.default(modality)
     assert suite
-    shown = chosen(tab, suite, {"example": 3})
-    values = [u["value"] for u in shown["sliders"] if u.get("visible")]
-    assert values == [0.3] * len(suite.tasks)
-    assert shown["head"]["value"] == "auto" and shown["told"] == ""
-    best = sums_to(suite, shown["known"]["result"]["head"], values)
-    assert best in shown["own"]
-    asked = link(shown["link"])
+    page.change("sandbox-suite", suite.name)
+    page.change("sandbox-example", 3)
+    values = [0.3] * len(suite.tasks)
+    assert coefficients(page) == dict.fromkeys((task.title for task in suite.tasks), 0.3)
+    assert page["Head"] == "auto" and page["sandbox-told"] == ""
+    best = sums_to(suite, page[tab.known]["result"]["head"], values)
+    assert best in page["sandbox-own"]
+    asked = link(page["sandbox-link"])
     assert asked["tab"] == "sandbox" and asked["suite"] == suite.name and asked["example"] == "3"
     assert [asked[f"c.{name}"] for name in suite.task_names] == ["0.3"] * len(suite.tasks)
 
 
-def test_sliders_answer_without_asking_se_merging_again(tab: SandboxTab) -> None:
+def test_sliders_answer_without_asking_se_merging_again(tab: SandboxTab, page: Visitor) -> None:
     suite = fake_suite("image")
-    known = chosen(tab, suite, {"example": 0})["known"]
+    page.change("sandbox-example", 0)
     engine = tab.context.engines.get(suite.name)
     calls = engine.calls
     own = [0.05, 0.1, 0.0, -0.5, 1.5, 0.0, 0.0, 0.0]
-    shown = named(tab, tab._moved(suite.name, {"example": 0}, known, "auto", *own))
+    shown = put(page, *own)
     assert engine.calls == calls
-    assert sums_to(suite, known["result"]["head"], own) in shown["own"]
-    assert link(shown["link"])["c.eurosat"] == "-0.5" and "sliders" not in shown
+    assert sums_to(suite, page[tab.known]["result"]["head"], own) in page["sandbox-own"]
+    assert link(page["sandbox-link"])["c.eurosat"] == "-0.5"
+    assert not set(tab.sliders.inputs) & set(shown)  # what was set meanwhile stays
     # another input or head is another question
-    tab._moved(suite.name, {"example": 1}, known, "auto", *own)
-    tab._moved(suite.name, {"example": 0}, known, "gtsrb", *own)
+    page.change("sandbox-example", 1)
+    page.change("Head", "gtsrb")
     assert engine.calls == calls + 2
 
 
 def test_the_input_changes_and_the_coefficients_stay_unless_the_suite_changes(
-    tab: SandboxTab,
+    tab: SandboxTab, page: Visitor
 ) -> None:
-    image, text = fake_suite("image"), fake_suite("text")
-    known = chosen(tab, image, {"example": 0})["known"]
+    text = fake_suite("text")
+    page.change("sandbox-example", 0)
     own = [0.05 * t for t in range(8)]
-    same = named(tab, tab._chosen(image, {"example": 9}, known, "mnist", *own))
-    assert "sliders" not in same and "head" not in same  # so they stay
-    assert link(same["link"])["c.textures"] == "0.35" and link(same["link"])["head"] == "mnist"
-    other = named(tab, tab._chosen(text, {"example": 2}, known, "mnist", *own))
-    assert [u["value"] for u in other["sliders"][:7]] == [0.3] * 7
-    assert other["head"]["value"] == "auto" and other["sliders"][7]["visible"] is False
-    assert {name for _, name in other["expert"]["choices"]} == set(text.task_names)
+    put(page, *own)
+    page.change("Head", "mnist")
+    shown = page.change("sandbox-example", 9)
+    assert list(coefficients(page).values()) == own and page["Head"] == "mnist"
+    assert not {tab.head, *tab.sliders.inputs} & set(shown)
+    assert link(page["sandbox-link"])["c.textures"] == "0.35"
+    assert link(page["sandbox-link"])["head"] == "mnist"
+    page.change("sandbox-suite", text.name)
+    assert list(coefficients(page).values()) == [0.3] * 7
+    assert page["Head"] == "auto" and not page.visible("sandbox-coefficient-7")
+    assert {name for _, name in page.of("Expert", "choices")} == set(text.task_names)
 
 
-def starter(tab: SandboxTab, name: str) -> Callable[..., Update]:
-    """The handler behind a button."""
-    button = getattr(tab, name)
-    fns = gr.context.Context.root_block or tab.known.parent
-    while not isinstance(fns, gr.Blocks):
-        fns = fns.parent
-    return next(f.fn for f in fns.fns.values() if (button._id, "click") in f.targets)
-
-
+@pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("name", ["static", "se", "base", "alone"])
-def test_buttons_set_all_coefficients(tab: SandboxTab, name: str) -> None:
+def test_buttons_set_all_coefficients(
+    tab: SandboxTab, page: Visitor, name: str, asked: bool
+) -> None:
     suite = fake_suite("image")
-    source = {"example": 4}
-    known = chosen(tab, suite, source)["known"]
+    page.change("sandbox-example", 4)
+    result = page[tab.known]["result"]
+    if not asked:
+        page[tab.known], page["sandbox-given"] = None, ""
+    page["Expert"] = "gtsrb"
     expected = {
         "static": [0.3] * 8,
-        "se": options.on_grid(known["result"]["coefficients"]),
+        "se": options.on_grid(result["coefficients"]),
         "base": [0.0] * 8,
         "alone": [float(task == "gtsrb") for task in suite.task_names],
     }[name]
-    for before in (known, None):  # asked already, or not yet
-        shown = named(tab, starter(tab, name)(suite.name, source, before, "auto", "gtsrb"))
-        assert [u["value"] for u in shown["sliders"]] == expected
-        assert sums_to(suite, known["result"]["head"], expected) in shown["own"]
-        assert ("given" in shown) is (before is None)
+    page.press(f"sandbox-{name}")
+    assert list(coefficients(page).values()) == expected
+    assert sums_to(suite, result["head"], expected) in page["sandbox-own"]
+    assert "As the model" in page["sandbox-given"]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9, 1.51, None, "abc"])
 def test_a_bad_number_is_told_in_one_sentence_and_the_next_one_works(
-    tab: SandboxTab, bad: Any
+    page: Visitor, bad: Any
 ) -> None:
-    suite = fake_suite("image")
-    known = chosen(tab, suite, {"example": 0})["known"]
-    own = [0.3] * 8
-    shown = named(tab, tab._moved(suite.name, {"example": 0}, known, "auto", bad, *own[1:]))
-    assert shown["body"]["visible"] is False and shown["own"] == ""
-    assert "The coefficient of MNIST must be a number from -0.5 to 1.5" in shown["told"]
-    parse(shown["told"])
-    assert "sliders" not in shown  # what was refused stays, so that it can be mended
-    again = named(tab, tab._moved(suite.name, {"example": 0}, known, "auto", *own))
-    assert again["body"]["visible"] is True and again["told"] == ""
+    page.change("sandbox-example", 0)
+    page.change("sandbox-coefficient-0", bad)
+    assert not page.visible("sandbox-cards") and page["sandbox-own"] == ""
+    assert "The coefficient of MNIST must be a number from -0.5 to 1.5" in page["sandbox-told"]
+    parse(page["sandbox-told"])
+    assert page["sandbox-coefficient-0"] is bad  # so that it can be mended
+    page.change("sandbox-coefficient-0", 0.3)
+    assert page.visible("sandbox-cards") and page["sandbox-told"] == ""
 
 
-def test_no_input_is_told(tab: SandboxTab) -> None:
-    shown = chosen(tab, fake_suite("image"), {})
-    assert "Choose or upload an image" in shown["told"] and shown["body"]["visible"] is False
+def test_no_input_is_told(tab: SandboxTab, page: Visitor) -> None:
+    page[tab.picker.source] = {}
+    page.event("sandbox-tab", "select")
+    assert "Choose or upload an image" in page["sandbox-told"]
+    assert not page.visible("sandbox-cards")
 
 
-def test_opened_again_it_stays_as_it_is(tab: SandboxTab) -> None:
-    suite = fake_suite("image")
-    first = tab._opened(suite.name, {"example": 0}, None, "auto", *[0.3] * 8)
-    assert named(tab, first)["told"] == ""
-    again = tab._opened(suite.name, {"example": 0}, named(tab, first)["known"], "auto", *[1] * 8)
-    assert again == {}
+def test_opened_again_it_stays_as_it_is(tab: SandboxTab, page: Visitor) -> None:
+    assert page.event("sandbox-tab", "select")[tab.told] == ""
+    put(page, *[1.0] * 8)
+    assert page.event("sandbox-tab", "select") == {}
 
 
 def test_an_input_of_another_tab_is_taken_over(tab: SandboxTab) -> None:
-    shown = named(tab, tab.take(fake_suite("text"), {"text": "own words", "text_b": ""}))
-    assert link(shown["link"])["text"] == "own words"
+    shown = tab.take(fake_suite("text"), {"text": "own words", "text_b": ""})
+    assert set(shown) <= set(tab.outputs)
+    assert link(shown[tab.link])["text"] == "own words"
 
 
 # ---- links ---------------------------------------------------------------------------------------
 
 
-def test_a_link_brings_the_same_back(tab: SandboxTab) -> None:
-    suite = fake_suite("text")
-    known = chosen(tab, suite, {"example": 5})["known"]
+def test_a_link_brings_the_same_back(tab: SandboxTab, page: Visitor) -> None:
+    page.change("sandbox-suite", "mini-text")
+    page.change("sandbox-example", 5)
     own = [0.1, -0.5, 1.5, 0.0, 0.33, 0.0, 0.7]
-    before = named(tab, tab._moved(suite.name, {"example": 5}, known, "language_id", *own, 0.0))
-    query = Query(link(before["link"]))
+    page["Head"] = "language_id"
+    put(page, *own)
+    query = Query(link(page["sandbox-link"]))
     restored = tab.restore(query)
-    assert not query.notices
-    shown = named(tab, restored)
-    assert [u["value"] for u in shown["sliders"][:7]] == own
-    assert shown["head"]["value"] == "language_id"
-    assert shown["link"] == before["link"] and shown["own"] == before["own"]
-    assert restored[tab.picker.suite] == suite.name
+    assert not query.notices and set(restored) <= set(tab.outputs)
+    assert [restored[slider]["value"] for slider in tab.sliders.inputs[:7]] == own
+    assert restored[tab.head]["value"] == "language_id"
+    assert restored[tab.link] == page["sandbox-link"] and restored[tab.own] == page["sandbox-own"]
+    assert restored[tab.picker.suite] == "mini-text"
     assert restored[tab.picker.example]["value"] == 5
 
 
@@ -274,19 +285,20 @@ def test_what_a_link_gets_wrong_falls_back_and_is_told(tab: SandboxTab) -> None:
         {"tab": "sandbox", "suite": "mini-vision", "c.mnist": "nan", "c.eurosat": "9",
          "c.gtsrb": "1e999", "c.cifar10": "0.7", "head": "nothing"}
     )  # fmt: skip
-    shown = named(tab, tab.restore(query))
+    restored = tab.restore(query)
     assert len(query.notices) == 4
-    values = {task.title: u["value"] for task, u in
-              zip(fake_suite().tasks, shown["sliders"], strict=True)}  # fmt: skip
+    sliders = [restored[slider] for slider in tab.sliders.inputs]
+    values = {slider["label"]: slider["value"] for slider in sliders}
     assert values["CIFAR-10"] == 0.7 and values["MNIST"] == values["EuroSAT"] == 0.3
-    assert shown["head"]["value"] == "auto"
+    assert restored[tab.head]["value"] == "auto"
 
 
-def test_an_uploaded_image_is_not_in_the_link(tab: SandboxTab, tmp_path: Path) -> None:
-    file = next((tmp_path / "vision").glob("*.png"))
-    shown = chosen(tab, fake_suite("image"), {"file": str(file)})
-    assert "file" not in link(shown["link"]) and str(tmp_path) not in json.dumps(shown["link"])
-    assert "Your own image is not in the link" in shown["link"]
+def test_an_uploaded_image_is_not_in_the_link(page: Visitor, tmp_path: Path) -> None:
+    page["sandbox-image"] = str(next((tmp_path / "vision").glob("*.png")))
+    page.event("sandbox-image", "upload")
+    told = page["sandbox-link"]
+    assert "file" not in link(told) and str(tmp_path) not in told
+    assert "Your own image is not in the link" in told
 
 
 def test_the_view_keeps_the_other_answers() -> None:
