@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semerge.evaluation import tables
+from recipes import tables
 from semerge.suites import Suite
 
 # task -> (source, licence as stated there)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from recipes import tables
 from recipes.card import card
 from semerge import common
-from semerge.evaluation import tables
 from semerge.evaluation.figures import CAUSES
+from semerge.evaluation.tables import WORDS
 from semerge.suites import Suite, available_suites, published_suites, read_suite
 from semerge.suites.examples import load_examples
 from semerge.suites.memory import need
@@ -96,7 +97,7 @@ def section(suite: Suite, report: Report) -> str:
     titles = {t.name: t.title for t in suite.tasks}
     met = f"{report['lines_met']} of {len(report['lines'])}"
     missed = "".join(
-        f"\n- missed: {tables.WORDS[line['line']]}, {line['on']}: "
+        f"\n- missed: {WORDS[line['line']]}, {line['on']}: "
         f"{tables.percent(line['value'])} where {tables.percent(line['target'])} was wanted; "
         f"cause: {CAUSES[line['cause']]}"
         for line in report["lines"]

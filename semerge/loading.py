@@ -84,9 +84,7 @@ class _Experts(Sequence[Mapping[str, Tensor]]):
         return open_suite_expert(self._suite, t, self._backbone, self._base)
 
 
-# --------------------------------------------------------------------------------------------------
-# Whether experts can come from the base that a suite names, seen in the weights themselves.
-#
+# ---- whether experts can come from the base that a suite names -----------------------------------
 # Fine-tuning moves weights by a few percent at most; the difference of two models that were
 # trained apart is larger than either.
 #

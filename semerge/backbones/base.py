@@ -142,9 +142,7 @@ def embedding(backbone: Backbone, params: Params, batch: Batch) -> Tensor:
     return backbone.final(params, h, batch)
 
 
-# --------------------------------------------------------------------------------------------------
-# The three operations of a transformer, for shared and for grouped weights.
-#
+# ---- the operations of a transformer, for shared and for grouped weights -------------------------
 # Shapes: activations are (*, N, d). Weights are as in the reference modules, or carry one leading
 # group axis G; then the activation's first axis is G as well.
 

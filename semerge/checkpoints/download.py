@@ -279,8 +279,7 @@ def _told(name: str) -> Iterator[None]:
         raise UserError(f"{name}: the hub can't be reached ({first_line(error)}).") from None
 
 
-# --------------------------------------------------------------------------------------------------
-# python -m semerge download: fetch the weights of a published suite from the hub.
+# ---- the command ---------------------------------------------------------------------------------
 
 
 def run(args: argparse.Namespace) -> int:

@@ -151,8 +151,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
     return value
 
 
-# --------------------------------------------------------------------------------------------------
-# Hashes of files, read in pieces.
+# ---- hashes, read in pieces ----------------------------------------------------------------------
 
 PIECE = 1 << 20  # bytes
 

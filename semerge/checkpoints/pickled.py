@@ -164,8 +164,7 @@ def origins(module: Stub) -> Iterator[str]:
             yield from origins(child)
 
 
-# --------------------------------------------------------------------------------------------------
-# Files of the original task_vectors code: a pickled `ImageEncoder`, a `ClassificationHead`.
+# ---- files of the original task_vectors code -----------------------------------------------------
 
 NORM_TOLERANCE = 1e-2  # relative: rows of a head are unit vectors times the logit scale
 

@@ -187,17 +187,11 @@ class Sets:
         return sum(len(s) for s in self.sets)
 
 
-# --------------------------------------------------------------------------------------------------
-# Image files of any size as the images of a labelled set: decoded when they are asked for.
-#
-# A set of uploads may hold thousands of pictures of some megapixels each; their files fit in
-# memory, their pixels would not. What a sample gives is what `decode_image` gives for a single
-# request.
-
-
 @dataclass(frozen=True)
 class Pictures:
-    """N image files, by path or as their bytes."""
+    """N image files of any size, by path or as their bytes: what a labelled set decodes when it is
+    asked for, as `decode_image` does for a single request. Thousands of files fit in memory where
+    their pixels would not."""
 
     files: tuple[Path | bytes, ...]
 

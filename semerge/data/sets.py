@@ -144,8 +144,7 @@ def _side(suite: Suite) -> int:
     return int(suite.architecture["vision_cfg"]["image_size"])
 
 
-# --------------------------------------------------------------------------------------------------
-# The project's own examples as labelled sets of a suite.
+# ---- the bundled examples ------------------------------------------------------------------------
 
 EXAMPLES = "examples"
 """The split that bundled examples are said to be of."""
@@ -187,8 +186,7 @@ def example_sets(suite: Suite, examples: Examples) -> Sets:
     return Sets(f"bundled {EXAMPLES}", EXAMPLES, tuple(sets), rows, False)
 
 
-# --------------------------------------------------------------------------------------------------
-# Every labelled set that can be asked for, by one word: what `--data` and the Inspect tab take.
+# ---- every labelled set, by one word -------------------------------------------------------------
 
 
 def chosen_sets(

@@ -17,9 +17,7 @@ from semerge.data.tabular import Record, read_lines, read_records
 from semerge.inputs import clean_text, decode_image
 from semerge.suites import Suite, Task
 
-# --------------------------------------------------------------------------------------------------
-# A user's own labelled upload as sets of a suite.
-#
+# ---- with labels ---------------------------------------------------------------------------------
 #     images     a zip archive with one folder a class, or a folder a task with those inside
 #     sentences  CSV with a header, or JSONL: text, label, optional text_b, optional task
 #
@@ -195,9 +193,7 @@ def _listed(names: Sequence[str]) -> str:
     return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED} more"
 
 
-# --------------------------------------------------------------------------------------------------
-# A user's own samples without labels, under the limits of an upload.
-#
+# ---- without labels ------------------------------------------------------------------------------
 #     images     a folder, with folders in it or not, or a zip archive
 #     sentences  a text file with one on each line, or CSV or JSONL: text, optional text_b
 #

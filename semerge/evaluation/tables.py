@@ -1,9 +1,12 @@
-"""What report.json says, as Markdown for documents and as rows for the app; and bench.json."""
+"""The test figures of a suite and of the bench, as the app shows them.
+
+What a report lacks is left out: one of `evaluate --json` is shorter than a finished suite's.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,6 @@ from semerge.settings import FINAL
 from semerge.suites import Suite
 from semerge.suites.abstention import read_object, read_report
 
-COLUMNS = {
-    "base_oracle": "Base",
-    "static_oracle": "Static",
-    "se_oracle": "SE, given head",
-    "se_routed": "SE, routed head",
-    "expert": "Expert",
-    "routing": "Routing",
-}
 WORDS = {
     "experts_above_static": "experts above static Task Arithmetic at its best λ",
     "experts_above_base": "experts above the base",
@@ -31,107 +26,6 @@ WORDS = {
     "expert_above_sanity": "expert above the trivial model",
     "trivial_below": "trivial model below the limit",
 }
-
-
-def accuracies(report: Mapping[str, Any], titles: Mapping[str, str] | None = None) -> str:
-    """Test accuracies by task, in percent, at the suite's defaults."""
-    found = report["test"]
-    rows = [(titles or {}).get(name, name) for name in found["tasks"]]
-    figures = [*found["tasks"].values(), found["average_real"], found["average_all"]]
-    names = [*rows, "**average, real tasks**", "**average, all tasks**"]
-    body = [
-        [name, *(percent(row[column]) for column in COLUMNS)]
-        for name, row in zip(names, figures, strict=True)
-        if row
-    ]
-    return table(["Task", *COLUMNS.values()], body)
-
-
-def presets(report: Mapping[str, Any]) -> str:
-    """SE-Merging in every preset, and Task Arithmetic, as averages over all tasks."""
-    body = []
-    for name, row in report["presets"].items():
-        body.append([f"SE-Merging, `{name}`", *_pair(row, "se_oracle"), *_pair(row, "se_routed")])
-    for scale, row in report["task_arithmetic"].items():
-        cells = [percent(row["average_real"]), percent(row["average_all"])]
-        body.append([f"Task Arithmetic, λ {scale}", *cells, "", ""])
-    head = ["", "given head, real", "given head, all", "routed head, real", "routed head, all"]
-    return table(head, body)
-
-
-def probes(report: Mapping[str, Any]) -> str:
-    """Each probe at its best point on validation: test figures, averages over all tasks."""
-    body = []
-    for name, row in report["probes"].items():
-        average = row.get("average_all", {})
-        recovered = row.get("recovery", {}).get("all", {})
-        body.append(
-            [
-                f"`{name}`",
-                str(row["layer"]),
-                "" if row["pool"] == "final" else row["pool"],
-                f"{row['probe_lambda']:g}" if row["probe_lambda"] else "",
-                percent(row["routing_all"]),
-                percent(average.get("se_oracle", row["hard_oracle_all"])),
-                percent(average.get("se_routed", row["hard_routed_all"])),
-                percent(recovered.get("recovery_oracle")),
-                percent(recovered.get("recovery_routed")),
-            ]
-        )
-    head = "Probe|Layer|Pooling|Probe λ|Routing|Given head|Routed head|Recovered|Recovered, routed"
-    return table(head.split("|"), body)
-
-
-def routing(report: Mapping[str, Any], probe: str, probe_lambda: float) -> str:
-    """Test routing accuracy of one probe by layer and pooling, over all tasks."""
-    rows = [
-        r
-        for r in report["routing"]
-        if r["probe"] == probe and r["probe_lambda"] in (probe_lambda, 0)
-    ]
-    layers = list(dict.fromkeys(r["layer"] for r in rows if r["layer"] != "final"))
-    pools = list(dict.fromkeys(r["pool"] for r in rows if r["layer"] != "final"))
-    found = {(r["layer"], r["pool"]): r["routing_all"] for r in rows}
-    body = [[str(x), *(percent(found.get((x, pool))) for pool in pools)] for x in layers]
-    end = found.get(("final", "final"))
-    body.append(["final", percent(end), *[""] * (len(pools) - 1)])
-    return table(["Layer", *pools], body)
-
-
-def lines(report: Mapping[str, Any]) -> str:
-    """Every line with its value, target and whether it is met."""
-    body = [
-        [
-            WORDS.get(line["line"], line["line"]),
-            line["on"],
-            percent(line["value"]),
-            percent(line["target"]),
-            "met" if line["met"] else f"**missed**, by {CAUSES[line['cause']]}",
-        ]
-        for line in report["lines"]
-    ]
-    return table(["Line", "On", "Value", "Target", ""], body)
-
-
-def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    rows = [list(head), ["---"] * len(head), *[list(row) for row in body]]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def percent(value: float | None) -> str:
-    """0.1234 -> 12.3; nothing for None."""
-    return "" if value is None else f"{100 * value:.1f}"
-
-
-def _pair(row: Mapping[str, Any], column: str) -> list[str]:
-    return [percent(row[on].get(column)) for on in ("average_real", "average_all")]
-
-
-# --------------------------------------------------------------------------------------------------
-# What the app shows of the test figures. What a report lacks is left out: one of `evaluate --json`
-# is shorter than a finished suite's.
-
 SHOWN = {
     "n": "Samples",
     "base_oracle": "Base",
@@ -269,8 +163,7 @@ def _missed(report: Part, suite: Suite) -> Iterator[str]:
         yield told.replace("%", "\u00a0%")
 
 
-# --------------------------------------------------------------------------------------------------
-# What an answer costs: the figures of `python -m semerge bench --write`.
+# ---- what an answer costs: the figures of a bench that was written -------------------------------
 
 BENCH = ASSETS / "bench.json"
 _log = logging.getLogger(__name__)

@@ -12,8 +12,7 @@ from PIL import Image
 from semerge.data.rendered import drawing
 from semerge.data.rendered.drawing import Canvas, Colour, Dice, arc_points, mix
 
-# --------------------------------------------------------------------------------------------------
-# What all charts share: colours, the plotting area, axes, scribbled labels, the camera.
+# ---- what all charts share -----------------------------------------------------------------------
 
 
 def hue(h: float, s: float, v: float) -> tuple[float, float, float]:
@@ -193,8 +192,7 @@ def camera(frame: Frame) -> Image.Image:
     return drawing.picture(values)
 
 
-# --------------------------------------------------------------------------------------------------
-# Charts of series: lines, areas and points.
+# ---- charts of series ----------------------------------------------------------------------------
 
 
 def _curve(dice: Dice, n: int, low: float, high: float) -> np.ndarray:
@@ -302,9 +300,7 @@ def scatter(frame: Frame) -> None:
         frame.canvas.line(ends, frame.ink, frame.stroke * 0.6)
 
 
-# --------------------------------------------------------------------------------------------------
-# The rendered task `charts`: which kind of chart is it?
-#
+# ---- the task: which kind of chart is it? --------------------------------------------------------
 # Neighbouring kinds are drawn alike on purpose: histograms as bars without gaps, bars with error
 # bars beside box plots, pale areas beside lines, lines with markers beside scatter plots.
 

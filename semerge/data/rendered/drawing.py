@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-# --------------------------------------------------------------------------------------------------
-# Seeded chance: every random choice of the renderer goes through one small class.
+# ---- seeded chance -------------------------------------------------------------------------------
 
 T = TypeVar("T")
 
@@ -70,9 +69,7 @@ class Dice:
         return Dice(int(self.unit() * 2**53), *key)
 
 
-# --------------------------------------------------------------------------------------------------
-# Drawing in relative coordinates: the same picture at any size.
-#
+# ---- drawing in relative coordinates -------------------------------------------------------------
 # A canvas is drawn larger than asked for and then reduced, which gives antialiased edges. Points
 # are in the unit square, y downwards. Widths are fractions of the side.
 
@@ -227,9 +224,7 @@ class Canvas:
         return self.image.reduce(self.side // self.size)
 
 
-# --------------------------------------------------------------------------------------------------
-# What happens to a picture between the drawing and the camera: warp, light, blur, noise.
-#
+# ---- between the drawing and the camera ----------------------------------------------------------
 # Random fields live on a fixed coarse grid and are enlarged, so a seed gives the same picture at
 # every size.
 
