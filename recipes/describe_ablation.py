@@ -63,7 +63,7 @@ def describe(loaded: Loaded, validation: Sequence[LabelledSet], limit: int) -> d
 
 def drift_correlation(loaded: Loaded) -> float:
     """Mean cosine between two task vectors, over all pairs."""
-    deltas = [s.deltas for s in loaded.vectors.segments if s.deltas is not None]
+    deltas = list(loaded.vectors.deltas())
     vectors = torch.nn.functional.normalize(torch.cat(deltas, dim=1), dim=1)  # (T, P)
     t = len(vectors)
     return float(((vectors @ vectors.mT).sum() - t) / (t * (t - 1)))

@@ -13,17 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from semerge.checkpoints.files import locate, missing_files
-from semerge.common import STOPPED, Counter, Stopwatch, UserError, gigabytes, listening, say
-from semerge.settings import (
-    AUTO,
-    FALLBACKS,
-    MASSES,
-    NORMALISERS,
-    PRESETS,
-    PROBES,
-    SIMILARITIES,
-    Settings,
-)
+from semerge.common import STOPPED, Counter, Stopwatch, UserError, gigabytes, listed, listening, say
+from semerge.methods import METHODS
+from semerge.probes import PROBES
+from semerge.registry import TASK_ARITHMETIC
+from semerge.settings import Settings, descriptions
 from semerge.suites import available_suites, published_suites, read_suite
 from semerge.suites.memory import need
 
@@ -38,6 +32,7 @@ ELSEWHERE = {  # command -> module whose run(args) does it; imported when it is 
     "evaluate": "semerge.evaluation.command",
     "init-suite": "semerge.suites.init_suite",
 }
+SKIP = argparse.SUPPRESS  # no attribute where the flag is not there
 SHOWN = 5  # predictions a column, where no JSON is asked for
 
 
@@ -85,17 +80,9 @@ def parser() -> Parser:
     what = "an image file, or a sentence; -- goes before one that begins with a dash"
     one.add_argument("input", metavar="IMAGE_OR_SENTENCE", help=what)
     one.add_argument("--text-b", metavar="S2", help="the second sentence of a pair")
-    one.add_argument("--probe", choices=PROBES)
-    one.add_argument("--layer", metavar="L", help="1..L, or final")
-    one.add_argument("--pool", metavar="P", help="all, cls or mean; text: all, mean or last")
-    one.add_argument("--preset", choices=tuple(PRESETS))
-    one.add_argument("--head", default=AUTO, metavar="auto|TASK", help="whose head answers")
-    one.add_argument("--method", default="task_arithmetic", metavar="M")
-    _fallback(one)
-    one.add_argument("--fast", action="store_true", help="fewer passes, almost always the same")
     one.add_argument("--json", action="store_true", help="print the whole result as JSON")
     one.add_argument("--verbose", action="store_true", help="tell the time of each stage")
-    _overrides(one)
+    add_settings(one)
 
     one = commands.add_parser("evaluate", help="measure on labelled data", allow_abbrev=False)
     _suite(one)
@@ -105,17 +92,13 @@ def parser() -> Parser:
     one.add_argument("--split", default="test", help="of a folder, generated, hub; default: test")
     one.add_argument("--limit", type=int, metavar="N", help="N samples a task, class-balanced")
     one.add_argument("--seed", type=int, default=0, metavar="N", help="of the limit's choice")
-    one.add_argument("--methods", default="task_arithmetic", metavar="a,b")
-    one.add_argument("--probe", metavar="P|all")
-    one.add_argument("--pool", metavar="P|all")
-    one.add_argument("--layer", metavar="L|all")
-    one.add_argument("--preset", metavar="P|all")
-    _fallback(one)
+    what = "methods, as METHOD or METHOD:option=value; default: task_arithmetic"
+    one.add_argument("--methods", default=TASK_ARITHMETIC, metavar="a,b", help=what)
     why = "also why: hypothesis, automatic choice, misfits; into a report.json, if one is named"
     one.add_argument("--diagnose", nargs="?", const="", metavar="F", help=why)
     one.add_argument("--json", metavar="F", help="write the report; - prints it")
     one.add_argument("--csv", metavar="F", help="write the table; - prints it")
-    _overrides(one)
+    add_settings(one, sweep=True)
 
     one = commands.add_parser(
         "choose", help="pick probe, layer, pooling and λ without labels", allow_abbrev=False
@@ -196,22 +179,7 @@ def suites(args: argparse.Namespace) -> int:
 def predict(args: argparse.Namespace) -> int:
     """Answer for one image or sentence."""
     suite = read_suite(args.suite)
-    settings = Settings(
-        probe=args.probe,
-        layer=args.layer,
-        pool=args.pool,
-        preset=args.preset,
-        head=args.head,
-        method=args.method,
-        probe_lambda=args.probe_lambda,
-        similarity=args.similarity,
-        normalise=args.normalise,
-        temperature=args.temperature,
-        mass=args.mass,
-        fast=args.fast,
-        fallback=args.fallback,
-        quantise=args.quantise,
-    )
+    settings = settings_of(args)
     settings.resolve(suite)  # a wrong option is told before torch is imported
     locate(suite)
     if suite.modality == "image" and args.text_b is not None:
@@ -273,17 +241,57 @@ def _suite(command: argparse.ArgumentParser) -> None:
     command.add_argument("--suite", required=True, metavar="S", help="a suite's name or folder")
 
 
-def _fallback(command: argparse.ArgumentParser) -> None:
-    why = "where no expert fits: route all the same, or use the static coefficients"
-    command.add_argument("--fallback", choices=FALLBACKS, default="route", help=why)
+def add_settings(command: argparse.ArgumentParser, sweep: bool = False) -> None:
+    """A flag for every field of `Settings` and every option of a method or probe.
+
+    sweep: for a command that runs over labelled data: several methods, "all" of some fields, the
+    head and the fast mode left out.
+    """
+    group = command.add_argument_group("settings, in place of the suite's defaults")
+    readings = command.add_argument_group("readings of the method, in place of the preset's")
+    for name, is_ in descriptions().items():
+        if sweep and name in ("head", "method", "fast"):
+            continue
+        flag, about, into = f"--{name.replace('_', '-')}", is_.about, readings
+        into = readings if is_.override else group
+        if is_.kind is bool:
+            into.add_argument(flag, action="store_true", help=about)
+        elif sweep and is_.sweep:
+            into.add_argument(flag, metavar=f"{is_.metavar or 'P'}|all", help=about)
+        else:
+            default = getattr(Settings, name)
+            into.add_argument(
+                flag,
+                type=is_.kind,
+                default=default,
+                choices=is_.fixed or None,
+                metavar=None if is_.fixed else is_.metavar,
+                help=about,
+            )
+    options = command.add_argument_group("options of a method or probe")
+    for name, option in {**PROBES.options, **METHODS.options}.items():
+        users = [entry.name for entry in (*METHODS, *PROBES) if option in entry.options]
+        about = f"{option.about or name} ({listed(users)}); {option.valid}"
+        flag = f"--{name.replace('_', '-')}"
+        options.add_argument(flag, dest=f"option_{name}", metavar="X", help=about, default=SKIP)
 
 
-def _overrides(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("readings of the method, in place of the preset's")
-    group.add_argument("--probe-lambda", type=float, metavar="F")
-    group.add_argument("--similarity", choices=SIMILARITIES)
-    group.add_argument("--normalise", choices=NORMALISERS)
-    group.add_argument("--temperature", type=float, metavar="F")
-    group.add_argument("--mass", choices=MASSES)
-    parts = "coefficients in whole N-ths of the mass; samples with equal ones share a merge"
-    group.add_argument("--quantise", type=int, metavar="N", help=parts)
+def settings_of(args: argparse.Namespace) -> Settings:
+    """What the flags of `add_settings` say.
+
+    Raises:
+        UserError: there is no such method or probe, or it has no such option.
+    """
+    values = {name: getattr(args, name) for name in descriptions() if hasattr(args, name)}
+    given = {
+        name.removeprefix("option_"): value
+        for name, value in vars(args).items()
+        if name.startswith("option_")
+    }
+    probe = values.get("probe")
+    of_probe = {o.name for o in PROBES[probe].options} if probe else set()
+    return Settings(
+        **values,
+        method_options={name: x for name, x in given.items() if name not in of_probe},
+        probe_options={name: x for name, x in given.items() if name in of_probe},
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -56,6 +56,17 @@ FIGURES = {  # of a bench, in the order in which they are told: some lean on the
     "page_ms": "from the start to the page, ms",
 }
 SHARES = ("fast_agreement", "fast_default_agreement", "fast_hit_rate")  # figures of a bench
+
+
+def quoted(value: object) -> str:
+    """What was typed, in one short line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names for a sentence: "a, b, c"."""
+    return ", ".join(map(str, names))
 
 
 def gigabytes(size: float) -> str:

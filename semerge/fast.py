@@ -19,12 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from semerge.backbones import Batch
-from semerge.models import Models, Reached, distance
+from semerge.models import Models, Reached
+from semerge.probes import PROBES, At
 from semerge.routing import Routing
 from semerge.settings import FINAL, Resolved
 
@@ -48,13 +50,22 @@ class Early:
 
 
 def probe(models: Models, batch: Batch, resolved: Resolved, ratio: float = RATIO) -> Early:
-    """The probes `experts` and `base` of one sample, dropping experts on the way.
+    """A probe that compares one model with the experts, for one sample; far ones are dropped.
 
     Before the probe layer, `cls` and the final embedding are replaced by the mean of the tokens: an
     early class token knows too little.
     """
     backbone, depth = models.backbone, models.backbone.depth
-    against = models.base if resolved.probe == "base" else models.probed(resolved.probe_lambda)
+    key, entry = resolved.probing, PROBES[resolved.probe]
+    based = "merged" not in entry.needs
+    against = models.base if based else models.probed(key.probe_lambda, key.method)
+    measure = partial(entry.function, **PROBES.chosen(resolved.probe))
+
+    def distance(r: Tensor, expert: Tensor) -> Tensor:
+        at = At(None if based else r, r if based else None, expert, None)  # type: ignore[arg-type]
+        found: Tensor = measure(at)
+        return found.view(-1)
+
     early = "mean" if resolved.pool in ("cls", FINAL) else resolved.pool
     last = depth if resolved.layer == FINAL else int(resolved.layer)
     start = models.start(batch, 1)
@@ -77,7 +88,7 @@ def probe(models: Models, batch: Batch, resolved: Resolved, ratio: float = RATIO
         deciding = layer == resolved.layer
         how = resolved.pool if deciding else early
         r = backbone.pool(reference, how, batch)  # (1, K)
-        near = torch.cat([distance(backbone.pool(g, how, batch), r).view(-1) for g in groups])
+        near = torch.cat([distance(r, backbone.pool(g, how, batch)) for g in groups])
         kept = _kept(near, left, ratios, torch.inf if deciding else ratio)
         left, h = [left[i] for i in kept], [h[i] for i in kept]
         reached = {t: Reached(one, layer) for t, one in zip(left, h, strict=True)}
@@ -88,14 +99,14 @@ def probe(models: Models, batch: Batch, resolved: Resolved, ratio: float = RATIO
     ends = [
         backbone.final(models.expert(t, end), one, batch) for t, one in zip(left, h, strict=True)
     ]
-    near = torch.cat([distance(one, z) for one in ends])
+    near = torch.cat([distance(z, one) for one in ends])
     _kept(near, left, ratios, torch.inf)
     return Early(_estimates(near, ratios), FINAL, len(left), reached)
 
 
 def dropped(early: Early | None) -> tuple[int, ...]:
     """The experts whose distances are estimates; none where `early` is None: an exact probe."""
-    if early is None or not early.reached:  # the probe `cache` runs no expert
+    if early is None or not early.reached:  # a probe with statistics runs no expert
         return ()
     return tuple(t for t in range(early.distances.shape[1]) if t not in early.reached)
 
@@ -108,7 +119,7 @@ def saturated(routing: Routing, resolved: Resolved, sure: float = SURE) -> bool:
 
 def notices(early: Early, alone: bool, resolved: Resolved, count: int) -> tuple[str, ...]:
     """What a reader must know of an answer that the fast mode gave."""
-    if resolved.probe == "cache":
+    if "experts" not in PROBES[resolved.probe].needs:
         found = "one pass probed"
     elif early.left < count:
         found = (

@@ -10,27 +10,36 @@ from __future__ import annotations
 import hashlib
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from semerge.backbones import Backbone, Batch, Params
-from semerge.common import Clock
+from semerge.checkpoints.bundled import Statistics
+from semerge.common import Clock, UserError, gigabytes, listed
 from semerge.loading import Loaded
-from semerge.methods import task_arithmetic
+from semerge.methods import METHODS
+from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.settings import FINAL
+from semerge.suites.memory import available
 from semerge.task_vectors import TaskVectors
 
-Point = tuple[int | str, str]  # (layer, pool); ("final", "final") is the final embedding
+Point = tuple[int | str, str]  # (layer, pool)
+END: Point = (FINAL, FINAL)  # the final embedding
+Model = tuple[str, float] | Literal["base"] | int
+"""Which model is run: (method, λ) of a static merge, the base, or an expert by its number."""
+BASE: Model = "base"
 
 STACK_LIMIT = 50_000_000  # numbers: experts that fit below it are run at once, as one grouped model
 STACK_BATCH = 8  # samples: above it a stack's activations outgrow the caches, one by one is faster
 HOLD_LIMIT = 50_000_000  # numbers: a model below it may be held once more, merged
 MERGE_ROOM = 128_000_000  # numbers (512 MB in float32): room a thread has for merged stages
+VARIANTS = 4  # of other methods than the default that are held
 GROUP = 16  # samples with weights of their own that are run at once, where the room allows it
 
 
@@ -49,6 +58,45 @@ class Reached:
 Keep = Callable[[Reached], None]
 
 
+class Variant:
+    """What a merging method made of the experts: what is merged statically, and what is rescaled.
+
+    vectors: effective task vectors; the original ones where the method leaves them as they are.
+    scale: λ of the static merge. held: static merges by their λ, by stage. whole: the one merged
+    model that the method gave, by stage, if it gave one. original: whether `vectors` are the
+    experts' own. Nothing here is written after it is made.
+    """
+
+    def __init__(
+        self,
+        vectors: TaskVectors,
+        scale: float,
+        held: Collection[float] = (),
+        whole: Mapping[str, Tensor] | None = None,
+        original: bool = True,
+    ) -> None:
+        self.vectors, self.scale, self.original = vectors, scale, original
+        self.held = {each: self._staged(vectors.merge(self._all(each))) for each in held}
+        self.whole = None if whole is None else self._staged(whole)
+        self._sha256 = _sha256(self._tensors())
+
+    def _all(self, scale: float) -> Tensor:
+        return torch.full((self.vectors.count,), scale)
+
+    def _staged(self, params: Mapping[str, Tensor]) -> tuple[Params, ...]:
+        return tuple({name: params[name] for name in s.names} for s in self.vectors.segments)
+
+    def _tensors(self) -> Iterator[Tensor]:
+        yield from () if self.original else self.vectors.tensors()
+        for stages in [*self.held.values(), self.whole or ()]:
+            for params in stages:
+                yield from params.values()
+
+    def unchanged(self) -> bool:
+        """Hash everything, now, and compare with what was made."""
+        return _sha256(self._tensors()) == self._sha256
+
+
 class Models:
     """The parameter sets of a suite and the ways to run them.
 
@@ -63,7 +111,8 @@ class Models:
         self.backbone = loaded.backbone
         self.heads = {t: loaded.heads[t].to(device) for t in loaded.suite.task_names}
         self.statistics = {point: s.to(device) for point, s in loaded.statistics.items()}
-        self.vectors = task_arithmetic.effective(loaded.vectors).to(device)
+        self.vectors = loaded.vectors.to(device)
+        self._suite = loaded.suite
         self._scratch = Scratch()
         segments = self.vectors.segments
         stages = range(len(segments))
@@ -76,21 +125,17 @@ class Models:
         small = numbers * self.vectors.count <= STACK_LIMIT
         # a stage: views with a leading axis T
         self._stacked = tuple(s.unflatten(s.weights[1:]) for s in segments) if small else None
+        usual = TASK_ARITHMETIC
         # the one merge that every request may probe is held; another static λ only in small models
-        self._held = {defaults.probe_lambda: self._merge(defaults.probe_lambda)}
-        if numbers <= HOLD_LIMIT and defaults.static_lambda not in self._held:
-            self._held[defaults.static_lambda] = self._merge(defaults.static_lambda)
-        self._static_lambda = defaults.static_lambda
+        scales = [defaults.probe_lambda]
+        if numbers <= HOLD_LIMIT:
+            scales.append(defaults.static_lambda)
+        self._variants = {usual: Variant(self.vectors, defaults.static_lambda, held=scales)}
+        self._lock = threading.Lock()  # guards the dictionary
         merged = segments[1:] if self.backbone.linear_embed else segments  # see Merged.embed
         room = max(s.changing for s in merged) or 1
         self._group = max(1, min(GROUP, MERGE_ROOM // room))
         self.sha256 = _sha256(self._loaded_tensors())
-        self._derived = _sha256(self._derived_tensors())
-
-    def _merge(self, scale: float) -> tuple[Params, ...]:
-        """A whole static merge by stage."""
-        params = task_arithmetic.merge(self.vectors, scale)
-        return tuple({name: params[name] for name in s.names} for s in self.vectors.segments)
 
     def place(self, batch: Batch) -> Batch:
         """A batch where the weights are."""
@@ -98,29 +143,93 @@ class Models:
 
     # ---- choices of parameters ---------------------------------------------------------------
 
+    def stage(self, model: Model) -> Stage:
+        """The parameters of a model, stage by stage."""
+        if isinstance(model, int):
+            return partial(self.expert, model)
+        return self.base if model == BASE else self.probed(model[1], model[0])  # type: ignore[arg-type]
+
+    def statistics_at(self, key: Key) -> Statistics:
+        """What the suite stores of the probed model's representations at a key.
+
+        Raises:
+            UserError: it stores nothing there, or of another merged model.
+        """
+        usual = (TASK_ARITHMETIC, self._suite.defaults.probe_lambda)
+        if (key.method, key.probe_lambda) != usual:
+            raise UserError("The cache probe's statistics fit the suite's own probe-lambda alone.")
+        if key.point not in self.statistics:
+            raise UserError("The suite has no statistics there for the cache probe.")
+        return self.statistics[key.point]
+
     def base(self, stage: int) -> Params:
         """θ0."""
         return self._base[stage]
 
+    def variant(self, method: str) -> Variant:
+        """What a merging method, by its spec, makes of the experts; made once, and the last few
+        are held.
+
+        Raises:
+            UserError: there is no such method, it needs what is not here, or it does not fit into
+                memory.
+        """
+        spec = METHODS.spec(method)
+        with self._lock:
+            found = self._variants.pop(spec, None) or self._made(spec)
+            self._variants[spec] = found
+            for old in list(self._variants)[:-VARIANTS]:
+                if old != TASK_ARITHMETIC:
+                    del self._variants[old]
+        return found
+
+    def _made(self, spec: str) -> Variant:
+        entry = METHODS[spec]
+        if entry.needs:
+            raise UserError(f"{entry.title} needs {listed(entry.needs)} data, which is not here.")
+        numbers = sum(s.numel for s in self.vectors.segments)
+        wanted, free = 4 * numbers * (1 + self.vectors.count), available()
+        if free is not None and wanted > free:
+            raise UserError(
+                f"{entry.title} needs {gigabytes(wanted)} of memory, but {gigabytes(free)} are "
+                "free here."
+            )
+        # made once and used in whichever mode: an inference tensor could not be differentiated
+        with torch.inference_mode(False), torch.no_grad():
+            made = entry.function(self.vectors, **METHODS.chosen(spec))
+            scale = entry.scale_of(self._suite)
+            if isinstance(made, TaskVectors):
+                held = [scale] if numbers <= HOLD_LIMIT else []
+                return Variant(made, scale, held, original=made is self.vectors)
+            return Variant(self.vectors, scale, whole=made)
+
     def static(self, stage: int) -> Params:
         """θ0 + λ Σt τt at the suite's static λ."""
-        return self.probed(self._static_lambda)(stage)
+        usual = self._variants[TASK_ARITHMETIC]
+        return self.probed(usual.scale)(stage)
 
-    def probed(self, probe_lambda: float) -> Stage:
-        """The static merge at a λ: the merged model that is probed. Held, or merged on demand."""
-        if probe_lambda in self._held:
-            return self._held[probe_lambda].__getitem__
-        return self.merged(torch.full((self.vectors.count,), probe_lambda, device=self.device))
+    def probed(self, probe_lambda: float, method: str = TASK_ARITHMETIC) -> Stage:
+        """A method's static merge at a λ: the merged model that is probed. Held, or merged on
+        demand; of a method that gives one merged model, that model at any λ."""
+        variant = self.variant(method)
+        if variant.whole is not None:
+            return variant.whole.__getitem__
+        if probe_lambda in variant.held:
+            return variant.held[probe_lambda].__getitem__
+        return self.merged(torch.full((self.vectors.count,), probe_lambda), None, method)
 
-    def merged(self, coefficients: Tensor, clock: Clock | None = None) -> Stage:
+    def merged(
+        self, coefficients: Tensor, clock: Clock | None = None, method: str = TASK_ARITHMETIC
+    ) -> Stage:
         """θ0 + Σt λt τt, merged stage by stage while it runs; coefficients (T,).
 
-        Coefficients of one expert alone are that expert: there is nothing to merge.
+        Coefficients of one task vector alone are its row: there is nothing to merge.
         """
+        vectors = self.variant(method).vectors
         alone = coefficients.tolist()
         if alone.count(1.0) == 1 and alone.count(0.0) == len(alone) - 1:
-            return partial(self.expert, alone.index(1.0))
-        return Merged(self.vectors, coefficients, self._scratch, clock)
+            return partial(vectors.expert, alone.index(1.0))
+        return Merged(vectors, coefficients, self._scratch, clock)
 
     def expert(self, t: int, stage: int) -> Params:
         """θt = θ0 + τt, one stage of it."""
@@ -141,7 +250,11 @@ class Models:
             if start is not None:
                 start = Reached(start.h.expand(self.vectors.count, *start.h.shape), start.layer)
             yield self._stacked.__getitem__, start
-            return
+        else:
+            yield from self.one_each(start)
+
+    def one_each(self, start: Reached | None = None) -> Iterator[tuple[Stage, Reached | None]]:
+        """All experts in order, singly, and where each begins."""
         for t in range(self.vectors.count):
             yield partial(self.expert, t), start
 
@@ -164,8 +277,7 @@ class Models:
 
     def embedding(self, stage: Stage, batch: Batch, start: Reached | None = None) -> Tensor:
         """Final embeddings (.., B, D) of one model, or of G at once, from `start` on."""
-        point: Point = (FINAL, FINAL)
-        return dict(self.representations(stage, batch, {point}, start))[point]
+        return dict(self.representations(stage, batch, {END}, start))[END]
 
     def representations(
         self,
@@ -205,22 +317,28 @@ class Models:
         return self.backbone.embed(stage(0), batch)
 
     def one_by_one(
-        self, batch: Batch, coefficients: Tensor, start: Reached | None = None
+        self,
+        batch: Batch,
+        coefficients: Tensor,
+        start: Reached | None = None,
+        method: str = TASK_ARITHMETIC,
     ) -> Tensor:
         """Final embeddings (B, D) of B samples, each under weights of its own: (B, T).
 
         Samples go in groups whose merged stages fit the room; a group's merge is one product.
         """
-        found = []
+        found, vectors = [], self.variant(method).vectors
         for first in range(0, len(batch), self._group):
             g = slice(first, first + self._group)
             begin = None if start is None else start.of(g)
-            found.append(self._one_group(batch[g], coefficients[g], begin))
+            found.append(self._one_group(batch[g], vectors, coefficients[g], begin))
         return torch.cat(found)
 
-    def _one_group(self, batch: Batch, coefficients: Tensor, start: Reached | None) -> Tensor:
+    def _one_group(
+        self, batch: Batch, vectors: TaskVectors, coefficients: Tensor, start: Reached | None
+    ) -> Tensor:
         backbone = self.backbone
-        with Merged(self.vectors, coefficients, self._scratch) as stage:
+        with Merged(vectors, coefficients, self._scratch) as stage:
             if start is None:
                 start = Reached(stage.embed(backbone, batch), 0)
             h = start.h[:, None]  # (G, 1, N, d)
@@ -238,19 +356,16 @@ class Models:
 
     def unchanged(self) -> bool:
         """Hash everything that is held, now, and compare with what was loaded."""
-        loaded, derived = _sha256(self._loaded_tensors()), _sha256(self._derived_tensors())
-        return (loaded, derived) == (self.sha256, self._derived)
+        with self._lock:
+            variants = list(self._variants.values())
+        same = _sha256(self._loaded_tensors()) == self.sha256
+        return same and all(variant.unchanged() for variant in variants)
 
     def _loaded_tensors(self) -> Iterator[Tensor]:
         yield from self.vectors.tensors()
         yield from self.heads.values()
         for s in self.statistics.values():
             yield from (x for x in (s.mean, s.whiten, s.scale) if x is not None)
-
-    def _derived_tensors(self) -> Iterator[Tensor]:
-        for stages in self._held.values():
-            for params in stages:
-                yield from params.values()
 
 
 def _sha256(tensors: Iterable[Tensor]) -> str:

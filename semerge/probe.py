@@ -13,15 +13,123 @@ from torch import Tensor
 
 from semerge import fast
 from semerge.backbones import Batch
+from semerge.checkpoints.bundled import Statistics
 from semerge.common import Clock, UserError
 from semerge.loading import Loaded
-from semerge.models import Keep, Models, Point, Reached, Stage, distance
+from semerge.models import BASE, END, Keep, Model, Models, Point, Reached, Stage
+from semerge.probes import PROBES, At
+from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.routing import Routing, route
-from semerge.settings import FINAL, POOLS, Resolved, valid_layers, valid_pools, valid_probes
+from semerge.settings import (
+    FINAL,
+    POOLS,
+    Resolved,
+    Settings,
+    valid_layers,
+    valid_pools,
+    valid_probes,
+)
 from semerge.suites.abstention import Abstention
 from semerge.unfit import Calibration, Reading
 
-Probing = tuple[str, int | str, str]  # (probe, layer, pool)
+Caches = Mapping[tuple[str, float], Mapping[Point, Statistics]]
+
+
+def model_of(key: Key) -> Model:
+    """The merged model that a probe at `key` runs."""
+    return key.method, key.probe_lambda
+
+
+def run(
+    models: Models,
+    batch: Batch,
+    keys: Collection[Key],
+    ends: Collection[Model] = (),
+    stacked: bool = False,
+    reached: dict[Model, Reached] | None = None,
+    caches: Caches | None = None,
+) -> tuple[dict[Key, Tensor], dict[Model, Tensor]]:
+    """The one probe loop: distances (B, T) at keys, and final embeddings (B, D) of models.
+
+    Every model that is needed runs once, to the deepest layer that it is needed at; what all
+    compute alike runs once for all. Experts come one after the other, or, small and `stacked`, at
+    once.
+
+    ends: models whose final embedding is wanted. reached: filled with how far models were run.
+    caches: statistics that are on trial, by (probe, λ); their probes are named as one likes.
+
+    Raises:
+        UserError: a probe with statistics is asked for that the suite does not have.
+    """
+    probing = {key: _Probing(key, models, caches or {}) for key in keys}
+    wanted: dict[Model, set[Point]] = {model: {END} for model in ends if not isinstance(model, int)}
+    compared: dict[Point, list[Key]] = {}  # what the experts are run for
+    for key, at in probing.items():
+        if "merged" in at.needs:
+            wanted.setdefault(model_of(key), set()).add(key.point)
+        if "base" in at.needs:
+            wanted.setdefault(BASE, set()).add(key.point)
+        if "experts" in at.needs:
+            compared.setdefault(key.point, []).append(key)
+
+    def keep(model: Model) -> Keep | None:
+        return None if reached is None else partial(reached.__setitem__, model)
+
+    start = started(models, batch, [key.layer for key in keys])
+    found: dict[Model, dict[Point, Tensor]] = {}
+    for model, points in wanted.items():
+        stage = models.stage(model)
+        found[model] = dict(models.representations(stage, batch, points, start, keep(model)))
+    embeddings = {model: points[END] for model, points in found.items() if model in ends}
+
+    columns: dict[Key, list[Tensor]] = {}  # (B, T), or T of (B, 1)
+    for key, at in probing.items():
+        at.merged = found[model_of(key)][key.point] if "merged" in at.needs else None
+        at.base = found[BASE][key.point] if "base" in at.needs else None
+        columns[key] = [] if "experts" in at.needs else [at.distances()]
+
+    alone = {model for model in ends if isinstance(model, int)}
+    if compared or alone:
+        whole = stacked and not alone and models.stacks(batch)
+        groups = models.experts(batch, start) if whole else models.one_each(start)
+        for t, (stage, begin) in enumerate(groups):
+            points = set(compared) | ({END} if t in alone else set())
+            own = None if whole else keep(t)
+            for point, r in models.representations(stage, batch, points, begin, own):
+                for key in compared.get(point, ()):
+                    d = probing[key].distances(r)  # (B,) or (T, B)
+                    columns[key].append(d.reshape(-1, len(batch)).mT)
+                if point == END and t in alone:
+                    embeddings[t] = r
+    return {key: torch.cat(parts, dim=1) for key, parts in columns.items()}, embeddings
+
+
+class _Probing:
+    """A probe at one key, with what it needs there."""
+
+    def __init__(self, key: Key, models: Models, caches: Caches) -> None:
+        trial = caches.get((key.probe, key.probe_lambda))
+        spec = key.probe if trial is None else "cache"
+        entry = PROBES[spec]
+        self.needs = entry.needs
+        self.merged: Tensor | None = None
+        self.base: Tensor | None = None
+        self._function = partial(entry.function, **PROBES.chosen(spec))
+        self._statistics = None
+        if "statistics" in self.needs:
+            self._statistics = models.statistics_at(key) if trial is None else trial[key.point]
+
+    def distances(self, expert: Tensor | None = None) -> Tensor:
+        """Of one expert or of all, or without one where the probe needs none."""
+        at = At(self.merged, self.base, expert, self._statistics)  # type: ignore[arg-type]
+        found: Tensor = self._function(at)
+        return found
+
+
+def started(models: Models, batch: Batch, layers: Iterable[int | str]) -> Reached | None:
+    """What all models compute alike before any of these layers, if there is such."""
+    numbers = [int(layer) for layer in layers if layer != FINAL]
+    return models.start(batch, min(numbers, default=FINAL))
 
 
 class Steps:
@@ -48,8 +156,8 @@ class Steps:
         layers: Sequence[int | str] | None = None,
         pools: Sequence[str] | None = None,
         probes: Sequence[str] | None = None,
-    ) -> dict[Probing, Tensor]:
-        """Distances of B samples to T experts, (B, T) for each (probe, layer, pool).
+    ) -> dict[Key, Tensor]:
+        """Distances of B samples to T experts, (B, T) for each key.
 
         Every needed model runs once, up to the deepest layer asked for; what they all compute
         alike runs once for all. Lists that are left out hold what `resolved` chose. Combinations
@@ -59,64 +167,30 @@ class Steps:
         Raises:
             UserError: the cache probe is asked for and the suite has no statistics for it.
         """
-        keys = self._combinations(resolved, layers, pools, probes)
-        return self.distances_at(batch, keys, resolved.probe_lambda)
+        return self.distances_at(batch, self.combinations(resolved, layers, pools, probes))
 
     @torch.inference_mode()
     def distances_at(
-        self,
-        batch: Batch,
-        keys: Collection[Probing],
-        probe_lambda: float,
-        reached: dict[str | int, Reached] | None = None,
-    ) -> dict[Probing, Tensor]:
-        """`distances` at these (probe, layer, pool) and no others; each must have a meaning.
+        self, batch: Batch, keys: Collection[Key], reached: dict[Model, Reached] | None = None
+    ) -> dict[Key, Tensor]:
+        """Distances (B, T) at these keys and no others; each must have a meaning.
 
-        reached: filled with how far "merged", "base" and the experts, by number, were run. Experts
-            that ran as one stack are left out: alone they would differ in the last bits.
+        reached: filled with how far the models were run. Experts that ran as one stack are left
+            out: alone they would differ in the last bits.
 
         Raises:
-            UserError: as `distances`.
+            UserError: a probe with statistics is asked for that the suite does not have.
         """
-        points: dict[str, set[Point]] = {"experts": set(), "base": set(), "cache": set()}
-        for probe, layer, pool in keys:
-            points[probe].add((layer, pool))
-        if points["cache"] and probe_lambda != self.suite.defaults.probe_lambda:
-            raise UserError("The cache probe's statistics fit the suite's own probe-lambda alone.")
+        return run(self.models, batch, keys, stacked=True, reached=reached)[0]
 
-        def kept(model: str | int) -> Keep | None:
-            return None if reached is None else partial(reached.__setitem__, model)
-
-        start = self.start(batch, keys)
-        run = self.models.representations  # yields (layer, pool), (.., B, K)
-        probed = self.models.probed(probe_lambda)
-        to_merged = points["experts"] | points["cache"]
-        of_merged = dict(run(probed, batch, to_merged, start, kept("merged")))
-        of_base = dict(run(self.models.base, batch, points["base"], start, kept("base")))
-        found: dict[Probing, list[Tensor]] = {key: [] for key in keys}  # columns, in order of t
-        for point in points["cache"]:
-            d = self.models.statistics[point].distances(of_merged[point].float())  # (B, T)
-            found["cache", point[0], point[1]].append(d)
-        of_experts = points["experts"] | points["base"]
-        groups = self.models.experts(batch, start) if of_experts else ()
-        for t, (experts, begin) in enumerate(groups):
-            keep = None if self.models.stacks(batch) else kept(t)
-            for point, r in run(experts, batch, of_experts, begin, keep):  # (B, K), or (T, B, K)
-                for probe, reference in (("experts", of_merged), ("base", of_base)):
-                    if point in points[probe]:
-                        d = distance(r, reference[point])  # (B,) or (T, B)
-                        found[probe, point[0], point[1]].append(d.view(-1, len(batch)).mT)
-        return {key: torch.cat(columns, dim=1) for key, columns in found.items()}  # (B, T)
-
-    def start(self, batch: Batch, keys: Iterable[Probing]) -> Reached | None:
+    def start(self, batch: Batch, keys: Iterable[Key]) -> Reached | None:
         """What all models compute alike before any of the layers in `keys`, if there is such."""
-        numbers = [layer for _, layer, _ in keys if layer != FINAL]
-        return self.models.start(batch, min((int(n) for n in numbers), default=FINAL))
+        return started(self.models, batch, [key.layer for key in keys])
 
     @torch.inference_mode()
     def early(self, batch: Batch, resolved: Resolved) -> fast.Early:
         """The fast mode's probe of one sample; see `semerge.fast`."""
-        if resolved.probe == "cache":
+        if "experts" not in PROBES[resolved.probe].needs:
             distances = self.distances(batch, resolved)[resolved.probing]
             return fast.Early(distances, resolved.layer, len(self.suite.tasks), {})
         return fast.probe(self.models, batch, resolved)
@@ -127,11 +201,10 @@ class Steps:
         The threshold `far` has the unit of one distance, so it holds for the suite's default
         probe, layer, pool and probe_lambda alone.
         """
-        defaults, thresholds = self.suite.defaults, dict(self.suite.thresholds)
-        usual = (defaults.probe, defaults.layer, defaults.pool, defaults.probe_lambda)
-        if (*resolved.probing, resolved.probe_lambda) != usual:
+        thresholds = dict(self.suite.thresholds)
+        if resolved.probing != Settings().resolve(self.suite).probing:
             thresholds["far"] = None
-        return route(distances, resolved, defaults.static_lambda, thresholds)
+        return route(distances, resolved, thresholds)
 
     def check(self, resolved: Resolved) -> None:
         """Raises UserError where a fallback is asked for that the suite's report can't decide."""
@@ -146,15 +219,15 @@ class Steps:
         found = self.abstention
         if found is None or resolved.fast:
             return False
-        return (found.at, found.probe_lambda) == (resolved.probing, resolved.probe_lambda)
+        return found.at == resolved.probing
 
-    def needed(self, resolved: Resolved) -> tuple[Probing, ...]:
+    def needed(self, resolved: Resolved) -> tuple[Key, ...]:
         """Where distances are needed: what routes, and what the notice asks beside it."""
         if self.abstention is None or self.abstention.other is None or not self.watches(resolved):
             return (resolved.probing,)
         return resolved.probing, self.abstention.other
 
-    def unfit(self, distances: Mapping[Probing, Tensor], resolved: Resolved) -> Tensor | None:
+    def unfit(self, distances: Mapping[Key, Tensor], resolved: Resolved) -> Tensor | None:
         """Where no expert fits, bool (B,), from distances at `needed`; None where that was not
         calibrated."""
         found = self.abstention
@@ -166,19 +239,25 @@ class Steps:
 
     @torch.inference_mode()
     def merged_embedding(
-        self, batch: Batch, coefficients: Tensor, clock: Clock | None = None
+        self,
+        batch: Batch,
+        coefficients: Tensor,
+        clock: Clock | None = None,
+        method: str = TASK_ARITHMETIC,
     ) -> Tensor:
         """Second pass: final embeddings (B, D) of θ0 + Σt λt(x) τt, coefficients (B, T) by sample.
 
-        Samples with the same coefficients share one merge; the others are run in groups.
+        The τt are the method's. Samples with the same coefficients share one merge; the others are
+        run in groups.
         """
-        start = self.models.start(batch, FINAL)
+        models = self.models
+        start = models.start(batch, FINAL)
         if len(batch) == 1:
-            return self.models.embedding(self.models.merged(coefficients[0], clock), batch, start)
+            return models.embedding(models.merged(coefficients[0], clock, method), batch, start)
 
         def run(stage: Stage, at: Tensor) -> Tensor:
             begin = None if start is None else start.of(at)
-            return self.models.embedding(stage, batch[at], begin)
+            return models.embedding(stage, batch[at], begin)
 
         rows, inverse = torch.unique(coefficients, dim=0, return_inverse=True)
         order: list[Tensor] = []  # which samples parts[i] holds
@@ -190,17 +269,20 @@ class Steps:
                 singles.append(members)
                 continue
             order.append(members)
-            parts.append(run(self.models.merged(row, clock), members))
+            parts.append(run(models.merged(row, clock, method), members))
         if singles:
             order.append(at := torch.cat(singles))
             begin = None if start is None else start.of(at)
-            parts.append(self.models.one_by_one(batch[at], coefficients[at], begin))
+            parts.append(models.one_by_one(batch[at], coefficients[at], begin, method))
         return torch.cat(parts)[torch.cat(order).argsort()]
 
     @torch.inference_mode()
-    def static_embedding(self, batch: Batch, start: Reached | None = None) -> Tensor:
-        """Final embeddings (B, D) of the static merge θ0 + λ Σt τt, from where it was left."""
-        return self.models.embedding(self.models.static, batch, start)
+    def static_embedding(
+        self, batch: Batch, start: Reached | None = None, method: str = TASK_ARITHMETIC
+    ) -> Tensor:
+        """Final embeddings (B, D) of a method's static merge, from where it was left."""
+        scale = self.models.variant(method).scale
+        return self.models.embedding(self.models.probed(scale, method), batch, start)
 
     @torch.inference_mode()
     def expert_embedding(self, batch: Batch, t: int, start: Reached | None = None) -> Tensor:
@@ -225,14 +307,14 @@ class Steps:
         """Hash everything that is held, now: True if nothing was written since it was loaded."""
         return self.models.unchanged()
 
-    def _combinations(
+    def combinations(
         self,
         resolved: Resolved,
-        layers: Iterable[int | str] | None,
-        pools: Iterable[str] | None,
-        probes: Iterable[str] | None,
-    ) -> list[Probing]:
-        """Every (probe, layer, pool) with a meaning, without repeats."""
+        layers: Iterable[int | str] | None = None,
+        pools: Iterable[str] | None = None,
+        probes: Iterable[str] | None = None,
+    ) -> list[Key]:
+        """Every key with a meaning, without repeats."""
         probes = [resolved.probe] if probes is None else list(probes)
         layers = [resolved.layer] if layers is None else list(layers)
         pools = [resolved.pool] if pools is None else list(pools)
@@ -245,10 +327,10 @@ class Steps:
                 if value not in valid:
                     known = ", ".join(map(str, valid))
                     raise UserError(f"{name} {value!r} is unknown; valid are {known}.")
-        keys: dict[Probing, None] = {}
+        keys: dict[Key, None] = {}
         for probe in probes:
             for layer in layers:
                 for pool in valid_pools(self.suite, probe, layer):
                     if layer == FINAL or pool in pools:
-                        keys[probe, layer, pool] = None
+                        keys[resolved.key(probe, layer, pool)] = None
         return list(keys)

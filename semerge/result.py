@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
-
-KINDS = ("se", "static", "expert", "base")
 
 
 @dataclass(frozen=True)
@@ -21,81 +19,70 @@ class Prediction:
         return {"label": self.label, "score": _finite(self.score)}
 
 
+def told(label: str, name: str | None = None) -> Any:
+    """A field of `Result`: what it is called for people, and in JSON where that is another name."""
+    return field(metadata={"label": label, "json": name})
+
+
 @dataclass(frozen=True)
 class Result:
-    """Everything that one request computed. Lists are in the order of `tasks`."""
+    """Everything that one request computed. Lists are in the order of `tasks`.
 
-    suite: str
-    method: str
-    preset: str
-    probe: str
-    layer: int | str
-    pool: str
-    tasks: tuple[str, ...]  # T names
-    distances: tuple[float, ...]  # raw l2 distances at the probe layer; not finite if they failed
-    similarities: tuple[float, ...]  # after normalising over the tasks
-    weights: tuple[float, ...]  # softmax of similarities / temperature; sums to 1
-    coefficients: tuple[float, ...]  # after: mass * weights
-    static_coefficients: tuple[float, ...]  # before: lambda for every task
-    static_lambda: float
-    probe_lambda: float
-    similarity: str
-    normalise: str
-    temperature: float  # 0 for the preset hard
-    mass: str
-    quantise: int | None  # coefficients are whole multiples of mass / quantise
-    fallback: str  # what was to happen where no expert fits: "route" or "static"
-    fast: bool  # whether the fast mode answered
-    estimated: tuple[str, ...]  # tasks whose distances are the fast mode's estimates
-    head: str  # the task whose head answered, in all four columns
-    head_choice: str  # "auto" or the task that the user named
-    chosen: str  # the nearest expert
-    margin: float  # (d2 - d1) / d2 of the two smallest distances, in [0, 1]
-    entropy: float  # of `weights`, in nats over log T: 0 = one expert, 1 = all alike
-    notices: tuple[str, ...]
-    predictions: Mapping[str, tuple[Prediction, ...]]  # se, static, expert, base; best first
-    timings_ms: Mapping[str, float]  # preprocess, probe, route, merge, predict, total
-    input_kind: str  # "image" or "text"
-    version: str
-    weights_sha256: str
+    JSON, tables and notices read the fields from here, so a new one is described here alone.
+    """
+
+    suite: str = told("Suite")
+    method: str = told("Merging method")
+    method_options: Mapping[str, Any] = told("Its options")
+    preset: str = told("Preset")
+    probe: str = told("Probe")
+    probe_options: Mapping[str, Any] = told("Options of the probe")
+    layer: int | str = told("Probe layer")
+    pool: str = told("Pooling")
+    tasks: tuple[str, ...] = told("Tasks")  # T names
+    # raw distances at the probe layer; not finite if they failed
+    distances: tuple[float, ...] = told("Distances")
+    similarities: tuple[float, ...] = told("Similarities")  # after normalising over the tasks
+    coefficients: tuple[float, ...] = told("λ after")  # mass * softmax(similarities / temperature)
+    static_coefficients: tuple[float, ...] = told("λ before")  # the same for every task
+    static_lambda: float = told("Static λ", "lambda")
+    probe_lambda: float = told("Probe λ")
+    similarity: str = told("Similarity")
+    normalise: str = told("Normalisation")
+    temperature: float = told("Temperature")  # 0 for the preset hard
+    mass: str = told("Mass")
+    quantise: int | None = told("Parts")  # coefficients are whole multiples of mass / quantise
+    fallback: str = told("When no expert fits")  # "route" or "static"
+    fast: bool = told("Fast mode")
+    # tasks whose distances are the fast mode's estimates
+    estimated: tuple[str, ...] = told("Estimated distances")
+    head: str = told("Head")  # the task whose head answered, in all four columns
+    chosen: str = told("Chosen expert")  # the nearest
+    margin: float = told("Margin")  # (d2 - d1) / d2 of the two smallest distances, in [0, 1]
+    # of the softmax, in nats over log T: 0 = one expert, 1 = all alike
+    entropy: float = told("Entropy")
+    notices: tuple[str, ...] = told("Notices")
+    # se, static, expert, base; best first
+    predictions: Mapping[str, tuple[Prediction, ...]] = told("Predictions")
+    # preprocess, probe, route, merge, predict, total; None: it was run for an earlier answer
+    timings_ms: Mapping[str, float | None] = told("Milliseconds")
+    version: str = told("Version")
+    weights_sha256: str = told("Weights")
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of `predict --json`. Numbers that are not finite become null."""
-        return {
-            "suite": self.suite,
-            "method": self.method,
-            "preset": self.preset,
-            "probe": self.probe,
-            "layer": self.layer,
-            "pool": self.pool,
-            "tasks": list(self.tasks),
-            "distances": [_finite(x) for x in self.distances],
-            "similarities": [_finite(x) for x in self.similarities],
-            "coefficients": [_finite(x) for x in self.coefficients],
-            "static_coefficients": list(self.static_coefficients),
-            "lambda": self.static_lambda,
-            "probe_lambda": self.probe_lambda,
-            "similarity": self.similarity,
-            "normalise": self.normalise,
-            "temperature": self.temperature,
-            "mass": self.mass,
-            "quantise": self.quantise,
-            "fallback": self.fallback,
-            "fast": self.fast,
-            "estimated": list(self.estimated),
-            "head": self.head,
-            "version": self.version,
-            "weights_sha256": self.weights_sha256,
-            "chosen": self.chosen,
-            "margin": _finite(self.margin),
-            "entropy": _finite(self.entropy),
-            "notices": list(self.notices),
-            "predictions": {
-                kind: [prediction.to_dict() for prediction in self.predictions[kind]]
-                for kind in KINDS
-            },
-            "timings_ms": dict(self.timings_ms),
-        }
+        return {f.metadata["json"] or f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold."""
+    if isinstance(value, Prediction):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(inner) for inner in value]
+    return _finite(value) if isinstance(value, float) else value
 
 
 def _finite(value: float) -> float | None:

@@ -40,14 +40,13 @@ class Routing:
 def route(
     distances: Tensor,
     resolved: Resolved,
-    static_lambda: float,
     thresholds: Mapping[str, float | None] | None = None,
 ) -> Routing:
     """Turn raw distances into coefficients, sample by sample.
 
     Args:
         distances: (B, T), T >= 2, not negative.
-        static_lambda: the static merge's coefficient. The mass "T*lambda" is T times it.
+        resolved: what the request chose. The mass "T*lambda" is T times its static λ.
         thresholds: `near_tie` on the margin, `flat` on (max d - min d) / mean d, both relative;
             `far` on the smallest distance, in its own unit. None switches a flag off.
 
@@ -76,18 +75,17 @@ def route(
         weights = _softmax(similarities, resolved.temperature)
     weights = np.where(equal[:, None], 1.0 / tasks, weights)
 
-    mass = 1.0 if resolved.mass == "1" else tasks * static_lambda
+    mass = 1.0 if resolved.mass == "1" else tasks * resolved.static_lambda
     shares = weights if resolved.quantise is None else _whole(weights, resolved.quantise)
-    coefficients = np.where(broken[:, None], static_lambda, mass * shares)  # (B, T)
+    coefficients = np.where(broken[:, None], resolved.static_lambda, mass * shares)  # (B, T)
 
-    two = np.sort(d, axis=1)[:, :2]  # (B, 2), the smallest
-    margin = _ratio(two[:, 1] - two[:, 0], two[:, 1])
+    margins = _margin(d)
     logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
     # from 0, as one weight alone would give -0, which tables and files would show
     entropy = (0.0 - (weights * logs).sum(axis=1)) / math.log(tasks)
     limits = thresholds or {}
     flags = {
-        "near_tie": _below(margin, limits.get("near_tie")) & ~broken,
+        "near_tie": _below(margins, limits.get("near_tie")) & ~broken,
         "flat": _below(_ratio(high - low, mean), limits.get("flat")) & ~broken,
         "far": _below(-low, _negated(limits.get("far"))) & ~broken,
         "fallback": broken,
@@ -97,7 +95,7 @@ def route(
         weights=torch.from_numpy(weights),
         coefficients=torch.from_numpy(coefficients),
         chosen=torch.from_numpy(chosen),
-        margin=torch.from_numpy(margin),
+        margin=torch.from_numpy(margins),
         # rounding may pass 0 and 1 by a few 1e-16
         entropy=torch.from_numpy(entropy.clip(0.0, 1.0)),
         flags={name: torch.from_numpy(flag) for name, flag in flags.items()},
@@ -107,6 +105,13 @@ def route(
 def nearest(distances: Tensor) -> Tensor:
     """(B, T) -> (B,): the expert with the smallest finite distance, the first of equals."""
     return torch.where(torch.isfinite(distances), distances, torch.inf).argmin(dim=1)
+
+
+def margin(distances: Tensor) -> Tensor:
+    """(B, T) -> (d2 - d1) / d2 of the two smallest distances, float64 (B,); 0 where any failed."""
+    d = distances.detach().to("cpu", torch.float64).numpy()
+    broken = ~np.isfinite(d).all(axis=1)
+    return torch.from_numpy(np.where(broken, 0.0, _margin(np.where(broken[:, None], 1.0, d))))
 
 
 def similarity(distances: Tensor, kind: str) -> Tensor:
@@ -153,6 +158,11 @@ def _softmax(similarities: Array, temperature: float) -> Array:
     powers = np.exp(shifted / temperature)
     found: Array = powers / powers.sum(axis=1, keepdims=True)
     return found
+
+
+def _margin(distances: Array) -> Array:
+    two = np.sort(distances, axis=1)[:, :2]  # (B, 2), the smallest
+    return _ratio(two[:, 1] - two[:, 0], two[:, 1])
 
 
 def _whole(weights: Array, parts: int) -> Array:

@@ -8,19 +8,21 @@ names one reading of these. Everything that is left as None is the suite's defau
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
 
-from semerge.common import UserError
+from semerge.common import UserError, listed, quoted
 from semerge.methods import METHODS
+from semerge.probes import PROBES, key_at
+from semerge.registry import TASK_ARITHMETIC, Key
 
 if TYPE_CHECKING:
     from semerge.suites import Suite
 
 Mass = Literal["T*lambda", "1"]
+Options = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
-PROBES = ("experts", "base", "cache")
 SIMILARITIES = ("inverse", "negative")
 NORMALISERS = ("minmax", "zscore", "sum", "none")
 MASSES: tuple[Mass, ...] = ("T*lambda", "1")
@@ -30,6 +32,7 @@ POOLS = {"image": ("all", "cls", "mean"), "text": ("all", "mean", "last")}
 FINAL = "final"  # the final embedding: the one "layer" without tokens, so without pooling
 AUTO = "auto"  # the head of the chosen expert
 MAX_LAMBDA = 10.0
+CACHED = 32  # inputs whose probes a cache of the engine holds
 MAX_PARTS = 1000  # of the mass, that `quantise` cuts it into
 
 
@@ -84,15 +87,51 @@ PRESETS: dict[str, Preset] = {
 
 
 @dataclass(frozen=True)
+class Described:
+    """What a field of `Settings` is for people. Command line, links and the app's options fold
+    are made from this, so a field is described here and nowhere else.
+
+    kind: str, int, float or bool. choices: the values of one suite, for a menu. fixed: all values,
+    where they depend on no suite. link: whether a link carries it. override: whether it takes the
+    place of the preset's own value. sweep: whether an evaluation can go through all values.
+    """
+
+    label: str
+    about: str
+    kind: type = str
+    choices: Callable[[Suite, Settings], Sequence[object]] | None = None
+    fixed: tuple[str, ...] = ()
+    metavar: str | None = None
+    link: bool = False
+    override: bool = False
+    sweep: bool = False
+
+    def values(self, suite: Suite, chosen: Settings) -> tuple[Any, ...]:
+        """What a menu offers for a suite, beside what else is chosen; () where any value goes."""
+        return tuple(self.choices(suite, chosen)) if self.choices else self.fixed
+
+
+def described(default: Any, label: str, about: str, **more: Any) -> Any:
+    """A field of `Settings` with its description."""
+    return field(default=default, metadata={"described": Described(label, about, **more)})
+
+
+def descriptions() -> dict[str, Described]:
+    """Every described field of `Settings`, in order."""
+    return {f.name: f.metadata["described"] for f in fields(Settings) if "described" in f.metadata}
+
+
+@dataclass(frozen=True)
 class Resolved:
     """Settings with every field filled and checked against one suite."""
 
-    probe: str
+    probe: str  # a spec: a name, with the options that are not at their default
     layer: int | str  # 1..L or "final"
     pool: str  # "final" where layer is "final"
     preset: str
     head: str  # "auto" or a task's name
-    method: str
+    method: str  # a spec
+    static_lambda: float  # of the static merge, and what the mass "T*lambda" is made of
     probe_lambda: float
     similarity: str
     normalise: str
@@ -105,29 +144,131 @@ class Resolved:
     changed: tuple[str, ...] = ()  # "temperature 0.5": what was overridden in the preset
 
     @property
-    def probing(self) -> tuple[str, int | str, str]:
-        """(probe, layer, pool): the key of this request in `Engine.distances`."""
-        return self.probe, self.layer, self.pool
+    def probing(self) -> Key:
+        """Where this request measures distances."""
+        return self.key(self.probe, self.layer, self.pool)
+
+    def key(self, probe: str, layer: int | str, pool: str) -> Key:
+        """The same place with another probe, layer or pooling."""
+        return key_at(probe, layer, pool, self.probe_lambda, self.method)
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a request may choose. None means the suite's default (or the preset's value)."""
 
-    probe: str | None = None
-    layer: int | str | None = None
-    pool: str | None = None
-    preset: str | None = None
-    head: str = AUTO
-    method: str = "task_arithmetic"
-    probe_lambda: float | None = None
-    similarity: str | None = None
-    normalise: str | None = None
-    temperature: float | None = None
-    mass: str | None = None
-    fast: bool = False
-    fallback: str = "route"
-    quantise: int | None = None
+    probe: str | None = described(
+        None,
+        "Probe",
+        "what each expert is compared with",
+        choices=lambda suite, chosen: valid_probes(suite, chosen.method),
+        metavar="P",
+        link=True,
+        sweep=True,
+    )
+    layer: int | str | None = described(
+        None,
+        "Probe layer",
+        "1..L, or final",
+        choices=lambda suite, chosen: valid_layers(suite),
+        metavar="L",
+        link=True,
+        sweep=True,
+    )
+    pool: str | None = described(
+        None,
+        "Pooling",
+        "all, cls or mean; text: all, mean or last",
+        choices=lambda suite, chosen: valid_pools(
+            suite,
+            suite.defaults.probe if chosen.probe is None else chosen.probe,
+            suite.defaults.layer if chosen.layer is None else chosen.layer,
+        ),
+        metavar="P",
+        link=True,
+        sweep=True,
+    )
+    preset: str | None = described(
+        None,
+        "Preset",
+        "how similarities become coefficients",
+        fixed=tuple(PRESETS),
+        sweep=True,
+        link=True,
+    )
+    head: str = described(
+        AUTO,
+        "Head",
+        "which classes the answer is read with: auto, or a task",
+        choices=lambda suite, chosen: (AUTO, *suite.task_names),
+        metavar="auto|TASK",
+        link=True,
+    )
+    method: str = described(
+        TASK_ARITHMETIC,
+        "Merging method",
+        "what is merged statically, and rescaled",
+        choices=lambda suite, chosen: METHODS.names,
+        metavar="M",
+        link=True,
+    )
+    probe_lambda: float | None = described(
+        None,
+        "Probe λ",
+        "λ of the merged model that is probed",
+        kind=float,
+        metavar="F",
+        override=True,
+    )
+    similarity: str | None = described(
+        None,
+        "Similarity",
+        "of a distance",
+        fixed=SIMILARITIES,
+        override=True,
+    )
+    normalise: str | None = described(
+        None,
+        "Normalisation",
+        "of similarities over the tasks",
+        fixed=NORMALISERS,
+        override=True,
+    )
+    temperature: float | None = described(
+        None, "Temperature", "of the softmax", kind=float, metavar="F", override=True
+    )
+    mass: str | None = described(
+        None,
+        "Mass",
+        "the sum of the coefficients",
+        fixed=MASSES,
+        override=True,
+    )
+    fast: bool = described(
+        False, "Fast mode", "fewer passes, almost always the same answer", kind=bool, link=True
+    )
+    fallback: str = described(
+        "route",
+        "When no expert fits",
+        "where no expert fits: route all the same, or use the static coefficients",
+        fixed=FALLBACKS,
+        link=True,
+    )
+    quantise: int | None = described(
+        None,
+        "Parts",
+        "coefficients in whole N-ths of the mass; samples with equal ones share a merge",
+        kind=int,
+        metavar="N",
+        override=True,
+    )
+    method_options: Options = ()
+    probe_options: Options = ()
+
+    def __post_init__(self) -> None:
+        for name in ("method_options", "probe_options"):  # so that settings can be keys
+            pairs = dict(getattr(self, name)).items()
+            object.__setattr__(self, name, tuple(sorted(pairs)))
 
     def resolve(self, suite: Suite) -> Resolved:
         """Fill every field from the suite's defaults and the preset.
@@ -137,19 +278,23 @@ class Settings:
                 what is valid.
         """
         defaults = suite.defaults
+        method = METHODS.spec(self.method, self.method_options)
+        usual = method == TASK_ARITHMETIC
         preset_name = _one_of("preset", self.preset or defaults.preset, tuple(PRESETS))
         preset = PRESETS[preset_name]
-        probe = _one_of("probe", self.probe or defaults.probe, valid_probes(suite))
+        probe = self._probe(suite, method)
         layer = _layer(defaults.layer if self.layer is None else self.layer, suite)
         pool = _pool(self.pool, probe, layer, suite)
         head = _one_of("head", self.head, (AUTO, *suite.task_names))
-        method = _one_of("method", self.method, METHODS)
-        probe_lambda = _number("probe-lambda", self.probe_lambda, defaults.probe_lambda)
+        static_lambda = METHODS[method].scale_of(suite)
+        # another method has no λ of its own for the probe: its static merge is what is probed
+        own = defaults.probe_lambda if usual else static_lambda
+        probe_lambda = _number("probe-lambda", self.probe_lambda, own)
         if not 0.0 <= probe_lambda <= MAX_LAMBDA:
             raise UserError(f"probe-lambda must lie between 0 and {MAX_LAMBDA:g}.")
-        if probe == "cache" and probe_lambda != defaults.probe_lambda:
+        if "statistics" in PROBES[probe].needs and probe_lambda != defaults.probe_lambda:
             raise UserError(
-                "The cache probe's statistics were made at probe-lambda "
+                f"The {probe} probe's statistics were made at probe-lambda "
                 f"{defaults.probe_lambda:g}; leave probe-lambda out or choose another probe."
             )
 
@@ -184,6 +329,7 @@ class Settings:
             preset=preset_name,
             head=head,
             method=method,
+            static_lambda=static_lambda,
             probe_lambda=probe_lambda,
             similarity=_one_of("similarity", self.similarity or preset.similarity, SIMILARITIES),
             normalise=_one_of("normalise", self.normalise or preset.normalise, NORMALISERS),
@@ -195,6 +341,23 @@ class Settings:
             quantise=quantise,
             changed=changed if quantise is None else (*changed, f"quantise {quantise}"),
         )
+
+    def _probe(self, suite: Suite, method: str) -> str:
+        """The probe's spec: the suite's default, or the first that this method can have."""
+        valid = valid_probes(suite, method)
+        if self.probe is None:
+            default = suite.defaults.probe
+            return PROBES.spec(default if default in valid else valid[0], self.probe_options)
+        spec = PROBES.spec(self.probe, self.probe_options)
+        name = PROBES[spec].name
+        if name in valid:
+            return spec
+        if name in valid_probes(suite):
+            raise UserError(
+                f"The {name} probe's statistics were made with {TASK_ARITHMETIC}; "
+                f"with {METHODS[method].name} valid are {listed(valid)}."
+            )
+        return _one_of("probe", name, valid)
 
 
 def checked_coefficients(
@@ -217,26 +380,34 @@ def checked_coefficients(
         if not low <= number <= high:  # nor is nan
             raise UserError(
                 f"The coefficient of {task.title} must be a number from {low:g} to {high:g}, "
-                f"not {_shown(value)}."
+                f"not {quoted(value)}."
             )
         found.append(number)
     return tuple(found)
 
 
-def valid_probes(suite: Suite) -> tuple[str, ...]:
-    """`cache` is on offer where the suite ships statistics."""
-    return PROBES if suite.statistics else tuple(p for p in PROBES if p != "cache")
+def valid_probes(suite: Suite, method: str = TASK_ARITHMETIC) -> tuple[str, ...]:
+    """Names of the probes on offer: one that needs statistics where the suite ships them, for the
+    method that they were made with."""
+    usual = METHODS.spec(method) == TASK_ARITHMETIC
+    return tuple(
+        probe.name
+        for probe in PROBES
+        if "statistics" not in probe.needs or (suite.statistics and usual)
+    )
 
 
 def valid_pools(suite: Suite, probe: str, layer: int | str) -> tuple[str, ...]:
     """The poolings that may be asked for, in a fixed order.
 
-    `cache` on text has no `all`: sentences differ in length, so there is no mean to compare with.
+    A probe with statistics has no `all` on text: sentences differ in length, so there is no mean to
+    compare with.
     """
     if layer == FINAL:
         return (FINAL,)
     pools = POOLS[suite.modality]
-    if probe == "cache" and suite.modality == "text":
+    stored = probe in PROBES and "statistics" in PROBES[probe].needs
+    if stored and suite.modality == "text":
         return tuple(pool for pool in pools if pool != "all")
     return pools
 
@@ -253,7 +424,7 @@ def _layer(value: int | str, suite: Suite) -> int | str:
     # isdecimal alone would let int() read other scripts' digits; a layer is typed in ASCII
     if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= suite.depth:
         return int(text)
-    raise UserError(f"layer {_shown(value)} is unknown; valid are 1 to {suite.depth} and final.")
+    raise UserError(f"layer {quoted(value)} is unknown; valid are 1 to {suite.depth} and final.")
 
 
 def _pool(value: str | None, probe: str, layer: int | str, suite: Suite) -> str:
@@ -266,7 +437,7 @@ def _pool(value: str | None, probe: str, layer: int | str, suite: Suite) -> str:
     if value not in pools and value in POOLS[suite.modality]:
         raise UserError(
             f"pool {value!r} has no meaning for the {probe} probe on {suite.modality}; "
-            f"valid are {_listed(pools)}."
+            f"valid are {listed(pools)}."
         )
     return _one_of("pool", value, pools)
 
@@ -275,7 +446,7 @@ def _number(name: str, value: float | None, default: float) -> float:
     try:
         number = float(default if value is None else value)
     except (TypeError, ValueError):
-        raise UserError(f"{name} must be a number, not {_shown(value)}.") from None
+        raise UserError(f"{name} must be a number, not {quoted(value)}.") from None
     if not math.isfinite(number):
         raise UserError(f"{name} must be a finite number.")
     return number
@@ -289,15 +460,5 @@ def _parts(value: int | None) -> int | None:
 
 def _one_of(name: str, value: str, valid: tuple[str, ...]) -> str:
     if value not in valid:
-        raise UserError(f"{name} {_shown(value)} is unknown; valid are {_listed(valid)}.")
+        raise UserError(f"{name} {quoted(value)} is unknown; valid are {listed(valid)}.")
     return value
-
-
-def _shown(value: object) -> str:
-    """What was typed, in one short line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names)

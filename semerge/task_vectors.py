@@ -9,7 +9,7 @@ coefficients with that matrix, done stage by stage, while an expert's own weight
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -42,11 +42,6 @@ class Segment:
     def numel(self) -> int:
         """M + R, the count of numbers in one model."""
         return self.changing + self.rest.numel()
-
-    @property
-    def deltas(self) -> Tensor | None:
-        """The τt, (T, M), computed; None where nothing changes."""
-        return self.weights[1:] - self.weights[:1] if self.changing else None
 
     def unflatten(self, changed: Tensor) -> dict[str, Tensor]:
         """(M,) or (G, M) -> views by name, (\\*shape) or (G, \\*shape); the base's for the rest."""
@@ -102,6 +97,27 @@ class TaskVectors:
             for s in self.segments
         ]
         return TaskVectors.of(moved, self.count)
+
+    @property
+    def numel(self) -> int:
+        """d, the count of numbers in one model."""
+        return sum(segment.numel for segment in self.segments)
+
+    def deltas(self, t: int | None = None) -> Iterator[Tensor]:
+        """Stage by stage, the numbers in which any expert differs from the base: τ1 .. τT as
+        (T, M), or τt alone as (M,). Computed anew; all other entries of a task vector are 0."""
+        for segment in self.segments:
+            rows = segment.weights[1:] if t is None else segment.weights[1 + t]
+            yield rows - segment.weights[0]
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> TaskVectors:
+        """Other task vectors on the same base: `change` makes new (T, M) of each stage's."""
+        made = []
+        for segment, deltas in zip(self.segments, self.deltas(), strict=True):
+            first = segment.weights[:1]
+            weights = torch.cat([first, first + change(deltas)])
+            made.append(Segment(segment.names, segment.shapes, weights, segment.rest))
+        return TaskVectors.of(made, self.count)
 
     def rows(self, coefficients: Tensor) -> Tensor:
         """Coefficients (.., T) of the τt -> those of the rows θ0, θ1 .. θT: (.., 1 + T).

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semerge.routing import normalise, similarity, softmax
+from semerge.routing import margin, nearest, normalise, similarity, softmax
 from semerge.settings import PRESETS
 
 OTHER_PROBE, EITHER = "other probe", "either"
@@ -90,7 +90,7 @@ def scores(reading: Reading, usual: Tensor) -> dict[str, Tensor]:
     first, chosen = d.amin(1), nearest(reading.routing)
     found = {
         "entropy": torch.special.entr(weights).sum(1) / math.log(d.shape[1]),
-        "margin": 1 - margin_of(reading.routing),
+        "margin": 1 - margin(reading.routing),
         "nearest": first,
         "relative": first / usual[chosen].clamp(min=torch.finfo(torch.float64).tiny),
     }
@@ -106,15 +106,3 @@ def either(found: Mapping[str, Tensor], limits: Mapping[str, float]) -> Tensor:
     tiny = torch.finfo(torch.float64).tiny
     both = [found[name] / max(limits[name], tiny) for name in ("relative", OTHER_PROBE)]
     return torch.maximum(*both)
-
-
-def nearest(distances: Tensor) -> Tensor:
-    """Distances (N, T) -> the nearest expert, int64 (N,); distances that failed are the largest."""
-    return distances.nan_to_num(torch.inf).argmin(1)
-
-
-def margin_of(distances: Tensor) -> Tensor:
-    """Distances (N, T) -> (d2 - d1) / d2 of the two smallest, float64 (N,); 0 where they failed."""
-    first, second = distances.double().sort(1).values[:, :2].unbind(1)
-    margin = torch.where(second > 0, (second - first) / second, 0.0)
-    return torch.where(torch.isfinite(distances).all(1), margin, 0.0)

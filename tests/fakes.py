@@ -13,7 +13,7 @@ import random
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,6 @@ from semerge.settings import Resolved, Settings, checked_coefficients
 from semerge.suites import Defaults, Suite, Task
 
 if TYPE_CHECKING:
-    from semerge.common import Clock
-    from semerge.engine import Probed
     from semerge.ui.context import Context
 
 DIGITS = tuple(f"digit {i}" for i in range(10))
@@ -136,37 +134,30 @@ class FakeEngine:
     def route(self, distances: Any, resolved: Resolved) -> Any:
         from semerge.routing import route
 
-        return route(distances, resolved, self.suite.defaults.static_lambda)
+        return route(distances, resolved)
 
-    def needed(self, resolved: Resolved) -> tuple[tuple[str, int | str, str], ...]:
-        return (resolved.probing,)
-
-    def probe_batch(
-        self,
-        batch: Any,
-        resolved: Resolved,
-        notices: tuple[str, ...] = (),
-        layers: Sequence[int | str] | None = None,
-        clock: Clock | None = None,
-    ) -> Probed:
+    def predict(
+        self, sample: object, settings: Settings | None = None, cache: Any = None
+    ) -> Result:
+        self.calls += 1
+        chosen = (settings or Settings()).resolve(self.suite)
+        result = self._answer(sample, chosen)
+        if cache is None:
+            return result
         import torch
 
         from semerge.engine import Probed
-        from semerge.fast import Early
 
-        self.probes += 1
-        if clock is not None:
-            clock.lap("probe")
-        found = {resolved.probing: torch.zeros(1)}
-        early = Early(torch.zeros(1), resolved.layer, 1, {}) if resolved.fast else None
-        return Probed(batch, notices, resolved.probe_lambda, found, {}, 0, early)
+        content = getattr(sample, "image", None) or getattr(sample, "text", sample)
+        key = self.suite.name, getattr(content, "tobytes", lambda: content)(), chosen.probing
+        if cache.get(key) is None:
+            self.probes += 1
+            cache.put(key, Probed(FakeBatch(content, torch.zeros(1)), (), chosen.method, {}, {}, 0))
+            return result
+        kept = dict.fromkeys(("preprocess", "probe"))
+        return replace(result, timings_ms={**result.timings_ms, **kept})
 
-    def answer(self, probed: Probed, settings: Settings | None = None) -> Result:
-        return self.predict(probed.batch.content, settings)
-
-    def predict(self, sample: object, settings: Settings | None = None) -> Result:
-        self.calls += 1
-        chosen = (settings or Settings()).resolve(self.suite)
+    def _answer(self, sample: object, chosen: Resolved) -> Result:
         text = getattr(sample, "text", sample)
         if text == "fail":
             raise RuntimeError("internal secret /etc/shadow")
@@ -189,16 +180,17 @@ class FakeEngine:
         two = sorted(distances)[:2]
         entropy = -sum(w * math.log(w) for w in weights if w > 0) / math.log(count)
         return Result(
-            suite=self.suite.name, method=chosen.method, preset=chosen.preset, probe=chosen.probe,
+            suite=self.suite.name, method=chosen.method, method_options={}, preset=chosen.preset,
+            probe=chosen.probe, probe_options={},
             layer=chosen.layer, pool=chosen.pool, tasks=names, distances=tuple(distances),
-            similarities=tuple(similar), weights=tuple(weights),
+            similarities=tuple(similar),
             coefficients=tuple(mass * w for w in weights), static_coefficients=(0.3,) * count,
             static_lambda=0.3, probe_lambda=chosen.probe_lambda, similarity=chosen.similarity,
             normalise=chosen.normalise, temperature=chosen.temperature, mass=chosen.mass,
             quantise=chosen.quantise, fallback=chosen.fallback, fast=chosen.fast,
             estimated=_estimated(chosen, dict(zip(names, distances, strict=True))), head=head,
-            head_choice=chosen.head, chosen=names[best], margin=(two[1] - two[0]) / two[1],
-            entropy=entropy, notices=_notices(chosen, count), input_kind=self.suite.modality,
+            chosen=names[best], margin=(two[1] - two[0]) / two[1],
+            entropy=entropy, notices=_notices(chosen, count),
             weights_sha256="0" * 64, version="0.0",
             predictions={k: self._ranked(rng, head) for k in ("se", "static", "expert", "base")},
             timings_ms={**TIMINGS, "total": sum(TIMINGS.values())},

@@ -16,10 +16,11 @@ from semerge.data.labelled import LabelledSet
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine
 from semerge.evaluation import misfits
-from semerge.evaluation.measure import Interrupted, Key, Plan, measure, probing
+from semerge.evaluation.measure import Interrupted, Plan, measure, probing
 from semerge.evaluation.misfits import leave_out, left_out_fallback
 from semerge.inputs import CleanText, clean_text
 from semerge.loading import Loaded, load
+from semerge.registry import Key
 from semerge.settings import Settings
 from semerge.suites import read_suite
 from semerge.task_vectors import TaskVectors
@@ -101,7 +102,7 @@ def test_a_suite_without_an_expert_is_the_suite_without_it(home: Path, engine: E
             mine = found.readings[t].of(found.tasks != t)
             assert mine.routing.shape == (24, len(kept)) and mine.other is None
             assert mine.routing == pytest.approx(wanted, rel=1e-4, abs=1e-5)
-    cached = Key("cache", 0.1, 2, "mean")
+    cached = Key("cache", 2, "mean", 0.1)
     both = leave_out(engine, sets, at, cached)
     whole = measure(
         engine, sets, Plan((cached,), caches={("cache", 0.1): engine.models.statistics})

@@ -22,8 +22,9 @@ from semerge.engine import Engine
 from semerge.evaluation import choice
 from semerge.evaluation.choice import choose, options
 from semerge.evaluation.diagnosis import candidates
-from semerge.evaluation.measure import Interrupted, Key, key_of
+from semerge.evaluation.measure import Interrupted
 from semerge.inputs import clean_text, decode_image
+from semerge.registry import Key
 from semerge.settings import FINAL, Settings
 from semerge.suites import Suite, read_suite
 
@@ -63,7 +64,7 @@ def test_the_choice_is_that_of_single_requests(own: Path, engine: Engine) -> Non
     distances = {}
     for key in candidates(engine):
         rows = [engine.probe(x, settings_of(key)).distances for x in samples]
-        distances[key] = torch.cat([row[key.probe, key.layer, key.pool] for row in rows])
+        distances[key] = torch.cat([row[key] for row in rows])
     expected = {c.key: c for c in choice.rank(distances)}
     found = choose(engine, unlabelled_set(engine.suite, own))
     assert found.n == len(samples) == 12 and len(found.ranked) == len(expected)
@@ -72,7 +73,7 @@ def test_the_choice_is_that_of_single_requests(own: Path, engine: Engine) -> Non
         assert candidate.margin == pytest.approx(expected[candidate.key].margin, rel=1e-3)
     scores = [candidate.score for candidate in found.ranked]
     assert scores == sorted(scores, reverse=True)
-    assert found.ranked[found.default - 1].key == key_of(Settings().resolve(engine.suite))
+    assert found.ranked[found.default - 1].key == Settings().resolve(engine.suite).probing
     nearest = distances[found.pick.key].argmin(1).tolist()
     names = engine.suite.task_names
     assert found.chosen == {name: nearest.count(t) for t, name in enumerate(names)}
@@ -90,7 +91,7 @@ def test_every_candidates_options_ask_for_it(engine: Engine) -> None:
         asked = Settings(
             probe=args.probe, layer=args.layer, pool=args.pool, probe_lambda=args.probe_lambda
         )
-        assert key_of(asked.resolve(engine.suite)) == key
+        assert asked.resolve(engine.suite).probing == key
 
 
 def test_the_command(own: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

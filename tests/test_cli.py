@@ -113,13 +113,13 @@ def test_suites(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--probe", "oracle"], "--probe"),
+        (["--probe", "oracle"], "probe"),
         (["--layer", "9"], "1 to 2 and final"),
         (["--layer", "final", "--pool", "cls"], "no tokens to pool"),
         (["--pool", "last"], "all, cls, mean"),
         (["--preset", "soft"], "--preset"),
         (["--head", "task9"], "valid are auto, task0"),
-        (["--method", "ties"], "task_arithmetic"),
+        (["--method", "none"], "task_arithmetic"),
         (["--temperature", "warm"], "--temperature"),
         (["--temperature", "0"], "above 0"),
         (["--probe-lambda", "nan"], "finite"),

@@ -12,12 +12,13 @@ from torch import Tensor
 from semerge.engine import Engine
 from semerge.evaluation import selection as criterion
 from semerge.evaluation.diagnosis import candidates
-from semerge.evaluation.measure import Key, Measurement
+from semerge.evaluation.measure import Measurement
 from semerge.loading import load
+from semerge.registry import Key
 
 
 def key(layer: int) -> Key:
-    return Key("experts", 0.1, layer, "mean")
+    return Key("experts", layer, "mean", 0.1)
 
 
 def test_mutual_information_by_hand() -> None:

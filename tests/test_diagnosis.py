@@ -19,9 +19,10 @@ from semerge.data.sets import suite_sets
 from semerge.engine import Engine, load_engine
 from semerge.evaluation import command as diagnosis_text
 from semerge.evaluation.diagnosis import diagnose
-from semerge.evaluation.measure import Interrupted, Key
+from semerge.evaluation.measure import Interrupted
 from semerge.evaluation.misfits import OTHER, read, unseen
 from semerge.evaluation.report import rounded, write_report
+from semerge.registry import Key
 from semerge.settings import Settings
 
 
@@ -47,7 +48,7 @@ def test_unseen_inputs_are_seeded(home: Path, engine: Engine) -> None:
         assert [content(x) for x in inputs] != [content(x) for x in other[kind]]
     assert OTHER not in unseen(suite, 1, 0)
     resolved = Settings().resolve(suite)
-    found = read(engine, first[OTHER], resolved, Key("cache", 0.1, "final", "final"))
+    found = read(engine, first[OTHER], resolved, Key("cache", "final", "final", 0.1))
     assert found.routing.shape == (5, 3)
     batch = engine.backbone.preprocess(*first[OTHER][3])
     alone = engine.distances(batch, resolved)[resolved.probing]

@@ -149,7 +149,7 @@ def test_large_models_equal_the_reference(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(semerge.models, "HOLD_LIMIT", 0)
     engine, reference = pair(folder)
     (sample,) = samples_of(engine, 1)
-    assert list(engine.models._held) == [0.1]
+    assert list(engine.models.variant("task_arithmetic").held) == [0.1]
     head = engine.suite.task_names[0]
     expected = reference.logits(reference.static(0.3), sample.data, head)
     close(engine.logits(engine.static_embedding(sample), head)[0], expected, "static")

@@ -17,7 +17,7 @@ from semerge import fast
 from semerge.data.batches import batches
 from semerge.data.labelled import read_set
 from semerge.engine import Engine, load_engine
-from semerge.evaluation.measure import BASE, Plan, key_of, measure
+from semerge.evaluation.measure import BASE, Plan, measure
 from semerge.loading import Loaded, load
 from semerge.models import Scratch
 from semerge.settings import PRESETS, Settings, valid_layers
@@ -138,8 +138,8 @@ def test_quantised_samples_with_equal_coefficients_share_a_merge(
     monkeypatch.setattr(
         semerge.models.Models,
         "merged",
-        lambda self, row, clock=None, make=semerge.models.Models.merged: (
-            merged.append(row.tolist()) or make(self, row, clock)
+        lambda self, row, *rest, make=semerge.models.Models.merged: (
+            merged.append(row.tolist()) or make(self, row, *rest)
         ),
     )
     z = engine.merged_embedding(batch, routed.coefficients)
@@ -246,7 +246,7 @@ def test_a_labelled_set_runs_shared_stages_once(
     engine = Engine(shared_first(load(read_suite(folder)), 1))
     samples = read_set(home / "data", "task1", "test")
     resolved = Settings(probe="experts", layer=2).resolve(engine.suite)
-    key = key_of(resolved)
+    key = resolved.probing
     layers = count_blocks(engine, monkeypatch)
     found = measure(engine, [samples], Plan((key,), (BASE, 0.3)))
     # then block 2 of the base, of both merges, and of every expert
@@ -268,9 +268,8 @@ def test_task_vectors_are_views_of_one_matrix(folder: Path) -> None:
             own = segment.unflatten(segment.weights[1 + t])
             moving = [n for n in segment.names if own[n].data_ptr() == rows[n][1 + t].data_ptr()]
             assert moving == list(segment.names)
-        if segment.changing:
-            delta = segment.deltas
-            assert torch.equal(delta, segment.weights[1:] - segment.weights[0])
+    for segment, deltas in zip(vectors.segments, vectors.deltas(), strict=True):
+        assert torch.equal(deltas, segment.weights[1:] - segment.weights[0])
     alone = torch.eye(vectors.count)
     for t in range(vectors.count):
         merged, expert = vectors.merge(alone[t]), vectors.expert(t)

@@ -15,7 +15,7 @@ from semerge.engine import Engine
 from semerge.evaluation.collect import make_rows, second_pass
 from semerge.evaluation.evaluate import Request, evaluate
 from semerge.evaluation.figures import COLUMNS, Row, average, changes, recovery, summary
-from semerge.evaluation.measure import BASE, Interrupted, Plan, key_of, measure, probing
+from semerge.evaluation.measure import BASE, Interrupted, Plan, measure
 from semerge.evaluation.selection import every_key
 from semerge.inputs import CleanText
 from semerge.settings import PRESETS, Settings
@@ -39,8 +39,8 @@ def figures_of(engine: Engine) -> dict[str, Any]:
     samples = plane_sets()
     resolved = Settings().resolve(engine.suite)
     scale = engine.suite.defaults.static_lambda
-    measured = measure(engine, samples, Plan((key_of(resolved),), (BASE, scale)))
-    run = second_pass(engine, samples, measured, measured.distances[key_of(resolved)], resolved)
+    measured = measure(engine, samples, Plan((resolved.probing,), (BASE, scale)))
+    run = second_pass(engine, samples, measured, measured.distances[resolved.probing], resolved)
     sets = Sets("plane", "test", tuple(samples), (range(3), range(2)), True)  # type: ignore[arg-type]
     return summary(tuple(make_rows(engine.suite, sets, measured, run)), {"wide"})
 
@@ -94,8 +94,8 @@ def test_equal_coefficients_give_the_static_merge() -> None:
     engine = plane_engine("literal")
     settings = Settings(temperature=1e9).resolve(engine.suite)
     samples = plane_sets()
-    measured = measure(engine, samples, Plan((key_of(settings),), (0.5,)))
-    run = second_pass(engine, samples, measured, measured.distances[key_of(settings)], settings)
+    measured = measure(engine, samples, Plan((settings.probing,), (0.5,)))
+    run = second_pass(engine, samples, measured, measured.distances[settings.probing], settings)
     assert run.answers.equal(measured.answers[0.5])
 
 
@@ -169,9 +169,9 @@ def test_distances_equal_the_engines(home: Path, engine: Engine) -> None:
     every = {"probes": ("experts", "base", "cache"), "layers": (1, 2, "final")}
     pools = [p for p in engine.backbone.pools if p != "final"]
     found = engine.distances(batch, Settings().resolve(suite), pools=pools, **every)  # type: ignore[arg-type]
-    assert {probing(probe, scale, point) for probe, *point in found} == set(keys)
-    for (probe, *point), d in found.items():
-        mine = measured.distances[probing(probe, scale, tuple(point))][rows]  # type: ignore[arg-type]
+    assert set(found) == set(keys)
+    for key, d in found.items():
+        mine = measured.distances[key][rows]
         assert mine == pytest.approx(d, rel=1e-5)
 
 

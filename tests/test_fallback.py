@@ -35,7 +35,7 @@ def diagnosis_of(folder: Path) -> dict[str, Any]:
     """What the suite's report holds, to be changed at will."""
     found = read_diagnosis(read_suite(folder))
     assert found is not None
-    return deepcopy(found)
+    return deepcopy(found)  # a report is read once: what is changed here must be a copy
 
 
 def with_limit(folder: Path, limit: float, score: str = "either") -> Engine:

@@ -30,9 +30,10 @@ ALLOWED = {
 # The floors of the house, from the ground up. A module may import what is on its own floor or
 # below. A room's name stands for all that is in it, but for what has a line of its own.
 FLOORS = (
-    ("semerge.common", "semerge.data.rendered"),
+    ("semerge.common", "semerge.registry", "semerge.data.rendered"),
+    ("semerge.methods", "semerge.probes"),  # the registries; what they hold is further up
     ("semerge.backbones", "semerge.suites"),
-    ("semerge.inputs", "semerge.settings", "semerge.methods", "semerge.checkpoints"),
+    ("semerge.inputs", "semerge.settings", "semerge.checkpoints"),
     ("semerge.task_vectors", "semerge.routing", "semerge.unfit", "semerge.result"),
     (
         "semerge.backbones.base",
@@ -43,15 +44,15 @@ FLOORS = (
         "semerge.backbones.weights",
         "semerge.loading",
         "semerge.models",
-        "semerge.methods.task_arithmetic",
+        "semerge.methods.",
+        "semerge.probes.",
     ),
     ("semerge.fast", "semerge.probe", "semerge.engine", "semerge.suites.init_suite"),
-    ("semerge.data",),
-    ("semerge.evaluation",),
+    ("semerge.data", "semerge.evaluation"),
     ("semerge.bench", "semerge.cli", "semerge.ui", "semerge.__main__"),
     ("app",),
 )
-ROOM = 18  # modules; ui is still above 16
+ROOM = 16  # modules
 RANKS = {name: rank for rank, names in enumerate(FLOORS) for name in names}
 # What these know nothing of, though their rank would allow it.
 BLIND = {
@@ -114,7 +115,8 @@ def within(module, names):
 
 def rank(module):
     parts = module.split(".")
-    names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    names = [module, *(".".join(parts[:length]) + "." for length in range(len(parts) - 1, 0, -1))]
+    names += [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
     return next((RANKS[name] for name in names if name in RANKS), None)
 
 

@@ -169,10 +169,14 @@ def test_an_unknown_value_falls_back_and_is_told(key: str, bad: str, examples: E
 
 def test_values_that_do_not_go_together_fall_back() -> None:
     query = Query({"layer": "final", "pool": "mean"})
-    assert links.read_settings(query, TEXT).resolve(TEXT).probing == ("experts", "final", "final")
+    assert links.read_settings(query, TEXT).resolve(TEXT).probing[:3] == (
+        "experts",
+        "final",
+        "final",
+    )
     assert len(query.notices) == 1
     query = Query({"probe": "cache", "pool": "all"})  # on text `cache` has no `all`
-    assert links.read_settings(query, TEXT).resolve(TEXT).probing == ("cache", 4, "mean")
+    assert links.read_settings(query, TEXT).resolve(TEXT).probing[:3] == ("cache", 4, "mean")
     without = dataclasses.replace(TEXT, statistics=None)
     query = Query({"probe": "cache"})
     assert links.read_settings(query, without).probe == "experts" and len(query.notices) == 1

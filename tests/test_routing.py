@@ -27,6 +27,7 @@ def resolved(preset: str, **changes: object) -> Resolved:
         preset=preset,
         head="auto",
         method="task_arithmetic",
+        static_lambda=0.3,
         probe_lambda=0.3,
         similarity=p.similarity,
         normalise=p.normalise,
@@ -38,7 +39,7 @@ def resolved(preset: str, **changes: object) -> Resolved:
 
 
 def one(distances: list[float], preset: str = "literal", **changes: object) -> Routing:
-    return route(torch.tensor([distances]), resolved(preset, **changes), 0.3)
+    return route(torch.tensor([distances]), resolved(preset, **changes))
 
 
 def row(tensor: Tensor) -> list[float]:
@@ -147,7 +148,7 @@ def test_quantised_coefficients_are_the_nearest_whole_parts(
 ) -> None:
     d = torch.tensor(rows)
     mass = 1.0 if how.mass == "1" else d.shape[1] * 0.3
-    free, r = route(d, how, 0.3), route(d, replace(how, quantise=parts), 0.3)
+    free, r = route(d, how), route(d, replace(how, quantise=parts))
     assert torch.equal(r.weights, free.weights)
     shares = r.coefficients / mass * parts
     assert torch.allclose(shares, shares.round())
@@ -158,7 +159,7 @@ def test_quantised_coefficients_are_the_nearest_whole_parts(
 @given(batches, readings)
 def test_weights_are_a_softmax_of_the_nearest(rows: list[list[float]], how: Resolved) -> None:
     d = torch.tensor(rows)
-    r = route(d, how, 0.3)
+    r = route(d, how)
     tasks = d.shape[1]
     mass = 1.0 if how.mass == "1" else tasks * 0.3
     assert torch.all(r.weights >= 0)
@@ -175,7 +176,7 @@ def test_weights_are_a_softmax_of_the_nearest(rows: list[list[float]], how: Reso
 @given(batches, readings)
 def test_equals_the_plain_formula(rows: list[list[float]], how: Resolved) -> None:
     d = torch.tensor(rows)
-    r = route(d, how, 0.3)
+    r = route(d, how)
     for i, distances in enumerate(d.double().tolist()):
         spread = max(distances) - min(distances)
         if spread > 1e-5 * sum(distances):
@@ -186,13 +187,13 @@ def test_equals_the_plain_formula(rows: list[list[float]], how: Resolved) -> Non
 @given(batches, readings, st.floats(0.01, 100))
 def test_nearer_never_weighs_less(rows: list[list[float]], how: Resolved, scale: float) -> None:
     d = torch.tensor(rows)
-    r = route(d, how, 0.3)
+    r = route(d, how)
     sorted_weights = r.weights.gather(1, d.argsort(dim=1))
     if not how.hard:
         assert torch.all(sorted_weights[:, :-1] >= sorted_weights[:, 1:] - 1e-12)
     # minmax, zscore and sum do not see the unit of a distance
     if how.normalise != "none":
-        scaled = route(d.double() * scale, how, 0.3)
+        scaled = route(d.double() * scale, how)
         clear = (d.amax(1) - d.amin(1)) > 1e-5 * d.mean(1)
         assert torch.allclose(scaled.weights[clear], r.weights[clear], atol=1e-6)
 
@@ -200,9 +201,9 @@ def test_nearer_never_weighs_less(rows: list[list[float]], how: Resolved, scale:
 @given(batches, readings)
 def test_rows_do_not_see_each_other(rows: list[list[float]], how: Resolved) -> None:
     d = torch.tensor(rows)
-    together = route(d, how, 0.3)
+    together = route(d, how)
     for i in range(len(d)):
-        alone = route(d[i : i + 1], how, 0.3)
+        alone = route(d[i : i + 1], how)
         assert torch.allclose(together.weights[i], alone.weights[0], rtol=1e-12, atol=1e-15)
 
 
@@ -243,7 +244,9 @@ def test_the_first_of_two_equals_is_chosen() -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_distances_that_are_not_finite_fall_back(preset: str, bad: float) -> None:
-    r = route(torch.tensor([[3.0, bad, 2.0], [3.0, 1.0, 2.0]]), resolved(preset), 0.25)
+    r = route(
+        torch.tensor([[3.0, bad, 2.0], [3.0, 1.0, 2.0]]), resolved(preset, static_lambda=0.25)
+    )
     assert r.coefficients[0].tolist() == [0.25] * 3
     assert r.chosen.tolist() == [2, 1]
     assert r.flags["fallback"].tolist() == [True, False]
@@ -259,30 +262,30 @@ def test_nothing_finite_falls_back_too() -> None:
 
 def test_flags_follow_their_thresholds() -> None:
     d = torch.tensor([[1.0, 1.01, 5.0], [1.0, 2.0, 5.0], [9.0, 9.5, 10.0], [math.nan, 1, 1]])
-    r = route(d, resolved("sharp"), 0.3, {"near_tie": 0.02, "flat": 0.2, "far": 8.0})
+    r = route(d, resolved("sharp"), {"near_tie": 0.02, "flat": 0.2, "far": 8.0})
     assert r.flags["near_tie"].tolist() == [True, False, False, False]
     assert r.flags["flat"].tolist() == [False, False, True, False]
     assert r.flags["far"].tolist() == [False, False, True, False]
-    off = route(d, resolved("sharp"), 0.3, {"near_tie": None, "flat": None, "far": None})
+    off = route(d, resolved("sharp"), {"near_tie": None, "flat": None, "far": None})
     assert not any(off.flags[name].any() for name in ("near_tie", "flat", "far"))
 
 
 def test_mass_uses_the_static_lambda_alone() -> None:
     changed = resolved("literal", probe_lambda=0.05)
-    r = route(torch.tensor([[1.0, 2.0]]), changed, 0.4)
+    r = route(torch.tensor([[1.0, 2.0]]), replace(changed, static_lambda=0.4))
     assert r.coefficients.sum().item() == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("shape", [(4, 1), (3,), (1, 2, 3)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="T >= 2"):
-        route(torch.ones(shape), resolved("sharp"), 0.3)
+        route(torch.ones(shape), resolved("sharp"))
 
 
 def test_inputs_are_not_written() -> None:
     d = torch.tensor([[3.0, math.nan, 2.0]])
     before = d.clone()
-    route(d, resolved("sharp"), 0.3)
+    route(d, resolved("sharp"))
     assert torch.equal(d.nan_to_num(), before.nan_to_num())
 
 

@@ -14,10 +14,12 @@ from recipes.finish import UNDECIDED, cached_samples
 from semerge.data.sets import suite_sets
 from semerge.evaluation import figures as lines
 from semerge.evaluation import selection
-from semerge.evaluation.measure import BASE, Key, Measurement, Plan, measure
+from semerge.evaluation.measure import BASE, Measurement, Plan, measure
 from semerge.evaluation.statistics import build
 from semerge.loading import load
-from semerge.settings import PRESETS, PROBES
+from semerge.probes import PROBES
+from semerge.registry import Key
+from semerge.settings import PRESETS
 from semerge.suites import read_suite
 
 
@@ -62,10 +64,11 @@ def test_of_equal_lambdas_the_smallest() -> None:
 def test_routing_row_of_the_plane() -> None:
     """See test_evaluate: `wide` is found for two of three points, `tall` for both; the expert that
     is chosen is right with the given head on 3 of 3 and 1 of 2."""
-    engine, key = plane_engine(), Key("base", BASE, 1, "mean")
+    engine, key = plane_engine(), Key("base", 1, "mean", BASE)
     measured = measure(engine, plane_sets(), Plan((key,), (BASE,)))
     assert selection.routing_row(engine.suite, measured, key) == {
         "probe": "base",
+        "method": "task_arithmetic",
         "probe_lambda": 0.0,
         "layer": 1,
         "pool": "mean",
@@ -184,7 +187,7 @@ def test_select_on_a_tiny_suite(modality: str, tmp_path: Path) -> None:
     points = 7 + (5 if modality == "text" else 7)
     assert len(found.routing) == 7 * (1 + 6) + 2 * 6 * (points - 7)
     assert [(r["probe"], r["preset"]) for r in found.presets] == [
-        (probe, preset) for probe in PROBES for preset in PRESETS
+        (probe, preset) for probe in PROBES.names for preset in PRESETS
     ]
     default = found.defaults
     assert (default.probe, default.preset) == selection.choose(found.presets)

@@ -43,7 +43,7 @@ def test_nothing_chosen_is_the_suites_default(vision: Suite) -> None:
     assert (r.probe, r.layer, r.pool, r.preset) == ("experts", 2, "mean", "sharp")
     assert (r.probe_lambda, r.head, r.method) == (0.1, "auto", "task_arithmetic")
     assert (r.similarity, r.normalise, r.temperature, r.mass) == ("inverse", "minmax", 0.1, "1")
-    assert r.probing == ("experts", 2, "mean")
+    assert r.probing[:3] == ("experts", 2, "mean")
     assert r.changed == ()
 
 
@@ -78,7 +78,7 @@ def test_valid_combinations(vision: Suite, text: Suite) -> None:
 def test_defaults_that_do_not_fit_a_choice_give_way(vision: Suite, text: Suite) -> None:
     assert Settings(layer="final").resolve(vision).pool == "final"
     final = with_defaults(vision, layer="final", pool="final")
-    assert Settings().resolve(final).probing == ("experts", "final", "final")
+    assert Settings().resolve(final).probing[:3] == ("experts", "final", "final")
     assert Settings(layer=1).resolve(final).pool == "mean"
     whole = with_defaults(text, pool="all")
     assert Settings().resolve(whole).pool == "all"
@@ -101,7 +101,9 @@ def test_defaults_that_do_not_fit_a_choice_give_way(vision: Suite, text: Suite) 
         (Settings(layer="final", pool="cls"), "no tokens to pool"),
         (Settings(preset="soft"), "literal, sharp, hard"),
         (Settings(head="task9"), "auto, task0, task1, task2"),
-        (Settings(method="ties"), "task_arithmetic"),
+        (Settings(method="none"), "task_arithmetic"),
+        (Settings(method="ties", method_options={"density": 2}), "from 0 to 1"),
+        (Settings(method="average", method_options={"density": 0.5}), "has no options"),
         (Settings(similarity="cosine"), "inverse, negative"),
         (Settings(normalise="l2"), "minmax, zscore, sum, none"),
         (Settings(mass="2"), r"T\*lambda, 1"),

@@ -61,8 +61,8 @@ def probed(engine: Engine, probe: str, seed: int = 0) -> dict[str, dict[str, lis
     layers = valid_layers(engine.suite)
     found = engine.probe(sample_of(engine, seed), Settings(probe=probe, layer=FINAL), layers)
     reached: dict[str, dict[str, list[float]]] = {str(layer): {} for layer in layers}
-    for (_, layer, pool), distances in found.distances.items():
-        reached[str(layer)][pool] = distances[0].tolist()
+    for key, distances in found.distances.items():
+        reached[str(key.layer)][key.pool] = distances[0].tolist()
     return reached
 
 

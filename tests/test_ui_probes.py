@@ -17,16 +17,23 @@ from fakes import FakeEngine, fake_suite
 from PIL import Image
 
 from semerge.common import UserError
-from semerge.engine import Engine, load_engine
+from semerge.engine import ROOM, Cache, Engine, load_engine
 from semerge.inputs import CleanText, DecodedImage, clean_text, decode_image
-from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
+from semerge.settings import (
+    CACHED,
+    FINAL,
+    PRESETS,
+    Settings,
+    valid_layers,
+    valid_pools,
+    valid_probes,
+)
 from semerge.suites import read_suite
 from semerge.suites.abstention import read_abstention
 from semerge.suites.examples import Examples
 from semerge.ui import words
 from semerge.ui.context import Context
 from semerge.ui.html import escape, macro
-from semerge.ui.probes import ENTRIES, ROOM, Probes
 from semerge.ui.tabs.layers import LayersTab
 from semerge.ui.view import View
 
@@ -57,6 +64,11 @@ def predicted(engine: Engine, sample: object, settings: Settings) -> dict[str, A
     return timeless(engine.predict(sample, settings).to_dict())
 
 
+def asked(cache: Cache, engine: Any, sample: object, settings: Settings) -> dict[str, Any]:
+    """The JSON object of an answer that may use what was probed before."""
+    return dict(engine.predict(sample, settings, cache).to_dict())
+
+
 def everything(engine: Engine) -> Iterator[Settings]:
     """Every probe, layer, pooling and preset, exact and fast, under two heads."""
     suite = engine.suite
@@ -71,11 +83,11 @@ def everything(engine: Engine) -> Iterator[Settings]:
 
 
 def test_every_answer_is_the_engines_to_the_last_bit(engine: Engine) -> None:
-    probes = Probes()
+    probes = Cache()
     samples = [sample_of(engine, seed) for seed in range(3)]
     for settings in everything(engine):
         for sample in samples:
-            assert timeless(probes.answer(engine, sample, settings)) == predicted(
+            assert timeless(asked(probes, engine, sample, settings)) == predicted(
                 engine, sample, settings
             )
 
@@ -84,7 +96,7 @@ def test_every_answer_is_the_engines_to_the_last_bit(engine: Engine) -> None:
 def test_so_it_is_with_the_bundled_suites_and_after_the_layers_tab(name: str) -> None:
     """Whatever is known of an input already: nothing, its default, or all layers."""
     suite = read_suite(name)
-    engine, probes = load_engine(suite.folder), Probes()
+    engine, probes = load_engine(suite.folder), Cache()
     assert read_abstention(suite)
     changes: list[dict[str, Any]] = [
         {}, {"fallback": "static"}, {"fast": True}, {"layer": 1}, {"probe": "base"}
@@ -95,16 +107,16 @@ def test_so_it_is_with_the_bundled_suites_and_after_the_layers_tab(name: str) ->
         if i % 2:
             for probe in valid_probes(suite):
                 whole = Settings(probe=probe, layer=FINAL)
-                probes.probed(engine, sample, whole, valid_layers(suite))
+                engine.probe(sample, whole, valid_layers(suite), probes)
         for preset in PRESETS:
             for more in changes:
                 settings = Settings(preset=preset, **more)
-                answer = probes.answer(engine, sample, settings)
+                answer = asked(probes, engine, sample, settings)
                 assert timeless(answer) == predicted(engine, sample, settings)
 
 
 def test_what_is_refused_is_refused_with_the_engines_words(engine: Engine) -> None:
-    probes, sample = Probes(), sample_of(engine, 0)
+    probes, sample = Cache(), sample_of(engine, 0)
     other = "text" if engine.suite.modality == "image" else Image.new("RGB", (4, 4))
     for kept in (False, True):
         for what, settings in (
@@ -116,10 +128,10 @@ def test_what_is_refused_is_refused_with_the_engines_words(engine: Engine) -> No
             with pytest.raises(UserError) as told:
                 engine.predict(what, settings)
             with pytest.raises(UserError) as same:
-                probes.answer(engine, what, settings)
+                asked(probes, engine, what, settings)
             assert str(same.value) == str(told.value)
         if not kept:
-            probes.answer(engine, sample, Settings())
+            asked(probes, engine, sample, Settings())
 
 
 # ---- no second probe -----------------------------------------------------------------------------
@@ -128,13 +140,13 @@ def test_what_is_refused_is_refused_with_the_engines_words(engine: Engine) -> No
 def test_another_preset_head_or_mass_does_not_probe_again(
     engine: Engine, probed: list[Any]
 ) -> None:
-    probes, sample = Probes(), sample_of(engine, 0)
-    first = probes.answer(engine, sample, Settings())
+    probes, sample = Cache(), sample_of(engine, 0)
+    first = asked(probes, engine, sample, Settings())
     assert len(probed) == 1 and list(first["timings_ms"]) == STAGES
     assert all(spent > 0 for stage, spent in first["timings_ms"].items() if stage != "merge")
     for preset, head in itertools.product(PRESETS, ("auto", *engine.suite.task_names)):
         for mass in (None, "1", "T*lambda"):
-            again = probes.answer(engine, sample, Settings(preset=preset, head=head, mass=mass))
+            again = asked(probes, engine, sample, Settings(preset=preset, head=head, mass=mass))
             spent = again["timings_ms"]
             assert (spent["preprocess"], spent["probe"]) == (None, None)
             assert spent["total"] >= spent["route"] + spent["merge"] + spent["predict"] > 0
@@ -144,36 +156,36 @@ def test_another_preset_head_or_mass_does_not_probe_again(
 def test_an_equal_input_that_is_read_again_is_the_same_input(
     engine: Engine, probed: list[Any]
 ) -> None:
-    probes = Probes()
+    probes = Cache()
     for _ in range(2):
-        probes.answer(engine, sample_of(engine, 0), Settings())
+        asked(probes, engine, sample_of(engine, 0), Settings())
     sample = sample_of(engine, 0)
     plain = sample.image if isinstance(sample, DecodedImage) else sample.text
-    probes.answer(engine, plain, Settings())
+    asked(probes, engine, plain, Settings())
     assert len(probed) == 1
 
 
 def test_layers_that_were_seen_are_not_probed_again(engine: Engine, probed: list[Any]) -> None:
     """The input is not prepared again for another layer, and both layers stay known."""
-    probes, sample = Probes(), sample_of(engine, 0)
-    probes.answer(engine, sample, Settings(layer=1))
-    other = probes.answer(engine, sample, Settings(layer=2))["timings_ms"]
+    probes, sample = Cache(), sample_of(engine, 0)
+    asked(probes, engine, sample, Settings(layer=1))
+    other = asked(probes, engine, sample, Settings(layer=2))["timings_ms"]
     assert other["preprocess"] is None and other["probe"] > 0
     for layer in (1, 2, 1):
-        spent = probes.answer(engine, sample, Settings(layer=layer))["timings_ms"]
+        spent = asked(probes, engine, sample, Settings(layer=layer))["timings_ms"]
         assert (spent["preprocess"], spent["probe"]) == (None, None)
     assert len(probed) == 2 and len(probes) == 1
 
 
 def test_a_layer_that_the_probe_came_by_is_known(engine: Engine, probed: list[Any]) -> None:
-    probes, sample = Probes(), sample_of(engine, 1)
-    probes.answer(engine, sample, Settings(layer=2))
+    probes, sample = Cache(), sample_of(engine, 1)
+    asked(probes, engine, sample, Settings(layer=2))
     pools = valid_pools(engine.suite, engine.suite.defaults.probe, 1)
-    asked = [Settings(layer=1, pool=pool) for pool in pools]
-    found = [probes.answer(engine, sample, settings) for settings in asked]
+    wanted = [Settings(layer=1, pool=pool) for pool in pools]
+    found = [asked(probes, engine, sample, settings) for settings in wanted]
     assert len(probed) == 1
     assert all(answer["timings_ms"]["probe"] is None for answer in found)
-    for settings, answer in zip(asked, found, strict=True):
+    for settings, answer in zip(wanted, found, strict=True):
         assert timeless(answer) == predicted(engine, sample, settings)
 
 
@@ -218,10 +230,10 @@ def test_inputs_that_look_alike_stay_apart(engine: Engine, probed: list[Any]) ->
             CleanText("a cat"), CleanText("a cat", notices=("Told.",)), CleanText("a", "cat"),
             CleanText("a cat", ""), CleanText("acat"),
         ]  # fmt: skip
-    probes = Probes()
+    probes = Cache()
     for _ in range(2):
         for sample in alike:
-            answer = timeless(probes.answer(engine, sample, Settings()))
+            answer = timeless(asked(probes, engine, sample, Settings()))
             assert answer == predicted(engine, sample, Settings())
     # `predict` probes by the same function: once here for two there
     assert len(probes) == len(alike) and len(probed) == 3 * len(alike)
@@ -229,15 +241,15 @@ def test_inputs_that_look_alike_stay_apart(engine: Engine, probed: list[Any]) ->
 
 def test_suites_and_probe_lambdas_stay_apart() -> None:
     first, second = (FakeEngine(fake_suite("text", name=name)) for name in ("one", "two"))
-    probes = Probes()
+    probes = Cache()
     for engine in (first, second, first):
-        assert probes.answer(engine, "Play it", Settings())["suite"] == engine.suite.name
-    probes.answer(first, "Play it", Settings(probe_lambda=0.1))
+        assert asked(probes, engine, "Play it", Settings())["suite"] == engine.suite.name
+    asked(probes, first, "Play it", Settings(probe_lambda=0.1))
     assert (first.probes, second.probes, len(probes)) == (2, 1, 3)
 
 
 def test_fast_and_exact_answers_stay_apart(engine: Engine, probed: list[Any]) -> None:
-    probes, sample = Probes(), sample_of(engine, 0)
+    probes, sample = Cache(), sample_of(engine, 0)
     wanted = {}
     for probe, layer in itertools.product(("experts", "base"), valid_layers(engine.suite)):
         for fast in (False, True):
@@ -246,7 +258,7 @@ def test_fast_and_exact_answers_stay_apart(engine: Engine, probed: list[Any]) ->
     probed.clear()
     for _ in range(2):
         for settings, want in wanted.items():
-            answer = probes.answer(engine, sample, settings)
+            answer = asked(probes, engine, sample, settings)
             assert timeless(answer) == want
             told = [note for note in answer["notices"] if note.startswith("Fast mode: ")]
             assert len(told) == settings.fast
@@ -258,12 +270,12 @@ def test_fast_and_exact_answers_stay_apart(engine: Engine, probed: list[Any]) ->
 def test_many_threads_share_it(engine: Engine) -> None:
     requests = mixed_requests([engine], 18)
     wanted = [predicted(*request) for request in requests]
-    probes = Probes(entries=5)
+    probes = Cache(entries=5)
 
     def ask(first: int) -> list[int]:
         """The requests that were answered wrongly, from another one on in each thread."""
         turn = [(first + i) % len(requests) for i in range(2 * len(requests))]
-        return [i for i in turn if timeless(probes.answer(*requests[i])) != wanted[i]]
+        return [i for i in turn if timeless(asked(probes, *requests[i])) != wanted[i]]
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(8))) == [[]] * 8
@@ -274,53 +286,53 @@ def test_many_threads_share_it(engine: Engine) -> None:
 
 
 def test_the_least_recently_used_goes_first(engine: Engine, probed: list[Any]) -> None:
-    probes = Probes(entries=2)
+    probes = Cache(entries=2)
     samples = [sample_of(engine, seed) for seed in range(3)]
     for i in (0, 1, 0, 2, 0):  # 2 takes the place of 1
-        probes.answer(engine, samples[i], Settings())
+        asked(probes, engine, samples[i], Settings())
     assert len(probed) == 3 and len(probes) == 2
-    probes.answer(engine, samples[1], Settings())
+    asked(probes, engine, samples[1], Settings())
     assert len(probed) == 4
 
 
 def test_the_bytes_are_counted_and_bounded(engine: Engine) -> None:
-    probes = Probes()
-    kept = probes.probed(engine, sample_of(engine, 0), Settings(), valid_layers(engine.suite))
+    probes = Cache()
+    kept = engine.probe(sample_of(engine, 0), Settings(), valid_layers(engine.suite), probes)
     tensors = [kept.batch.data, *kept.distances.values(), *kept.columns.values()]
     least = sum(tensor.nbytes for tensor in tensors)
     assert least <= probes.size <= 2 * least
     one = probes.size
-    quick = probes.probed(engine, sample_of(engine, 0), Settings(probe="experts", fast=True))
+    quick = engine.probe(sample_of(engine, 0), Settings(probe="experts", fast=True), cache=probes)
     assert quick.early is not None
     reached = max(one.h.nbytes for one in quick.early.reached.values())
     assert probes.size >= one + quick.batch.data.nbytes + reached
 
-    small = Probes(room=3 * one)
+    small = Cache(room=3 * one)
     for seed in range(5):
-        small.answer(engine, sample_of(engine, seed), Settings())
+        asked(small, engine, sample_of(engine, seed), Settings())
         assert 0 < small.size <= 3 * one
     assert 1 <= len(small) < 5
-    none = Probes(room=one // 4)  # what fits nowhere is answered all the same
-    answer = timeless(none.answer(engine, sample_of(engine, 0), Settings()))
+    none = Cache(room=one // 4)  # what fits nowhere is answered all the same
+    answer = timeless(asked(none, engine, sample_of(engine, 0), Settings()))
     assert answer == predicted(engine, sample_of(engine, 0), Settings())
     assert (len(none), none.size) == (0, 0)
 
 
 def test_the_page_keeps_few() -> None:
     context = Context.make([fake_suite("text")], Examples(), FakeEngine)
-    for i in range(ENTRIES + 5):
+    for i in range(CACHED + 5):
         context.ask("mini-text", {"text": f"sentence {i}"}, Settings())
-    assert len(context.probes) == ENTRIES and context.probes.size < ROOM
+    assert len(context.cache) == CACHED and context.cache.size < ROOM
 
 
 # ---- how it is told ------------------------------------------------------------------------------
 
 
 def test_a_stage_that_was_not_run_is_told_without_a_time() -> None:
-    engine, probes = FakeEngine(fake_suite("text")), Probes()
-    first = View(probes.answer(engine, "Play it", Settings()), engine.suite)
+    engine, probes = FakeEngine(fake_suite("text")), Cache()
+    first = View(asked(probes, engine, "Play it", Settings()), engine.suite)
     assert words.kept(first) == "" and "kept" not in part("footer", first).lower()
-    again = View(probes.answer(engine, "Play it", Settings(preset="hard")), engine.suite)
+    again = View(asked(probes, engine, "Play it", Settings(preset="hard")), engine.suite)
     told = part("footer", again)
     for stage in ("Prepare input", "Probe"):
         assert f"<dt>{stage}</dt><dd>kept</dd>" in told

@@ -14,11 +14,12 @@ from semerge.common import UserError, tell
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
 from semerge.evaluation.diagnosis import candidates
-from semerge.evaluation.measure import Cancelled, Key, Plan, Progress, key_of, measure
+from semerge.evaluation.measure import Cancelled, Plan, Progress, measure
 from semerge.evaluation.selection import NOTHING, Candidate, rank
+from semerge.registry import Key
+from semerge.routing import nearest
 from semerge.settings import FINAL, Settings
 from semerge.suites import read_suite
-from semerge.unfit import nearest
 
 # --------------------------------------------------------------------------------------------------
 # The automatic choice for a user's own samples: probe, λ, layer and pooling without a label.
@@ -91,7 +92,7 @@ def choose(
             "choose by; use samples of several tasks."
         )
     counts = nearest(measured.distances[ranked[0].key]).bincount(minlength=len(suite.tasks))
-    usual = key_of(Settings().resolve(suite))
+    usual = Settings().resolve(suite).probing
     return Choice(
         suite=suite.name,
         n=len(samples),

@@ -24,7 +24,6 @@ from semerge.evaluation.measure import (
     Plan,
     Progress,
     answers_of,
-    key_of,
     keys_of,
     measure,
     unfit,
@@ -128,7 +127,7 @@ def _part(
     measured = measure(engine, part.sets, plan, None, cancelled)
     columns = []
     for resolved in settings:
-        distances = measured.distances[key_of(resolved)]
+        distances = measured.distances[resolved.probing]
         run = second_pass(engine, part.sets, measured, distances, resolved, None, cancelled)
         columns.append(list(make_rows(engine.suite, part, measured, run)))
     for i, of_settings in enumerate(zip(*columns, strict=True)):

@@ -19,11 +19,12 @@ from semerge.evaluation import hypothesis
 from semerge.evaluation import hypothesis as displacement
 from semerge.evaluation import misfits as abstention
 from semerge.evaluation import selection as criterion
-from semerge.evaluation.measure import BASE, Cancelled, Key, Measurement, Plan, key_of, measure
+from semerge.evaluation.measure import BASE, Cancelled, Measurement, Plan, measure
 from semerge.evaluation.misfits import Cut, misfits
 from semerge.evaluation.selection import PROBE_LAMBDAS, every_key
 from semerge.evaluation.statistics import CACHE_OWN
 from semerge.models import Point
+from semerge.registry import Key
 from semerge.settings import Resolved, Settings
 
 SAMPLES = 100
@@ -154,7 +155,7 @@ def _why(
     suite, sets, measured = engine.suite, test.sets.sets, test.measured
     shown = {BASE, suite.defaults.probe_lambda}
     rows = hypothesis.nearest_shares(measured, [k for k in keys if k.probe_lambda in shown])
-    distances, point = measured.distances[key_of(resolved)], (resolved.layer, resolved.pool)
+    distances, point = measured.distances[resolved.probing], (resolved.layer, resolved.pool)
     by_scale = {
         key.probe_lambda: d
         for key, d in measured.distances.items()

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
-from semerge.evaluation.measure import Cancelled, Key, Measurement, each_batch, represent, tasks_of
+from semerge.evaluation.measure import Cancelled, Measurement, each_batch, represent, tasks_of
 from semerge.models import Point
+from semerge.registry import Key
+from semerge.routing import margin as margin_of
+from semerge.routing import nearest
 from semerge.suites import Suite
-from semerge.unfit import margin_of, nearest
 
 # --------------------------------------------------------------------------------------------------
 # Shares with their uncertainty.

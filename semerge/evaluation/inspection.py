@@ -29,6 +29,7 @@ CONFIGURATION = (
     "probe",
     "layer",
     "pool",
+    "static_lambda",
     "probe_lambda",
     "similarity",
     "normalise",
@@ -86,8 +87,7 @@ class Inspection:
     def low_margin(self) -> float:
         """Margins below this are low: the suite's threshold of a near tie, which holds at its
         default probe, layer and pooling, else LOW_MARGIN."""
-        defaults = self.suite.defaults
-        usual = (defaults.probe, defaults.layer, defaults.pool) == self.resolved.probing
+        usual = self.resolved.probing == Settings().resolve(self.suite).probing
         limit = self.suite.thresholds.get("near_tie") if usual else None
         return LOW_MARGIN if limit is None else limit
 
@@ -270,7 +270,6 @@ ABOUT = (
     "suite",
     "weights_sha256",
     *CONFIGURATION,
-    "static_lambda",
     "version",
 )
 """What every line of the CSV repeats, so that lines of two files can be told apart."""

@@ -7,26 +7,23 @@ answers under every head, so that no pass is done twice and only small numbers a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from semerge.backbones import Batch
-from semerge.checkpoints.bundled import Statistics
 from semerge.data.batches import batches
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
-from semerge.models import Point, Stage, distance
-from semerge.probe import Probing
-from semerge.settings import FINAL, Resolved
-
-# --------------------------------------------------------------------------------------------------
-# One model's representations of one batch. Relies on `Engine.models`.
+from semerge.models import BASE as BASE_MODEL
+from semerge.models import Model, Point, Stage
+from semerge.probe import Caches, run
+from semerge.probes import key_at
+from semerge.registry import TASK_ARITHMETIC, Key
+from semerge.settings import Resolved
 
 
 def represent(engine: Engine, stage: Stage, placed: Batch, point: Point) -> Tensor:
@@ -34,18 +31,10 @@ def represent(engine: Engine, stage: Stage, placed: Batch, point: Point) -> Tens
     return dict(engine.models.representations(stage, placed, {point}))[point].float()
 
 
-# --------------------------------------------------------------------------------------------------
-# One run over labelled samples, from which every figure is made.
-#
-# Each model (base, experts, merges at several λ) sees a batch once. From its representations come
-# the distances of every probe, layer and pooling that is asked for, and from its final embedding
-# the answers under every head, so that no pass is done twice and only small numbers are kept.
-
 Progress = Callable[[int, int], None]
 Cancelled = Callable[[], bool]
-Caches = Mapping[tuple[str, float], Mapping[Point, Statistics]]
+Merge = float | tuple[str, float]
 
-END: Point = (FINAL, FINAL)
 BASE = 0.0
 """λ of the merged model that is the base."""
 NOT_RUN = -1
@@ -55,36 +44,15 @@ class Interrupted(Exception):
     """The caller asked a run to stop."""
 
 
-class Key(NamedTuple):
-    """Where distances are measured. The probe `base` is `experts` at probe_lambda 0."""
-
-    probe: str
-    probe_lambda: float
-    layer: int | str
-    pool: str
-
-    @property
-    def point(self) -> Point:
-        """(layer, pool)."""
-        return self.layer, self.pool
-
-
-def probing(probe: str, probe_lambda: float, point: Point) -> Key:
-    """A key; `base` has no merged model, so its λ is 0."""
-    return Key(probe, BASE if probe == "base" else probe_lambda, *point)
-
-
-def key_of(resolved: Resolved) -> Key:
-    """The key that a request's settings probe at."""
-    return probing(resolved.probe, resolved.probe_lambda, (resolved.layer, resolved.pool))
+def probing(probe: str, probe_lambda: float, point: Point, method: str = TASK_ARITHMETIC) -> Key:
+    """Where a probe measures at a (layer, pool)."""
+    return key_at(probe, *point, probe_lambda, method)
 
 
 def keys_of(engine: Engine, resolved: Resolved) -> tuple[Key, ...]:
     """All keys that a request's settings need: where they probe, and with a fallback also what
     tells that no expert fits."""
-    if resolved.fallback == "route":
-        return (key_of(resolved),)
-    return tuple(_key(place, resolved) for place in engine.needed(resolved))
+    return engine.needed(resolved) if resolved.fallback == "static" else (resolved.probing,)
 
 
 def unfit(engine: Engine, measured: Measurement, resolved: Resolved) -> Tensor | None:
@@ -94,35 +62,23 @@ def unfit(engine: Engine, measured: Measurement, resolved: Resolved) -> Tensor |
     """
     if resolved.fallback == "route":
         return None
-    places = engine.needed(resolved)
-    distances = {place: measured.distances[_key(place, resolved)] for place in places}
-    return engine.unfit(distances, resolved)
-
-
-def _key(place: Probing, resolved: Resolved) -> Key:
-    probe, layer, pool = place
-    return probing(probe, resolved.probe_lambda, (layer, pool))
+    return engine.unfit(measured.distances, resolved)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to get from one run.
 
-    keys: distances wanted. answers: λ of the merged models whose answers are wanted (0: the base).
+    keys: distances wanted. answers: the merged models whose answers are wanted, (method, λ), or λ
+    alone for Task Arithmetic (0: the base).
     own_only: each task's own expert runs to its end, the others as far as they are probed.
-    caches: statistics by (probe, probe_lambda) for keys of other probes than experts and base.
+    caches: statistics by (probe, probe_lambda) that are on trial in place of the suite's.
     """
 
     keys: tuple[Key, ...] = ()
-    answers: tuple[float, ...] = ()
+    answers: tuple[Merge, ...] = ()
     own_only: bool = False
     caches: Caches = field(default_factory=dict)
-
-    def cached(self, key: Key) -> Statistics | None:
-        """Statistics to compare with; None for the probes that compare with the experts."""
-        if key.probe in ("experts", "base"):
-            return None
-        return self.caches[key.probe, key.probe_lambda][key.point]
 
     def to(self, device: torch.device) -> Plan:
         """The same with its statistics on a device; no copy of those that are there."""
@@ -145,7 +101,7 @@ class Measurement:
     tasks: Tensor  # (N,) int64, positions in the suite
     labels: Tensor  # (N,) int64
     distances: dict[Key, Tensor]  # (N, T) float32
-    answers: dict[float, Tensor]  # λ -> (N, T) int16
+    answers: dict[Merge, Tensor]  # as they were asked for -> (N, T) int16
     experts: Tensor  # (T experts, N, T heads) int16; NOT_RUN where an expert was cut short
 
     def __len__(self) -> int:
@@ -256,37 +212,20 @@ def _run(
     What is found stays where the weights are until the batch is done: a copy from a device waits
     for all of its work.
     """
-    batch, run = engine.models.place(batch), engine.models.representations
-    wanted: dict[float, set[Point]] = {scale: {END} for scale in plan.answers}
-    for key in plan.keys:
-        wanted.setdefault(key.probe_lambda, set()).add(key.point)
-    start = engine.start(batch, [(key.probe, *key.point) for key in plan.keys])
-    merged = {s: dict(run(_stage(engine, s), batch, points, start)) for s, points in wanted.items()}
-    answers = [answers_of(engine, merged[scale][END]) for scale in plan.answers]
-
-    columns: dict[Key, list[Tensor]] = {key: [] for key in plan.keys}  # (B, T), or T of (B, 1)
-    compared: dict[Point, list[Key]] = {}  # what the experts are run for
-    for key in plan.keys:
-        if (statistics := plan.cached(key)) is None:
-            compared.setdefault(key.point, []).append(key)
-        else:
-            r = merged[key.probe_lambda][key.point].float()
-            columns[key].append(statistics.distances(r))
-    experts: dict[int, Tensor] = {}
-    for t in range(len(found.experts)):
-        points = set(compared) | ({END} if t == own or not plan.own_only else set())
-        for point, r in run(partial(engine.models.expert, t), batch, points, start):
-            for key in compared.get(point, ()):
-                columns[key].append(distance(r, merged[key.probe_lambda][point])[:, None])
-            if point == END:
-                experts[t] = answers_of(engine, r)
-
-    distances = [torch.cat(parts, dim=1) for parts in columns.values()]
-    for key, d in zip(columns, _brought(distances), strict=True):
+    batch = engine.models.place(batch)
+    merges = {merge: model_at(merge) for merge in plan.answers}
+    count = len(found.experts)
+    experts = [own] if plan.own_only else list(range(count))
+    columns, ends = run(
+        engine.models, batch, plan.keys, {*merges.values(), *experts}, caches=plan.caches
+    )
+    answers = [answers_of(engine, ends[model]) for model in merges.values()]
+    under_experts = [answers_of(engine, ends[t]) for t in experts]
+    for key, d in zip(columns, _brought(list(columns.values())), strict=True):
         found.distances[key][rows] = d
-    for scale, under in zip(plan.answers, _brought(answers), strict=True):
-        found.answers[scale][rows] = under
-    for t, under in zip(experts, _brought(list(experts.values())), strict=True):
+    for merge, under in zip(merges, _brought(answers), strict=True):
+        found.answers[merge][rows] = under
+    for t, under in zip(experts, _brought(under_experts), strict=True):
         found.experts[t, rows] = under
 
 
@@ -295,5 +234,8 @@ def _brought(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     return list(torch.stack(tuple(tensors)).cpu()) if tensors else []
 
 
-def _stage(engine: Engine, scale: float) -> Stage:
-    return engine.models.base if scale == BASE else engine.models.probed(scale)
+def model_at(merge: Merge) -> Model:
+    """The model that answers: λ alone is Task Arithmetic's, and 0 the base."""
+    if isinstance(merge, tuple):
+        return merge
+    return BASE_MODEL if merge == BASE else (TASK_ARITHMETIC, merge)

@@ -23,19 +23,19 @@ from semerge.evaluation.measure import (
     BASE,
     Cancelled,
     Interrupted,
-    Key,
     Measurement,
     each_batch,
-    key_of,
     probing,
     represent,
     tasks_of,
 )
 from semerge.inputs import clean_text
 from semerge.models import Point
+from semerge.registry import Key
+from semerge.routing import nearest
 from semerge.settings import FINAL, Resolved
 from semerge.suites import Suite
-from semerge.unfit import EITHER, Calibration, Reading, either, nearest, scores
+from semerge.unfit import EITHER, Calibration, Reading, either, scores
 
 # --------------------------------------------------------------------------------------------------
 # Saying "no expert fits": thresholds for a stated false-alarm rate, and measured rates.
@@ -193,10 +193,7 @@ def read(
     Raises:
         Interrupted: `cancelled` said so.
     """
-    keys = [resolved.probing]
-    if other is not None:
-        keys.append((other.probe, other.layer, other.pool))
-    probes, layers, pools = (tuple(dict.fromkeys(column)) for column in zip(*keys, strict=True))
+    keys = [resolved.probing] if other is None else [resolved.probing, other]
     found = []
     for start in range(0, len(inputs), BATCH_SIZE):
         if cancelled and cancelled():
@@ -205,7 +202,7 @@ def read(
             [engine.backbone.preprocess(*one) for one in inputs[start : start + BATCH_SIZE]]
         )
         placed = engine.models.place(batch)
-        distances = engine.distances(placed, resolved, probes=probes, layers=layers, pools=pools)
+        distances = engine.distances_at(placed, keys)
         found.append([distances[key].cpu() for key in keys])
     return Reading(*(torch.cat(columns) for columns in zip(*found, strict=True)))
 
@@ -448,7 +445,7 @@ def misfits(
     Raises:
         Interrupted: `cancelled` said so.
     """
-    suite, key = engine.suite, key_of(resolved)
+    suite, key = engine.suite, resolved.probing
     seen = {s: _reading(cut, key, other) for s, cut in (("validation", validation), ("test", test))}
     calibration = calibrate(seen["validation"])
     made: dict[str, dict[str, Any]] = {}
@@ -497,7 +494,7 @@ def _right(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """By head mode, where SE-Merging and the static merge are right."""
     measured, sets = cut.measured, cut.sets.sets
-    distances = measured.distances[key_of(resolved)]
+    distances = measured.distances[resolved.probing]
     run = second_pass(engine, sets, measured, distances, resolved, None, cancelled)
     static = measured.answers[engine.suite.defaults.static_lambda]
     return {

@@ -22,10 +22,12 @@ from semerge.engine import Engine
 from semerge.evaluation import figures as lines
 from semerge.evaluation.collect import make_rows, second_pass
 from semerge.evaluation.figures import summary
-from semerge.evaluation.measure import BASE, Caches, Measurement, Plan, key_of, measure, probing
+from semerge.evaluation.measure import BASE, Measurement, Plan, measure, probing
 from semerge.evaluation.selection import Row, Selection, every_key, routing_row
 from semerge.evaluation.statistics import CACHE_OWN
-from semerge.settings import PRESETS, PROBES, Settings
+from semerge.probe import Caches
+from semerge.probes import PROBES
+from semerge.settings import PRESETS, Settings
 from semerge.suites import Suite
 
 PAPER_LAMBDA = 0.3
@@ -94,7 +96,7 @@ def _presets(engine: Engine, test: Sets, measured: Measurement) -> dict[str, Row
     found = {}
     for preset in PRESETS:
         resolved = Settings(preset=preset).resolve(engine.suite)
-        distances = measured.distances[key_of(resolved)]
+        distances = measured.distances[resolved.probing]
         run = second_pass(engine, test.sets, measured, distances, resolved)
         found[preset] = _summary(engine.suite, tuple(make_rows(engine.suite, test, measured, run)))
     return found
@@ -107,7 +109,7 @@ def _probes(
     `cache_own` at the cache's point."""
     suite = engine.suite
     found = {}
-    for probe in (*PROBES, CACHE_OWN):
+    for probe in (*PROBES.names, CACHE_OWN):
         best = selection.best["cache" if probe == CACHE_OWN else probe]
         point = (best["layer"], best["pool"])
         key = probing(probe, best["probe_lambda"], point)

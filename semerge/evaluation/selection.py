@@ -25,21 +25,16 @@ from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
 from semerge.evaluation.collect import SecondPass, second_pass
 from semerge.evaluation.figures import recovery_lines
-from semerge.evaluation.measure import (
-    BASE,
-    Caches,
-    Key,
-    Measurement,
-    Plan,
-    key_of,
-    measure,
-    probing,
-)
+from semerge.evaluation.measure import BASE, Measurement, Plan, measure, probing
 from semerge.evaluation.statistics import CACHE, CACHE_OWN
 from semerge.loading import Loaded
-from semerge.settings import PRESETS, PROBES, Settings, valid_layers, valid_pools
+from semerge.probe import Caches
+from semerge.probes import PROBES
+from semerge.registry import Key
+from semerge.routing import margin as margin_of
+from semerge.routing import nearest
+from semerge.settings import PRESETS, Settings, valid_layers, valid_pools
 from semerge.suites import Defaults, Suite
-from semerge.unfit import margin_of, nearest
 
 STATIC_GRID = tuple(round(0.05 * i, 2) for i in range(1, 21))
 PROBE_LAMBDAS = (0.02, 0.05, 0.1, 0.125, 0.2, 0.3)
@@ -84,10 +79,10 @@ def select(loaded: Loaded, validation: Sequence[LabelledSet], caches: Caches) ->
     measured = measure(engine, validation, plan)
     static, rows = static_table(engine, validation, measured)
     routing = [routing_row(suite, measured, key) for key in keys]
-    best = {probe: best_row(routing, probe) for probe in PROBES}
+    best = {probe: best_row(routing, probe) for probe in PROBES.names}
 
     presets: list[Row] = []
-    for probe in PROBES:
+    for probe in PROBES.names:
         at = best[probe]
         defaults = Defaults(
             probe, at["layer"], at["pool"], "hard", static, at["probe_lambda"] or PROBE_LAMBDAS[0]
@@ -95,21 +90,21 @@ def select(loaded: Loaded, validation: Sequence[LabelledSet], caches: Caches) ->
         chosen = with_defaults(loaded, defaults)
         for preset in PRESETS:
             resolved = Settings(preset=preset).resolve(chosen.suite)
-            distances = measured.distances[key_of(resolved)]
+            distances = measured.distances[resolved.probing]
             second = second_pass(chosen, validation, measured, distances, resolved)
             presets.append(preset_row(chosen.suite, measured, second, probe, preset))
     probe, preset = choose(presets)
     at = best[probe]
     scale = at["probe_lambda"] or best["experts"]["probe_lambda"]
     defaults = Defaults(probe, at["layer"], at["pool"], preset, static, scale)
-    key = Key(probe, at["probe_lambda"], at["layer"], at["pool"])
+    key = Key(probe, at["layer"], at["pool"], at["probe_lambda"])
     limits = thresholds(measured.distances[key])
     return Selection(defaults, limits, rows, routing, presets, best)
 
 
 def every_key(suite: Suite, scales: Iterable[float]) -> Iterable[Key]:
     """All probes (and the variant CACHE_OWN) at every layer and pooling; `base` has no λ."""
-    for probe in (*PROBES, CACHE_OWN):
+    for probe in (*PROBES.names, CACHE_OWN):
         for layer in valid_layers(suite):
             for pool in valid_pools(suite, CACHE if probe == CACHE_OWN else probe, layer):
                 for scale in [BASE] if probe == "base" else scales:
@@ -126,7 +121,7 @@ def static_table(
     seen = {
         scale: measured.macro(measured.oracle(answers))
         for scale, answers in measured.answers.items()
-        if scale != BASE
+        if isinstance(scale, float) and scale != BASE
     }
     step = STATIC_GRID[1] - STATIC_GRID[0]
     while True:
@@ -140,7 +135,7 @@ def static_table(
             return best, rows
         wider = measure(engine, sets, Plan(answers=tuple(more), own_only=True))
         measured.answers.update(wider.answers)
-        seen |= {scale: wider.macro(wider.oracle(a)) for scale, a in wider.answers.items()}
+        seen |= {scale: wider.macro(wider.oracle(wider.answers[scale])) for scale in more}
 
 
 def routing_row(suite: Suite, measured: Measurement, key: Key) -> Row:

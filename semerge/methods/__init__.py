@@ -1,10 +1,68 @@
-"""Static merging methods, one a file: what turns experts into task vectors and a static merge.
+"""Static merging methods, one a file: what turns experts into what is merged.
 
-A method is a module with two pure functions,
-`effective(vectors: TaskVectors) -> TaskVectors` and
-`merge(vectors: TaskVectors, scale: float) -> dict[str, Tensor]`.
-SE-Merging rescales the effective task vectors, so it works on top of any of them. This file holds
-the names only: it imports no torch.
+A method is a function of the suite's task vectors, with typed keyword options:
+
+    @method("ties", title="TIES-Merging", paper="arXiv 2306.01708", scale=0.3)
+    def ties(vectors: TaskVectors, *, density: Share = 0.2) -> TaskVectors: ...
+
+It gives either *effective task vectors*: the static merge is then θ0 + scale · Σt τ't, and
+SE-Merging rescales them; or *one merged model*, its parameters by name: that is then the static
+merge and the model that is probed, and SE-Merging rescales the original task vectors. The experts
+themselves are the original ones whatever the method.
+
+Importing this room costs no torch: a method's file imports it inside the function.
 """
 
-METHODS: tuple[str, ...] = ("task_arithmetic",)
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from semerge.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from semerge.suites import Suite
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Method(Entry):
+    """One static merging method.
+
+    scale: λ of its static merge; of T, the number of tasks; or None for the suite's own static λ.
+    needs: what it is made from beside the weights, of "unlabelled", "labelled", "moments".
+    """
+
+    scale: float | Callable[[int], float] | None = None
+    needs: tuple[str, ...] = ()
+
+    def scale_of(self, suite: Suite) -> float:
+        """λ of the static merge of a suite's experts."""
+        if self.scale is None:
+            return suite.defaults.static_lambda
+        return float(self.scale(len(suite.tasks)) if callable(self.scale) else self.scale)
+
+
+METHODS: Registry[Method] = Registry("semerge.methods", "method")
+
+
+def method(
+    name: str,
+    *,
+    title: str,
+    paper: str = "",
+    scale: float | Callable[[int], float] | None = None,
+    needs: tuple[str, ...] = (),
+    place: int = 100,
+) -> Callable[[F], F]:
+    """Register a function as the method `name`; see `Method` for the rest."""
+
+    def register(function: F) -> F:
+        METHODS.add(
+            Method(name, function, title, paper=paper, place=place, scale=scale, needs=needs)
+        )
+        return function
+
+    return register

@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from semerge.task_vectors import TaskVectors
+from semerge.methods import method
+
+if TYPE_CHECKING:
+    from semerge.task_vectors import TaskVectors
 
 
-def effective(vectors: TaskVectors) -> TaskVectors:
-    """The task vectors that SE-Merging rescales: Task Arithmetic leaves them as they are."""
+@method("task_arithmetic", title="Task Arithmetic", paper="arXiv 2212.04089", place=0)
+def task_arithmetic(vectors: TaskVectors) -> TaskVectors:
+    """Add the task vectors, each times λ. They stay as they are, and λ is the suite's own."""
     return vectors
-
-
-def merge(vectors: TaskVectors, scale: float) -> dict[str, Tensor]:
-    """The static merge θ0 + scale * Σt τt, by parameter name."""
-    return vectors.merge(torch.full((vectors.count,), scale))

@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from semerge.probes import key_at
+from semerge.registry import Key
 from semerge.suites.suite import Suite
 
 NEEDS_OTHER = ("other probe", "either")
@@ -26,18 +28,17 @@ _log = logging.getLogger(__name__)
 class Abstention:
     """How a suite notices what no expert fits.
 
-    at: the (probe, layer, pool) that routes, with `probe_lambda`. other: a second one that the
-    score asks too, if it does. calibration: of `semerge.unfit.Calibration`. rates, left_out: the
+    at: where the probe that routes measures. other: a second place that the score asks too, if it
+    does. calibration: of `semerge.unfit.Calibration`. rates, left_out: the
     measured false alarms and misses, left_out None where no expert could be left out. fallback:
     what static coefficients there did to the accuracy, on the suite's own tasks and, where it was
     measured, on tasks whose expert was left out.
     """
 
-    at: tuple[str, int | str, str]
-    probe_lambda: float
+    at: Key
     weights_sha256: str
     score: str
-    other: tuple[str, int | str, str] | None
+    other: Key | None
     calibration: Mapping[str, Any]
     rates: Mapping[str, Any]
     left_out: Mapping[str, Any] | None
@@ -155,11 +156,10 @@ def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
         raise ValueError(f"the score {score} needs another probe")
     left = found["left_out"].get(score)
     return Abstention(
-        at=_probing(at),
-        probe_lambda=float(at["probe_lambda"]),
+        at=_key(at, at),
         weights_sha256=str(at["weights_sha256"]),
         score=score,
-        other=_probing(other) if score in NEEDS_OTHER else None,
+        other=_key(other, at) if score in NEEDS_OTHER else None,
         calibration={k: found[k] for k in ("usual", "thresholds", "false_alarm", "n")},
         rates=found["made"][score],
         left_out=left["miss"] if left else None,
@@ -167,8 +167,8 @@ def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
     )
 
 
-def _probing(row: Mapping[str, Any]) -> tuple[str, int | str, str]:
-    return str(row["probe"]), row["layer"], str(row["pool"])
+def _key(row: Mapping[str, Any], at: Mapping[str, Any]) -> Key:
+    return key_at(str(row["probe"]), row["layer"], str(row["pool"]), float(at["probe_lambda"]))
 
 
 def _percent(share: float) -> str:

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,6 @@ from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.suites.examples import SECTIONS, Example, Examples
 from semerge.ui.engines import Engines
-from semerge.ui.probes import Probes
 from semerge.ui.runs import Runs
 from semerge.ui.view import View
 
@@ -30,7 +30,6 @@ class Context:
     suites: Mapping[str, Suite]
     examples: Examples
     engines: Engines = field(init=False)
-    probes: Probes = field(default_factory=Probes)  # of the engines' last inputs
     predict: Callable[[str, Any, Settings], dict[str, Any]] = field(init=False)
     opening: dict[str, View] = field(default_factory=dict)  # by suite name
     seen: dict[str, Any] = field(default_factory=dict)  # by suite name: its image, as seen (PIL)
@@ -67,6 +66,14 @@ class Context:
                 context.opening[suite.name] = View(stored, suite, example, opening=True)
         return context
 
+    @cached_property
+    def cache(self) -> Any:
+        """What the engines probed of the last inputs. Under ZeroGPU every call runs in a process
+        of its own, so nothing is there again."""
+        from semerge.engine import Cache  # imports torch: not before there is an engine
+
+        return Cache()
+
     def of(self, modality: str) -> list[Suite]:
         return [suite for suite in self.suites.values() if suite.modality == modality]
 
@@ -99,7 +106,10 @@ class Context:
         return self.engines.get(name).backbone.view(sample.image)
 
     def _predict(self, suite: str, sample: Any, settings: Settings) -> dict[str, Any]:
-        return self.probes.answer(self.engines.get(suite), sample, settings)
+        found: dict[str, Any] = (
+            self.engines.get(suite).predict(sample, settings, self.cache).to_dict()
+        )
+        return found
 
     def _open(self, name: str, engine: Any) -> None:
         """Compute the opening example of a suite, right after its engine is there."""
@@ -108,7 +118,7 @@ class Context:
         if example is None:
             return
         sample = sample_of({"example": example.index}, suite, self.examples)
-        result = self.probes.answer(engine, sample, Settings())
+        result = engine.predict(sample, Settings(), self.cache).to_dict()
         if isinstance(sample, DecodedImage):
             self.seen[name] = engine.backbone.view(sample.image)
         self.opening[name] = View(result, suite, example, opening=True)

@@ -9,15 +9,16 @@ import gradio as gr
 
 from semerge.common import gigabytes
 from semerge.evaluation.tables import read_bench
+from semerge.probes import PROBES
 from semerge.settings import (
     AUTO,
     FINAL,
     PRESETS,
-    PROBES,
     Resolved,
     Settings,
     valid_layers,
     valid_pools,
+    valid_probes,
 )
 from semerge.suites import Suite
 from semerge.suites.abstention import read_abstention
@@ -231,11 +232,7 @@ def called(suite: Suite) -> str:
 
 
 def _probes(suite: Suite) -> list[tuple[str, str]]:
-    return [
-        (PROBE_NAMES[probe], probe)
-        for probe in PROBES
-        if probe != "cache" or suite.statistics is not None
-    ]
+    return [(PROBES[name].title, name) for name in valid_probes(suite)]
 
 
 def _layers(suite: Suite) -> list[tuple[str, int | str]]:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from semerge import common
 from semerge.evaluation.tables import SHOWN, Rates, read_bench, read_rates
-from semerge.settings import FINAL, PRESETS
+from semerge.settings import CACHED, FINAL, PRESETS
 from semerge.suites import Suite
 from semerge.suites.examples import SECTIONS, Examples
 from semerge.ui import charts, words
@@ -20,7 +20,6 @@ from semerge.ui.context import Context
 from semerge.ui.html import macro
 from semerge.ui.links import button
 from semerge.ui.panel import chart_card, html, plot
-from semerge.ui.probes import ENTRIES
 from semerge.ui.tabs import Tab
 
 PAPER_PROBE = "experts"
@@ -45,7 +44,7 @@ class AboutTab(Tab):
                 html(part("hint", "No suite here has a report yet."))
             html(_examples(context.examples))
             _show_costs([suite.name for suite in suites])
-            html(part("privacy", ENTRIES))
+            html(part("privacy", CACHED))
             html(button("about", {}), elem_id="about-link")
 
 

@@ -237,11 +237,11 @@ class LayersTab(Tab):
         engine = self.context.engines.get(name)
         layers = valid_layers(engine.suite)
         settings = Settings(probe=probe, layer=FINAL)
-        probed = self.context.probes.probed(engine, sample, settings, layers)
+        probed = engine.probe(sample, settings, layers, self.context.cache)
         reached: dict[str, dict[str, list[float]]] = {str(layer): {} for layer in layers}
-        for (of, layer, pool), distances in probed.distances.items():
-            if of == probe:
-                reached[str(layer)][pool] = distances[0].tolist()
+        for key, distances in probed.distances.items():
+            if key.probe == probe:
+                reached[str(key.layer)][key.pool] = distances[0].tolist()
         return reached
 
     # ---- links -------------------------------------------------------------------------------

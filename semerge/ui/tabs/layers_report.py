@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 from jinja2 import UndefinedError
 from markupsafe import Markup
 
-from semerge.settings import FINAL, POOLS, PROBES, valid_layers
+from semerge.probes import PROBES
+from semerge.settings import FINAL, POOLS, valid_layers
 from semerge.suites import SUITES_FOLDER, Suite
 from semerge.suites.abstention import abstention_of, read_diagnosis
 from semerge.ui import charts, words
@@ -128,7 +129,7 @@ def hypothesis(diagnosis: Part, suite: Suite) -> Page:
 
 def shares(rows: Rows, best: Part, at: Part, suite: Suite) -> Markup:
     """One table for every probe, layer and pooling."""
-    probes = [probe for probe in PROBES if any(key[0] == probe for key in rows)]
+    probes = [probe for probe in PROBES.names if any(key[0] == probe for key in rows)]
     pools = {
         probe: [p for p in POOLS[suite.modality] if any(k[::2] == (probe, p) for k in rows)]
         for probe in probes

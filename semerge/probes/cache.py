@@ -1,0 +1,22 @@
+"""The other reading of the paper's summaries: distances to representations that are cached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from semerge.probes import At, probe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@probe(
+    "cache",
+    title="cache",
+    needs=("merged", "statistics"),
+    compares="the merged model's representation of this input is compared with stored samples",
+    place=2,
+)
+def cache(at: At) -> Tensor:
+    """The distance of the merged model's representation to those of each task's stored samples."""
+    return at.statistics.distances(at.merged.float())
