@@ -26,10 +26,10 @@ from semerge.backbones import Batch
 from semerge.common import Clock, UserError, first_line
 from semerge.loading import load
 from semerge.methods import METHODS
-from semerge.models import BASE, Model, Reached
+from semerge.models import BASE, Model, Reached, Variant
 from semerge.probe import Steps
 from semerge.probes import PROBES
-from semerge.registry import Key
+from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.result import Prediction, Result
 from semerge.routing import Routing
 from semerge.routing import nearest as nearest_of
@@ -152,7 +152,11 @@ class Engine(Steps):
 
     @torch.inference_mode()
     def answer_with(
-        self, sample: object, coefficients: Sequence[float], head: str
+        self,
+        sample: object,
+        coefficients: Sequence[float],
+        head: str,
+        method: str = TASK_ARITHMETIC,
     ) -> tuple[Prediction, ...]:
         """The second pass alone: what θ0 + Σt λt τt answers for coefficients that are given.
 
@@ -160,25 +164,35 @@ class Engine(Steps):
             sample: as `predict`.
             coefficients: λt, one for each task, in the suite's order.
             head: the task whose classes the answer is read with.
+            method: the spec of the method whose task vectors are combined.
 
         Returns:
             all classes of the head, best first.
 
         Raises:
-            UserError: the coefficients, the head or the input do not fit the suite.
+            UserError: the coefficients, the head, the method or the input do not fit the suite.
         """
         checked = checked_coefficients(coefficients, self.suite)
         classes = self.suite.task(head).classes
         model_input, _ = unpack(sample, self.suite)
         batch = self.models.place(self.backbone.preprocess(*model_input))
-        z = self.merged_embedding(batch, torch.tensor([checked], device=self.models.device))
+        own = torch.tensor([checked], device=self.models.device)
+        z = self.merged_embedding(batch, own, method=method)
         logits = self.logits(z, head)[0]  # (C,)
         return predictions_of({"own": logits}, classes)["own"]
 
-    def inner_products(self) -> tuple[tuple[float, ...], ...]:
-        """The inner products τi · τj of the task vectors, T x T, computed anew: λᵀ G λ is the
-        squared length of Σt λt τt, which is how far a merge lies from the base."""
-        return tuple(map(tuple, self.models.vectors.gram().tolist()))
+    def variant(self, method: str, options: Mapping[str, Any] | None = None) -> Variant:
+        """What a merging method makes of the suite's experts; made once.
+
+        Raises:
+            UserError: as `Models.variant`, or an option does not fit the method.
+        """
+        return self.models.variant(METHODS.spec(method, options or {}))
+
+    def inner_products(self, method: str = TASK_ARITHMETIC) -> tuple[tuple[float, ...], ...]:
+        """The inner products τi · τj of a method's task vectors, T x T, computed anew: λᵀ G λ is
+        the squared length of Σt λt τt, which is how far a merge lies from the base."""
+        return tuple(map(tuple, self.variant(method).vectors.gram().tolist()))
 
     def _resolve(self, settings: Settings | None) -> Resolved:
         resolved = (settings or Settings()).resolve(self.suite)

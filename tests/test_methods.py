@@ -179,6 +179,21 @@ def test_a_variant_is_made_once_and_nothing_is_written(engine: Engine) -> None:
         engine.models.variant("none")
 
 
+def test_coefficients_of_ones_own_combine_the_methods_task_vectors(engine: Engine) -> None:
+    sample, head = sample_of(engine, 0), engine.suite.task_names[0]
+    variant = engine.variant("ties", {"merge": "mean"})
+    own = engine.answer_with(sample, (0.3, 0.3, 0.3), head, "ties:merge=mean")
+    static = engine.predict(
+        sample, Settings(method="ties:merge=mean", probe="experts", head=head)
+    ).predictions["static"]
+    assert [p.score for p in own] == pytest.approx([p.score for p in static], rel=1e-4)
+    assert own != engine.answer_with(sample, (0.3, 0.3, 0.3), head)
+    squares = [sum(float(d[t].square().sum()) for d in variant.vectors.deltas()) for t in range(3)]
+    assert [row[t] for t, row in enumerate(engine.inner_products("ties:merge=mean"))] == (
+        pytest.approx(squares, rel=1e-5)
+    )
+
+
 def test_a_method_may_give_one_whole_model(engine: Engine) -> None:
     @method("first", title="the first expert", scale=1.0)
     def first(vectors: TaskVectors) -> dict[str, Tensor]:
