@@ -20,7 +20,7 @@ FULL_GB := 8
 PYTEST := -m pytest -rs -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-min browser-test check format clean distclean
+.PHONY: help demo test test-full test-min browser-test check format docs clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,10 @@ check: $(ENV)/.dev-installed ## lint, format and types, without changing a file
 format: $(ENV)/.dev-installed ## put all files into the common format
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+docs: $(ENV)/.dev-installed ## make the figures and pictures of README and docs/ again
+	$(RUN) -m recipes.readme
+	$(RUN) -m recipes.screenshots
 
 clean: ## remove caches; the environments stay
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .gradio build dist *.egg-info

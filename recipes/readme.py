@@ -17,6 +17,9 @@ from recipes.card import card
 from semerge import common
 from semerge.evaluation.figures import CAUSES
 from semerge.evaluation.tables import WORDS
+from semerge.methods import METHODS
+from semerge.probes import PROBES
+from semerge.registry import Entry
 from semerge.suites import Suite, available_suites, published_suites, read_suite
 from semerge.suites.examples import load_examples
 from semerge.suites.memory import need
@@ -161,6 +164,25 @@ def counted(row: Mapping[str, Any]) -> str:
     )
 
 
+# ---- methods and probes --------------------------------------------------------------------------
+
+
+def choices() -> str:
+    """Markdown: every probe and every method with its options."""
+    return "\n\n".join(
+        tables.table([room, "What it does", "Options", "Source"], [row(entry) for entry in entries])
+        for room, entries in (("Probe", PROBES), ("Method", METHODS))
+    )
+
+
+def row(entry: Entry) -> list[str]:
+    """One entry of a registry; an option with its default and what is valid."""
+    options = [
+        f"`{o.name}` ({o.default}): {o.about or o.name}; {o.valid}" for o in entry.options
+    ]
+    return [f"`{entry.name}`", entry.about, "<br>".join(options), entry.paper or "this project"]
+
+
 # ---- suites without weights ----------------------------------------------------------------------
 
 
@@ -292,6 +314,7 @@ def _share(value: float, count: int) -> str:
 
 PARTS: tuple[tuple[str, Mapping[str, Callable[[], str]]], ...] = (
     ("README.md", {"summary": summary}),
+    ("docs/method.md", {"choices": choices}),
     ("docs/results.md", {"results": results, "examples": examples}),
     ("docs/costs.md", {"costs": costs}),
     ("docs/reliability.md", {"unfit": unfit}),
