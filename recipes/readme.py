@@ -177,9 +177,7 @@ def choices() -> str:
 
 def row(entry: Entry) -> list[str]:
     """One entry of a registry; an option with its default and what is valid."""
-    options = [
-        f"`{o.name}` ({o.default}): {o.about or o.name}; {o.valid}" for o in entry.options
-    ]
+    options = [f"`{o.name}` ({o.default}): {o.about or o.name}; {o.valid}" for o in entry.options]
     return [f"`{entry.name}`", entry.about, "<br>".join(options), entry.paper or "this project"]
 
 

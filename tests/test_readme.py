@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from test_import import FLOORS
 
 from recipes import readme
 from semerge.suites import available_suites
@@ -133,6 +134,16 @@ def test_the_house_that_is_drawn_is_the_one_that_stands() -> None:
     files = {path.name for path in package.glob("[!_]*.py")}
     folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     assert drawn - {"app.py", "reference.py"} == files | folders
+
+
+def test_the_floors_that_are_drawn_are_those_that_are_held() -> None:
+    text = (readme.ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lines = text.partition("floor by floor")[2].split("```")[1].strip().splitlines()
+    held = []
+    for floor in reversed(FLOORS):
+        inside = [name.removeprefix("semerge.").partition(".") for name in floor]
+        held.append({f"{room}/" if dot else room for room, dot, _ in inside} - {"__main__"})
+    assert [set(line.split()) for line in lines] == held
 
 
 def test_pictures_are_small() -> None:
