@@ -58,10 +58,7 @@ def write_fake_suite(
     for file in sources:
         (out / file).parent.mkdir(parents=True, exist_ok=True)
     random = torch.Generator().manual_seed(seed)
-    if raw["architecture"]["kind"] == "gpt2":
-        _write_gpt2(raw, out, random)
-    else:
-        _write_clip(raw, out, random)
+    {"gpt2": _write_gpt2, "open_clip": _write_clip}[raw["architecture"]["kind"]](raw, out, random)
     (out / "suite.json").write_text(json.dumps(raw, indent=1, ensure_ascii=False), "utf-8")
     return out
 

@@ -125,10 +125,9 @@ def _training_sets(suite: Suite, data: Path, count: int) -> Sequence[LabelledSet
 
         held_out = HeldOut(data, suite.task_names)
         return [training_set(data, name, held_out) for name in suite.task_names]
-    side = int(suite.architecture["vision_cfg"]["image_size"])
     return [
         read_set(data, task.name, "train")
         if (data / task.name).is_dir()
-        else generated_set(task.name, "train", side, count)
+        else generated_set(task.name, "train", suite.side, count)
         for task in suite.tasks
     ]

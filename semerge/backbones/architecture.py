@@ -91,6 +91,10 @@ class Architecture:
         """What is read beside the weights, in the suite's folder."""
         return ()
 
+    def side(self, raw: Mapping[str, Any]) -> int:
+        """Pixels of an image's sides as the model reads it; 0 where it reads no images."""
+        return 0
+
     def tower_shapes(self, raw: Mapping[str, Any]) -> Shapes:
         """Shapes of what is read for the heads alone, and then let go."""
         return {}

@@ -74,7 +74,7 @@ def suite_sets(
             read = read_set(Path(data), task.name, split)
             whole = _renumbered(read, task, str(names), notice)
         elif task.name in made:
-            whole = generated_set(task.name, split, _side(suite), limit)
+            whole = generated_set(task.name, split, suite.side, limit)
         elif words == HUB and task.data:
             found = hub_set(task, split, suite.modality, notice)
             whole = _renumbered(found, task, task.data["id"], notice)
@@ -138,10 +138,6 @@ def _check_kind(found: LabelledSet, suite: Suite) -> None:
     if found.visual != (suite.modality == "image"):
         wanted = "images" if suite.modality == "image" else "sentences"
         raise UserError(f"{found.task}: suite {suite.name} needs {wanted}.")
-
-
-def _side(suite: Suite) -> int:
-    return int(suite.architecture["vision_cfg"]["image_size"])
 
 
 # ---- the bundled examples ------------------------------------------------------------------------

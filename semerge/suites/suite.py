@@ -102,6 +102,11 @@ class Suite:
         return self.kind.sizes(self.architecture)
 
     @property
+    def side(self) -> int:
+        """Pixels of an image's sides as the model reads it; 0 where it reads no images."""
+        return self.kind.side(self.architecture)
+
+    @property
     def depth(self) -> int:
         """Number of residual blocks L."""
         return self.sizes.depth

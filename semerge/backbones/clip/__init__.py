@@ -135,6 +135,9 @@ class ClipArchitecture(Architecture):
             mlp_ratio=float(vision.get("mlp_ratio", 4.0)),
         )
 
+    def side(self, raw: Mapping[str, Any]) -> int:
+        return int(raw["vision_cfg"]["image_size"])
+
     def tower_shapes(self, raw: Mapping[str, Any]) -> Shapes:
         """Of the text tower; whoever reads it tells where it is not described."""
         text = raw.get("text_cfg")
