@@ -10,17 +10,11 @@ from typing import Any
 
 import torch
 
+from recipes.selection import STATIC_GRID, best_row, every_trial, routing_row, static_table
 from semerge.data.labelled import LabelledSet, balanced_rows
 from semerge.engine import Engine
 from semerge.evaluation.measure import BASE, Plan, measure
-from semerge.evaluation.selection import (
-    PROBE_LAMBDAS,
-    STATIC_GRID,
-    best_row,
-    every_key,
-    routing_row,
-    static_table,
-)
+from semerge.evaluation.selection import PROBE_LAMBDAS
 from semerge.loading import Loaded
 
 PAPER_LAMBDA = 0.3
@@ -36,7 +30,7 @@ def describe(loaded: Loaded, validation: Sequence[LabelledSet], limit: int) -> d
     engine = Engine(loaded)
     sets = [s.take(balanced_rows(s.labels, limit, seed=0)) for s in validation]
     keys = tuple(
-        k for k in every_key(engine.suite, PROBE_LAMBDAS) if k.probe in ("experts", "base")
+        k for k in every_trial(engine.suite, PROBE_LAMBDAS) if k.probe in ("experts", "base")
     )
     measured = measure(engine, sets, Plan(keys, (BASE, *STATIC_GRID), own_only=False))
     static, _ = static_table(engine, sets, measured)

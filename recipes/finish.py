@@ -11,15 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recipes import report, selection, statistics
 from recipes.card import write_card
 from recipes.export import SuiteSpec, Trained, write_suite, write_weights
+from recipes.lines import TRIVIAL_LIMIT
 from semerge.common import UserError
 from semerge.data.labelled import LabelledSet, balanced_rows, read_set
 from semerge.data.sets import generated_set, suite_sets
 from semerge.engine import load_engine
-from semerge.evaluation import report, selection, statistics
 from semerge.evaluation.diagnosis import SAMPLES, diagnose
-from semerge.evaluation.figures import TRIVIAL_LIMIT
+from semerge.evaluation.report import rounded, write_report
+from semerge.evaluation.selection import PROBE_LAMBDAS
 from semerge.loading import load
 from semerge.suites import Defaults, Suite, read_suite
 
@@ -59,7 +61,7 @@ def finish(
 
     logger.info("statistics of the cache probe, %d samples a task", len(samples[0]))
     engine = selection.with_defaults(loaded, UNDECIDED)
-    caches = statistics.build(engine, samples, selection.PROBE_LAMBDAS, own=True)
+    caches = statistics.build(engine, samples, PROBE_LAMBDAS, own=True)
     logger.info("choosing defaults on %d validation samples", validation.total)
     chosen = selection.select(loaded, validation.sets, caches)
     scale = chosen.defaults.probe_lambda
@@ -79,8 +81,8 @@ def finish(
     found["diagnosis"] = diagnose(
         engine, validation, test, data, samples=count, tell=lambda text: logger.info("%s", text)
     )
-    report.write_report(folder / "report.json", found)
-    write_card(folder / "README.md", engine.suite, report.rounded(found), command)
+    write_report(folder / "report.json", found)
+    write_card(folder / "README.md", engine.suite, rounded(found), command)
     for line in found["lines"]:
         told = "met" if line["met"] else "missed"
         value = "none" if line["value"] is None else f"{line['value']:.4f}"

@@ -15,8 +15,7 @@ from typing import Any
 from recipes import tables
 from recipes.card import card
 from semerge import common
-from semerge.evaluation.figures import CAUSES
-from semerge.evaluation.tables import WORDS
+from semerge.evaluation.tables import CAUSES, WORDS
 from semerge.methods import METHODS
 from semerge.probes import PROBES
 from semerge.registry import Entry

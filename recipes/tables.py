@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from semerge.evaluation.figures import CAUSES
-from semerge.evaluation.tables import WORDS
+from semerge.evaluation.tables import CAUSES, WORDS
 
 COLUMNS = {
     "base_oracle": "Base",

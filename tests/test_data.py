@@ -12,6 +12,7 @@ from labelled import write_images, write_sentences
 from safetensors import safe_open
 
 from recipes.finish import cached_samples
+from recipes.statistics import record
 from semerge.common import UserError
 from semerge.data.labelled import (
     SPLITS,
@@ -22,7 +23,6 @@ from semerge.data.labelled import (
     validation_rows,
 )
 from semerge.data.sets import GENERATED_COUNT, generated_set, rendered_tasks
-from semerge.evaluation.statistics import record
 from semerge.suites import SUITES_FOLDER, read_suite
 
 PINNED = [6, 11, 15, 17, 26, 34, 80, 91, 95, 96]

@@ -9,10 +9,10 @@ import torch
 from elsewhere import DEVICE, Elsewhere
 from labelled import DATA
 
+from recipes import statistics
 from semerge.data.labelled import read_set
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine
-from semerge.evaluation import statistics
 from semerge.evaluation.collect import second_pass
 from semerge.evaluation.diagnosis import diagnose
 from semerge.evaluation.evaluate import Request, evaluate

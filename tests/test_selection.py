@@ -10,12 +10,11 @@ import torch
 from labelled import DATA, plane_engine, plane_sets
 from tiny import SUITES
 
+from recipes import lines, selection
 from recipes.finish import UNDECIDED, cached_samples
+from recipes.statistics import build
 from semerge.data.sets import suite_sets
-from semerge.evaluation import figures as lines
-from semerge.evaluation import selection
 from semerge.evaluation.measure import BASE, Measurement, Plan, measure
-from semerge.evaluation.statistics import build
 from semerge.loading import load
 from semerge.probes import PROBES
 from semerge.registry import Key

@@ -10,11 +10,11 @@ import torch
 from safetensors import safe_open
 from tiny import SUITES, hash_files
 
+from recipes import statistics
+from recipes.statistics import CACHE, CACHE_OWN, SHRINKAGE, build, whitening
 from semerge.data.batches import batches
 from semerge.data.labelled import LabelledSet, read_set
 from semerge.engine import Engine, load_engine
-from semerge.evaluation import statistics
-from semerge.evaluation.statistics import CACHE, CACHE_OWN, SHRINKAGE, build, whitening
 
 SCALE = 0.1
 

@@ -21,9 +21,6 @@ from semerge.routing import nearest
 from semerge.settings import FINAL, Settings
 from semerge.suites import read_suite
 
-# --------------------------------------------------------------------------------------------------
-# The automatic choice for a user's own samples: probe, λ, layer and pooling without a label.
-
 FEWEST = 2
 """Samples for each task of the suite: with fewer, candidates agree by chance."""
 
@@ -112,8 +109,7 @@ def options(key: Key) -> str:
     return text + (f" --probe-lambda {key.probe_lambda}" if key.probe == "experts" else "")
 
 
-# --------------------------------------------------------------------------------------------------
-# python -m semerge choose: probe, λ, layer and pooling from a user's own unlabelled samples.
+# ---- the command ---------------------------------------------------------------------------------
 
 SHOWN = 10
 """Candidates in the table; --json has all."""
@@ -130,8 +126,6 @@ def run(args: argparse.Namespace) -> int:
 
     from semerge.engine import load_engine
 
-    pass
-
     engine = load_engine(args.suite)
     tell(0, len(samples), "samples")
     found = choose(engine, samples, partial(tell, what="samples"))
@@ -144,8 +138,6 @@ def run(args: argparse.Namespace) -> int:
 
 def lines(found: Choice) -> list[str]:
     """The best candidates as a table, the pick as options, and where it sends the samples."""
-    pass
-
     rows = []
     for place, candidate in enumerate(found.ranked[:SHOWN], 1):
         key = candidate.key

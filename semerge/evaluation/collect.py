@@ -31,14 +31,6 @@ from semerge.evaluation.measure import (
 from semerge.settings import Resolved
 from semerge.suites import Suite
 
-# --------------------------------------------------------------------------------------------------
-# Rows of labelled samples, part by part, so that a run that is stopped keeps what is done.
-#
-# A part is one batch of one task; the parts of all tasks take turns, so that the beginning of a
-# run tells something about every task. evaluate and inspect both come this way: the same batches,
-# so the same rows to the last digit. Relies on `measure` and `second_pass`, and on `batches` for
-# what goes into one batch.
-
 Place = tuple[int, int]  # which set, and which sample of it
 Part = tuple[int, np.ndarray]  # which set, and which samples of it
 
@@ -173,8 +165,7 @@ def identities(sets: Sets) -> Iterator[str]:
         yield from samples.names or numbered
 
 
-# --------------------------------------------------------------------------------------------------
-# SE-Merging's second pass over measured samples, without passes that were done already.
+# ---- the second pass, without what was done already ----------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,6 @@ def run(args: argparse.Namespace) -> int:
     from semerge.evaluation.measure import Interrupted
     from semerge.evaluation.report import write_report
 
-    pass
-
     engine = load_engine(args.suite)
     try:
         with stoppable() as stopped:
@@ -286,8 +284,7 @@ def _tell(text: str) -> None:
     print(f"semerge: {text}", file=sys.stderr)
 
 
-# --------------------------------------------------------------------------------------------------
-# How a run on labelled data is watched and stopped from a command line.
+# ---- watching and stopping a run -----------------------------------------------------------------
 
 QUIET = 10.0
 """Seconds between two lines of a log: a short run needs none."""
@@ -353,8 +350,7 @@ def stoppable() -> Iterator[Cancelled]:
         signal.signal(signal.SIGINT, before)
 
 
-# --------------------------------------------------------------------------------------------------
-# A diagnosis in words: what `evaluate --diagnose` prints.
+# ---- a diagnosis in words ------------------------------------------------------------------------
 
 Part = Mapping[str, Any]
 

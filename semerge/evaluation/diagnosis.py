@@ -22,8 +22,8 @@ from semerge.evaluation import selection as criterion
 from semerge.evaluation.measure import BASE, Cancelled, Measurement, Plan, measure
 from semerge.evaluation.misfits import Cut, misfits
 from semerge.evaluation.selection import PROBE_LAMBDAS, every_key
-from semerge.evaluation.statistics import CACHE_OWN
 from semerge.models import Point
+from semerge.probes import PROBES
 from semerge.registry import Key
 from semerge.settings import Resolved, Settings
 
@@ -100,16 +100,14 @@ def diagnose(
 def candidates(engine: Engine) -> tuple[Key, ...]:
     """Every probe, λ, layer and pooling that a user could ask of this suite; the cache probe has
     statistics for one λ."""
-    suite = engine.suite
-    scales = sorted({*PROBE_LAMBDAS, suite.defaults.probe_lambda})
-
-    def on_offer(key: Key) -> bool:
-        if key.probe == "cache":
-            usual = key.probe_lambda == suite.defaults.probe_lambda
-            return usual and key.point in engine.models.statistics
-        return key.probe != CACHE_OWN
-
-    return tuple(filter(on_offer, every_key(suite, scales)))
+    suite, stored = engine.suite, engine.models.statistics
+    usual = suite.defaults.probe_lambda
+    return tuple(
+        key
+        for key in every_key(suite, sorted({*PROBE_LAMBDAS, usual}))
+        if "statistics" not in PROBES[key.probe].needs
+        or (key.probe_lambda == usual and key.point in stored)
+    )
 
 
 def choice(validation: Measurement, test: Measurement, keys: Sequence[Key]) -> dict[str, Any]:

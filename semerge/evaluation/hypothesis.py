@@ -20,8 +20,7 @@ from semerge.routing import margin as margin_of
 from semerge.routing import nearest
 from semerge.suites import Suite
 
-# --------------------------------------------------------------------------------------------------
-# Shares with their uncertainty.
+# ---- shares with their uncertainty ---------------------------------------------------------------
 
 Z = 1.959963984540054
 """Half-width of a 95 % interval, in standard deviations."""
@@ -65,12 +64,7 @@ def pooled(shares: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return share(torch.arange(n) < hits)
 
 
-# --------------------------------------------------------------------------------------------------
-# The paper's hypothesis on labelled samples: the expert of x's own task is the nearest.
-#
-# Relies on `Measurement` for distances, on `Engine.base_embedding`, `static_embedding`,
-# `expert_embedding` and `merged_embedding` for the bias, and on `Engine.models.representations`
-# for the map.
+# ---- is the expert of x's own task the nearest? --------------------------------------------------
 
 BINS = 20
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -221,9 +215,7 @@ def best_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]
     return best
 
 
-# --------------------------------------------------------------------------------------------------
-# Why a suite routes as it does: how far each expert moves an input from where the base has it.
-#
+# ---- how far each expert moves an input from where the base has it -------------------------------
 # Write Δt(x) = f(x; θt) − f(x; θ0) at the probe layer. To first order in λ the merged model lies
 # at f(x; θ0) + λ Σk Δk, so its distance to expert t is |λ Σk Δk − Δt|. For a small λ the nearest
 # expert is the one that moves x least: routing works where experts leave their own data alone and

@@ -37,9 +37,7 @@ from semerge.settings import FINAL, Resolved
 from semerge.suites import Suite
 from semerge.unfit import EITHER, Calibration, Reading, either, scores
 
-# --------------------------------------------------------------------------------------------------
-# Saying "no expert fits": thresholds for a stated false-alarm rate, and measured rates.
-#
+# ---- thresholds for a stated false-alarm rate, and measured rates --------------------------------
 # `semerge.unfit` has the scores. A threshold is the quantile of validation's own scores that lets
 # the stated share pass above it; so the false-alarm rate is chosen there, and what it really is,
 # test shows.
@@ -133,8 +131,7 @@ def fallback(unfit: Tensor, answers: Mapping[str, tuple[Tensor, Tensor]]) -> dic
     return found
 
 
-# --------------------------------------------------------------------------------------------------
-# Inputs that belong to no task of a suite: made here, or taken from tasks it does not have.
+# ---- inputs that belong to no task of a suite ----------------------------------------------------
 
 Input = tuple[object, str | None]  # what `Backbone.preprocess` takes
 Random = np.random.Generator
@@ -272,10 +269,7 @@ def _other_tasks(suite: Suite, count: int, seed: int, data: Path, split: str) ->
     return found
 
 
-# --------------------------------------------------------------------------------------------------
-# A suite without one of its experts, for every expert in turn: does it notice the missing task,
-# and what does falling back to the static coefficients change there?
-#
+# ---- a suite without one of its experts, for every expert in turn --------------------------------
 # The merged models are merged without the expert too. The cache probe's statistics were made with
 # it, so there only the expert's own column is left out. Relies on `Engine.models`.
 
@@ -407,8 +401,7 @@ def _others(t: int, count: int) -> list[int]:
     return [k for k in range(count) if k != t]
 
 
-# --------------------------------------------------------------------------------------------------
-# Does a suite notice what no expert fits? Thresholds from validation, rates on test.
+# ---- all of it -----------------------------------------------------------------------------------
 
 UNSEEN = 100
 """Inputs of each kind that belong to no task."""

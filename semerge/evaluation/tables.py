@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from semerge.common import ASSETS
-from semerge.evaluation.figures import CAUSES
 from semerge.settings import FINAL
 from semerge.suites import Suite
 from semerge.suites.abstention import read_object, read_report
 
+CAUSES = {
+    "expert": "the expert itself",
+    "gap": "the gap between experts and merge",
+    "routing": "routing",
+    "merge": "the merge",
+    "task": "a task that is too easy",
+}
+"""Of a line that is missed."""
 WORDS = {
     "experts_above_static": "experts above static Task Arithmetic at its best λ",
     "experts_above_base": "experts above the base",
