@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from fakes import SIDES, VIT
 from PIL import Image
 from tiny import CLASSES, SENTENCES
 from torch import Tensor
@@ -104,7 +105,7 @@ def plane_engine(preset: str = "hard", static_lambda: float = 0.5) -> Engine:
         title="Plane",
         about="",
         modality="image",
-        architecture={"kind": "open_clip", "vision_cfg": {"layers": 1, "image_size": 2}},
+        architecture=VIT | {"vision_cfg": SIDES | {"layers": 1, "image_size": 2, "patch_size": 1}},
         tasks=tasks,
         defaults=Defaults("base", 1, "mean", preset, static_lambda, 0.5),
         thresholds={},
