@@ -7,15 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
-from visiting import Visitor
+from visitor import Visitor
 
 from semerge.engine import load_engine
 from semerge.suites import Suite, read_suite
 from semerge.suites.examples import Example, Examples
 from semerge.ui.context import Context
+from semerge.ui.links import Query
 from semerge.ui.tabs.inspect import InspectTab
 from semerge.ui.tabs.inspect_choice import Look
 
@@ -38,30 +41,72 @@ def examples_of(folder: Path) -> Examples:
     return Examples(text=tuple(found))
 
 
+def arrive(visitor: Visitor, tab: Any, query: str) -> tuple[Query, list[gr.State]]:
+    """The first half of opening a tab by a link: the page is as the link has it, and these states
+    have changed; what listens to them has not run yet."""
+    asked, states = Query(dict(parse_qsl(query))), {}
+    for part in tab.outputs:
+        if isinstance(part, gr.State):
+            states[part] = visitor[part]
+    restored = SimpleNamespace(name="restore", outputs=list(tab.outputs))
+    visitor._take(restored, tab.restore(asked))
+    return asked, [part for part, old in states.items() if visitor[part] != old]
+
+
+def follow(visitor: Visitor, states: list[gr.State], each: Any = None) -> None:
+    """The second half: what listens to them."""
+    listened = {target for function in visitor.page.fns.values() for target in function.targets}
+    for state in states:
+        if (state._id, "change") in listened:
+            visitor.event(state, "change", each=each)
+
+
+def opened(visitor: Visitor, tab: Any, query: str) -> Query:
+    """A tab opened by a link; the query has the notices."""
+    asked, states = arrive(visitor, tab, query)
+    follow(visitor, states)
+    return asked
+
+
+def page_of(part: Any) -> gr.Blocks:
+    """The page that a component is on."""
+    while not isinstance(part, gr.Blocks):
+        part = part.parent
+    return part
+
+
 class Inspector(Visitor):
     """A visitor of the Inspect tab. `form` fills its form."""
 
     def __init__(self, tab: InspectTab, **form: Any) -> None:
-        super().__init__(tab.key)
+        super().__init__(page_of(tab.key))
         self.tab = tab
+        self.steps: list[Any] = []  # of the last run's progress
         for name, value in form.items():
-            self.set(getattr(tab.form, name, None) or getattr(tab.form.options, name), value)
+            self[getattr(tab.form, name, None) or getattr(tab.form.options, name)] = value
 
     def form(self) -> list[Any]:
-        return [self.get(part) for part in self.tab.form.inputs]
+        return [self[part] for part in self.tab.form.inputs]
 
     def press_run(self, at: Callable[[int], None] | None = None) -> None:
         """Press Run and wait to the end. at: called with the number of each step of progress."""
         self.steps = []
-        self.fire(self.tab.run.run, "click", at=at)
+
+        def each(step: dict[Any, Any]) -> None:
+            if set(step) == {self.tab.run.status}:
+                self.steps.append(step)
+                if at:
+                    at(len(self.steps))
+
+        self.press(self.tab.run.run, each)
 
     def press_cancel(self) -> None:
-        self.fire(self.tab.run.cancel, "click")
+        self.press(self.tab.run.cancel)
 
     def act(self, **action: Any) -> None:
         """Press a button of the summary, the matrix, the table or the open row."""
         row = action.get("do") in ("open", "step", "pin", "unpin")
-        self.fire(self.tab.page.table, "row" if row else "view", action)
+        self.event(self.tab.page.table, "row" if row else "view", action)
 
     def refine(self, **given: Any) -> None:
         """Change what is above the table: search, task, chosen or head."""
@@ -69,27 +114,29 @@ class Inspector(Visitor):
         boxes = {"task": page.task, "chosen": page.chosen, "head": page.under}
         for name, value in given.items():
             if name == "search":
-                self.enter(page.search, value, "change")
+                self[page.search] = value
+                self.event(page.search, "change")
             else:
-                self.enter(boxes[name], value)
+                self.change(boxes[name], value)
 
     @property
     def query(self) -> str:
         """The query string of the "Copy link" button."""
-        return self.link(self.tab.link)
+        html = str(self[self.tab.link])
+        return html.split('data-link="', 1)[1].split('"', 1)[0].replace("&amp;", "&")
 
     @property
     def look(self) -> Look:
-        look: Look = self.get(self.tab.look)
+        look: Look = self[self.tab.look]
         return look
 
     @property
     def key(self) -> str:
-        return str(self.get(self.tab.key))
+        return str(self[self.tab.key])
 
     @property
     def status(self) -> str:
-        return str(self.get(self.tab.run.status))
+        return str(self[self.tab.run.status])
 
     @property
     def found(self) -> Any:
@@ -97,12 +144,12 @@ class Inspector(Visitor):
 
     def ids(self) -> list[str]:
         """Of the rows in the table, in order."""
-        parts = str(self.get(self.tab.page.table)).split('data-key="row ')[1:]
+        parts = str(self[self.tab.page.table]).split('data-key="row ')[1:]
         return [part.split('"', 1)[0] for part in parts]
 
     def export(self, kind: str) -> dict[str, str]:
         """What a button of the files saves, asked for as the page's script does."""
-        part = str(self.get(self.tab.page.files)).partition(f'data-key="export {kind}"')[2]
+        part = str(self[self.tab.page.files]).partition(f'data-key="export {kind}"')[2]
         asked = json.loads(unescape(part.split("data-export='", 1)[1].split("'", 1)[0]))
         answer: dict[str, str] = self.tab.page.files.export_rows(asked)
         return answer

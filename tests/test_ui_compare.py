@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
 import pytest
 from fakes import FakeEngine, fake_examples, fake_suite
+from inspecting import arrive, follow, opened, page_of
 from test_ui import hostile_view, parse, view_of, with_answers
 from test_ui_sandbox import link
-from visiting import Visitor
+from visitor import Visitor
 
 from semerge.common import UserError
 from semerge.settings import Settings
@@ -40,7 +42,7 @@ def tab(tmp_path: Path) -> CompareTab:
 
 def visitor_of(tab: CompareTab, asked: Asked) -> Visitor:
     """Whose page asks this."""
-    visitor, choice = Visitor(tab.key), asked.pair.a
+    visitor, choice = Visitor(page_of(tab.key)), asked.pair.a
     states = (asked.suite.name, asked.source, asked.key, asked.look)
     sides: list[Any] = []
     for side in asked.pair.both:
@@ -49,13 +51,13 @@ def visitor_of(tab: CompareTab, asked: Asked) -> Visitor:
     upload = choice.place if choice.kind == "upload" else None
     form = (choice.kind, choice.limit or 0, choice.place if not upload else "", upload)
     for part, value in zip(tab.inputs, (*states, *form, *sides), strict=True):
-        visitor.set(part, value)
+        visitor[part] = value
     return visitor
 
 
 def answer(tab: CompareTab, visitor: Visitor) -> None:
     """What follows whenever something is asked anew."""
-    visitor.fire(tab.due, "change")
+    visitor.event(tab.due, "change")
 
 
 # ---- what differs --------------------------------------------------------------------------------
@@ -113,18 +115,18 @@ def test_both_panels_show_what_the_engine_answers(tab: CompareTab, modality: str
     assert suite
     asked = replace(tab._first(suite), source={"example": 3})
     visitor = visitor_of(tab, asked)
-    visitor.enter(tab.options[0].preset, "sharp")
+    visitor.change(tab.options[0].preset, "sharp")
     for panel, choice in zip(tab.panels, asked.pair.both, strict=True):
         view, _ = tab.context.ask(choice.suite.name, asked.source, choice.settings)
         want = panel.show(view)
         # the same panel as everywhere: its own values, to the letter
         for part in (panel.headline, panel.answers, panel.distances, panel.figures):
-            assert visitor.get(part) == want[part]
+            assert visitor[part] == want[part]
         assert visitor.visible(panel.body)
-    heads = [visitor.get(head) for head in tab.heads]
+    heads = [visitor[head] for head in tab.heads]
     assert "hard" not in heads[0] and "sharp" in heads[0]
-    assert lines(visitor.get(tab.differs))["Preset"] == ["sharp", "literal"]
-    asked_for = link(visitor.get(tab.link))
+    assert lines(visitor[tab.differs])["Preset"] == ["sharp", "literal"]
+    asked_for = link(visitor[tab.link])
     assert (asked_for["a_preset"], asked_for["b_preset"]) == ("sharp", "literal")
     assert asked_for["example"] == "3" and "run" not in asked_for
 
@@ -140,46 +142,46 @@ def test_one_side_that_fails_leaves_the_other(tab: CompareTab) -> None:
     answer(tab, visitor)
     a, b = tab.panels
     assert visitor.visible(a.body) and not visitor.visible(b.body)
-    assert "This one is refused." in visitor.get(b.headline) and visitor.get(tab.differs) == ""
+    assert "This one is refused." in visitor[b.headline] and visitor[tab.differs] == ""
 
 
 def test_no_input_is_told_on_both_sides(tab: CompareTab) -> None:
     visitor = visitor_of(tab, replace(tab._first(fake_suite()), source={}))
     answer(tab, visitor)
     for panel in tab.panels:
-        assert "Choose or upload an image" in visitor.get(panel.headline)
+        assert "Choose or upload an image" in visitor[panel.headline]
 
 
 def test_another_kind_of_input_begins_anew(tab: CompareTab) -> None:
     visitor = visitor_of(tab, tab._first(fake_suite("image")))
     a, b = tab.options
-    visitor.enter(a.preset, "hard")
-    visitor.enter(tab.picker.example, 2)
-    assert visitor.get(a.preset) == "hard"  # the options stay as they are
-    visitor.enter(tab.picker.suite, "mini-text")
+    visitor.change(a.preset, "hard")
+    visitor.change(tab.picker.example, 2)
+    assert visitor[a.preset] == "hard"  # the options stay as they are
+    visitor.change(tab.picker.suite, "mini-text")
     for options in (a, b):
-        assert visitor.get(options.suite) == "mini-text"
-        assert [name for _, name in visitor.prop(options.suite, "choices")] == ["mini-text"]
-    assert (visitor.get(a.preset), visitor.get(b.preset)) == ("sharp", "literal")
-    assert "mini-text" in str(visitor.get(tab.panels[0].footer))
+        assert visitor[options.suite] == "mini-text"
+        assert [name for _, name in visitor.of(options.suite, "choices")] == ["mini-text"]
+    assert (visitor[a.preset], visitor[b.preset]) == ("sharp", "literal")
+    assert "mini-text" in str(visitor[tab.panels[0].footer])
 
 
 def test_what_is_set_while_the_models_answer_stays_as_it_is_set(tab: CompareTab) -> None:
     """Nobody knows how long they take: the first answer waits for the weights."""
-    visitor = Visitor(tab.key)
-    _, begun = visitor.restore(tab, "tab=compare&suite=mini-vision&a_preset=hard&b_preset=sharp")
+    visitor = Visitor(page_of(tab.key))
+    _, begun = arrive(visitor, tab, "tab=compare&suite=mini-vision&a_preset=hard&b_preset=sharp")
     original = tab.context.predict
 
     def predict(*asked: Any) -> Any:
-        visitor.set(tab.options[0].preset, "literal")
-        visitor.set(tab.set.kind, "upload")
+        visitor[tab.options[0].preset] = "literal"
+        visitor[tab.set.kind] = "upload"
         return original(*asked)
 
     tab.context.predict = predict
-    visitor.tell(begun)
-    assert "preset hard" in visitor.get(tab.heads[0]) and visitor.visible(tab.panels[0].body)
-    assert visitor.get(tab.options[0].preset) == "literal"
-    assert visitor.get(tab.set.kind) == "upload"
+    follow(visitor, begun)
+    assert "preset hard" in visitor[tab.heads[0]] and visitor.visible(tab.panels[0].body)
+    assert visitor[tab.options[0].preset] == "literal"
+    assert visitor[tab.set.kind] == "upload"
 
 
 def test_two_suites_of_one_modality_can_be_chosen(tab: CompareTab) -> None:
@@ -187,23 +189,25 @@ def test_two_suites_of_one_modality_can_be_chosen(tab: CompareTab) -> None:
     choices = [name for _, name in tab.options[1].suite.choices]
     assert choices == ["mini-vision", "other"]
     visitor = visitor_of(tab, asked)
-    visitor.enter(tab.options[1].suite, "other")
-    assert lines(visitor.get(tab.differs))["Suite"] == ["Mini Vision", "other"]
-    query = Query(link(visitor.get(tab.link)))
+    visitor.change(tab.options[1].suite, "other")
+    assert lines(visitor[tab.differs])["Suite"] == ["Mini Vision", "other"]
+    query = Query(link(visitor[tab.link]))
     restored = compare.read_sides(query, asked.suite, tab.context.of("image"))
     assert [s.name for s, _ in restored] == ["mini-vision", "other"] and not query.notices
 
 
 def test_opened_again_it_stays_as_it_is_and_takes_inputs_over(tab: CompareTab) -> None:
     visitor = visitor_of(tab, tab._first(fake_suite()))
-    visitor.fire(tab.key.parent, "select")
-    assert visitor.get(tab.answered) is True and visitor.visible(tab.panels[0].body)
-    visitor.set(tab.panels[0].headline, "as it was")
-    visitor.fire(tab.key.parent, "select")
-    assert visitor.get(tab.panels[0].headline) == "as it was"
-    visitor.tell(visitor.take(tab.take(fake_suite("text"), {"text": "own words"}), tab.outputs))
-    assert link(visitor.get(tab.link))["text"] == "own words"
-    assert "own words" in visitor.get(tab.given)
+    visitor.event(tab.key.parent, "select")
+    assert visitor[tab.answered] is True and visitor.visible(tab.panels[0].body)
+    visitor[tab.panels[0].headline] = "as it was"
+    visitor.event(tab.key.parent, "select")
+    assert visitor[tab.panels[0].headline] == "as it was"
+    taken = SimpleNamespace(name="take", outputs=list(tab.outputs))
+    visitor._take(taken, tab.take(fake_suite("text"), {"text": "own words"}))
+    answer(tab, visitor)
+    assert link(visitor[tab.link])["text"] == "own words"
+    assert "own words" in visitor[tab.given]
 
 
 # ---- links ---------------------------------------------------------------------------------------
@@ -217,20 +221,20 @@ def test_a_link_brings_input_sides_and_set_back(tab: CompareTab) -> None:
     )
     look = replace(FIRST, filter="only B", head="oracle")
     asked = Asked(suite, {"example": 7}, "", look, Pair.of(sides, "examples", 20))
-    visitor = Visitor(tab.key)
-    query = visitor.open(tab, urlencode(link(tab._link(asked))))
-    assert not query.notices and visitor.get(tab.link) == tab._link(asked)
-    assert "hard" in visitor.get(tab.heads[0]) and "literal" in visitor.get(tab.heads[1])
-    assert visitor.get(tab.options[0].preset) == "hard"
-    assert visitor.get(tab.options[1].layer) == "final"
-    assert visitor.get(tab.set.limit) == 20 and visitor.get(tab.set.head) == "oracle"
+    visitor = Visitor(page_of(tab.key))
+    query = opened(visitor, tab, urlencode(link(tab._link(asked))))
+    assert not query.notices and visitor[tab.link] == tab._link(asked)
+    assert "hard" in visitor[tab.heads[0]] and "literal" in visitor[tab.heads[1]]
+    assert visitor[tab.options[0].preset] == "hard"
+    assert visitor[tab.options[1].layer] == "final"
+    assert visitor[tab.set.limit] == 20 and visitor[tab.set.head] == "oracle"
 
 
 def test_what_a_link_gets_wrong_falls_back_and_is_told(tab: CompareTab) -> None:
     values = {"tab": "compare", "suite": "nothing", "a_suite": "mini-text", "b_preset": "x",
               "set": "hub", "limit": "7", "filter": "<b>", "example": "999"}  # fmt: skip
-    visitor = Visitor(tab.key)
-    assert len(visitor.open(tab, urlencode(values)).notices) == 7
+    visitor = Visitor(page_of(tab.key))
+    assert len(opened(visitor, tab, urlencode(values)).notices) == 7
     assert visitor.visible(tab.panels[1].body)
 
 

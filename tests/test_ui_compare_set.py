@@ -12,12 +12,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from inspecting import opened, page_of
 from labelled import write_sentences
 from test_ui import HOSTILE, parse
 from test_ui_compare import built, visitor_of
 from test_ui_sandbox import link
 from tiny import tiny_text_suite
-from visiting import Visitor
+from visitor import Visitor
 
 from semerge.common import UserError
 from semerge.engine import load_engine
@@ -51,12 +52,22 @@ def of_folder(tab: CompareTab, data: Path, **look: Any) -> Visitor:
     return visitor_of(tab, replace(asked, source=source, pair=pair, look=replace(FIRST, **look)))
 
 
-def press_run(tab: CompareTab, visitor: Visitor, at: Any = None) -> None:
-    visitor.fire(tab.run.run, "click", at=at)
+def press_run(tab: CompareTab, visitor: Visitor, at: Any = None) -> list[str]:
+    """What is said until the end. at: called with the number of each step."""
+    told: list[str] = []
+
+    def each(step: dict[Any, Any]) -> None:
+        if set(step) == {tab.run.status}:
+            told.append(str(step[tab.run.status]))
+            if at:
+                at(len(told))
+
+    visitor.press(tab.run.run, each)
+    return told
 
 
 def found_by(tab: CompareTab, visitor: Visitor) -> Comparison:
-    comparison: Comparison = tab.store.get(visitor.get(tab.key)).result
+    comparison: Comparison = tab.store.get(visitor[tab.key]).result
     return comparison
 
 
@@ -67,32 +78,32 @@ def test_a_run_counts_lists_exports_and_opens_what_differs(
     visitor, results = of_folder(tab, data), tab.results
     press_run(tab, visitor)
     found = found_by(tab, visitor)
-    assert "36 samples in" in visitor.get(tab.run.status) and visitor.visible(results.column)
+    assert "36 samples in" in visitor[tab.run.status] and visitor.visible(results.column)
     differ = compare_html.ids(found, FIRST)
-    assert differ and f"{len(differ)} of 36 samples" in visitor.get(results.table)
+    assert differ and f"{len(differ)} of 36 samples" in visitor[results.table]
     a, b = right(found)["se"]
-    board = visitor.get(results.board)
+    board = visitor[results.board]
     assert f">{a}</strong>" in board and f">{b}</strong>" in board
     for part in results.outputs[1:]:
-        parse(visitor.get(part))
+        parse(visitor[part])
     # exactly the rows shown
-    key = visitor.get(tab.key)
+    key = visitor[tab.key]
     file = compare_html.export(tab.store, {"key": key, "filter": "all", "head": "routed"})
     assert [r["id"] for r in csv.DictReader(io.StringIO(file["text"]))] == list(differ)
     # the link says that it was run, and no longer once a setting is another
-    assert link(visitor.get(tab.link))["run"] == "1"
-    usual = visitor.get(tab.options[1].preset)
-    visitor.enter(tab.options[1].preset, "hard")
-    assert "run" not in link(visitor.get(tab.link))
-    visitor.enter(tab.options[1].preset, usual)
-    assert link(visitor.get(tab.link))["run"] == "1"
+    assert link(visitor[tab.link])["run"] == "1"
+    usual = visitor[tab.options[1].preset]
+    visitor.change(tab.options[1].preset, "hard")
+    assert "run" not in link(visitor[tab.link])
+    visitor.change(tab.options[1].preset, usual)
+    assert link(visitor[tab.link])["run"] == "1"
     # a row opens in both panels with the answers of the table
-    visitor.fire(results.table, "row", {"do": "open", "value": differ[-1]})
+    visitor.event(results.table, "row", {"do": "open", "value": differ[-1]})
     rows = next(pair for pair in found.rows if pair[0].id == differ[-1])
     for panel, row in zip(tab.panels, rows, strict=True):
-        assert f'<bdi dir="auto">{row.se_routed}</bdi>' in visitor.get(panel.answers)
-        assert row.label in visitor.get(panel.headline)
-    assert 'aria-current="true"' in visitor.get(results.table)
+        assert f'<bdi dir="auto">{row.se_routed}</bdi>' in visitor[panel.answers]
+        assert row.label in visitor[panel.headline]
+    assert 'aria-current="true"' in visitor[results.table]
 
 
 def test_what_a_link_makes_up_is_told_after_the_run(labelled: tuple[CompareTab, Path]) -> None:
@@ -100,15 +111,15 @@ def test_what_a_link_makes_up_is_told_after_the_run(labelled: tuple[CompareTab, 
     visitor = of_folder(tab, data, row="nowhere", page=70)
     press_run(tab, visitor)
     for told in ("row &#39;nowhere&#39; is not known", "table_page &#39;71&#39; is not known"):
-        assert told in visitor.get(tab.run.status)
-    values = link(visitor.get(tab.link))
+        assert told in visitor[tab.run.status]
+    values = link(visitor[tab.link])
     assert "row" not in values and "table_page" not in values and values["run"] == "1"
     # one that there is stays
     row = compare_html.ids(found_by(tab, visitor), FIRST)[-1]
     visitor = of_folder(tab, data, row=row)
     press_run(tab, visitor)
-    assert "is not known" not in visitor.get(tab.run.status)
-    assert link(visitor.get(tab.link))["row"] == row
+    assert "is not known" not in visitor[tab.run.status]
+    assert link(visitor[tab.link])["row"] == row
     assert row.rpartition("/")[0] and visitor.visible(tab.panels[0].body)  # and is opened
 
 
@@ -120,19 +131,19 @@ def test_filters_heads_and_pages_only_show_what_there_is(
     press_run(tab, visitor)
     found = found_by(tab, visitor)
     for name in compare_html.FILTERS:
-        visitor.set(tab.look, FIRST)
-        visitor.fire(board, "view", {"do": "filter", "value": name})
+        visitor[tab.look] = FIRST
+        visitor.event(board, "view", {"do": "filter", "value": name})
         count = len(compare_html.ids(found, replace(FIRST, filter=name)))
-        assert f"{count} of 36 samples" in visitor.get(tab.results.table)
-    for bad in ({"do": "filter", "value": HOSTILE}, {"do": "page", "value": -1}, {}, None):
-        visitor.set(tab.look, FIRST)
-        visitor.fire(board, "view", bad)
-        assert visitor.get(tab.look) == FIRST
-    visitor.enter(tab.set.head, "oracle")
-    assert visitor.get(tab.look).head == "oracle" and "own task" in visitor.get(board)
-    visitor.set(tab.key, "gone")
-    visitor.fire(board, "view", {})
-    assert "no longer kept" in visitor.get(tab.run.status)
+        assert f"{count} of 36 samples" in visitor[tab.results.table]
+    for bad in ({"do": "filter", "value": HOSTILE}, {"do": "page", "value": -1}, {}, "x"):
+        visitor[tab.look] = FIRST
+        visitor.event(board, "view", bad)
+        assert visitor[tab.look] == FIRST
+    visitor.change(tab.set.head, "oracle")
+    assert visitor[tab.look].head == "oracle" and "own task" in visitor[board]
+    visitor[tab.key] = "gone"
+    visitor.event(board, "view", {})
+    assert "no longer kept" in visitor[tab.run.status]
     assert not visitor.visible(tab.results.column)
     with pytest.raises(UserError):
         compare_html.export(tab.store, {"key": "gone", "filter": "x", "head": "routed"})
@@ -143,16 +154,16 @@ def test_a_run_is_cancelled_and_a_bad_set_is_told(labelled: tuple[CompareTab, Pa
     visitor = of_folder(tab, data)
     assert tab.context.runs.turn.acquire(timeout=10)  # somebody else's run
     try:
-        press_run(tab, visitor, lambda step: visitor.fire(tab.run.cancel, "click"))
+        press_run(tab, visitor, lambda step: step == 1 and visitor.press(tab.run.cancel))
     finally:
         tab.context.runs.turn.release()
-    assert "Cancelled" in visitor.get(tab.run.status) and not visitor.get(tab.key)
+    assert "Cancelled" in visitor[tab.run.status] and not visitor[tab.key]
     visitor = of_folder(tab, data / "nowhere")
     press_run(tab, visitor)
-    assert "There is no data folder" in visitor.get(tab.run.status) and not visitor.get(tab.key)
-    visitor.enter(tab.set.folder, " ")
+    assert "There is no data folder" in visitor[tab.run.status] and not visitor[tab.key]
+    visitor.change(tab.set.folder, " ")
     press_run(tab, visitor)
-    assert "Name a data folder" in visitor.get(tab.run.status)
+    assert "Name a data folder" in visitor[tab.run.status]
 
 
 def test_what_is_set_during_a_run_stays_as_it_is_set(labelled: tuple[CompareTab, Path]) -> None:
@@ -161,13 +172,13 @@ def test_what_is_set_during_a_run_stays_as_it_is_set(labelled: tuple[CompareTab,
 
     def at(step: int) -> None:
         if step == 1:
-            visitor.enter(tab.set.head, "oracle")
-            visitor.enter(tab.set.limit, 20)
+            visitor.change(tab.set.head, "oracle")
+            visitor.change(tab.set.limit, 20)
 
     press_run(tab, visitor, at)
-    assert "Read with the head of the sample&#39;s own task" in visitor.get(tab.results.board)
-    assert (visitor.get(tab.set.head), visitor.get(tab.set.limit)) == ("oracle", 20)
-    values = link(visitor.get(tab.link))
+    assert "Read with the head of the sample&#39;s own task" in visitor[tab.results.board]
+    assert (visitor[tab.set.head], visitor[tab.set.limit]) == ("oracle", 20)
+    values = link(visitor[tab.link])
     assert (values["under"], values["limit"]) == ("oracle", "20")
     assert "run" not in values  # what is on screen is not what the form asks for
 
@@ -181,10 +192,10 @@ def test_one_run_works_at_a_time_in_all_tabs(labelled: tuple[CompareTab, Path]) 
     while runs.working is not first:
         time.sleep(0.01)
     visitor = of_folder(tab, data)
-    visitor.session = "me"
-    press_run(tab, visitor, lambda step: gate.set())
-    assert "Your run in Inspect comes first" in visitor.steps[0][tab.run.status]
-    assert first.ended and "36 samples in" in visitor.get(tab.run.status)
+    visitor.request.session_hash = "me"
+    told = press_run(tab, visitor, lambda step: gate.set())
+    assert "Your run in Inspect comes first" in told[0]
+    assert first.ended and "36 samples in" in visitor[tab.run.status]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +205,6 @@ def test_a_link_to_a_longer_set_waits_for_run(
     labelled: tuple[CompareTab, Path], kind: str, said: str
 ) -> None:
     tab, data = labelled
-    visitor = Visitor(tab.key)
-    visitor.open(tab, urlencode({"set": kind, "data": str(data), "run": "1"}))
-    assert said in visitor.get(tab.run.status)
+    visitor = Visitor(page_of(tab.key))
+    opened(visitor, tab, urlencode({"set": kind, "data": str(data), "run": "1"}))
+    assert said in visitor[tab.run.status]

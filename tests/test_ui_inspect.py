@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import gradio as gr
 import pytest
-from inspecting import Inspector, cut, examples_of, tab_of
+from inspecting import Inspector, arrive, cut, examples_of, follow, opened, tab_of
 from labelled import write_images, write_sentences
 from PIL import Image
 from tiny import tiny_text_suite, tiny_vision_suite
@@ -172,12 +172,12 @@ def test_a_form_that_can_not_be_run_is_told_in_a_sentence(
 def test_the_form_follows_suite_and_kind(tab: InspectTab) -> None:
     form = tab.form
     visitor = Inspector(tab)
-    visitor.enter(form.kind, "upload")
+    visitor.change(form.kind, "upload")
     assert visitor.visible(form.upload) and visitor.visible(form.task)
     assert not visitor.visible(form.folder) and not visitor.visible(form.split)
-    assert "CSV" in visitor.get(form.wanted)
-    visitor.enter(form.suite, "tiny-image")
-    visitor.set(form.folder, "somewhere")
+    assert "CSV" in visitor[form.wanted]
+    visitor.change(form.suite, "tiny-image")
+    visitor[form.folder] = "somewhere"
     choice = form.read(visitor.form())
     assert choice.suite.name == "tiny-image" and choice.kind == "folder"
 
@@ -193,7 +193,7 @@ def test_a_run_shows_its_progress_and_then_everything(
     first = ("Loading the models", "Reading the samples", "36")  # whichever comes soon enough
     assert any(words in told[0] for words in first)
     assert "36 samples in" in visitor.status and visitor.visible(tab.results)
-    figures = str(visitor.get(tab.page.figures))
+    figures = str(visitor[tab.page.figures])
     average = inspection.figures(whole)["average"]
     for key in ("se_oracle", "static_oracle", "base_routed", "expert", "routing"):
         assert words.percent(average[key]) in figures
@@ -231,7 +231,7 @@ def test_a_cancel_keeps_what_is_done_and_does_not_wait(
     assert not visitor.found.complete and len(visitor.found.rows) == 12
     assert visitor.found.rows == whole.rows[:12]
     assert "Cancelled: 12 of 36 samples are done and shown." in visitor.status
-    assert visitor.prop(tab.run.run, "interactive") and not visitor.visible(tab.run.cancel)
+    assert visitor.of(tab.run.run, "interactive") and not visitor.visible(tab.run.cancel)
 
 
 def test_a_cancel_before_anything_is_done_leaves_the_page_as_it_was(
@@ -243,7 +243,7 @@ def test_a_cancel_before_anything_is_done_leaves_the_page_as_it_was(
         visitor.press_run(lambda step: visitor.press_cancel() if step == 1 else None)
     finally:
         tab.context.runs.turn.release()
-    assert "Waiting for another run to end" in str(visitor.steps[-1])
+    assert "Waiting for another run to end" in str(visitor.steps[0])
     assert "Cancelled before the first samples" in visitor.status
     assert (visitor.ids(), visitor.key) == (rows, key)
 
@@ -346,15 +346,15 @@ def test_the_last_few_are_kept_and_who_had_to_go_is_told(
 def test_what_is_set_while_a_link_opens_stays_as_it_is_set(tab: InspectTab, home: Path) -> None:
     """The examples run by themselves; who chooses an upload meanwhile is not sent back to them."""
     visitor = Inspector(tab)
-    _, begun = visitor.restore(tab, "tab=inspect&set=examples&filter=fixed&search=cat")
-    visitor.enter(tab.form.kind, "upload")
-    visitor.enter(tab.form.limit, 7)
-    visitor.tell(begun)
+    _, begun = arrive(visitor, tab, "tab=inspect&set=examples&filter=fixed&search=cat")
+    visitor.change(tab.form.kind, "upload")
+    visitor.change(tab.form.limit, 7)
+    follow(visitor, begun)
     assert visitor.visible(tab.results) and "6 samples, as the link" in visitor.status
     assert visitor.look == Look(filter="fixed", search="cat")
-    assert visitor.get(tab.form.kind) == "upload" and visitor.get(tab.form.limit) == 7
+    assert visitor[tab.form.kind] == "upload" and visitor[tab.form.limit] == 7
     assert visitor.visible(tab.form.upload) and tab.form.wanted.value is not None
-    assert "CSV" in visitor.get(tab.form.wanted)
+    assert "CSV" in visitor[tab.form.wanted]
     visitor.press_run()
     assert "Upload a CSV or JSONL file first." in visitor.status
 
@@ -390,7 +390,7 @@ def test_buttons_show_what_the_library_selects(
     def shows(view: View) -> None:
         want = [whole.rows[i].id for i in select(whole, view)]
         assert visitor.ids() == want[:PAGE]
-        assert f"{len(want):,} of 36 samples" in visitor.get(tab.page.table)
+        assert f"{len(want):,} of 36 samples" in visitor[tab.page.table]
         content = json.loads(visitor.export("json")["text"])
         assert [row["id"] for row in content["rows"]] == want
 
@@ -398,7 +398,7 @@ def test_buttons_show_what_the_library_selects(
         visitor.refine(head=head)
         numbers = counts(whole, head)
         for name in FILTERS:
-            assert f"<b>{numbers[name]:,}</b>" in visitor.get(tab.page.board)
+            assert f"<b>{numbers[name]:,}</b>" in visitor[tab.page.board]
             visitor.act(do="filter", value=name)
             shows(View(filter=name, head=head))
             if name != "all":
@@ -407,7 +407,7 @@ def test_buttons_show_what_the_library_selects(
     cell = next((row.task, row.chosen) for row in whole.rows if row.task != row.chosen)
     visitor.act(do="cell", task=cell[0], chosen=cell[1])
     shows(View(tasks=cell[:1], chosen=cell[1], head="routed"))
-    assert (visitor.get(tab.page.task), visitor.get(tab.page.chosen)) == cell
+    assert (visitor[tab.page.task], visitor[tab.page.chosen]) == cell
     visitor.act(do="clear")
     visitor.refine(search="TASK1/test", head="oracle")
     shows(View(search="TASK1/test"))
@@ -420,7 +420,7 @@ def test_buttons_show_what_the_library_selects(
     visitor.act(do="sort", value="se")
     shows(View(search="TASK1/test", sort="se_oracle"))
     visitor.refine(search="nothing is like this")
-    assert "No sample is like this." in visitor.get(tab.page.table)
+    assert "No sample is like this." in visitor[tab.page.table]
 
 
 def test_pages_and_steps(tab: InspectTab, visitor: Inspector, whole: inspection.Inspection) -> None:
@@ -431,7 +431,7 @@ def test_pages_and_steps(tab: InspectTab, visitor: Inspector, whole: inspection.
     assert visitor.ids() == ids[PAGE:] and visitor.look.page == 1
     visitor.act(do="open", value=ids[3])
     assert visitor.look.row == ids[3] and visitor.look.page == 0
-    assert visitor.get(tab.page.table).count('aria-current="true"') == 1
+    assert visitor[tab.page.table].count('aria-current="true"') == 1
     for value, want in (("next", 4), ("next", 5), ("previous", 4)):
         visitor.act(do="step", value=value)
         assert visitor.look.row == ids[want]
@@ -468,13 +468,13 @@ def test_a_row_is_opened_in_the_panel_of_every_tab(
         assert view.answer("se") == getattr(row, f"se_{head}")
         assert view.right("static") == row.right(f"static_{head}")
         panel = tab.opened.panel
-        assert visitor.get(panel.headline) == panel.show(view)[panel.headline]
+        assert visitor[panel.headline] == panel.show(view)[panel.headline]
         assert visitor.visible(tab.opened.column) and not visitor.visible(tab.pinned.column)
     visitor.act(do="pin")
-    shown = visitor.get(tab.opened.panel.answers)
+    shown = visitor[tab.opened.panel.answers]
     visitor.act(do="step", value="previous")
     assert visitor.look.pinned == row.id != visitor.look.row
-    assert visitor.get(tab.pinned.panel.answers) == shown and visitor.visible(tab.pinned.column)
+    assert visitor[tab.pinned.panel.answers] == shown and visitor.visible(tab.pinned.column)
     visitor.act(do="unpin")
     assert not visitor.visible(tab.pinned.column)
 
@@ -538,13 +538,13 @@ def test_text_of_users_is_never_markup(home: Path, whole: inspection.Inspection)
 
 def test_the_table_is_a_table(visitor: Inspector, tab: InspectTab) -> None:
     visitor.act(do="sort", value="entropy")
-    table = visitor.get(tab.page.table)
+    table = visitor[tab.page.table]
     assert table.count('scope="col"') == len(inspect_html.COLUMNS)
     assert table.count('scope="row"') == PAGE
     assert table.count('aria-sort="ascending"') == 1
     assert 'aria-disabled="true" data-key="back"' in table.replace('type="button" ', "")
     assert 'tabindex="0" role="region"' in table
-    for part in (table, visitor.get(tab.page.board)):
+    for part in (table, visitor[tab.page.board]):
         keys = re.findall('data-key="([^"]*)"', part)
         assert len(keys) == len(set(keys))
 
@@ -640,7 +640,7 @@ def test_the_files_hold_what_is_filtered(tab: InspectTab, visitor: Inspector) ->
 def restored(tab: InspectTab, query: str) -> tuple[Inspector, Query]:
     """The page that a link opens."""
     visitor = Inspector(tab)
-    return visitor, visitor.open(tab, query)
+    return visitor, opened(visitor, tab, query)
 
 
 def test_a_link_to_the_examples_opens_them_as_they_were(tab: InspectTab) -> None:
@@ -659,7 +659,7 @@ def test_a_link_to_the_examples_opens_them_as_they_were(tab: InspectTab) -> None
     parts = [tab.page.table, tab.page.board, tab.page.figures, tab.page.search, tab.opened.head]
     panels = [panel.panel.answers for panel in (tab.opened, tab.pinned)]
     for part in (*parts, *panels):
-        assert again.get(part) == visitor.get(part)
+        assert again[part] == visitor[part]
     assert again.form() == visitor.form() and again.visible(tab.results)
     assert again.visible(tab.opened.column) and again.visible(tab.pinned.column)
 
@@ -672,18 +672,18 @@ def test_a_link_to_a_longer_set_waits_for_run(tab: InspectTab, visitor: Inspecto
     assert again.query == visitor.query
     again.press_run()
     assert again.look == visitor.look and again.ids() == visitor.ids()
-    assert again.get(tab.opened.panel.answers) == visitor.get(tab.opened.panel.answers)
+    assert again[tab.opened.panel.answers] == visitor[tab.opened.panel.answers]
     again.press_run()  # another run begins anew
     assert again.look == Look()
 
 
 def test_an_upload_is_never_in_a_link(tab: InspectTab, home: Path, tmp_path: Path) -> None:
     visitor = Inspector(tab, kind="upload", upload=str(upload_of(home, tmp_path, "text")))
-    visitor.set(tab.form.task, "task0")
+    visitor[tab.form.task] = "task0"
     visitor.press_run()
     assert len(visitor.found.rows) == 3
-    assert str(tmp_path) not in visitor.get(tab.link) and "own.csv" not in visitor.query
-    assert "Your upload is not in the link" in visitor.get(tab.link)
+    assert str(tmp_path) not in visitor[tab.link] and "own.csv" not in visitor.query
+    assert "Your upload is not in the link" in visitor[tab.link]
     again, asked = restored(tab, visitor.query)
     assert again.visible(tab.form.upload) and not asked.notices
     assert "No link holds an upload: choose the file again" in again.status
@@ -790,7 +790,7 @@ def test_two_thousand_images_are_cancelled_within_two_seconds(
     since: list[float] = []
 
     def at(step: int) -> None:
-        run = tab.context.runs.get(visitor.get(tab.run.id))
+        run = tab.context.runs.get(visitor[tab.run.id])
         if run and run.done >= 256 and not since:
             since.append(time.monotonic())
             visitor.press_cancel()

@@ -131,7 +131,9 @@ class Visitor:
             shown |= step
             if each:
                 each(step)
-        changed = {(part._id, "change") for part, old in states.items() if self[part] != old}
+        # in a browser, too, it is the queue that tells of a State's change
+        asked = states.items() if function.queue else ()
+        changed = {(part._id, "change") for part, old in asked if self[part] != old}
         for other in self.page.fns.values():
             follows = other.trigger_after == function._id and not other.trigger_only_on_failure
             if follows or changed & set(other.targets):
