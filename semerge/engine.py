@@ -194,6 +194,16 @@ class Engine(Steps):
         the squared length of Σt λt τt, which is how far a merge lies from the base."""
         return tuple(map(tuple, self.variant(method).vectors.gram().tolist()))
 
+    def picture(self, sample: object) -> Any:
+        """An image (PIL) as the models see it; None for text.
+
+        Raises:
+            UserError: the input does not fit the suite.
+        """
+        content, _ = unpack(sample, self.suite)
+        backbone: Any = self.backbone  # those of images alone have a view
+        return backbone.view(content[0]) if self.suite.modality == "image" else None
+
     def _resolve(self, settings: Settings | None) -> Resolved:
         resolved = (settings or Settings()).resolve(self.suite)
         self.check(resolved)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw
 
 from semerge.common import UserError
+from semerge.registry import TASK_ARITHMETIC
 from semerge.result import Prediction, Result
 from semerge.settings import Resolved, Settings, checked_coefficients
 from semerge.suites import Defaults, Suite, Task
@@ -197,7 +198,11 @@ class FakeEngine:
         )  # fmt: skip
 
     def answer_with(
-        self, sample: object, coefficients: Sequence[float], head: str
+        self,
+        sample: object,
+        coefficients: Sequence[float],
+        head: str,
+        method: str = TASK_ARITHMETIC,
     ) -> tuple[Prediction, ...]:
         """The class at the place that the coefficients' sum in hundredths names is the best."""
         checked = checked_coefficients(coefficients, self.suite)
@@ -207,10 +212,13 @@ class FakeEngine:
         score = 0.4 / len(rest)
         return (Prediction(classes[best], 0.6), *(Prediction(label, score) for label in rest))
 
-    def inner_products(self) -> tuple[tuple[float, ...], ...]:
+    def inner_products(self, method: str = TASK_ARITHMETIC) -> tuple[tuple[float, ...], ...]:
         """Task vectors at right angles, of length 2."""
         count = range(len(self.suite.tasks))
         return tuple(tuple(4.0 if i == j else 0.0 for i in count) for j in count)
+
+    def picture(self, sample: Any) -> Any:
+        return self.backbone.view(sample.image) if self.suite.modality == "image" else None
 
     def _ranked(self, rng: random.Random, head: str) -> tuple[Prediction, ...]:
         classes = self.suite.task(head).classes

@@ -80,6 +80,35 @@ def test_the_inner_products_give_the_length_of_a_merged_task_vector(
         assert math.sqrt(max(0.0, square)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("method", ["ties", "ties:density=0.5,merge=mean"])
+def test_a_methods_own_task_vectors_are_combined(
+    both: tuple[Engine, Reference], method: str
+) -> None:
+    engine, _ = both
+    sample = sample_of(engine, 2)
+    static = engine.predict(sample, Settings(method=method, head="task1"))
+    own = engine.answer_with(sample, static.static_coefficients, "task1", method)
+    for a, b in zip(own, static.predictions["static"], strict=True):
+        assert a.label == b.label and a.score == pytest.approx(b.score, rel=1e-4)
+    assert own != engine.answer_with(sample, static.static_coefficients, "task1")
+    # what was trimmed is shorter
+    plain, trimmed = engine.inner_products(), engine.inner_products(method)
+    assert all(0 < trimmed[t][t] < plain[t][t] for t in range(len(plain)))
+    assert engine.verify_weights()
+
+
+def test_a_picture_is_what_the_models_see(both: tuple[Engine, Reference]) -> None:
+    engine, _ = both
+    seen = engine.picture(sample_of(engine, 0))
+    if engine.suite.modality == "text":
+        assert seen is None
+    else:
+        side = engine.suite.architecture["vision_cfg"]["image_size"]
+        assert seen.size == (side, side)
+    with pytest.raises(UserError, match="reads"):
+        engine.picture(object())
+
+
 @pytest.mark.parametrize(
     "bad",
     [math.nan, math.inf, -math.inf, 10.5, -1e300, 10**400, None, "0.3", [0.3]],

@@ -97,13 +97,7 @@ class Context:
         sample = sample_of(source, suite, self.examples)
         result = self.predict(name, sample, settings)
         view = View(result, suite, example_of(source, suite, self.examples))
-        return view, self.picture(name, sample)
-
-    def picture(self, name: str, sample: DecodedImage | CleanText) -> Any:
-        """An image as the suite's model sees it (PIL); None for text."""
-        if not isinstance(sample, DecodedImage):
-            return None
-        return self.engines.get(name).backbone.view(sample.image)
+        return view, self.engines.get(name).picture(sample)
 
     def _predict(self, suite: str, sample: Any, settings: Settings) -> dict[str, Any]:
         found: dict[str, Any] = (
@@ -119,8 +113,7 @@ class Context:
             return
         sample = sample_of({"example": example.index}, suite, self.examples)
         result = engine.predict(sample, Settings(), self.cache).to_dict()
-        if isinstance(sample, DecodedImage):
-            self.seen[name] = engine.backbone.view(sample.image)
+        self.seen[name] = engine.picture(sample)
         self.opening[name] = View(result, suite, example, opening=True)
 
 

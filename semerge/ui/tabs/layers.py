@@ -197,7 +197,7 @@ class LayersTab(Tab):
         except UserError as error:
             return {self.known: None, self.given: "", **self._failed(error)}
         asked = {"suite": suite.name, "source": source, "probe": where.probe}
-        picture = self.context.picture(suite.name, sample)
+        picture = self.context.engines.get(suite.name).picture(sample)
         return {
             self.known: {**asked, "reached": reached},
             self.given: given(sample, picture),
