@@ -10,13 +10,13 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from semerge.checkpoints.files import locate, missing_files
 from semerge.common import STOPPED, Counter, Stopwatch, UserError, gigabytes, listed, listening, say
 from semerge.methods import METHODS
 from semerge.probes import PROBES
-from semerge.registry import TASK_ARITHMETIC
+from semerge.registry import TASK_ARITHMETIC, Registry
 from semerge.settings import Settings, descriptions
 from semerge.suites import available_suites, published_suites, read_suite
 from semerge.suites.memory import need
@@ -32,6 +32,7 @@ ELSEWHERE = {  # command -> module whose run(args) does it; imported when it is 
     "evaluate": "semerge.evaluation.command",
     "init-suite": "semerge.suites.init_suite",
 }
+ROOMS: dict[str, Registry[Any]] = {"probe": PROBES, "method": METHODS}
 SKIP = argparse.SUPPRESS  # no attribute where the flag is not there
 SHOWN = 5  # predictions a column, where no JSON is asked for
 
@@ -252,7 +253,9 @@ def add_settings(command: argparse.ArgumentParser, sweep: bool = False) -> None:
     for name, is_ in descriptions().items():
         if sweep and name in ("head", "method", "fast"):
             continue
-        flag, about, into = f"--{name.replace('_', '-')}", is_.about, readings
+        flag, about = f"--{name.replace('_', '-')}", is_.about
+        if name in ROOMS:
+            about += f": {listed(ROOMS[name].names)}"
         into = readings if is_.override else group
         if is_.kind is bool:
             into.add_argument(flag, action="store_true", help=about)
