@@ -75,7 +75,10 @@ def test_only_what_differs_is_listed() -> None:
     html = compare_html.differences(a, b)
     parse(html)
     found = lines(html)
-    assert found["Preset"] == ["sharp", "literal"] and found["Layer"] == ["block 4", "block 2"]
+    assert found["Preset"] == ["sharp", "literal"] and found["Probe layer"] == [
+        "block 4",
+        "block 2",
+    ]
     assert found["SE-Merging answers"][0].startswith("digit 3, score")
     assert not {"Suite", "Probe", "Pooling", "The static merge answers", "Expert chosen"} & set(
         found

@@ -745,7 +745,10 @@ def test_a_look_drops_tasks_of_another_suite(home: Path) -> None:
     suite = read_suite("mini-vision")
     look = Look(task="task0", chosen=suite.task_names[0], filter="fixed")
     assert look.fitting(suite) == replace(look, task="")
-    assert changed(look, {"do": "cell", "task": "task0", "chosen": "task1"}, suite) == look
+    assert (
+        changed(look, {"do": "cell", "task": "task0", "chosen": "task1"}, suite.task_names, ())
+        == look
+    )
 
 
 # ---- at full size -------------------------------------------------------------------------------

@@ -203,7 +203,7 @@ def _request(args: argparse.Namespace, suite: Suite) -> Request:
 
     every = tuple(axis for axis in AXES if getattr(args, axis) == ALL)
     chosen: dict[str, Any] = {axis: None if axis in every else getattr(args, axis) for axis in AXES}
-    methods = tuple(m.strip() for m in args.methods.split(",") if m.strip())
+    methods = _specs(args.methods)
     settings = Settings(
         **chosen,
         method=methods[0] if methods else Settings.method,
@@ -228,6 +228,17 @@ def _request(args: argparse.Namespace, suite: Suite) -> Request:
         methods=methods,
         task=args.task,
     )
+
+
+def _specs(text: str) -> tuple[str, ...]:
+    """The methods of a list; `ties:density=0.5,merge=mean` is one of them."""
+    specs: list[str] = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        if specs and "=" in part and ":" not in part:
+            specs[-1] += f",{part}"
+        else:
+            specs.append(part)
+    return tuple(specs)
 
 
 def _reported(suite: Suite, found: Any) -> dict[str, Any]:

@@ -23,21 +23,8 @@ from semerge.inputs import CleanText, DecodedImage
 from semerge.settings import Resolved, Settings
 from semerge.suites import Suite
 
-CONFIGURATION = (
-    "method",
-    "preset",
-    "probe",
-    "layer",
-    "pool",
-    "static_lambda",
-    "probe_lambda",
-    "similarity",
-    "normalise",
-    "temperature",
-    "mass",
-    "quantise",
-    "fallback",
-)
+_OF_A_READER = ("head", "hard", "fast", "changed")  # or said by the others
+CONFIGURATION = tuple(f.name for f in fields(Resolved) if f.name not in _OF_A_READER)
 """All of a `Resolved` that changes a row: two runs that differ in none of it have the same rows."""
 FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "fixed", "broken", "both wrong", "both right"
 STATUSES = (FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT)
@@ -110,18 +97,18 @@ def inspect(
     """
     resolved = settings.resolve(engine.suite)
 
-    def inspected(found: Collected) -> Inspection:
+    def inspected(collected: Collected) -> Inspection:
         return Inspection(
             suite=engine.suite,
             sets=sets,
             resolved=resolved,
-            rows=found.rows[0],
-            places=found.places,
-            complete=found.complete,
+            rows=collected.rows[0],
+            places=collected.places,
+            complete=collected.complete,
             weights_sha256=engine.models.sha256,
         )
 
-    tell = None if so_far is None else lambda found: so_far(inspected(found))
+    tell = None if so_far is None else lambda collected: so_far(inspected(collected))
     return inspected(collect(engine, sets, [resolved], progress, cancelled, tell))
 
 
@@ -193,7 +180,7 @@ class View:
     head: str = "oracle"
 
 
-def select(found: Inspection, view: View) -> tuple[int, ...]:
+def select(inspection: Inspection, view: View) -> tuple[int, ...]:
     """Numbers of the rows that a view shows, in its order; equals keep the order of the sets.
 
     Raises:
@@ -209,109 +196,97 @@ def select(found: Inspection, view: View) -> tuple[int, ...]:
     keep, words = FILTERS[view.filter], view.search.casefold().split()
     chosen = [
         i
-        for i, row in enumerate(found.rows)
+        for i, row in enumerate(inspection.rows)
         if (not view.tasks or row.task in view.tasks)
         and view.chosen in (None, row.chosen)
-        and keep(row, view, found.low_margin)
-        and (not words or _mentions(found, i, words))
+        and keep(row, view, inspection.low_margin)
+        and (not words or _mentions(inspection, i, words))
     ]
     if view.sort != "order":
         # reverse=True keeps equals in their order, as Python's sort is stable both ways
-        chosen.sort(key=lambda i: _rank(found, i, view), reverse=view.descending)
+        chosen.sort(key=lambda i: _rank(inspection, i, view), reverse=view.descending)
     elif view.descending:
         chosen.reverse()
     return tuple(chosen)
 
 
-def _mentions(found: Inspection, i: int, words: Sequence[str]) -> bool:
-    row = found.rows[i]
+def _mentions(inspection: Inspection, i: int, words: Sequence[str]) -> bool:
+    row = inspection.rows[i]
     cells = [str(value) for value in vars(row).values() if isinstance(value, str)]
-    text = "\n".join([*cells, *found.text(i)]).casefold()
+    text = "\n".join([*cells, *inspection.text(i)]).casefold()
     return all(word in text for word in words)
 
 
-def _rank(found: Inspection, i: int, view: View) -> Any:
-    row = found.rows[i]
+def _rank(inspection: Inspection, i: int, view: View) -> Any:
+    row = inspection.rows[i]
     if view.sort == "status":
         return STATUSES.index(status(row, view.head))
     if view.sort == "misrouted":
         return not misrouted(row)
     if view.sort == "id":
-        return found.places[i]  # as numbers: 10 comes after 9
+        return inspection.places[i]  # as numbers: 10 comes after 9
     return getattr(row, view.sort)
 
 
 # ---- the figures above the table ----------------------------------------------------------------
 
 
-def counts(found: Inspection, head: str = "oracle") -> dict[str, int]:
+def counts(inspection: Inspection, head: str = "oracle") -> dict[str, int]:
     """Rows by filter: what the summary's buttons say, and "both right"."""
     view = View(head=head)
-    rows, low = found.rows, found.low_margin
+    rows, low = inspection.rows, inspection.low_margin
     numbers = {name: sum(test(row, view, low) for row in rows) for name, test in FILTERS.items()}
     return numbers | {BOTH_RIGHT: sum(status(row, head) == BOTH_RIGHT for row in rows)}
 
 
-def figures(found: Inspection) -> dict[str, Any]:
+def figures(inspection: Inspection) -> dict[str, Any]:
     """Accuracies by task, their averages and the recovered gap, as `metrics.summary` has them."""
-    return summary(found.rows, [task.name for task in found.suite.tasks if task.real])
+    return summary(inspection.rows, [task.name for task in inspection.suite.tasks if task.real])
 
 
-def matrix(found: Inspection) -> tuple[tuple[int, ...], ...]:
+def matrix(inspection: Inspection) -> tuple[tuple[int, ...], ...]:
     """T x T counts in the suite's order: samples of task i for which expert j was taken."""
-    names = found.suite.task_names
-    pairs = [(row.task, row.chosen) for row in found.rows]
+    names = inspection.suite.task_names
+    pairs = [(row.task, row.chosen) for row in inspection.rows]
     return tuple(tuple(pairs.count((task, chosen)) for chosen in names) for task in names)
 
 
 # ---- CSV and JSON: exactly the rows of a view, in its order --------------------------------------
 
-ABOUT = (
-    "suite",
-    "weights_sha256",
-    *CONFIGURATION,
-    "version",
-)
+ABOUT = ("suite", "weights_sha256", *CONFIGURATION, "version")
 """What every line of the CSV repeats, so that lines of two files can be told apart."""
-HEADER = (
-    *(field.name for field in fields(Row)),
-    "status",
-    "status_routed",
-    "misrouted",
-    "text",
-    "text_b",
-    *ABOUT,
-)
+_TOLD = ("status", "status_routed", "misrouted", "text", "text_b")
+HEADER = (*(field.name for field in fields(Row)), *_TOLD, *ABOUT)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run when a cell begins with it
 
 
-def write_csv(found: Inspection, file: TextIO, view: View | None = None) -> None:
+def write_csv(inspection: Inspection, file: TextIO, view: View | None = None) -> None:
     """The view's rows (all without one) as CSV with a header.
 
     Cells that a spreadsheet would run as a formula begin with an apostrophe; numbers have six
     digits.
     """
-    about = found.about()
+    about = inspection.about()
     # quoted throughout, as the writer leaves a lone carriage return bare, which breaks the line
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(HEADER)
-    for record in records(found, select(found, view or View())):
+    for record in records(inspection, select(inspection, view or View())):
         record |= {name: about[name] for name in ABOUT}
         writer.writerow([cell(record[name]) for name in HEADER])
 
 
-def to_json(found: Inspection, view: View | None = None) -> str:
+def to_json(inspection: Inspection, view: View | None = None) -> str:
     """The view's rows as one JSON object: what they come from, the view, `rows`."""
     view = view or View()
-    rows = list(records(found, select(found, view)))
-    content = {**found.about(), "view": vars(view), "n": len(rows), "rows": rows}
+    rows = list(records(inspection, select(inspection, view)))
+    content = {**inspection.about(), "view": vars(view), "n": len(rows), "rows": rows}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def records(found: Inspection, chosen: Sequence[int]) -> Iterator[dict[str, Any]]:
+def records(inspection: Inspection, chosen: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Rows by number as dictionaries, with their status under either head and their sentences."""
     for i in chosen:
-        row, (text, text_b) = found.rows[i], found.text(i)
+        row, (text, text_b) = inspection.rows[i], inspection.text(i)
         yield {
             **vars(row),
             "status": status(row),
@@ -343,15 +318,15 @@ THUMBNAIL = 64
 """Pixels of a thumbnail's longer side."""
 
 
-def static_report(found: Inspection, view: View | None = None, limit: int = LIMIT) -> str:
+def static_report(inspection: Inspection, view: View | None = None, limit: int = LIMIT) -> str:
     """The page: settings, accuracies, counts, the matrix, and the view's first `limit` rows."""
     from jinja2 import Environment, FileSystemLoader
 
-    view, about, content = view or View(), found.about(), figures(found)
-    chosen, average = select(found, view), content["average"]
+    view, about, content = view or View(), inspection.about(), figures(inspection)
+    chosen, average = select(inspection, view), content["average"]
     lines = [*content["tasks"].items()]
     if average:
-        lines.append(("average", {**average, "n": len(found.rows)}))
+        lines.append(("average", {**average, "n": len(inspection.rows)}))
     settings = {name.replace("_", " "): value for name, value in about.items() if value is not None}
     cut = len(chosen) > limit
     templates = Environment(
@@ -369,24 +344,24 @@ def static_report(found: Inspection, view: View | None = None, limit: int = LIMI
             (name, *(f"{100 * line[key]:.1f}" for key in COLUMNS), line["n"])
             for name, line in lines
         ],
-        counts=counts(found, view.head).items(),
-        names=found.suite.task_names,
-        matrix=matrix(found),
+        counts=counts(inspection, view.head).items(),
+        names=inspection.suite.task_names,
+        matrix=matrix(inspection),
         shown=f"The first {limit} of {len(chosen):,} rows" if cut else f"{len(chosen):,} rows",
-        rows=[_line(found, view, i) for i in chosen[:limit]],
+        rows=[_line(inspection, view, i) for i in chosen[:limit]],
         settings=[*settings.items(), *((k, value) for k, value in vars(view).items() if value)],
     )
     return page.lstrip()
 
 
-def _line(found: Inspection, view: View, i: int) -> dict[str, Any]:
+def _line(inspection: Inspection, view: View, i: int) -> dict[str, Any]:
     """A row of the page."""
-    row, sample = found.rows[i], found.sample(i)
+    row, sample = inspection.rows[i], inspection.sample(i)
     answers = (getattr(row, f"static_{view.head}"), getattr(row, f"se_{view.head}"), row.expert)
     return {
         "number": i,
         "id": row.id,
-        "texts": [text for text in found.text(i) if text],
+        "texts": [text for text in inspection.text(i) if text],
         "url": _thumbnail(sample) if isinstance(sample, DecodedImage) else "",
         "cells": (
             row.task,

@@ -267,7 +267,7 @@ class Controls:
         begun = self.run.click(begin, inputs, self.outputs, **page_event(queue=True))
         own = model_event(concurrency_id="run", concurrency_limit=None, trigger_mode="multiple")
         followed = self.id.change(follow, self.id, self.status, **own)
-        everything = [self.status, self.run, self.cancel, *outputs]
+        everything = list(dict.fromkeys((*self.outputs, *outputs)))
         ended = followed.then(end, [self.id, *state], everything, **page_event(queue=True))
         for event in (begun, followed, ended):
             event.failure(refused, None, [self.status, self.run, self.cancel], **page_event())

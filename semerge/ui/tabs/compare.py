@@ -44,6 +44,7 @@ from semerge.ui.tabs.inspect_choice import (
     UPLOAD,
     Choice,
     Look,
+    changed,
     kinds,
     new_look,
     stepped,
@@ -239,20 +240,15 @@ class CompareTab(Tab):
         return [self.answered, self.given, self.differs, *self.heads, *panels]
 
     @property
-    def compared(self) -> list[Any]:
-        """What changes with a comparison on a set, or with the look at it."""
-        state = [self.key, self.look, self.due, self.run.status, self.link]
-        return [*state, *self.results.outputs]
-
-    @property
     def asking(self) -> list[Any]:
         """All but the input and its answer."""
+        state = [self.key, self.look, self.due, self.link, *self.run.outputs]
         sides = (part for options in self.options for part in options.outputs)
-        return [*sides, *self.set.outputs, *self.compared]
+        return [*state, *sides, *self.set.outputs, *self.results.outputs]
 
     @property
     def outputs(self) -> list[Any]:
-        return [*self.picker.outputs, *self.asking, self.run.id, self.run.run, self.run.cancel]
+        return [*self.picker.outputs, *self.asking]
 
     # ---- wiring ------------------------------------------------------------------------------
 
@@ -277,12 +273,11 @@ class CompareTab(Tab):
         part.kind.input(part.boxes, [self.picker.suite, part.kind], boxes, **page_event())
         # not `change`: that comes too where the page fills the form, with values of before
         gr.on(part.touched, *relink, self.link, **typed)
-        part.head.input(self._under, [part.head, *self.inputs], self.compared, **page_event())
-        rows = [*self.picker.outputs, *self.compared]
+        part.head.input(self._under, [part.head, *self.inputs], self.outputs, **page_event())
         for box in (results.board, results.table):
-            paced(box.view(self._view, self.inputs, self.compared, **page_event()), self.name)
-            paced(box.row(self._row, self.inputs, rows, **queued), self.name)
-        self.run.wire(self._asked, self.inputs, self._ended, self.inputs, self.compared)
+            paced(box.view(self._view, self.inputs, self.outputs, **page_event()), self.name)
+            paced(box.row(self._row, self.inputs, self.outputs, **queued), self.name)
+        self.run.wire(self._asked, self.inputs, self._ended, self.inputs, self.outputs)
 
     # ---- one input ---------------------------------------------------------------------------
 
@@ -463,7 +458,7 @@ class CompareTab(Tab):
 
     def _view(self, event: gr.EventData, *values: Any) -> Update:
         asked = self._read(values)
-        return self._looked(asked, compare_html.changed(asked.look, action_of(event)))
+        return self._looked(asked, changed(asked.look, action_of(event), (), compare_html.FILTERS))
 
     def _under(self, head: str, *values: Any) -> Update:
         asked = self._read(values)

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from semerge.common import UserError
+from semerge.methods import METHODS
+from semerge.probes import PROBES
+from semerge.registry import Registry
+from semerge.settings import descriptions
 from semerge.ui import html, words
 from semerge.ui.html import macro
 from semerge.ui.links import Query
@@ -50,48 +54,40 @@ def read_look(query: Query) -> Look:
     )
 
 
-def known(found: Comparison, look: Look) -> tuple[Look, list[str]]:
+def known(comparison: Comparison, look: Look) -> tuple[Look, list[str]]:
     """A link's look without what the samples do not have, and what to tell of that."""
-    samples = {a.id for a, _ in found.rows}
-    return inspect_choice.known(look, samples, len(ids(found, look)))
+    samples = {a.id for a, _ in comparison.rows}
+    return inspect_choice.known(look, samples, len(ids(comparison, look)))
 
 
-def changed(look: Look, action: Mapping[str, Any]) -> Look:
-    """The look after a button; unchanged if a client sent something else."""
-    do, value = action.get("do"), action.get("value")
-    if do == "filter" and isinstance(value, str) and value in FILTERS:
-        return replace(look, filter="all" if value == look.filter else value, page=0)
-    if do == "page" and type(value) is int and 0 <= value < 10**6:
-        return replace(look, page=value)
-    return look
-
-
-def selected(found: Comparison, look: Look) -> tuple[int, ...]:
+def selected(comparison: Comparison, look: Look) -> tuple[int, ...]:
     """Numbers of the pairs that a look shows, in its order."""
     from semerge.evaluation.comparison import differing  # imports torch
 
-    return differing(found, look.head, look.filter)
+    return differing(comparison, look.head, look.filter)
 
 
-def ids(found: Comparison, look: Look) -> Sequence[str]:
+def ids(comparison: Comparison, look: Look) -> Sequence[str]:
     """The samples that a look shows, in its order."""
-    return [found.rows[i][0].id for i in selected(found, look)]
+    return [comparison.rows[i][0].id for i in selected(comparison, look)]
 
 
 # ---- the labelled samples ------------------------------------------------------------------------
 
 
-def board(found: Comparison, look: Look) -> Markup:
+def board(comparison: Comparison, look: Look) -> Markup:
     """Who is right how often, and the ways to differ as buttons that filter."""
     from semerge.evaluation.comparison import COLUMNS, right  # imports torch
 
-    counts, n = right(found, look.head), len(found.rows)
+    counts, n = right(comparison, look.head), len(comparison.rows)
 
     def shares(key: str) -> list[tuple[str, str]]:
         return [(f"{k:,}", words.percent(k / n) if n else "–") for k in counts[key]]
 
     a, b = shares("se")
-    sides = (("A", found.a), ("B", found.b))
+    methods = [METHODS.title(side.about()["method"]) for side in (comparison.a, comparison.b)]
+    method = methods[0] if methods[0] == methods[1] else "merge"
+    sides = (("A", comparison.a), ("B", comparison.b))
     return part(
         "board",
         count=f"{n:,}",
@@ -100,11 +96,15 @@ def board(found: Comparison, look: Look) -> Markup:
         head=HEADS[look.head],
         about=" ".join(f"{which}: {of.suite.title}, {used(of.about())}." for which, of in sides),
         lines=[
-            (title, *(f"{count} ({share})" for count, share in shares(key)), _gap(*counts[key]))
+            (
+                f"Static {method}" if key == "static" else title,
+                *(f"{count} ({share})" for count, share in shares(key)),
+                _gap(*counts[key]),
+            )
             for key, title in COLUMNS.items()
         ],
         filters=[
-            (name, title, about, f"{len(selected(found, replace(look, filter=name))):,}")
+            (name, title, about, f"{len(selected(comparison, replace(look, filter=name))):,}")
             for name, (title, about) in FILTERS.items()
         ],
         filter=look.filter,
@@ -117,37 +117,43 @@ def _gap(a: int, b: int) -> str:
 
 def used(settings: Mapping[str, Any]) -> str:
     """The settings of a run or of a Result, in a few words."""
-    where = words.layer(settings["layer"])
-    return f"preset {settings['preset']}, probe {settings['probe']}, {where}"
+    method, where = METHODS.title(spec(METHODS, settings, "method")), words.layer(settings["layer"])
+    probe = spec(PROBES, settings, "probe")
+    return f"{method}, preset {settings['preset']}, probe {probe}, {where}"
 
 
-def rows_table(found: Comparison, look: Look) -> Markup:
+def spec(registry: Registry[Any], settings: Mapping[str, Any], key: str) -> str:
+    """A method or probe with its options, which a Result has beside its name."""
+    return registry.spec(settings[key], settings.get(f"{key}_options", {}))
+
+
+def rows_table(comparison: Comparison, look: Look) -> Markup:
     """One page of the samples on which the two differ, each with a button that opens it."""
-    chosen = selected(found, look)
+    chosen = selected(comparison, look)
     return part(
         "rows",
-        lines=[_line(found, look, i) for i in on_page(look, chosen)],
+        lines=[_line(comparison, look, i) for i in on_page(look, chosen)],
         span=span(look, chosen),
-        count=f"{len(chosen):,} of {len(found.rows):,}",
+        count=f"{len(chosen):,} of {len(comparison.rows):,}",
         page=look.page,
         last=last_page(len(chosen)),
     )
 
 
-def _line(found: Comparison, look: Look, i: int) -> dict[str, Any]:
+def _line(comparison: Comparison, look: Look, i: int) -> dict[str, Any]:
     from semerge.evaluation.comparison import difference  # imports torch
 
-    a, b = found.rows[i]
+    a, b = comparison.rows[i]
     column = f"se_{look.head}"
     return {
         "id": a.id,
         "open": a.id == look.row,
-        "input": inspect_html.excerpt(found.a, found.pairs[i][0]),
-        "task": found.a.suite.task(a.task).title,
+        "input": inspect_html.excerpt(comparison.a, comparison.pairs[i][0]),
+        "task": comparison.a.suite.task(a.task).title,
         "label": a.label,
         "answers": [
             (getattr(row, column), row.right(column), side.suite.task(row.chosen).title)
-            for row, side in ((a, found.a), (b, found.b))
+            for row, side in ((a, comparison.a), (b, comparison.b))
         ],
         "difference": FILTERS[difference(a, b, look.head)][0],
     }
@@ -168,28 +174,18 @@ def export(store: Store, asked: Any) -> dict[str, str]:
     fits = isinstance(asked, dict) and asked.get("head") in HEADS
     if not fits or asked.get("filter") not in FILTERS:
         raise UserError(UNKNOWN)
-    found = store.get(str(asked.get("key"))).result
+    comparison = store.get(str(asked.get("key"))).result
     from semerge.evaluation.comparison import write_csv  # imports torch
 
     file = io.StringIO(newline="")
-    write_csv(found, file, asked["head"], asked["filter"])
-    name = f"{found.a.suite.name}-against-{found.b.suite.name}{suffix(asked['filter'])}.csv"
+    write_csv(comparison, file, asked["head"], asked["filter"])
+    name = (
+        f"{comparison.a.suite.name}-against-{comparison.b.suite.name}{suffix(asked['filter'])}.csv"
+    )
     return {"name": name, "type": "text/csv", "text": file.getvalue()}
 
 
 # ---- one input -----------------------------------------------------------------------------------
-
-SETTINGS = {
-    "preset": "Preset",
-    "probe": "Probe",
-    "layer": "Layer",
-    "pool": "Pooling",
-    "probe_lambda": "λ of the probed merge",
-    "temperature": "Temperature",
-    "mass": "Mass of the coefficients",
-    "head": "Head that reads the answer",
-    "fallback": "When no expert fits",
-}
 
 
 def differences(a: View, b: View) -> Markup:
@@ -212,7 +208,11 @@ def _lines(a: View, b: View) -> list[tuple[Any, ...]]:
     """Everything that is compared: suite, settings, routing, answers, coefficients."""
     both = (a, b)
     lines: list[tuple[Any, ...]] = [("Suite", *(echo(view.suite.title) for view in both))]
-    lines += [(title, *(_setting(v, key) for v in both)) for key, title in SETTINGS.items()]
+    lines += [
+        (described.label, *(_setting(view, key) for view in both))
+        for key, described in descriptions().items()
+        if key in a.result
+    ]
     lines += [
         ("Expert chosen", *(echo(v.title(v.result["chosen"])) for v in both)),
         ("Margin", *(words.percent(v.result["margin"]) for v in both)),
@@ -234,8 +234,11 @@ def _setting(view: View, key: str) -> Any:
     value = view.result[key]
     if key == "head":
         return echo(view.title(value))
-    told = {
+    told: dict[str, Any] = {
+        "method": lambda _: METHODS.title(spec(METHODS, view.result, "method")),
+        "probe": lambda _: spec(PROBES, view.result, "probe"),
         "layer": words.layer,
+        "fast": lambda value: "yes" if value else "no",
         "mass": lambda value: "T·λ" if value == "T*lambda" else str(value),
         "fallback": words.FALLBACKS.__getitem__,
         "pool": lambda value: words.POOLS.get(value, "none"),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from semerge.common import ASSETS, UserError
 from semerge.data.labelled import SPLITS
-from semerge.settings import Settings
+from semerge.settings import AUTO
 from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui.context import Context
@@ -22,8 +22,9 @@ from semerge.ui.links import Query, button
 from semerge.ui.options import Options, called
 from semerge.ui.panel import ResultPanel, heading, html
 from semerge.ui.runs import TEMPLATE, Controls, Item, Run, Store, outcome, said
-from semerge.ui.tabs import Tab, Update
+from semerge.ui.tabs import Tab, Update, inspect_html
 from semerge.ui.tabs.inspect_choice import (
+    FILTERS,
     FOLDER,
     HEADS,
     UPLOAD,
@@ -39,16 +40,6 @@ from semerge.ui.tabs.inspect_choice import (
     read_look,
     stepped,
     within,
-)
-from semerge.ui.tabs.inspect_html import (
-    board,
-    export,
-    exporter,
-    exports,
-    figures,
-    open_row,
-    pinned_row,
-    rows_table,
 )
 from semerge.ui.view import View
 
@@ -104,8 +95,7 @@ class InspectTab(Tab):
 
     @property
     def outputs(self) -> list[Any]:
-        run = [self.run.id, self.run.run, self.run.cancel]
-        return [*self.form.outputs, *run, *self.viewed]
+        return list(dict.fromkeys((*self.form.outputs, *self.run.outputs, *self.viewed)))
 
     def _wire(self) -> None:
         page, state = self.page, [self.key, self.look]
@@ -158,7 +148,7 @@ class InspectTab(Tab):
         fresh, notices = self.page.known(item, fresh.fitting(run.result.suite))
         return {
             self.key: new,
-            self.page.figures: figures(run.result),
+            self.page.figures: inspect_html.figures(run.result),
             **self._draw(new, item, fresh, anew=fresh.search != look.search),
             self.results: gr.update(visible=True),
             self.run.status: outcome(run) + macro("notices", () if key else notices),
@@ -185,7 +175,9 @@ class InspectTab(Tab):
     def _view(self, event: gr.EventData, key: str, look: Look) -> Update:
         action = action_of(event)
         anew = action.get("do") == "clear"
-        return self._look(key, lambda item: changed(look, action, item.result.suite), anew)
+        return self._look(
+            key, lambda item: changed(look, action, item.result.suite.task_names, FILTERS), anew
+        )
 
     def _row(self, event: gr.EventData, key: str, look: Look) -> Update:
         action = action_of(event)
@@ -442,7 +434,7 @@ class Page:
                 label="Head that answers", min_width=260, elem_id="inspect-under",
             )  # fmt: skip
         self.table = acting("inspect-table", SCRIPT + keys)
-        functions = [exporter(partial(export, store))]
+        functions = [inspect_html.exporter(partial(inspect_html.export, store))]
         self.files = acting("inspect-files", server_functions=functions)
 
     @property
@@ -474,12 +466,12 @@ class Page:
         look = within(look, len(chosen))
         tasks = [(task.title, task.name) for task in result.suite.tasks]
         update = {
-            self.board: board(result, look),
+            self.board: inspect_html.board(result, look),
             self.task: gr.update(choices=[("all", ANY), *tasks], value=look.task),
             self.chosen: gr.update(choices=[("any", ANY), *tasks], value=look.chosen),
             self.under: look.head,
-            self.table: rows_table(result, look, chosen),
-            self.files: exports(key, look, item.asked, len(chosen)),
+            self.table: inspect_html.rows_table(result, look, chosen),
+            self.files: inspect_html.exports(key, look, item.asked, len(chosen)),
         }
         if anew:
             update[self.search] = look.search
@@ -524,7 +516,11 @@ class RowPanel:
     def top(self, result: Inspection, look: Look, ids: Sequence[str]) -> Update:
         """The column and its head."""
         opened = self.which == "opened"
-        content = open_row(result, look, ids) if opened else pinned_row(result, look)
+        content = (
+            inspect_html.open_row(result, look, ids)
+            if opened
+            else inspect_html.pinned_row(result, look)
+        )
         return {self.column: gr.update(visible=bool(content)), self.head: content}
 
     def show(self, key: str, row: str, look: Look) -> Update:
@@ -543,14 +539,8 @@ class RowPanel:
         if item is None or i is None:
             return None
         result = item.result
-        own, used = result.rows[i], result.resolved
-        settings = Settings(
-            probe=used.probe,
-            layer=used.layer,
-            pool=used.pool,
-            preset=used.preset,
-            head="auto" if look.head == "routed" else own.task,
-        )
+        own = result.rows[i]
+        settings = replace(item.asked.settings, head=AUTO if look.head == "routed" else own.task)
         answer = self.context.predict(item.asked.suite.name, result.sample(i), settings)
         text, text_b = result.text(i)
         truth = Example(-1, own.task, own.label, text=text, text_b=text_b or None)

@@ -23,7 +23,7 @@ from semerge.data.sets import (
     subsample,
 )
 from semerge.data.uploads import uploaded_sets
-from semerge.settings import AUTO, Settings
+from semerge.settings import AUTO, FINAL, Settings, descriptions
 from semerge.suites import SUITES_FOLDER, Suite
 from semerge.suites.examples import Examples
 from semerge.ui.links import Query, of_settings, read_settings, unknown
@@ -112,11 +112,13 @@ class Choice:
         if self.limit is not None:
             argv += ["--limit", str(self.limit)]
         usual, chosen = Settings().resolve(self.suite), self.settings.resolve(self.suite)
-        if chosen.preset != usual.preset:
-            argv += ["--preset", chosen.preset]
-        if chosen.probing != usual.probing:
-            argv += ["--probe", chosen.probe, "--layer", str(chosen.layer)]
-            argv += [] if chosen.layer == chosen.pool else ["--pool", chosen.pool]
+        for name, described in descriptions().items():
+            value = getattr(chosen, name)
+            # rows are read under every head, and the final embedding has no pooling to name
+            named = described.link and name != "head" and (name == "layer" or value != FINAL)
+            if named and value != getattr(usual, name):
+                flag = "--methods" if name == "method" else f"--{name.replace('_', '-')}"
+                argv += [flag, str(value)]
         return shlex.join([*argv, "--csv", "rows.csv"])
 
     def link(self) -> tuple[dict[str, Any], str]:
@@ -298,11 +300,13 @@ def read_look(query: Query, suite: Suite) -> Look:
     )
 
 
-def changed(look: Look, action: Mapping[str, Any], suite: Suite) -> Look:
+def changed(
+    look: Look, action: Mapping[str, Any], tasks: Collection[str], filters: Collection[str]
+) -> Look:
     """The look after a button of the summary, the matrix or the table; unchanged if a client sent
-    something else. Filters begin at the first page."""
-    do, value, tasks = action.get("do"), action.get("value"), suite.task_names
-    if do == "filter" and isinstance(value, str) and value in FILTERS:
+    something else. Filters begin at the first page. tasks, filters: those that there are."""
+    do, value = action.get("do"), action.get("value")
+    if do == "filter" and isinstance(value, str) and value in filters:
         # pressed once more, a filter is taken away
         return replace(look, filter="all" if value == look.filter else value, page=0)
     if do == "cell" and action.get("task") in tasks and action.get("chosen") in tasks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from semerge.common import UserError
+from semerge.methods import METHODS
 from semerge.ui import html, words
 from semerge.ui.runs import Store
 from semerge.ui.tabs.inspect_choice import FILTERS, HEADS, PAGE, Choice, Look, index_of, last_page
@@ -17,7 +17,7 @@ from semerge.ui.tabs.inspect_choice import FILTERS, HEADS, PAGE, Choice, Look, i
 if TYPE_CHECKING:
     from semerge.evaluation.inspection import Inspection
 
-MODELS = {"base": "Base model", "static": "Static Task Arithmetic", "se": "SE-Merging"}
+MODELS = {"base": "Base model", "static": "Static {method}", "se": "SE-Merging"}
 BY_TASK = ("base_oracle", "static_oracle", "se_oracle", "expert", "se_routed", "routing")
 COLUMNS = {  # what it is sorted by: its heading
     "id": "Sample",
@@ -45,15 +45,20 @@ def part(macro: str, /, **values: Any) -> Markup:
 # ---- above the table -----------------------------------------------------------------------------
 
 
-def figures(found: Inspection) -> Markup:
+def figures(inspection: Inspection) -> Markup:
     """What was run, in a sentence; accuracies as a mean over tasks; and task by task."""
     from semerge.evaluation.inspection import figures as figures_of  # imports torch
 
-    content, about = figures_of(found), found.about()
+    content, about = figures_of(inspection), inspection.about()
     mean, tasks, split = content["average"], content["tasks"], about["split"]
     where = about["data"] if split in about["data"] else f"{about['data']}, {split}"
+    method = METHODS.title(about["method"])
     accuracies = [
-        (title, words.percent(mean[f"{kind}_oracle"]), words.percent(mean[f"{kind}_routed"]))
+        (
+            title.format(method=method),
+            words.percent(mean[f"{kind}_oracle"]),
+            words.percent(mean[f"{kind}_routed"]),
+        )
         for kind, title in MODELS.items()
     ]
     accuracies.append(("The task's expert alone", words.percent(mean["expert"]), "–"))
@@ -66,7 +71,7 @@ def figures(found: Inspection) -> Markup:
         accuracies=accuracies,
         tasks=[
             (
-                html.macro("echo", found.suite.task(name).title),
+                html.macro("echo", inspection.suite.task(name).title),
                 *(words.percent(row[key]) for key in BY_TASK),
                 f"{row['n']:,}",
             )
@@ -79,15 +84,16 @@ def configuration(about: Mapping[str, Any]) -> str:
     """The settings of a run, in a sentence."""
     where = words.layer(about["layer"])
     pool = "" if about["layer"] == about["pool"] else f", over {words.POOLS[about['pool']]}"
-    return f"Preset {about['preset']}, probe {about['probe']} at {where}{pool}."
+    merged = f"Method {METHODS.title(about['method'])}, preset {about['preset']}"
+    return f"{merged}, probe {about['probe']} at {where}{pool}."
 
 
-def board(found: Inspection, look: Look) -> Markup:
+def board(inspection: Inspection, look: Look) -> Markup:
     """The counts and the matrix of tasks and chosen experts: what narrows the table."""
     from semerge.evaluation.inspection import counts, matrix  # imports torch
 
-    numbers, titles = counts(found, look.head), [task.title for task in found.suite.tasks]
-    names, low = found.suite.task_names, f"below {found.low_margin:.2g}"
+    numbers, titles = counts(inspection, look.head), [task.title for task in inspection.suite.tasks]
+    names, low = inspection.suite.task_names, f"below {inspection.low_margin:.2g}"
     return part(
         "board",
         filters=[
@@ -98,7 +104,7 @@ def board(found: Inspection, look: Look) -> Markup:
         titles=titles,
         lines=[
             (task, title, sum(line), list(zip(names, titles, line, strict=True)))
-            for task, title, line in zip(names, titles, matrix(found), strict=True)
+            for task, title, line in zip(names, titles, matrix(inspection), strict=True)
             if sum(line)
         ],
         cell=(look.task, look.chosen),
@@ -108,15 +114,15 @@ def board(found: Inspection, look: Look) -> Markup:
 # ---- the table -----------------------------------------------------------------------------------
 
 
-def rows_table(found: Inspection, look: Look, chosen: Sequence[int]) -> Markup:
+def rows_table(inspection: Inspection, look: Look, chosen: Sequence[int]) -> Markup:
     """One page of the rows `chosen`, with buttons to sort, to turn pages and to open a row."""
     return part(
         "rows",
         columns=COLUMNS.items(),
         sort=(look.sort, "descending" if look.descending else "ascending"),
-        lines=[_line(found, look, i) for i in on_page(look, chosen)],
+        lines=[_line(inspection, look, i) for i in on_page(look, chosen)],
         span=span(look, chosen),
-        count=f"{len(chosen):,} of {len(found.rows):,}",
+        count=f"{len(chosen):,} of {len(inspection.rows):,}",
         narrowed=look.narrowed,
         head=HEADS[look.head],
         page=look.page,
@@ -135,69 +141,67 @@ def span(look: Look, chosen: Sequence[int]) -> tuple[int, int] | None:
     return (start + 1, start + count) if count else None
 
 
-def _line(found: Inspection, look: Look, i: int) -> dict[str, Any]:
-    row = found.rows[i]
+def _line(inspection: Inspection, look: Look, i: int) -> dict[str, Any]:
+    row = inspection.rows[i]
     columns = (f"static_{look.head}", f"se_{look.head}", "expert")
     return {
         "id": row.id,
         "open": row.id == look.row,
         "pinned": row.id == look.pinned,
-        "input": excerpt(found, i),
-        "task": found.suite.task(row.task).title,
+        "input": excerpt(inspection, i),
+        "task": inspection.suite.task(row.task).title,
         "label": row.label,
         "answers": [(getattr(row, column), row.right(column)) for column in columns],
-        "chosen": found.suite.task(row.chosen).title,
+        "chosen": inspection.suite.task(row.chosen).title,
         "misrouted": row.chosen != row.task,
         "margin": row.margin,
         "entropy": row.entropy + 0.0,  # of one expert alone it is -0.0
     }
 
 
-def excerpt(found: Inspection, i: int) -> Markup:
+def excerpt(inspection: Inspection, i: int) -> Markup:
     """The input of row i, small."""
-    texts = [text for text in found.text(i) if text]
+    texts = [text for text in inspection.text(i) if text]
     if texts:
         short = [text if len(text) <= LONG else f"{text[: LONG - 1]}…" for text in texts]
         return part("excerpt", texts=short)
-    return part("picture", url=_picture(found, i, THUMBNAIL), alt="")
+    return part("picture", url=_picture(inspection, i, THUMBNAIL), alt="")
 
 
-def _picture(found: Inspection, i: int, side: int) -> str:
+def _picture(inspection: Inspection, i: int, side: int) -> str:
     """The image of row i, no larger than `side`, as an address that holds it: no file is served."""
-    sample: Any = found.sample(i)
+    sample: Any = inspection.sample(i)
     small = sample.image.copy()
     small.thumbnail((side, side))
-    data = io.BytesIO()
-    small.save(data, "PNG")
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+    return html.picture(small)
 
 
 # ---- the open row --------------------------------------------------------------------------------
 
 
-def open_row(found: Inspection, look: Look, ids: Sequence[str]) -> str:
+def open_row(inspection: Inspection, look: Look, ids: Sequence[str]) -> str:
     """Above the full result of the open row: where it is, its input, and the ways on."""
-    i = index_of(found, look.row)
+    i = index_of(inspection, look.row)
     if i is None:
         return ""
     place = "Not among the samples shown"
     if look.row in ids:
         place = f"{ids.index(look.row) + 1:,} of {len(ids):,} shown"
-    whole = sample(found, i)
+    whole = sample(inspection, i)
     return part("open_row", id=look.row, place=place, pinned=look.pinned == look.row, sample=whole)
 
 
-def pinned_row(found: Inspection, look: Look) -> str:
+def pinned_row(inspection: Inspection, look: Look) -> str:
     """The same above the pinned row's result."""
-    i = index_of(found, look.pinned)
-    return "" if i is None else part("pinned_row", id=look.pinned, sample=sample(found, i))
+    i = index_of(inspection, look.pinned)
+    return "" if i is None else part("pinned_row", id=look.pinned, sample=sample(inspection, i))
 
 
-def sample(found: Inspection, i: int) -> Markup:
+def sample(inspection: Inspection, i: int) -> Markup:
     """The whole input of row i."""
-    texts = [text for text in found.text(i) if text]
-    url = "" if texts else _picture(found, i, LARGE)
-    return part("sample", id=found.rows[i].id, texts=texts, url=url)
+    texts = [text for text in inspection.text(i) if text]
+    url = "" if texts else _picture(inspection, i, LARGE)
+    return part("sample", id=inspection.rows[i].id, texts=texts, url=url)
 
 
 # ---- files ---------------------------------------------------------------------------------------
@@ -232,17 +236,17 @@ def export(store: Store, asked: Any) -> dict[str, str]:
     """
     if not isinstance(asked, dict) or asked.get("kind") not in TYPES:
         raise UserError(UNKNOWN)
-    found = store.get(str(asked.get("key"))).result
+    inspection = store.get(str(asked.get("key"))).result
     kind, view = str(asked["kind"]), _look(asked.get("look")).view()
     from semerge.evaluation.inspection import static_report, to_json, write_csv
 
     if kind == "csv":
         file = io.StringIO(newline="")
-        write_csv(found, file, view)
+        write_csv(inspection, file, view)
         text = file.getvalue()
     else:
-        text = to_json(found, view) if kind == "json" else static_report(found, view)
-    return {"name": f"{found.suite.name}{suffix(view.filter)}.{kind}", "type": TYPES[kind],
+        text = to_json(inspection, view) if kind == "json" else static_report(inspection, view)
+    return {"name": f"{inspection.suite.name}{suffix(view.filter)}.{kind}", "type": TYPES[kind],
             "text": text}  # fmt: skip
 
 
