@@ -319,7 +319,7 @@ class Steps:
         layers = [resolved.layer] if layers is None else list(layers)
         pools = [resolved.pool] if pools is None else list(pools)
         for name, values, valid in (
-            ("probe", probes, valid_probes(self.suite)),
+            ("probe", [PROBES[probe].name for probe in probes], valid_probes(self.suite)),
             ("layer", layers, valid_layers(self.suite)),
             ("pool", pools, (*POOLS[self.suite.modality], FINAL)),
         ):

@@ -641,9 +641,10 @@ def test_options_offer_what_the_suite_has() -> None:
     with gr.Blocks():
         options = Options([suite], "x")
         updates = options.defaults(suite)
+        whole = Options([fake_suite("text")], "y")
     assert [c[1] for c in updates[options.probe]["choices"]] == ["experts", "base"]
     assert [c[1] for c in updates[options.layer]["choices"]] == [1, 2, 3, 4, 5, 6, "final"]
-    read = Options.read(fake_suite("text"), ("sharp", "cache", 4, "all", "auto", None))
+    read = whole.read(fake_suite("text"), ("sharp", "cache", 4, "all", "auto", None))
     assert read.pool is None  # `all` has no meaning for the cache probe on text
     assert set(PRESETS) == {"literal", "sharp", "hard"}
 

@@ -45,9 +45,10 @@ def visitor_of(tab: CompareTab, asked: Asked) -> Visitor:
     visitor, choice = Visitor(page_of(tab.key)), asked.pair.a
     states = (asked.suite.name, asked.source, asked.key, asked.look)
     sides: list[Any] = []
-    for side in asked.pair.both:
-        s = side.settings.resolve(side.suite)
-        sides += [side.suite.name, s.preset, s.probe, s.layer, s.pool, s.head, s.fallback]
+    for options, side in zip(tab.options, asked.pair.both, strict=True):
+        shown = options.put(side.suite, side.settings)
+        values = [shown[part] for part in options.inputs]
+        sides += [value["value"] if isinstance(value, dict) else value for value in values]
     upload = choice.place if choice.kind == "upload" else None
     form = (choice.kind, choice.limit or 0, choice.place if not upload else "", upload)
     for part, value in zip(tab.inputs, (*states, *form, *sides), strict=True):

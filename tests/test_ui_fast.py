@@ -63,7 +63,7 @@ def context_of(folder: Path) -> Context:
 def test_it_is_off_and_tells_what_was_measured() -> None:
     suite = read_suite("mini-vision")
     found = made(suite)
-    assert found.fast is not None and found.fast.value is False and found.inputs[-1] is found.fast
+    assert found.fast is not None and found.fast.value is False and found.fast in found.inputs
     bench = json.loads(tables.BENCH.read_text(encoding="utf-8"))["mini-vision"]["labelled"]
     row = next(row for row in bench["modes"] if row["mode"] == "fast")
     assert f"{100 * row['agreement']:.1f}\u00a0% of {bench['n']:,} test samples" in found.fast.info
@@ -82,7 +82,7 @@ def test_the_fast_mode_and_the_fallback_leave_each_other_out() -> None:
         (FAST, True, False),
         (Settings(fallback="static"), False, True),
     ):
-        put, follow = found.put(suite, settings), found.follow(suite, settings.resolve(suite))
+        put, follow = found.put(suite, settings), found.follow(suite, settings)
         assert {*put} == {*found.outputs} and {*follow} == {*found.followers}
         for told in (put, follow):
             assert told[found.fast]["interactive"] is fast
@@ -115,7 +115,9 @@ def test_tabs_that_run_sets_do_not_offer_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("sent", "fast"), [([], False), ([False], False), ([None], False),
                                             (["no"], False), ([True], True)])  # fmt: skip
 def test_only_a_yes_is_a_yes(sent: list[Any], fast: bool) -> None:
-    read = Options.read(fake_suite(), ("sharp", "experts", 4, "mean", "auto", "route", *sent))
+    read = made(fake_suite()).read(
+        fake_suite(), ("sharp", "experts", 4, "mean", "auto", "route", *sent)
+    )
     assert read.fast is fast and read.fallback == "route"
 
 
@@ -242,4 +244,4 @@ def test_both_at_once_are_refused_in_one_sentence() -> None:
     context = Context.make([suite], Examples(), lambda suite: load_engine(suite.folder))
     choices = ("sharp", "experts", 2, "mean", "auto", "static", True)
     with pytest.raises(UserError, match="does not look whether an expert fits; leave one out"):
-        context.ask(suite.name, {"text": "Play it"}, Options.read(suite, choices))
+        context.ask(suite.name, {"text": "Play it"}, made(suite).read(suite, choices))

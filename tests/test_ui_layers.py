@@ -316,7 +316,7 @@ def test_the_option_to_fall_back_names_its_measured_effect(
     plain = other[options.fallback]
     assert plain["value"] == "route" and plain["interactive"] is False
     d = suite.defaults
-    read = Options.read(suite, (d.preset, d.probe, d.layer, d.pool, "auto", "static"))
+    read = options.read(suite, (d.preset, d.probe, d.layer, d.pool, "auto", "static"))
     assert read.fallback == "static"
 
 

@@ -6,6 +6,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -31,11 +32,13 @@ class Gated(FakeEngine):
         super().__init__(suite)
         self.waits, self.gate = threading.Event(), threading.Event()
 
-    def predict(self, sample: object, settings: Settings | None = None) -> Result:
-        if sample == SLOW:
+    def predict(
+        self, sample: object, settings: Settings | None = None, cache: Any = None
+    ) -> Result:
+        if getattr(sample, "text", sample) == SLOW:
             self.waits.set()
             assert self.gate.wait(60)
-        return super().predict(sample, settings)
+        return super().predict(sample, settings, cache)
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     "cache",
     title="cache",
     needs=("merged", "statistics"),
-    compares="the merged model's representation of this input is compared with stored samples",
+    compares="the merged model's representation of this input is compared with stored samples of "
+    "each task",
     place=2,
 )
 def cache(at: At) -> Tensor:

@@ -106,20 +106,10 @@ def build(context: Context) -> gr.Blocks:
                             html(macro("failure", f"There is no {tab.name} suite here.", ""))
         desks = [tab for tab in built if isinstance(tab, Desk)]
         timer = _follow_loading(page, context, status, desks)
-        _open_links(page, timer, tabs, notice, opened, [tab for tab in built if _outputs(tab)])
+        _open_links(page, timer, tabs, notice, opened, [tab for tab in built if tab.outputs])
         _hand_over(context, tabs, notice, desks, {tab.label: tab for tab in built})
     page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
     return page
-
-
-# TODO: both go away as soon as every tab updates by component
-def _outputs(tab: Any) -> list[Any]:
-    return list(getattr(tab, "restored", None) or tab.outputs)
-
-
-def _update(tab: Any, values: Any) -> Update:
-    """Values by component, of a tab that still lists them in the order of its outputs."""
-    return values if isinstance(values, dict) else dict(zip(_outputs(tab), values, strict=True))
 
 
 def _open_links(
@@ -153,12 +143,12 @@ def _open_links(
 
         def restore(values: dict[str, str], tab: Tab = tab) -> Update:
             query = Query(values)
-            filled = _update(tab, tab.restore(query))
+            filled = tab.restore(query)
             return {notice: macro("notices", query.notices), **filled}
 
         state = named[tab.name]
         # the timer, because a link may have asked for a suite that has yet to come
-        state.change(restore, state, [notice, *_outputs(tab)], **model_event()).then(
+        state.change(restore, state, [notice, *tab.outputs], **model_event()).then(
             lambda: {opened: _part("opened"), timer: gr.Timer(active=True)},
             None,
             [opened, timer],
@@ -178,10 +168,10 @@ def _hand_over(
                 if suite not in tab.picker.suites:
                     told = f"{suite.title} can't be opened there; choose a bundled suite."
                     return {notice: macro("notices", [told])}
-                taken = _update(tab, tab.take(suite, source))
+                taken = tab.take(suite, source)
                 return {tabs: gr.Tabs(selected=tab.name), notice: "", **taken}
 
-            outputs = [tabs, notice, *_outputs(others[label])]
+            outputs = [tabs, notice, *others[label].outputs]
             button.click(take, [desk.source, desk.options.suite], outputs, **model_event())
 
 

@@ -8,20 +8,18 @@ page does not know falls back to the default and is told.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import inf
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from semerge.settings import (
-    AUTO,
-    FALLBACKS,
-    PRESETS,
-    Settings,
-    valid_layers,
-    valid_pools,
-    valid_probes,
-)
+from semerge.common import UserError
+from semerge.methods import METHODS
+from semerge.probes import PROBES
+from semerge.registry import Registry
+from semerge.settings import FALLBACKS, Described, Resolved, Settings, descriptions
 from semerge.suites import Suite
 from semerge.suites.abstention import read_abstention
 from semerge.suites.examples import Examples
@@ -29,6 +27,8 @@ from semerge.ui.context import Source
 from semerge.ui.html import macro
 from semerge.ui.tabs import names
 
+REGISTRIES: dict[str, Registry[Any]] = {"method": METHODS, "probe": PROBES}
+"""Fields of the settings whose values have options of their own."""
 TEXT_LIMIT = 500
 """Characters of a visitor's own text that a link may hold."""
 OWN_IMAGE = "Your own image is not in the link; everything else is."
@@ -80,6 +80,16 @@ class Query:
         value = self._values.get(key, default)
         return value if len(value) <= TEXT_LIMIT else self._replaced(key, default)
 
+    def spec(self, key: str, registry: Registry[Any], valid: Iterable[str], default: str) -> str:
+        """A method or probe with its options."""
+        if key not in self._values:
+            return default
+        try:
+            spec = registry.spec(self._values[key])
+        except UserError:
+            return self._replaced(key, default)
+        return spec if registry[spec].name in valid else self._replaced(key, default)
+
     def _replaced(self, key: str, default: Value) -> Value:
         self.notices.append(unknown(key, self._values[key]))
         return default
@@ -122,18 +132,20 @@ def read_source(query: Query, suite: Suite, examples: Examples) -> Source | None
     return None
 
 
-def of_settings(settings: Settings, prefix: str = "") -> dict[str, Any]:
+def of_settings(settings: Settings | Resolved, prefix: str = "") -> dict[str, Any]:
     """Settings as values of a link. They stay in it where they are a suite's defaults today, so
-    that a link means the same when a suite gets others; the head is left out where it is auto,
-    the fast mode and the fallback where there is none."""
-    names = ("preset", "probe", "layer", "pool", "head")
-    found = {prefix + name: getattr(settings, name) for name in names}
-    if found[f"{prefix}head"] == AUTO:
-        del found[f"{prefix}head"]
-    if settings.fast:
-        found[f"{prefix}fast"] = 1
-    if settings.fallback != "route":
-        found[f"{prefix}fallback"] = settings.fallback
+    that a link means the same when a suite gets others; what is at a default of every suite is left
+    out. A method or probe has its options with it: `ties:density=0.5`."""
+    found: dict[str, Any] = {}
+    for name, is_ in descriptions().items():
+        value = getattr(settings, name)
+        if not is_.link or value == getattr(Settings, name):
+            continue
+        if name in REGISTRIES:
+            value = REGISTRIES[name].spec(value, getattr(settings, f"{name}_options", ()))
+            if value == getattr(Settings, name):
+                continue
+        found[prefix + name] = int(value) if is_.kind is bool else value
     return found
 
 
@@ -142,19 +154,26 @@ def read_settings(query: Query, suite: Suite, prefix: str = "", fast: bool = Fal
 
     fast: whether the tab has the fast mode; it looks for no misfit, so it leaves no fallback.
     """
-    d = suite.defaults
-    probe = query.one_of(f"{prefix}probe", valid_probes(suite), d.probe)
-    layer = query.one_of(f"{prefix}layer", valid_layers(suite), d.layer)
-    pools = valid_pools(suite, probe, layer)
-    usual = d.pool if d.pool in pools else pools[-1]
+    settings = Settings()
+    # the method first: which probes there are depends on it
+    for name, is_ in sorted(descriptions().items(), key=lambda field: field[0] != "method"):
+        if is_.link and name not in ("fast", "fallback"):
+            settings = replace(settings, **{name: _read(query, prefix, name, is_, suite, settings)})
     quick = fast and query.one_of(f"{prefix}fast", (0, 1), 0) == 1
     fallbacks = FALLBACKS if read_abstention(suite) and not quick else FALLBACKS[:1]
-    return Settings(
-        probe=probe,
-        layer=layer,
-        pool=query.one_of(f"{prefix}pool", pools, usual),
-        preset=query.one_of(f"{prefix}preset", tuple(PRESETS), d.preset),
-        head=query.one_of(f"{prefix}head", (AUTO, *suite.task_names), AUTO),
-        fast=quick,
-        fallback=query.one_of(f"{prefix}fallback", fallbacks, "route"),
-    )
+    fallback = query.one_of(f"{prefix}fallback", fallbacks, "route")
+    return replace(settings, fast=quick, fallback=fallback)
+
+
+def _read(
+    query: Query, prefix: str, name: str, is_: Described, suite: Suite, beside: Settings
+) -> Any:
+    """The value of one field, given what the link has of those before it."""
+    key, usual = prefix + name, getattr(beside.resolve(suite), name)
+    if name in REGISTRIES:
+        return query.spec(key, REGISTRIES[name], is_.values(suite, beside), usual)
+    if values := is_.values(suite, beside):
+        return query.one_of(key, values, usual)
+    if is_.kind is bool:
+        return query.one_of(key, (0, 1), int(usual)) == 1
+    return query.number(key, -inf, inf, usual)

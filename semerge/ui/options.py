@@ -9,32 +9,37 @@ import gradio as gr
 
 from semerge.common import gigabytes
 from semerge.evaluation.tables import read_bench
-from semerge.probes import PROBES
+from semerge.methods import METHODS
+from semerge.registry import Option
 from semerge.settings import (
-    AUTO,
     FINAL,
     PRESETS,
+    Described,
     Resolved,
     Settings,
-    valid_layers,
+    descriptions,
     valid_pools,
     valid_probes,
 )
 from semerge.suites import Suite
 from semerge.suites.abstention import read_abstention
 from semerge.ui import words
-from semerge.ui.safe import SafeDropdown
+from semerge.ui.links import REGISTRIES
+from semerge.ui.panel import fold
+from semerge.ui.safe import AnyChoice, AnyNumber, SafeDropdown
 from semerge.ui.tabs import Update
 
 # --------------------------------------------------------------------------------------------------
-# The Options fold: suite, preset, probe, layer, pooling, head and what else a request may choose,
-# with the suite's defaults.
+# The Options fold: the suite, what `Settings` describes and a link can hold, and the options of the
+# method and of the probe that are chosen. Nothing here names a field that looks like its kind.
 
-PROBE_NAMES = {"experts": "experts (the paper's)", "base": "base", "cache": "cache"}
 FAST_ABOUT = "Drops far experts early and lets a clear winner answer alone."
 NO_FALLBACK = "The fast mode does not look whether an expert fits, so nothing can fall back."
 NOT_FAST = "Not with the static fallback: the fast mode does not look whether an expert fits."
-POOL_NAMES = {"all": "all tokens", "cls": "class token", "mean": "mean", "last": "last token"}
+FIRST = ("preset", "probe", "layer", "pool", "head", "fallback", "fast")  # others come after them
+OPEN = ("preset", "probe", "fallback")  # menus whose choices are all to be seen
+PAIRS = ("layer", "pool")  # side by side, and what they say needs no further word
+SINGLE = ("head", "fallback")  # of one answer: not for what reads a set under every head
 
 
 class Options:
@@ -50,8 +55,12 @@ class Options:
     ) -> None:
         """whole: False for a tab that chooses its suite elsewhere and reads under every head.
         fast: whether all that the tab computes has a fast mode; a sweep over a set has none."""
-        suite, self.whole = suites[0], whole
-        with gr.Accordion(label, open=False, elem_classes="se-fold", elem_id=f"{name}-options"):
+        suite, self.whole, self.effects = suites[0], whole, Effects()
+        known = {key: is_ for key, is_ in descriptions().items() if is_.link}
+        self.fields: dict[str, Any] = {}  # by the field of Settings, in the order of `inputs`
+        self.further: dict[tuple[str, str], Any] = {}  # by field and option
+        usual = Settings().resolve(suite)
+        with fold(label, elem_id=f"{name}-options"):
             self.suite = gr.Dropdown(
                 [(called(s), s.name) for s in suites],
                 value=suite.name,
@@ -59,112 +68,127 @@ class Options:
                 info="A base model with its experts",
                 visible=whole and len(suites) > 1,
             )
-            self.preset = gr.Radio(
-                list(PRESETS),
-                value=suite.defaults.preset,
-                label="Preset",
-                info="How similarities become coefficients",
-            )
-            self.preset_about = gr.Markdown(
-                PRESETS[suite.defaults.preset].about, elem_classes="se-hint"
-            )
-            self.probe = gr.Radio(
-                _probes(suite),
-                value=suite.defaults.probe,
-                label="Probe",
-                info="What each expert is compared with",
-            )
-            with gr.Row():
-                self.layer = gr.Dropdown(
-                    _layers(suite), value=suite.defaults.layer, label="Probe layer", min_width=120
-                )
-                self.pool = SafeDropdown(
-                    _pools(suite, suite.defaults.probe, suite.defaults.layer),
-                    value=_pool(suite),
-                    label="Pooling",
-                    min_width=120,
-                )
-            self.head = gr.Dropdown(
-                _heads(suite),
-                value=AUTO,
-                label="Head",
-                info="Which classes the answer is read with",
-                visible=whole,
-            )
-            self.fallback = gr.Radio(
-                [(told, name) for name, told in words.FALLBACKS.items()],
-                value="route",
-                label="When no expert fits",
-                visible=whole,
-                **_fallback(suite, False),
-            )
-            self.fast: gr.Checkbox | None = None
-            if fast:
-                self.fast = gr.Checkbox(
-                    False, label="Fast mode", elem_classes="se-switch", **_fast(suite, "route")
-                )
+            for key in (*FIRST, *(key for key in known if key not in FIRST)):
+                if key == PAIRS[0]:
+                    with gr.Row():
+                        for one in PAIRS:
+                            self._add(one, known[one], suite, usual, min_width=120)
+                elif key not in PAIRS and (key != "fast" or fast):
+                    visible = whole or key not in SINGLE
+                    self._add(key, known[key], suite, usual, visible=visible)
             self.reset = gr.Button(
                 "Back to the suite's defaults", size="sm", elem_classes="se-quiet"
             )
 
-    @property
-    def inputs(self) -> list[Any]:
-        return [
-            self.suite,
-            self.preset,
-            self.probe,
-            self.layer,
-            self.pool,
-            self.head,
-            self.fallback,
-            *self._offered,
-        ]
+    def _add(self, key: str, is_: Described, suite: Suite, usual: Resolved, **options: Any) -> None:
+        if key not in (*PAIRS, "fast", "fallback", "method"):
+            options["info"] = _sentence(is_.about)
+        shown = {**options, **self._shown(key, suite, usual)}
+        self.fields[key] = _component(key, is_, label=is_.label, **shown)
+        if key == "preset":
+            self.preset_about = gr.Markdown(PRESETS[usual.preset].about, elem_classes="se-hint")
+        for option in REGISTRIES[key].options.values() if key in REGISTRIES else ():
+            part = _further(option, **self._further(key, option.name, usual))
+            self.further[key, option.name] = part
 
     @property
-    def _offered(self) -> list[Any]:
-        return [] if self.fast is None else [self.fast]
+    def preset(self) -> Any:
+        return self.fields["preset"]
+
+    @property
+    def probe(self) -> Any:
+        return self.fields["probe"]
+
+    @property
+    def layer(self) -> Any:
+        return self.fields["layer"]
+
+    @property
+    def pool(self) -> Any:
+        return self.fields["pool"]
+
+    @property
+    def head(self) -> Any:
+        return self.fields["head"]
+
+    @property
+    def fallback(self) -> Any:
+        return self.fields["fallback"]
+
+    @property
+    def method(self) -> Any:
+        return self.fields["method"]
+
+    @property
+    def fast(self) -> Any:
+        """None where it is not offered."""
+        return self.fields.get("fast")
 
     @property
     def choices(self) -> list[Any]:
         """The inputs that change an answer of the same suite."""
-        return self.inputs[1:]
-
-    @staticmethod
-    def read(suite: Suite, values: Sequence[Any]) -> Settings:
-        """Values of `choices` -> Settings. A pooling left over from another layer or probe is
-        replaced by the default; anything else that does not fit is refused by the engine. What a
-        tab does not offer, or an older client does not send, is off."""
-        preset, probe, layer, pool, head, fallback, *fast = values
-        fits = pool in valid_pools(suite, probe or suite.defaults.probe, layer)
-        return Settings(
-            probe=probe,
-            layer=layer,
-            pool=pool if fits else None,
-            preset=preset,
-            head=head or AUTO,
-            fast=any(value is True for value in fast),
-            fallback=fallback or "route",
-        )
-
-    def follow(self, suite: Suite, chosen: Resolved) -> Update:
-        """Of `followers`: the poolings that fit the probe and layer, the preset's words, and which
-        of the fast mode and the fallback can be chosen beside the other."""
-        found = {self.pool: _pooling(suite, chosen)}
-        found[self.preset_about] = PRESETS[chosen.preset].about
-        if self.fast is not None:
-            found[self.fallback] = gr.update(**_fallback(suite, chosen.fast))
-            found[self.fast] = gr.update(**_fast(suite, chosen.fallback))
-        return found
+        return [*self.fields.values(), *self.further.values()]
 
     @property
-    def followers(self) -> list[Any]:
-        both = [] if self.fast is None else [self.fallback, self.fast]
-        return [self.pool, self.preset_about, *both]
+    def inputs(self) -> list[Any]:
+        return [self.suite, *self.choices]
 
     @property
     def outputs(self) -> list[Any]:
         """What `put` updates."""
         return [*(self.inputs if self.whole else self.choices), self.preset_about]
+
+    @property
+    def followers(self) -> list[Any]:
+        """What `follow` updates."""
+        parts = [self.fields[key] for key in FOLLOWING if key in self.fields]
+        return [*parts, *self.further.values(), self.preset_about]
+
+    def read(self, suite: Suite, values: Sequence[Any]) -> Settings:
+        """Values of `choices` -> Settings. What an older client does not send is at its default. A
+        pooling or probe left over from another layer, probe or method is replaced by the default;
+        anything else that does not fit is refused as the settings are resolved.
+
+        Raises:
+            UserError: there is no such method or probe.
+        """
+        keys = (*self.fields, *self.further)
+        sent = {key: x for key, x in zip(keys, values, strict=False) if x is not None}
+        given: dict[str, Any] = {key: sent[key] for key in self.fields if key in sent}
+        if "fast" in given:
+            given["fast"] = given["fast"] is True  # only a yes is a yes
+        method, probe = given.get("method", METHODS.names[0]), given.get("probe")
+        if probe in valid_probes(suite) and probe not in valid_probes(suite, method):
+            del given["probe"]
+        if "pool" in given:
+            fits = valid_pools(suite, probe or suite.defaults.probe, sent.get("layer", ""))
+            if given["pool"] not in fits:
+                del given["pool"]
+        for key, registry in REGISTRIES.items():
+            if key in given:
+                names = (option.name for option in registry[given[key]].options)
+                given[f"{key}_options"] = {n: sent[key, n] for n in names if (key, n) in sent}
+        return Settings(**given)
+
+    def follow(self, suite: Suite, settings: Settings) -> Update:
+        """What of the fold follows from other parts of it: which probes and poolings fit, the
+        preset's words, the options of the method and the probe, and which of the fast mode and the
+        fallback can be chosen beside the other. No choice that fits is touched.
+
+        Raises:
+            UserError: the suite does not know these settings.
+        """
+        chosen = settings.resolve(suite)
+        update: Update = {self.preset_about: PRESETS[chosen.preset].about}
+        for key in FOLLOWING:
+            if key in self.fields:
+                shown = self._shown(key, suite, chosen)
+                if getattr(settings, key) is not None:
+                    del shown["value"]
+                update[self.fields[key]] = gr.update(**shown)
+        for (key, name), part in self.further.items():
+            update[part] = gr.update(visible=self._further(key, name, chosen)["visible"])
+        return update
 
     def defaults(self, suite: Suite) -> Update:
         """The options of a suite, everything at its default."""
@@ -176,29 +200,68 @@ class Options:
         Raises:
             UserError: the suite does not know them.
         """
-        s = settings.resolve(suite)
-        shown = {
-            self.suite: suite.name,
-            self.preset: s.preset,
-            self.probe: gr.update(choices=_probes(suite), value=s.probe),
-            self.layer: gr.update(choices=_layers(suite), value=s.layer),
-            self.pool: _pooling(suite, s),
-            self.head: gr.update(choices=_heads(suite), value=s.head),
-            self.fallback: gr.update(value=s.fallback, **_fallback(suite, s.fast)),
-            self.preset_about: PRESETS[s.preset].about,
-        }
-        if not self.whole:
-            del shown[self.suite]
-        if self.fast is not None:
-            shown[self.fast] = gr.update(value=s.fast, **_fast(suite, s.fallback))
+        chosen = settings.resolve(suite)
+        update: Update = {self.suite: suite.name} if self.whole else {}
+        update[self.preset_about] = PRESETS[chosen.preset].about
+        for key, part in self.fields.items():
+            update[part] = gr.update(**self._shown(key, suite, chosen))
+        for (key, name), part in self.further.items():
+            update[part] = gr.update(**self._further(key, name, chosen))
+        return update
+
+    def _shown(self, key: str, suite: Suite, chosen: Resolved) -> dict[str, Any]:
+        """Value, choices and what else the component of a field shows for these settings."""
+        value, is_ = getattr(chosen, key), descriptions()[key]
+        if key in REGISTRIES:
+            value = REGISTRIES[key][value].name
+        shown: dict[str, Any] = {"value": value}
+        beside = Settings(probe=chosen.probe, layer=chosen.layer, method=chosen.method)
+        if values := is_.values(suite, beside):
+            shown["choices"] = [(_named(key, x, suite), x) for x in values]
+        if key == "method":
+            shown["info"] = METHODS[value].about
+        elif key == "pool":  # the final embedding has none to choose
+            shown["interactive"] = chosen.layer != FINAL
+        elif key == "fast":
+            leaves, about = chosen.fallback == "route", self.effects.of_fast(suite)
+            shown |= {"info": about if leaves else NOT_FAST, "interactive": leaves}
+        elif key == "fallback":  # the report has to know when none fits
+            known, about = self.effects.of_fallback(suite)
+            shown["info"] = NO_FALLBACK if chosen.fast else about
+            shown["interactive"] = known and not chosen.fast
         return shown
 
+    def _further(self, key: str, name: str, chosen: Resolved) -> dict[str, Any]:
+        """The same of an option of the method or of the probe: hidden where it is another's."""
+        values = REGISTRIES[key].chosen(getattr(chosen, key))
+        usual = REGISTRIES[key].options[name].default
+        return {"value": values.get(name, usual), "visible": name in values}
 
-def _fast(suite: Suite, fallback: str) -> dict[str, Any]:
-    """What the fast mode does, and whether it can be chosen beside this fallback."""
-    if fallback != "route":
-        return {"info": NOT_FAST, "interactive": False}
-    return {"info": f"{FAST_ABOUT} {fast_agreement(suite, read_bench())}", "interactive": True}
+
+FOLLOWING = ("probe", "pool", "fallback", "fast", "method")
+
+
+class Effects:
+    """What the fast mode and the fallback were measured to do, read once a suite."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, str | None]] = {}
+
+    def of_fast(self, suite: Suite) -> str:
+        return f"{FAST_ABOUT} {self._of(suite)[0]}"
+
+    def of_fallback(self, suite: Suite) -> tuple[bool, str]:
+        """Whether the suite's report tells when no expert fits, and what falling back does."""
+        effect = self._of(suite)[1]
+        unknown = "The report of this suite does not say when none fits."
+        return effect is not None, unknown if effect is None else effect
+
+    def _of(self, suite: Suite) -> tuple[str, str | None]:
+        if suite.name not in self._known:
+            abstention = read_abstention(suite)
+            effect = abstention.effect() if abstention else None
+            self._known[suite.name] = fast_agreement(suite, read_bench()), effect
+        return self._known[suite.name]
 
 
 def fast_agreement(suite: Suite, bench: Sequence[Mapping[str, Any]]) -> str:
@@ -215,15 +278,6 @@ def fast_agreement(suite: Suite, bench: Sequence[Mapping[str, Any]]) -> str:
     return "How often the answer is the same was not measured for this suite."
 
 
-def _fallback(suite: Suite, fast: bool) -> dict[str, Any]:
-    """What falling back does, and whether it can be chosen: the report has to know when."""
-    if fast:
-        return {"info": NO_FALLBACK, "interactive": False}
-    found = read_abstention(suite)
-    unknown = "The report of this suite does not say when none fits."
-    return {"info": found.effect() if found else unknown, "interactive": found is not None}
-
-
 def called(suite: Suite) -> str:
     """A suite in the menu; one from the hub with its size."""
     if not suite.published:
@@ -231,34 +285,42 @@ def called(suite: Suite) -> str:
     return f"{suite.title}, {gigabytes(suite.download_size)} from the hub"
 
 
-def _probes(suite: Suite) -> list[tuple[str, str]]:
-    return [(PROBES[name].title, name) for name in valid_probes(suite)]
+def _named(key: str, value: Any, suite: Suite) -> str:
+    """A value of a field in its menu."""
+    if key in REGISTRIES:
+        return REGISTRIES[key][value].title
+    if key == "head" and value in suite.task_names:
+        return suite.task(value).title
+    return words.CHOICES.get(key, {}).get(value, f"block {value}" if key == "layer" else str(value))
 
 
-def _layers(suite: Suite) -> list[tuple[str, int | str]]:
-    return [
-        ("final embedding" if layer == FINAL else f"block {layer}", layer)
-        for layer in valid_layers(suite)
-    ]
+def _sentence(text: str) -> str:
+    """What a field is, for its menu: the command line's further words are left out."""
+    text = text.partition(":")[0]
+    return text[:1].upper() + text[1:]
 
 
-def _pools(suite: Suite, probe: str, layer: int | str) -> list[tuple[str, str]]:
-    names = {**POOL_NAMES, FINAL: "none"}
-    return [(names[pool], pool) for pool in valid_pools(suite, probe, layer)]
+def _component(key: str, is_: Described, **options: Any) -> Any:
+    if is_.kind is bool:
+        return gr.Checkbox(elem_classes="se-switch", **options)
+    if "choices" not in options:
+        return gr.Number(**options)
+    return (AnyChoice if key in OPEN else SafeDropdown)(**options)
 
 
-def _pooling(suite: Suite, chosen: Resolved) -> Any:
-    """An update of the poolings; the final embedding has none to choose."""
-    choices = _pools(suite, chosen.probe, chosen.layer)
-    return gr.update(choices=choices, value=chosen.pool, interactive=chosen.layer != FINAL)
-
-
-def _pool(suite: Suite) -> str:
-    return FINAL if suite.defaults.layer == FINAL else suite.defaults.pool
-
-
-def _heads(suite: Suite) -> list[tuple[str, str]]:
-    return [("auto: the chosen expert's", AUTO), *((t.title, t.name) for t in suite.tasks)]
+def _further(option: Option, **options: Any) -> Any:
+    """The component of one option of a method or a probe."""
+    name = option.name.replace("_", " ")
+    options |= {"label": name[:1].upper() + name[1:], "info": _sentence(option.about) or None}
+    if option.kind is bool:
+        return gr.Checkbox(elem_classes="se-switch", **options)
+    if option.choices:
+        return AnyChoice(list(option.choices), **options)
+    if option.within is None:
+        return gr.Number(precision=0 if option.kind is int else None, **options)
+    low, high = option.within
+    step = 1 if option.kind is int else (high - low) / 100
+    return AnyNumber(low, high, step=step, **options)
 
 
 # --------------------------------------------------------------------------------------------------

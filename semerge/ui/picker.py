@@ -183,7 +183,7 @@ def png(value: object) -> bytes:
 # too, by `take`.
 
 OWN = "own"  # in the list of examples: an input of the visitor's own
-Show = Callable[..., Any]
+Show = Callable[..., Update]
 
 
 class InputPicker:
@@ -260,10 +260,7 @@ class InputPicker:
 
         def ask(name: str, source: Source, *values: Any) -> Update:
             suite = self.context.suite(name)
-            shown = show(suite, source, *values)
-            if isinstance(shown, list):  # TODO: of tabs that still list what they show
-                shown = dict(zip(outputs, shown, strict=True))
-            return {**self.put(suite, source), **shown}
+            return {**self.put(suite, source), **show(suite, source, *values)}
 
         def changed_suite(name: str, *values: Any) -> Update:
             return ask(name, first_source(self.context.suite(name), self.context.examples), *values)

@@ -10,12 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from semerge.methods import METHODS
+from semerge.probes import PROBES
 from semerge.ui.view import View
 
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 MODELS = {
     "se": "SE-Merging",
-    "static": "Static Task Arithmetic",
     "expert": "Chosen expert alone",
     "base": "Base model",
     "own": "Your coefficients",
@@ -27,16 +28,6 @@ ABOUT = {
     "base": "before any fine-tuning",
     "own": "the coefficients that you set",
 }
-COMPARED = {
-    "experts": "the merged model's representation of this input is compared with each expert's",
-    "base": "the base model's representation of this input is compared with each expert's",
-    "cache": "the merged model's representation of this input is compared with stored samples",
-}
-PROBES = {
-    "experts": "the merged model's representation against each expert's",
-    "base": "the base model's representation against each expert's",
-    "cache": "the merged model's representation against stored samples of each task",
-}
 POOLS = {
     "all": "all tokens",
     "cls": "the class token",
@@ -44,6 +35,18 @@ POOLS = {
     "last": "the last token",
 }
 FALLBACKS = {"route": "route all the same", "static": "fall back to the static coefficients"}
+CHOICES: dict[str, dict[Any, str]] = {  # values in a menu, by field of the settings
+    "layer": {"final": "final embedding"},
+    "pool": {
+        "all": "all tokens",
+        "cls": "class token",
+        "mean": "mean",
+        "last": "last token",
+        "final": "none",
+    },
+    "head": {"auto": "auto: the chosen expert's"},
+    "fallback": FALLBACKS,
+}
 STAGES = {
     "preprocess": "Prepare input",
     "probe": "Probe",
@@ -140,13 +143,32 @@ def probing(view: View) -> str:
     where = reached(view)
     if result["layer"] != "final" and not view.estimated:  # before that layer it is another pooling
         where += f", over {POOLS.get(result['pool'], result['pool'])}"
-    probe = PROBES.get(result["probe"], result["probe"])
-    return f"{probe}, {where}"
+    return f"{against(result['probe'])}, {where}"
+
+
+def against(probe: str) -> str:
+    """What a probe compares with what, as a phrase."""
+    entry = PROBES[probe]
+    return (entry.compares or entry.about).replace(" of this input is compared with", " against")
+
+
+def method(view: View) -> str:
+    """The merging method, with its options."""
+    result = view.result
+    options = listed([f"{k} {v}" for k, v in result.get("method_options", {}).items()] or [""])
+    return METHODS[result["method"]].title + (f", {options}" if options else "")
+
+
+def model(view: View, kind: str) -> str:
+    """What a column is called: `se`, `static`, `expert`, `base` or `own`."""
+    if kind == "static":
+        return f"Static {METHODS[view.result['method']].title}"
+    return MODELS[kind]
 
 
 def compared(view: View) -> str:
     """What was compared with what, as a clause."""
-    return COMPARED[view.result["probe"]]
+    return PROBES[view.result["probe"]].compares
 
 
 def facts(view: View) -> list[tuple[str, str]]:
@@ -162,7 +184,7 @@ def facts(view: View) -> list[tuple[str, str]]:
         ("Static λ / probe λ", f"{result['lambda']:g} / {result['probe_lambda']:g}"),
         ("Margin", f"{number(result['margin'], 3)} = (d₂ − d₁) / d₂, {how}"),
         ("Entropy", f"{number(result['entropy'], 3)} (0 = one expert, 1 = all alike)"),
-        ("Merging method", result["method"].replace("_", " ")),
+        ("Merging method", method(view)),
         ("Suite and weights", f"{result['suite']}, {str(result['weights_sha256'])[:12]}"),
         ("Version", result["version"]),
     ]
@@ -172,6 +194,8 @@ def made(view: View) -> str:
     """How this result was made: suite, preset and probe, in one sentence."""
     result = view.result
     mode = ", fast mode" if view.fast else ""
+    if result["method"] != METHODS.names[0]:
+        mode = f", method {method(view)}{mode}"
     text = (
         f"{view.suite.title}, preset {result['preset']}, probe {result['probe']}{mode}: "
         f"{probing(view)}"

@@ -22,11 +22,6 @@ Update = dict[Any, Any]
 """What a handler returns: values by component. Components left out stay as they are."""
 
 
-def listed(outputs: Sequence[Any], update: Update) -> list[Any]:
-    """An update as values in the order of `outputs`. TODO: goes away with the last that lists."""
-    return [update.get(part, {"__type__": "update"}) for part in outputs]
-
-
 class Tab:
     """Built inside a `gr.Tab`, by its constructor; what follows is what the page asks of it.
 
@@ -58,12 +53,12 @@ class Tab:
         than the tab's name."""
         return ()
 
-    def restore(self, query: Query) -> Any:  # TODO: Update, as soon as all tabs do
+    def restore(self, query: Query) -> Update:
         """What a link names; what is unknown falls back, and `query.notices` tells. Runs the models
         where the tab shows an answer."""
         return {}
 
-    def take(self, suite: Suite, source: dict[str, Any]) -> Any:
+    def take(self, suite: Suite, source: dict[str, Any]) -> Update:
         """An input of another tab, in this one."""
         raise NotImplementedError
 

@@ -108,7 +108,7 @@ def summary(found: Rates) -> str:
 def default_probe(suite: Suite) -> str:
     """Which probe the suite's figures are of, and whether it is the paper's."""
     probe = suite.defaults.probe
-    text = f"The probe here is {probe}: {words.PROBES[probe]}"
+    text = f"The probe here is {probe}: {words.against(probe)}"
     if probe == PAPER_PROBE:
         return text + ", as in the paper."
     return text + f". The paper's is {PAPER_PROBE}; validation data chose this one instead."

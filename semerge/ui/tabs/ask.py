@@ -148,7 +148,7 @@ class Desk(Tab):
         def predict(*values: Any) -> dict[str, Any]:
             try:
                 suite = self.context.suite(values[count])
-                settings = Options.read(suite, values[count + 1 :])
+                settings = self.options.read(suite, values[count + 1 :])
                 source = self.read(*values[:count]) or {}
                 return dict(self.context.ask(suite.name, source, settings)[0].result)
             except UserError as error:
@@ -185,13 +185,8 @@ class Desk(Tab):
 
     def _link(self, suite: Suite, source: Source, settings: Settings) -> str:
         held, note = links.of_source(source)
-        chosen = settings.resolve(suite)
-        settings = Settings(
-            *(chosen.probe, chosen.layer, chosen.pool, chosen.preset, chosen.head),
-            fast=chosen.fast,
-            fallback=chosen.fallback,
-        )
-        state = {"suite": suite.name, **held, **links.of_settings(settings)}
+        chosen = links.of_settings(settings.resolve(suite))
+        state = {"suite": suite.name, **held, **chosen}
         return links.button(self.name, state, note)
 
     # ---- handlers ----------------------------------------------------------------------------
@@ -214,7 +209,7 @@ class Desk(Tab):
     def _ask(self, source: Source, name: str, choices: Any) -> Update:
         try:
             suite = self.context.suite(name)
-            settings = Options.read(suite, choices)
+            settings = self.options.read(suite, choices)
         except UserError as error:
             return self._failed(error, source)
         return self._answer(source, suite, settings)
@@ -225,7 +220,7 @@ class Desk(Tab):
             link = self._link(suite, source, settings)
         except UserError as error:
             return self._failed(error, source)
-        follow = self.options.follow(suite, settings.resolve(suite))
+        follow = self.options.follow(suite, settings)
         shown = {**self.panel.show(view), **follow, **self.show(picture), self.link: link}
         return {**shown, **self._asked(source)}
 

@@ -225,9 +225,11 @@ class CompareTab(Tab):
         name, source, key, look, kind, limit, folder, upload, *rest = values
         half = len(rest) // len(WHICH)
         sides = []
-        for suite, *choices in (rest[:half], rest[half:]):
+        for options, (suite, *choices) in zip(
+            self.options, (rest[:half], rest[half:]), strict=True
+        ):
             own = self.context.suite(suite)
-            sides.append((own, Options.read(own, choices)))
+            sides.append((own, options.read(own, choices)))
         place = upload if kind == UPLOAD else folder if kind == FOLDER else ""
         count = limit if isinstance(limit, int) and limit > 0 else 0
         pair = Pair.of(sides, str(kind), count, str(place or ""))
@@ -348,7 +350,7 @@ class CompareTab(Tab):
         update: Update = {self.link: self._link(asked)}
         for options, choice in zip(self.options, asked.pair.both, strict=True):
             try:
-                update |= options.follow(choice.suite, choice.settings.resolve(choice.suite))
+                update |= options.follow(choice.suite, choice.settings)
             except UserError:  # told in the panel's place
                 continue
         return update

@@ -322,7 +322,7 @@ class SetForm:
             split=str(split),
             task=task if task in suite.task_names else None,
             limit=(limit if isinstance(limit, int) else 0) or None,  # an emptied box is no number
-            settings=Options.read(suite, choices),
+            settings=self.options.read(suite, choices),
         )
         choice.check(self.context.examples)
         return choice
@@ -385,7 +385,7 @@ class SetForm:
     def _follow(self, name: str, *values: Any) -> Update:
         suite = self.context.suite(name)
         try:
-            return self.options.follow(suite, Options.read(suite, values).resolve(suite))
+            return self.options.follow(suite, self.options.read(suite, values))
         except UserError:  # told when the run is asked for
             return gr.skip()
 

@@ -13,6 +13,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from semerge.common import UserError
+from semerge.probes import PROBES
 from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite
 from semerge.suites.examples import Example
@@ -21,7 +22,6 @@ from semerge.ui.context import Context, Source, example_of, on_gpu, sample_of
 from semerge.ui.events import model_event, page_event, when_opened
 from semerge.ui.html import given, macro
 from semerge.ui.links import Query
-from semerge.ui.options import POOL_NAMES, PROBE_NAMES
 from semerge.ui.panel import chart, heading, html, plot
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
@@ -307,11 +307,11 @@ def _label(suite: Suite) -> str:
 
 
 def _probes(suite: Suite) -> list[tuple[str, str]]:
-    return [(PROBE_NAMES[probe], probe) for probe in valid_probes(suite)]
+    return [(PROBES[probe].title, probe) for probe in valid_probes(suite)]
 
 
 def _pools(suite: Suite, probe: str) -> list[tuple[str, str]]:
-    return [(POOL_NAMES[pool], pool) for pool in valid_pools(suite, probe, 1)]
+    return [(words.CHOICES["pool"][pool], pool) for pool in valid_pools(suite, probe, 1)]
 
 
 # --------------------------------------------------------------------------------------------------

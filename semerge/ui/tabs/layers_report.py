@@ -19,7 +19,6 @@ from semerge.suites import SUITES_FOLDER, Suite
 from semerge.suites.abstention import abstention_of, read_diagnosis
 from semerge.ui import charts, words
 from semerge.ui.html import macro
-from semerge.ui.options import POOL_NAMES
 
 Part = Mapping[str, Any]  # of a diagnosis
 part = partial(macro, template="layers.html")
@@ -144,7 +143,7 @@ def shares(rows: Rows, best: Part, at: Part, suite: Suite) -> Markup:
                 cells += [_share(rows[probe, str(layer), p], best, at) for p in pools[probe]]
         lines.append(Row("final" if layer == FINAL else f"block {layer}", cells))
     count = words.whole(next(iter(rows.values()))["n"])
-    heads = ["Layer", *(POOL_NAMES[pool] for probe in probes for pool in pools[probe])]
+    heads = ["Layer", *(words.CHOICES["pool"][pool] for probe in probes for pool in pools[probe])]
     groups = [(f"probe {probe}", len(pools[probe])) for probe in probes]
     caption = f"Right expert nearest, in percent of {count} test samples"
     return part("heat", caption, heads, lines, groups)
