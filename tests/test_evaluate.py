@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from labelled import plane_engine, plane_sets
 
 from semerge.common import UserError
@@ -18,7 +21,9 @@ from semerge.evaluation.figures import COLUMNS, Row, average, changes, recovery,
 from semerge.evaluation.measure import BASE, Interrupted, Plan, measure
 from semerge.evaluation.selection import every_key
 from semerge.inputs import CleanText
+from semerge.methods import METHODS, method
 from semerge.settings import PRESETS, Settings
+from semerge.task_vectors import TaskVectors
 
 
 def row(**changes: Any) -> Row:
@@ -125,10 +130,32 @@ def test_average_recovery_and_changes() -> None:
 # ---- equal to single requests ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("preset", list(PRESETS))
-def test_rows_equal_single_requests(home: Path, engine: Engine, preset: str) -> None:
+@pytest.fixture
+def whole() -> Iterator[str]:
+    """The name of a method that gives one merged model, which is no sum of task vectors."""
+
+    @method("whole", title="Expert 0, twice as far", scale=0.5)
+    def made(vectors: TaskVectors) -> dict[str, torch.Tensor]:
+        return vectors.merge(torch.tensor([2.0, *[0.0] * (vectors.count - 1)]))
+
+    yield "whole"
+    METHODS.remove("whole")
+
+
+@pytest.mark.usefixtures("whole")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *(Settings(preset=preset) for preset in PRESETS),
+        Settings(preset="literal", method="ties", method_options={"density": 0.4}, probe="experts"),
+        Settings(preset="hard", method="ties", probe="experts"),
+        Settings(preset="sharp", method="average", probe="base"),
+        Settings(preset="literal", method="whole", probe="experts"),
+    ],
+    ids=lambda settings: f"{settings.method}, {settings.preset}",
+)
+def test_rows_equal_single_requests(home: Path, engine: Engine, settings: Settings) -> None:
     suite = engine.suite
-    settings = Settings(preset=preset)
     found = evaluate(engine, Request(home / "data", settings=settings))
     assert len(found.rows) == 36
     for one in found.rows[::5]:
@@ -140,7 +167,7 @@ def test_rows_equal_single_requests(home: Path, engine: Engine, preset: str) -> 
         else:
             sample = picture(samples.images[i])
         routed = engine.predict(sample, settings)
-        oracle = engine.predict(sample, Settings(preset=preset, head=task))
+        oracle = engine.predict(sample, replace(settings, head=task))
         assert one.label == suite.task(task).classes[samples.labels[i]]
         assert one.chosen == routed.chosen
         assert one.margin == pytest.approx(routed.margin, rel=1e-4, abs=1e-6)

@@ -19,8 +19,11 @@ from semerge.data import rendered
 from semerge.data import sets as sets_module
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine, load_engine
+from semerge.evaluation import command
 from semerge.evaluation.evaluate import Request, evaluate
 from semerge.evaluation.figures import COLUMNS
+from semerge.methods import METHODS
+from semerge.probes import PROBES
 from semerge.suites import read_suite
 
 # ---- sets ---------------------------------------------------------------------------------------
@@ -160,6 +163,44 @@ def test_files_text_and_table(
     assert [r["average_all"] for r in main_row] == [found["average"]]
 
 
+def test_lists_of_methods() -> None:
+    assert command.split_specs("a, b,,ties") == ["a", "b", "ties"]
+    listed = "ties:density=0.5,merge=mean,average,ties:merge=mean"
+    assert command.split_specs(listed) == [
+        "ties:density=0.5,merge=mean",
+        "average",
+        "ties:merge=mean",
+    ]
+
+
+def test_methods_and_probes_run_over_their_registries(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every method in turn, with the probes that it can have; rows and files say which."""
+    suite, data = str(home / "suite"), str(home / "data")
+    args = ["evaluate", "--suite", suite, "--data", data, "--probe", "all", "--json", "-"]
+    methods = ["--methods", "ties:merge=mean,average,task_arithmetic", "--density", "0.5"]
+    assert main([*args, *methods, "--csv", str(tmp_path / "rows.csv")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    ties = "ties:density=0.5,merge=mean"
+    assert found["config"]["method"] == ties
+    rows = [(row["method"], row["probe"]) for row in found["table"]]
+    others = [p.name for p in PROBES if "statistics" not in p.needs]
+    assert rows == [
+        *((method, probe) for method in (ties, "average") for probe in others),
+        *(("task_arithmetic", probe) for probe in PROBES.names),
+    ]
+    averages = {row["method"]: row["average_all"]["static_oracle"] for row in found["table"]}
+    assert len(averages) == 3
+    lines = (tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()
+    assert all(f'"{ties}"' in line for line in lines[1:]) and len(lines) > 20
+
+    assert main([*args[:-2], *methods]) == 0
+    told = capsys.readouterr().out
+    assert f"method {METHODS.title(ties)}, probe" in told
+    assert f"{ties}: experts" in told and "average: base" in told
+
+
 def test_every_output_tells_what_was_changed(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,6 +294,9 @@ def test_the_real_data_give_the_figures_of_the_report(
         (["--limit", "0"], "1 or more"),
         (["--layer", "9"], "layer"),
         (["--methods", "magic"], "method"),
+        (["--methods", "ties:size=3"], "method ties has no option"),
+        (["--methods", "ties", "--density", "2"], "density must be a number from 0 to 1"),
+        (["--density", "0.5"], "--density: no method and no probe of this run has it."),
         (["--json", "-", "--csv", "-"], "stdout"),
     ],
 )

@@ -73,11 +73,11 @@ def test_activations_that_are_not_finite_fall_back_on_a_device_too(
     samples = [read_set(home / "data", "task1", "test")]
     resolved = Settings(preset="literal").resolve(engine.suite)
     far = torch.rand(len(samples[0]), 3, generator=torch.Generator().manual_seed(0))
-    empty = measure(engine, samples, Plan(answers=(BASE,)))
+    empty = measure(engine, samples, Plan(answers=(BASE, resolved.static_lambda)))
     make = Engine.merged_embedding
 
-    def broken(self: Engine, *args: object) -> torch.Tensor:
-        z = make(self, *args)  # type: ignore[arg-type]
+    def broken(self: Engine, *args: object, **more: object) -> torch.Tensor:
+        z = make(self, *args, **more)  # type: ignore[arg-type]
         return torch.cat([z[:1] * torch.inf, z[1:]])
 
     monkeypatch.setattr(Engine, "merged_embedding", broken)

@@ -76,6 +76,31 @@ def test_every_sample_has_its_row_and_can_be_opened(engine: Engine, found: Inspe
         assert bool(found.text(i)[0]) == (engine.suite.modality == "text")
 
 
+def test_each_row_is_built_once_and_put_in_order_when_it_is_read(
+    engine: Engine, sets: Sets, found: Inspection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a run tells what is done by then."""
+    made, told = [], []
+    build = collect_module.Row
+    monkeypatch.setattr(
+        collect_module, "Row", lambda **values: (made.append(values["id"]), build(**values))[1]
+    )
+    monkeypatch.setattr(
+        collect_module,
+        "parts",
+        lambda *_: [(w, np.arange(k, k + 4)) for k in (0, 4, 8) for w in range(3)],
+    )
+    last = inspect(engine, sets, Settings(), so_far=told.append)
+    assert sorted(made) == sorted(row.id for row in found.rows)
+    assert [len(some.rows) for some in told] == list(range(4, 37, 4))
+    assert not any("_ordered" in vars(part) for some in told for part in (some.rows, some.places))
+    assert [row.id for row in told[3].rows] == [
+        *(f"task0/test/{i}" for i in range(8)),
+        *(f"task{t}/test/{i}" for t in (1, 2) for i in range(4)),
+    ]
+    assert list(told[-1].rows) == list(last.rows) and not told[-2].complete and last.complete
+
+
 def test_a_cancel_keeps_what_is_done(
     engine: Engine, sets: Sets, found: Inspection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

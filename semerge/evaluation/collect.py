@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import zip_longest
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +29,7 @@ from semerge.evaluation.measure import (
     answers_of,
     keys_of,
     measure,
+    static_of,
     unfit,
 )
 from semerge.settings import Resolved
@@ -33,15 +37,35 @@ from semerge.suites import Suite
 
 Place = tuple[int, int]  # which set, and which sample of it
 Part = tuple[int, np.ndarray]  # which set, and which samples of it
+Done = tuple[Place, tuple[Row, ...]]  # a sample's rows, one for each setting
 
 
 @dataclass(frozen=True)
 class Collected:
     """Rows of the samples that are done, in the order of the sets, one list for each setting."""
 
-    places: tuple[Place, ...]
-    rows: tuple[tuple[Row, ...], ...]
+    places: Sequence[Place]
+    rows: tuple[Sequence[Row], ...]
     complete: bool
+
+
+class Lazy(Sequence[Any]):
+    """What a run had done when this was made, put in order when it is first read: a run tells it
+    after each part, and hardly anybody looks."""
+
+    def __init__(self, done: Sequence[Done], of: Callable[[Done], Any]) -> None:
+        self._done, self._count, self._of = done, len(done), of
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._ordered[at]
+
+    @cached_property
+    def _ordered(self) -> tuple[Any, ...]:
+        # the list grows on, and what is in it stays
+        return tuple(map(self._of, sorted(self._done[: self._count], key=itemgetter(0))))
 
 
 def collect(
@@ -61,33 +85,32 @@ def collect(
         UserError: a sample can't be read, the cache probe is asked for without statistics, or a
             fallback without knowing when no expert fits.
     """
-    suite = engine.suite
     for resolved in settings:
         engine.check(resolved)
     plan = Plan(
         keys=tuple(dict.fromkeys(key for one in settings for key in keys_of(engine, one))),
-        answers=tuple(dict.fromkeys((BASE, suite.defaults.static_lambda))),
+        answers=tuple(dict.fromkeys((BASE, *map(static_of, settings)))),
         own_only=len(settings) == 1,
-        caches={("cache", suite.defaults.probe_lambda): engine.models.statistics},
     )
-    found: dict[Place, list[Row]] = {}
+    done: list[Done] = []
+
+    def collected(take: Callable[[Lazy], Sequence[Any]]) -> Collected:
+        columns = tuple(
+            take(Lazy(done, lambda one, s=s: one[1][s]))  # type: ignore[misc]
+            for s in range(len(settings))
+        )
+        return Collected(take(Lazy(done, itemgetter(0))), columns, len(done) == sets.total)
+
     for which, rows in parts(engine, sets.sets):
         try:
-            for place, of_settings in _part(engine, sets, plan, settings, which, rows, cancelled):
-                found[place] = of_settings
+            done += _part(engine, sets, plan, settings, which, rows, cancelled)
         except Interrupted:
             break
         if progress:
-            progress(len(found), sets.total)
+            progress(len(done), sets.total)
         if so_far:
-            so_far(_collected(found, sets, len(settings)))
-    return _collected(found, sets, len(settings))
-
-
-def _collected(found: Mapping[Place, list[Row]], sets: Sets, count: int) -> Collected:
-    places = tuple(sorted(found))
-    columns = tuple(tuple(found[p][s] for p in places) for s in range(count))
-    return Collected(places, columns, len(found) == sets.total)
+            so_far(collected(lambda lazy: lazy))
+    return collected(tuple)
 
 
 def parts(engine: Engine, sets: Sequence[LabelledSet]) -> Iterator[Part]:
@@ -113,7 +136,7 @@ def _part(
     which: int,
     rows: np.ndarray,
     cancelled: Cancelled | None,
-) -> Iterator[tuple[Place, list[Row]]]:
+) -> list[Done]:
     samples = sets.sets[which].take(rows)
     part = replace(sets, sets=(samples,), rows=(sets.rows[which][rows],))
     measured = measure(engine, part.sets, plan, None, cancelled)
@@ -121,21 +144,19 @@ def _part(
     for resolved in settings:
         distances = measured.distances[resolved.probing]
         run = second_pass(engine, part.sets, measured, distances, resolved, None, cancelled)
-        columns.append(list(make_rows(engine.suite, part, measured, run)))
-    for i, of_settings in enumerate(zip(*columns, strict=True)):
-        yield (which, int(rows[i])), list(of_settings)
+        columns.append(make_rows(engine.suite, part, measured, run))
+    return [((which, int(rows[i])), of) for i, of in enumerate(zip(*columns, strict=True))]
 
 
 def make_rows(suite: Suite, sets: Sets, measured: Measurement, second: SecondPass) -> Iterator[Row]:
     """One row a sample."""
-    static = measured.answers[suite.defaults.static_lambda]
     chosen, tasks = second.chosen, measured.tasks
 
     def both(answers: Tensor) -> list[tuple[int, int]]:
         oracle, routed = measured.under(answers, tasks), measured.under(answers, chosen)
         return list(zip(oracle.tolist(), routed.tolist(), strict=True))
 
-    columns = [both(measured.answers[BASE]), both(static), both(second.answers)]
+    columns = [both(measured.answers[BASE]), both(second.static), both(second.answers)]
     expert = measured.under(measured.expert_of(tasks), tasks).tolist()
     for i, identity in enumerate(identities(sets)):
         own, other = suite.tasks[int(tasks[i])], suite.tasks[int(chosen[i])]
@@ -170,9 +191,10 @@ def identities(sets: Sets) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class SecondPass:
-    """SE-Merging's answers to N samples, and how they were routed."""
+    """SE-Merging's answers to N samples, how they were routed, and the static merge's answers."""
 
     answers: Tensor  # (N, T) int16, the class under each task's head
+    static: Tensor  # the same of the static merge
     chosen: Tensor  # (N,) int64
     margin: Tensor  # (N,) float64
     entropy: Tensor  # (N,) float64
@@ -191,23 +213,23 @@ def second_pass(
 
     A sample whose coefficients are those of one expert alone has that expert's answers, where
     they were measured; so has one that falls back to the static merge. The others are run in
-    batches.
+    batches. The answers of the static merge of `resolved` must have been measured.
 
     Raises:
         Interrupted: `cancelled` said so.
     """
     routing = engine.route(distances, resolved)
-    coefficients = routing.coefficients  # (N, T)
-    static = engine.suite.defaults.static_lambda
-    fallen = unfit(engine, measured, resolved)
-    if fallen is not None:
-        coefficients = torch.where(fallen[:, None], static, coefficients)
+    coefficients, static = routing.coefficients, measured.static(resolved)  # (N, T) each
+    fallen = routing.flags["fallback"]
+    if (misfits := unfit(engine, measured, resolved)) is not None:
+        fallen = fallen | misfits
     winner = coefficients.argmax(1)
     alone = (torch.nn.functional.one_hot(winner, coefficients.shape[1]) == coefficients).all(1)
     answers = measured.expert_of(winner)
     left = ~alone | (answers == NOT_RUN).any(1)
-    if fallen is not None and static in measured.answers:
-        answers[fallen], left = measured.answers[static][fallen], left & ~fallen
+    if not engine.variant(resolved.method).original:  # one task vector alone is no expert then
+        left = torch.ones_like(left)
+    answers[fallen], left = static[fallen], left & ~fallen
     start, done = 0, int((~left).sum())
     for samples in sets:
         mine = left[start : start + len(samples)].nonzero()[:, 0]
@@ -216,21 +238,22 @@ def second_pass(
                 if cancelled and cancelled():
                     raise Interrupted
                 at = start + mine[torch.from_numpy(rows)]
-                answers[at] = _answers(engine, engine.models.place(batch), coefficients[at])
+                placed = engine.models.place(batch)
+                answers[at] = _answers(engine, placed, coefficients[at], resolved.method)
                 done += len(rows)
                 if progress:
                     progress(done, len(measured))
         start += len(samples)
     if progress:
         progress(len(measured), len(measured))
-    return SecondPass(answers, routing.chosen, routing.margin, routing.entropy)
+    return SecondPass(answers, static, routing.chosen, routing.margin, routing.entropy)
 
 
-def _answers(engine: Engine, batch: Batch, coefficients: Tensor) -> Tensor:
+def _answers(engine: Engine, batch: Batch, coefficients: Tensor, method: str) -> Tensor:
     """What the merges with coefficients (B, T) answer to a batch where the weights are: int16
     (B, T) on the CPU."""
-    z = engine.merged_embedding(batch, coefficients)
+    z = engine.merged_embedding(batch, coefficients, method=method)
     found, lost = answers_of(engine, z).cpu(), ~torch.isfinite(z).all(1).cpu()
     if lost.any():  # as for one request: then the static merge answers
-        found[lost] = answers_of(engine, engine.static_embedding(batch[lost])).cpu()
+        found[lost] = answers_of(engine, engine.static_embedding(batch[lost], method=method)).cpu()
     return found

@@ -9,8 +9,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,7 +20,11 @@ from semerge.checkpoints.files import locate
 from semerge.common import STOPPED, UserError, first_line, say
 from semerge.evaluation.figures import COLUMNS
 from semerge.evaluation.measure import Cancelled, Progress
-from semerge.settings import Settings
+from semerge.methods import METHODS
+from semerge.probes import PROBES
+from semerge.registry import TASK_ARITHMETIC, Entry
+from semerge.settings import Settings, descriptions
+from semerge.settings import valid_probes as probes_on_offer
 from semerge.suites import Suite, read_suite
 from semerge.suites.published import published_lines
 
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
     from semerge.engine import Engine
     from semerge.evaluation.evaluate import Request
 
-AXES = ("probe", "layer", "pool", "preset")
 ALL = "all"
 SHORT = {
     "base_oracle": "base",
@@ -112,8 +116,8 @@ def lines(content: dict[str, Any]) -> list[str]:
     text = [
         f"{content['suite']}, {content['split']}, {_ran(content)}",
         (
-            f"probe {config['probe']}, layer {config['layer']}, pool {config['pool']}, preset "
-            f"{config['preset']}, static λ {config['static_lambda']:g}, "
+            f"{_method(config)}probe {config['probe']}, layer {config['layer']}, pool "
+            f"{config['pool']}, preset {config['preset']}, static λ {config['static_lambda']:g}, "
             f"probe λ {config['probe_lambda']:g}"
         ),
         (
@@ -151,6 +155,12 @@ def lines(content: dict[str, Any]) -> list[str]:
     return [*text, *published_lines(content.get("family"), content["tasks"], _ran(content))]
 
 
+def _method(config: dict[str, Any]) -> str:
+    """In words, where it is not the usual one."""
+    usual = config["method"] == TASK_ARITHMETIC
+    return "" if usual else f"method {METHODS.title(config['method'])}, "
+
+
 def _ran(content: dict[str, Any]) -> str:
     """What was run, so that nobody takes a part for the whole."""
     limit = content["config"]["limit"]
@@ -166,6 +176,8 @@ def _stopped(content: dict[str, Any]) -> str:
 def _table_line(row: dict[str, Any]) -> str:
     figures = row["average_all"]
     at = f"{row['probe']:8} {row['layer']!s:>5} {row['pool']:6} {row['preset']:8}"
+    if row["method"] != TASK_ARITHMETIC:
+        at = f"{row['method']}: {at}"
     cells = (f"{key} {100 * figures[key]:6.2f}" for key in ("routing", "se_oracle", "se_routed"))
     return " ".join([at, *cells])
 
@@ -201,23 +213,26 @@ def _diagnosis(engine: Engine, request: Request, splits: tuple[Sets, Sets]) -> d
 def _request(args: argparse.Namespace, suite: Suite) -> Request:
     from semerge.evaluation.evaluate import Request
 
-    every = tuple(axis for axis in AXES if getattr(args, axis) == ALL)
-    chosen: dict[str, Any] = {axis: None if axis in every else getattr(args, axis) for axis in AXES}
-    methods = _specs(args.methods)
-    settings = Settings(
-        **chosen,
-        method=methods[0] if methods else Settings.method,
-        probe_lambda=args.probe_lambda,
-        similarity=args.similarity,
-        normalise=args.normalise,
-        temperature=args.temperature,
-        mass=args.mass,
-        quantise=args.quantise,
-        fallback=args.fallback,
+    asked = {name: getattr(args, name) for name in descriptions() if hasattr(args, name)}
+    every = tuple(name for name, is_ in descriptions().items() if is_.sweep and asked[name] == ALL)
+    asked |= dict.fromkeys(every)
+    options = {k.removeprefix("option_"): x for k, x in vars(args).items() if "option_" in k}
+    on_offer = probes_on_offer(suite) if "probe" in every else (asked["probe"],)
+    of_probes = _taken(options, [PROBES[probe] for probe in on_offer if probe])
+    stated = split_specs(args.methods)
+    of_methods = _taken(options, [METHODS[method] for method in stated])
+    for name in options.keys() - of_probes.keys() - of_methods.keys():
+        raise UserError(f"--{name.replace('_', '-')}: no method and no probe of this run has it.")
+    methods = tuple(
+        METHODS.spec(method, _taken(of_methods, [METHODS[method]])) for method in stated
     )
-    settings.resolve(suite)  # a wrong option is told before any weight is read
-    for method in methods:
-        Settings(method=method).resolve(suite)
+    settings = Settings(
+        **asked,
+        method=methods[0] if methods else TASK_ARITHMETIC,
+        probe_options={} if "probe" in every else of_probes,
+    )
+    for method in methods or (settings.method,):  # a wrong option is told before any weight is read
+        replace(settings, method=method).resolve(suite)
     return Request(
         data=args.data,
         split=args.split,
@@ -226,19 +241,26 @@ def _request(args: argparse.Namespace, suite: Suite) -> Request:
         settings=settings,
         every=every,
         methods=methods,
+        options=of_probes,
         task=args.task,
     )
 
 
-def _specs(text: str) -> tuple[str, ...]:
-    """The methods of a list; `ties:density=0.5,merge=mean` is one of them."""
-    specs: list[str] = []
-    for part in filter(None, map(str.strip, text.split(","))):
-        if specs and "=" in part and ":" not in part:
-            specs[-1] += f",{part}"
+def _taken(options: Mapping[str, Any], entries: Sequence[Entry]) -> dict[str, Any]:
+    """Those of the options that one of the entries has."""
+    known = {option.name for entry in entries for option in entry.options}
+    return {name: value for name, value in options.items() if name in known}
+
+
+def split_specs(text: str) -> list[str]:
+    """Specs in a list: a comma goes before a name, or before another option of the same spec."""
+    found: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if found and ":" in found[-1] and ":" not in part and "=" in part:
+            found[-1] += f",{part}"
         else:
-            specs.append(part)
-    return tuple(specs)
+            found.append(part)
+    return found
 
 
 def _reported(suite: Suite, found: Any) -> dict[str, Any]:

@@ -53,14 +53,23 @@ class Side:
     sets: Sets
     resolved: Resolved
 
+    def inspection(self, found: Collected, column: int = 0) -> Inspection:
+        """What was collected for this side."""
+        return Inspection.of(self.engine, self.sets, self.resolved, found, column)
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows of both, and `pairs`: numbers of the rows in `a` and in `b` of the same sample."""
+    """The rows of both."""
 
     a: Inspection
     b: Inspection
-    pairs: tuple[tuple[int, int], ...]
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Numbers of the rows in `a` and in `b` of the same sample."""
+        where = {row.id: i for i, row in enumerate(self.b.rows)}
+        return tuple((i, where[row.id]) for i, row in enumerate(self.a.rows) if row.id in where)
 
     @cached_property
     def rows(self) -> tuple[tuple[Row, Row], ...]:
@@ -96,7 +105,7 @@ def compare(
     if a.engine is b.engine and a.sets is b.sets:
 
         def paired(found: Collected) -> Comparison:
-            return _comparison(_inspection(a, found, 0), _inspection(b, found, 1))
+            return Comparison(a.inspection(found), b.inspection(found, 1))
 
         tell = None if so_far is None else lambda found: so_far(paired(found))
         settings = [a.resolved, b.resolved]
@@ -108,31 +117,12 @@ def compare(
         return None if progress is None else lambda done, _: progress(before + done, total)
 
     first = collect(a.engine, a.sets, [a.resolved], told(0), cancelled)
-    done = _inspection(a, first, 0)
 
     def beside(found: Collected) -> Comparison:
-        return _comparison(done, _inspection(b, found, 0))
+        return Comparison(a.inspection(first), b.inspection(found))
 
     tell = None if so_far is None else lambda found: so_far(beside(found))
     return beside(collect(b.engine, b.sets, [b.resolved], told(len(first.places)), cancelled, tell))
-
-
-def _inspection(side: Side, found: Collected, column: int) -> Inspection:
-    return Inspection(
-        suite=side.engine.suite,
-        sets=side.sets,
-        resolved=side.resolved,
-        rows=found.rows[column],
-        places=found.places,
-        complete=found.complete,
-        weights_sha256=side.engine.weights_sha256(),
-    )
-
-
-def _comparison(a: Inspection, b: Inspection) -> Comparison:
-    where = {row.id: i for i, row in enumerate(b.rows)}
-    pairs = ((i, where[row.id]) for i, row in enumerate(a.rows) if row.id in where)
-    return Comparison(a, b, tuple(pairs))
 
 
 # ---- what differs -------------------------------------------------------------------------------

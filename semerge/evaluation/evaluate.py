@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -20,15 +20,20 @@ from semerge.evaluation.measure import (
     Interrupted,
     Progress,
 )
-from semerge.settings import FINAL, POOLS, PRESETS, Resolved, Settings, valid_layers, valid_pools
+from semerge.probes import PROBES
+from semerge.settings import FINAL, PRESETS, Resolved, Settings, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
 from semerge.suites import Suite
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to evaluate. An axis of `every` is run over all of its values, as a table beside the
-    main figures, which then have the suite's default there."""
+    """What to evaluate. An axis of `every` is run over all of its values, and so are `methods`
+    where there are several, as a table beside the main figures, which then have the suite's default
+    there and the first method.
+
+    options: of the probes, where all of them are run; each takes those that it has.
+    """
 
     data: str | Path
     split: str = "test"
@@ -36,7 +41,8 @@ class Request:
     seed: int = 0
     settings: Settings = field(default_factory=Settings)
     every: tuple[str, ...] = ()  # of probe, layer, pool, preset
-    methods: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()  # specs
+    options: Mapping[str, Any] = field(default_factory=dict)
     task: str | None = None  # of a file's samples; None to infer it
 
 
@@ -51,7 +57,7 @@ class Evaluation:
     table: tuple[dict[str, Any], ...]
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> Sequence[Row]:
         """One row a sample, at the main settings."""
         return self.inspection.rows
 
@@ -122,15 +128,7 @@ def evaluate(
         kept = {key: found_there[key] for key in ("average_all", "average_real", "recovery")}
         table.append(_describe(resolved) | kept)
     return Evaluation(
-        inspection=Inspection(
-            suite=suite,
-            sets=found,
-            resolved=main,
-            rows=collected.rows[0],
-            places=collected.places,
-            complete=collected.complete,
-            weights_sha256=engine.models.sha256,
-        ),
+        inspection=Inspection.of(engine, found, main, collected),
         complete=found.complete and collected.complete,
         default=main == Settings().resolve(suite),
         config=_config(engine, request, main),
@@ -144,38 +142,48 @@ def combinations(suite: Suite, request: Request) -> Iterator[Resolved]:
     methods = request.methods or (settings.method,)
     if not every and len(methods) < 2:
         return
-    default = settings.resolve(suite)
-    probes = probes_of(suite) if "probe" in every else (default.probe,)
-    layers = valid_layers(suite) if "layer" in every else (default.layer,)
-    presets = tuple(PRESETS) if "preset" in every else (default.preset,)
-    for method, probe, layer in product(methods, probes, layers):
-        pools: Sequence[str] = valid_pools(suite, probe, layer)
-        if "pool" not in every and layer != FINAL:
-            wanted = settings.pool or suite.defaults.pool
-            if "layer" in every and wanted not in POOLS[suite.modality]:
-                wanted = POOLS[suite.modality][-1]  # the default has no tokens, these layers have
-            pools = [p for p in pools if p == wanted] if "probe" in every else [wanted]
-        for pool, preset in product(pools, presets):
-            yield replace(
-                settings,
-                method=method,
+    known = suite.sizes.pools
+    layers = valid_layers(suite) if "layer" in every else None
+    for method in methods:
+        of_method = replace(settings, method=method, method_options=())
+        default = of_method.resolve(suite)
+        probes: Sequence[str] = (default.probe,)
+        if "probe" in every:
+            probes = [_with_options(name, request.options) for name in probes_of(suite, method)]
+        presets = tuple(PRESETS) if "preset" in every else (default.preset,)
+        for probe, layer in product(probes, layers or (default.layer,)):
+            pools: Sequence[str] = valid_pools(suite, probe, layer)
+            if "pool" not in every and layer != FINAL:
+                wanted = settings.pool or suite.defaults.pool
+                if "layer" in every and wanted not in known:
+                    wanted = known[-1]  # the default has no tokens, these layers have
+                pools = [p for p in pools if p == wanted] if "probe" in every else [wanted]
+            # statistics were made at the suite's own λ, so a λ of the request is not theirs
+            stored = "statistics" in PROBES[probe].needs
+            at = replace(
+                of_method,
                 probe=probe,
                 layer=layer,
-                pool=pool,
-                preset=preset,
-                # statistics were made at the suite's own λ, so a λ of the request is not theirs
-                probe_lambda=None if probe == "cache" else settings.probe_lambda,
-            ).resolve(suite)
+                probe_options=(),
+                probe_lambda=None if stored else settings.probe_lambda,
+            )
+            for pool, preset in product(pools, presets):
+                yield replace(at, pool=pool, preset=preset).resolve(suite)
+
+
+def _with_options(probe: str, options: Mapping[str, Any]) -> str:
+    own = {option.name for option in PROBES[probe].options}
+    return PROBES.spec(probe, {name: x for name, x in options.items() if name in own})
 
 
 def _describe(resolved: Resolved) -> dict[str, Any]:
-    names = ("method", "probe", "layer", "pool", "preset", "probe_lambda")
+    names = ("method", "probe", "layer", "pool", "preset", "static_lambda", "probe_lambda")
     return {name: getattr(resolved, name) for name in names}
 
 
 def _config(engine: Engine, request: Request, main: Resolved) -> dict[str, Any]:
     return {name: getattr(main, name) for name in CONFIGURATION} | {
-        "static_lambda": engine.suite.defaults.static_lambda,
+        "static_lambda": main.static_lambda,
         "limit": request.limit,
         "seed": request.seed,
         "version": semerge.__version__,

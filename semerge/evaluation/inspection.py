@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TextIO
 
 import semerge
@@ -42,10 +42,25 @@ class Inspection:
     suite: Suite
     sets: Sets
     resolved: Resolved
-    rows: tuple[Row, ...]
-    places: tuple[Place, ...]
+    rows: Sequence[Row]
+    places: Sequence[Place]
     complete: bool
     weights_sha256: str
+
+    @classmethod
+    def of(
+        cls, engine: Engine, sets: Sets, resolved: Resolved, found: Collected, column: int = 0
+    ) -> Inspection:
+        """What was collected under one of several settings."""
+        return cls(
+            suite=engine.suite,
+            sets=sets,
+            resolved=resolved,
+            rows=found.rows[column],
+            places=found.places,
+            complete=found.complete,
+            weights_sha256=engine.models.sha256,
+        )
 
     def sample(self, i: int) -> DecodedImage | CleanText:
         """The input of row i, as `Engine.predict` takes it."""
@@ -96,20 +111,9 @@ def inspect(
         UserError: the settings do not fit the suite, or a sample can't be read.
     """
     resolved = settings.resolve(engine.suite)
-
-    def inspected(collected: Collected) -> Inspection:
-        return Inspection(
-            suite=engine.suite,
-            sets=sets,
-            resolved=resolved,
-            rows=collected.rows[0],
-            places=collected.places,
-            complete=collected.complete,
-            weights_sha256=engine.models.sha256,
-        )
-
-    tell = None if so_far is None else lambda collected: so_far(inspected(collected))
-    return inspected(collect(engine, sets, [resolved], progress, cancelled, tell))
+    of = partial(Inspection.of, engine, sets, resolved)
+    tell = None if so_far is None else lambda found: so_far(of(found))
+    return of(collect(engine, sets, [resolved], progress, cancelled, tell))
 
 
 def about(suite: Suite, resolved: Resolved, weights_sha256: str) -> dict[str, Any]:
@@ -118,7 +122,7 @@ def about(suite: Suite, resolved: Resolved, weights_sha256: str) -> dict[str, An
         "suite": suite.name,
         "weights_sha256": weights_sha256,
         **{name: getattr(resolved, name) for name in CONFIGURATION},
-        "static_lambda": suite.defaults.static_lambda,
+        "static_lambda": resolved.static_lambda,
         "version": semerge.__version__,
     }
 

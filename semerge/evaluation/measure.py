@@ -107,6 +107,10 @@ class Measurement:
     def __len__(self) -> int:
         return len(self.tasks)
 
+    def static(self, resolved: Resolved) -> Tensor:
+        """The answers (N, T) of the static merge of these settings."""
+        return self.answers[static_of(resolved)]
+
     def under(self, answers: Tensor, heads: Tensor) -> Tensor:
         """(N, T) answers -> those under the head of each sample's task in `heads`, int64 (N,)."""
         return answers.gather(1, heads[:, None])[:, 0].long()
@@ -232,6 +236,12 @@ def _run(
 def _brought(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     """Tensors of one shape on the CPU, by one copy."""
     return list(torch.stack(tuple(tensors)).cpu()) if tensors else []
+
+
+def static_of(resolved: Resolved) -> Merge:
+    """The static merge of these settings, as a plan asks for it."""
+    usual = resolved.method == TASK_ARITHMETIC
+    return resolved.static_lambda if usual else (resolved.method, resolved.static_lambda)
 
 
 def model_at(merge: Merge) -> Model:
