@@ -183,7 +183,6 @@ def _describe(resolved: Resolved) -> dict[str, Any]:
 
 def _config(engine: Engine, request: Request, main: Resolved) -> dict[str, Any]:
     return {name: getattr(main, name) for name in CONFIGURATION} | {
-        "static_lambda": main.static_lambda,
         "limit": request.limit,
         "seed": request.seed,
         "version": semerge.__version__,

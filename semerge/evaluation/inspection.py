@@ -122,7 +122,6 @@ def about(suite: Suite, resolved: Resolved, weights_sha256: str) -> dict[str, An
         "suite": suite.name,
         "weights_sha256": weights_sha256,
         **{name: getattr(resolved, name) for name in CONFIGURATION},
-        "static_lambda": resolved.static_lambda,
         "version": semerge.__version__,
     }
 
