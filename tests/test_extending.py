@@ -19,6 +19,7 @@ from semerge import cli, methods, probes
 from semerge.common import UserError
 from semerge.engine import Engine, load_engine
 from semerge.settings import Settings
+from semerge.ui import links
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = "play some jazz from the nineties"
@@ -130,3 +131,35 @@ def test_they_compute_what_the_page_says(engine: Engine) -> None:
     static, base = (none.predictions[kind][0].score for kind in ("static", "base"))
     assert static == pytest.approx(base, abs=1e-6)
     assert torch.isfinite(torch.tensor(none.distances)).all()
+
+
+@pytest.mark.usefixtures("examples")
+def test_links_hold_them(engine: Engine) -> None:
+    chosen = Settings(
+        method="clipped", method_options={"cap": 0.5}, probe="angle", probe_options={"power": 2}
+    )
+    held = links.of_settings(chosen)
+    assert (held["method"], held["probe"]) == ("clipped:cap=0.5", "angle:power=2")
+    query = links.Query({key: str(value) for key, value in held.items()})
+    opened = links.read_settings(query, engine.suite).resolve(engine.suite)
+    assert opened == chosen.resolve(engine.suite) and not query.notices
+    strange = links.Query({"method": "clipped:cap=7", "probe": "angle:size=2"})
+    assert links.read_settings(strange, engine.suite).resolve(engine.suite).method != "clipped"
+    assert len(strange.notices) == 2
+
+
+@pytest.mark.usefixtures("examples")
+def test_the_app_has_controls_for_them(engine: Engine) -> None:
+    from semerge.suites.examples import Examples
+    from semerge.ui.app import build
+    from semerge.ui.context import Context
+
+    context = Context.make([engine.suite], Examples(), lambda suite: engine)
+    page = build(context)
+    controls = {getattr(block, "label", None): block for block in page.blocks.values()}
+    assert ("clipped task vectors", "clipped") in controls["Merging method"].choices
+    assert ("angle", "angle") in controls["Probe"].choices
+    cap, power = controls["Cap"], controls["Power"]
+    assert (cap.minimum, cap.maximum, cap.value) == (0, 1, 0.01)
+    assert (power.minimum, power.maximum, power.value, power.step) == (1, 4, 1, 1)
+    assert "the most that a weight may change" in str(cap.info).lower()
