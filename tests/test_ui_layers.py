@@ -27,6 +27,7 @@ from semerge.suites import Suite, read_suite
 from semerge.suites.examples import Examples, load_examples
 from semerge.ui import links
 from semerge.ui.context import Context
+from semerge.ui.context import sample_of as context_sample
 from semerge.ui.links import Query
 from semerge.ui.options import Options
 from semerge.ui.tabs import layers
@@ -241,6 +242,53 @@ def test_a_link_brings_back_what_was_shown(tab: LayersTab, suite: Suite) -> None
                      "preset": "odd", "show": "all"})  # fmt: skip
     tab.restore(strange)
     assert len(strange.notices) == 5
+
+
+def test_the_method_is_chosen_like_every_other_setting(
+    tab: LayersTab, page: Visitor, suite: Suite, tmp_path: Path
+) -> None:
+    source = ask(page, suite, tmp_path)
+    page.change("layers-probe", "experts")
+    density, before = tab.method.options["density"], page["layers-tables"]
+    assert not page.visible(density) and "method" not in linked(page["layers-link"])
+    page.change("layers-method", "ties")
+    page.change(density, 0.5)
+    assert page.visible(density) and page["layers-tables"] != before
+    asked = linked(page["layers-link"])
+    assert asked["method"] == "ties:density=0.5" and asked["probe"] == "experts"
+    engine = tab.context.engines.get(suite.name)
+    sample = context_sample(source, suite, Examples())
+    for layer in valid_layers(suite):
+        pool = FINAL if layer == FINAL else asked["pool"]
+        settings = Settings("experts", layer, pool, method="ties", method_options={"density": 0.5})
+        want = engine.predict(sample, settings)
+        found = page[tab.known]["reached"][str(layer)][pool]
+        assert found == pytest.approx(want.distances, rel=1e-6)
+    restored = tab.restore(Query(asked))
+    assert restored[tab.method.menu]["value"] == "ties" and restored[density]["value"] == 0.5
+    if suite.modality == "text":
+        assert restored[tab.tables] == page["layers-tables"]
+    # what this method can't have is replaced, and comes back for nobody
+    page.change("layers-method", "task_arithmetic")
+    assert page["layers-tables"] == before and not page.visible(density)
+    page.change("layers-probe", "cache")
+    page.change("layers-method", "average")
+    assert page["layers-probe"] == "experts" and page["layers-told"]
+    assert [value for _, value in page.of("layers-probe", "choices")] == ["experts", "base"]
+    strange = Query({**asked, "method": "nothing", "probe": "cache:x=1"})
+    tab.restore(strange)
+    assert len(strange.notices) == 2
+
+
+def test_an_option_that_no_method_has_is_told(
+    tab: LayersTab, page: Visitor, suite: Suite, tmp_path: Path
+) -> None:
+    ask(page, suite, tmp_path)
+    page.change("layers-method", "ties")
+    page.change(tab.method.options["density"], 7)
+    assert "density must be a number from 0 to 1" in page["layers-told"]
+    page.change(tab.method.options["density"], 0.3)
+    assert "nearest expert" in page["layers-told"]
 
 
 def test_the_link_names_the_view_that_is_open(page: Visitor, suite: Suite, tmp_path: Path) -> None:

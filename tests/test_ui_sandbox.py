@@ -11,14 +11,16 @@ from urllib.parse import parse_qsl
 
 import gradio as gr
 import pytest
+from concurrency import sample_of as engine_sample
 from fakes import FakeEngine, fake_examples, fake_suite
 from test_ui import HOSTILE, hostile_view, parse, view_of
 from visitor import Visitor
 
+from semerge.engine import Engine
 from semerge.suites import Suite
-from semerge.suites.examples import load_examples
-from semerge.ui import options
-from semerge.ui.context import Context
+from semerge.suites.examples import Examples, load_examples
+from semerge.ui import options, words
+from semerge.ui.context import Context, sample_of
 from semerge.ui.links import Query
 from semerge.ui.options import Coefficient, Coefficients
 from semerge.ui.tabs import sandbox
@@ -47,9 +49,9 @@ def page(tab: SandboxTab) -> Visitor:
     return Visitor(part)
 
 
-def coefficients(page: Visitor) -> dict[str, float]:
+def coefficients(page: Visitor, count: int = 8) -> dict[str, float]:
     """What the sliders that are shown are at, by their labels."""
-    sliders = [f"sandbox-coefficient-{t}" for t in range(8)]
+    sliders = [f"sandbox-coefficient-{t}" for t in range(count)]
     return {page.of(s, "label"): page[s] for s in sliders if page.visible(s)}
 
 
@@ -226,6 +228,49 @@ def test_buttons_set_all_coefficients(
     assert list(coefficients(page).values()) == expected
     assert sums_to(suite, result["head"], expected) in page["sandbox-own"]
     assert "As the model" in page["sandbox-given"]
+
+
+def test_the_sliders_combine_the_methods_own_task_vectors(engine: Engine, tmp_path: Path) -> None:
+    suite = engine.suite
+    context = Context.make([suite], Examples(), lambda suite: engine)
+    with gr.Blocks() as blocks, gr.Tabs(), gr.Tab("Sandbox", elem_id="sandbox-tab"):
+        tab = SandboxTab(context)
+    page = Visitor(blocks)
+    if suite.modality == "text":
+        source = {"text": "The cat sat on the mat.", "text_b": ""}
+    else:
+        source = {"file": str(tmp_path / "own.png")}
+        engine_sample(engine, 3).image.save(source["file"])  # type: ignore[union-attr]
+    page[tab.picker.source] = source
+    page.event("sandbox-tab", "select")
+    density = tab.method.options["density"]
+    assert not page.visible(density) and "method" not in link(page["sandbox-link"])
+    # nobody has moved the sliders, so they stay at the static merge, which is now another
+    page.change("sandbox-method", "ties")
+    assert list(coefficients(page, len(suite.tasks)).values()) == [0.3] * len(suite.tasks)
+    page["sandbox-coefficient-0"] = 0.1  # told twice, with a slider of before
+    assert page.event("sandbox-method", "input") == {}
+    page["sandbox-coefficient-0"] = 0.3
+    page.change(density, 0.5)
+    assert page.visible(density) and link(page["sandbox-link"])["method"] == "ties:density=0.5"
+    sample, head = sample_of(source, suite, Examples()), page[tab.known]["result"]["head"]
+    own = [0.1 * t for t in range(len(suite.tasks))]
+    put(page, *own)
+    answers = engine.answer_with(sample, own, head, "ties:density=0.5")
+    assert f"score {words.percent(answers[0].score)}" in page["sandbox-own"]
+    # what somebody has set stays
+    page.change("sandbox-method", "average")
+    assert list(coefficients(page, len(suite.tasks)).values()) == own
+    page.press("sandbox-static")
+    shown = list(coefficients(page, len(suite.tasks)).values())
+    assert shown == options.on_grid([1 / len(suite.tasks)] * len(suite.tasks))
+    restored = tab.restore(Query(link(page["sandbox-link"])))
+    assert restored[tab.method.menu]["value"] == "average"
+    page.change("sandbox-method", "ties")
+    page.change(density, -1)
+    assert "density must be a number from 0 to 1" in page["sandbox-told"]
+    page.change(density, 0.2)
+    assert page["sandbox-told"] == "" and page.visible("sandbox-cards")
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9, 1.51, None, "abc"])

@@ -324,6 +324,72 @@ def _further(option: Option, **options: Any) -> Any:
 
 
 # --------------------------------------------------------------------------------------------------
+# A method or a probe by itself, for tabs that show their other settings otherwise.
+
+
+class Entries:
+    """The menu of a field whose values have options, "method" or "probe", and a component for each
+    of these options; those of the chosen entry are shown."""
+
+    def __init__(self, key: str, suite: Suite, name: str) -> None:
+        self.key, self.registry, usual = key, REGISTRIES[key], Settings().resolve(suite)
+        spec, is_ = getattr(usual, key), descriptions()[key]
+        shown = self._menu(suite, spec, usual.method)
+        self.menu = _component(key, is_, label=is_.label, elem_id=f"{name}-{key}", **shown)
+        self.options = {
+            option.name: _further(option, **self._option(option, spec))
+            for option in self.registry.options.values()
+        }
+
+    @property
+    def inputs(self) -> list[Any]:
+        """What `read` reads, and `put` and `follow` update."""
+        return [self.menu, *self.options.values()]
+
+    def read(self, values: Sequence[Any]) -> str:
+        """The spec of what is chosen.
+
+        Raises:
+            UserError: there is no such entry, or an option can't have this value.
+        """
+        name, *rest = values
+        sent = dict(zip(self.options, rest, strict=True))
+        own = [option.name for option in self.registry[name].options]
+        return self.registry.spec(name, {n: sent[n] for n in own if sent[n] is not None})
+
+    def put(self, suite: Suite, spec: str, method: str) -> Update:
+        """An entry with its options. method: the one beside which it is chosen."""
+        options = self.registry.options
+        return {
+            self.menu: gr.update(**self._menu(suite, spec, method)),
+            **{
+                part: gr.update(**self._option(options[name], spec))
+                for name, part in self.options.items()
+            },
+        }
+
+    def follow(self, suite: Suite, spec: str, method: str, menu: Any) -> Update:
+        """What follows from a choice: which entries and options are shown. No value is touched but
+        of a menu that is at another entry."""
+        update = self.put(suite, spec, method)
+        for part in self.options.values():
+            del update[part]["value"]
+        if self.registry[spec].name == menu:
+            del update[self.menu]["value"]
+        return update
+
+    def _menu(self, suite: Suite, spec: str, method: str) -> dict[str, Any]:
+        names = descriptions()[self.key].values(suite, Settings(method=method))
+        choices = [(self.registry[name].title, name) for name in names]
+        shown = {"choices": choices, "value": self.registry[spec].name}
+        return shown | ({"info": self.registry[spec].about} if self.key == "method" else {})
+
+    def _option(self, option: Option, spec: str) -> dict[str, Any]:
+        chosen = self.registry.chosen(spec)
+        return {"value": chosen.get(option.name, option.default), "visible": option.name in chosen}
+
+
+# --------------------------------------------------------------------------------------------------
 # One slider a task, for coefficients that a visitor sets. Suites differ in their number of tasks:
 # there are sliders for the largest, and those of the suite's tasks are visible.
 
@@ -374,9 +440,9 @@ class Coefficients:
         return list(values[: len(suite.tasks)])
 
 
-def static(suite: Suite) -> list[float]:
-    """The coefficients of the suite's static merge."""
-    return on_grid([suite.defaults.static_lambda] * len(suite.tasks))
+def static(suite: Suite, method: str = METHODS.names[0]) -> list[float]:
+    """The coefficients of a method's static merge."""
+    return on_grid([METHODS[method].scale_of(suite)] * len(suite.tasks))
 
 
 def alone(suite: Suite, task: str) -> list[float]:

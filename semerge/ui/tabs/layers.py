@@ -13,7 +13,9 @@ import gradio as gr
 from markupsafe import Markup
 
 from semerge.common import UserError
+from semerge.methods import METHODS
 from semerge.probes import PROBES
+from semerge.registry import TASK_ARITHMETIC
 from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite
 from semerge.suites.examples import Example
@@ -22,6 +24,7 @@ from semerge.ui.context import Context, Source, example_of, on_gpu, sample_of
 from semerge.ui.events import model_event, page_event, when_opened
 from semerge.ui.html import given, macro
 from semerge.ui.links import Query
+from semerge.ui.options import Entries
 from semerge.ui.panel import chart, heading, html, plot
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 INPUT = "input"
 # a chart that was drawn anew in a closed tab has a width of its own; told so, it takes the page's
 FIT = "() => { setTimeout(() => window.dispatchEvent(new Event('resize')), 80); return []; }"
-Known = dict[str, Any] | None  # of which suite, source and probe, and the distances that it has
+Known = dict[str, Any] | None  # of which suite, source, probe and method, and the distances
 Reached = Mapping[str, Mapping[str, Sequence[float]]]
 """Distances of one input to the experts, by layer (as text) and pooling."""
 chart_head = partial(macro, "chart_head")
@@ -72,12 +75,11 @@ class LayersTab(Tab):
             self.pool = AnyChoice(
                 _pools(suite, usual.probe), value=usual.pool, label="Pooling", elem_id="layers-pool"
             )
-            self.probe = AnyChoice(
-                _probes(suite), value=usual.probe, label="Probe", elem_id="layers-probe"
-            )
+            self.probe = Entries("probe", suite, self.name)
             self.preset = gr.Radio(
                 list(PRESETS), value=usual.preset, label="Preset", elem_id="layers-preset"
             )
+            self.method = Entries("method", suite, self.name)
 
     def _lay_out_input(self) -> None:
         self.given = html(elem_id="layers-given")
@@ -97,7 +99,7 @@ class LayersTab(Tab):
 
     @property
     def _controls(self) -> list[Any]:
-        return [self.layer, self.pool, self.probe, self.preset]
+        return [self.layer, self.pool, self.preset, *self.probe.inputs, *self.method.inputs]
 
     @property
     def _shown(self) -> list[Any]:
@@ -125,9 +127,9 @@ class LayersTab(Tab):
         self.picker.on(self._chosen, [self.known, self.open, *self._controls], self._probed)
         when_opened(self.known, self._opened, asked, self._probed)
         latest = model_event(trigger="always_last")
-        self.probe.input(self._again, asked, self._probed, **latest).then(*after, **moved)
-        for control in (self.layer, self.pool, self.preset):
-            control.input(*after, **moved)
+        again = [part.input for part in (*self.probe.inputs, *self.method.inputs)]
+        gr.on(again, self._again, asked, self._probed, **latest).then(*after, **moved)
+        gr.on([self.layer.input, self.pool.input, self.preset.input], *after, **moved)
         for tab in self.tabs.children:
             select = partial(self._select, str(tab.id))
             tab.select(select, asked, [self.open, self.link], **page_event())
@@ -148,7 +150,7 @@ class LayersTab(Tab):
         if known is not None and known["suite"] == suite.name:
             if known["source"] == source:
                 return {}  # a menu may tell a choice twice, with controls of before
-            return self._show(suite, source, opened, _where(suite, controls))
+            return self._again(suite.name, source, known, opened, *controls)
         where = Where.default(suite)
         return {**self._put(suite, where), **self._show(suite, source, opened, where)}
 
@@ -160,20 +162,29 @@ class LayersTab(Tab):
     def _again(
         self, name: str, source: Source, known: Known, opened: str, *controls: Any
     ) -> Update:
+        """The input has to be probed, as the controls say; those that fit are left alone."""
         suite = self.context.suite(name)
-        where = _where(suite, controls)
-        pools = {self.pool: gr.update(choices=_pools(suite, where.probe), value=where.pool)}
-        return {**pools, **self._show(suite, source, opened, where)}
+        try:
+            where = self._where(suite, controls)
+        except UserError as error:
+            return self._failed(error)
+        at = dict(zip(self._controls, controls, strict=True))
+        pool = {} if at[self.pool] == where.pool else {"value": where.pool}
+        follow = {
+            **self.probe.follow(suite, where.probe, where.method, at[self.probe.menu]),
+            **self.method.follow(suite, where.method, where.method, at[self.method.menu]),
+            self.pool: gr.update(choices=_pools(suite, where.probe), **pool),
+        }
+        return {**follow, **self._show(suite, source, opened, where)}
 
     def _moved(
         self, name: str, source: Source, known: Known, opened: str, *controls: Any
     ) -> Update:
         suite = self.context.suite(name)
-        where = _where(suite, controls)
-        asked = {"suite": name, "source": source, "probe": where.probe}
-        if known is None or not asked.items() <= known.items():
-            return {}  # it is not probed yet, or was refused
         try:
+            where = self._where(suite, controls)
+            if known is None or not _asked(suite, source, where).items() <= known.items():
+                return {}  # it is not probed yet, or was refused
             return self._draw(suite, source, known["reached"], opened, where)
         except UserError as error:
             return self._failed(error)
@@ -182,24 +193,24 @@ class LayersTab(Tab):
         self, topic: str, name: str, source: Source, known: Known, opened: str, *controls: Any
     ) -> Update:
         suite = self.context.suite(name)
-        return {
-            self.open: topic,
-            self.link: self._link(suite, source, topic, _where(suite, controls)),
-        }
+        try:
+            link = self._link(suite, source, topic, self._where(suite, controls))
+        except UserError:
+            link = ""
+        return {self.open: topic, self.link: link}
 
     def _show(self, suite: Suite, source: Source, opened: str, where: Where) -> Update:
         """An input that has to be probed."""
         try:
             where.settings.resolve(suite)
             sample = sample_of(source, suite, self.context.examples)
-            reached = self.probe_all(suite.name, sample, where.probe)
+            reached = self.probe_all(suite.name, sample, where.probe, where.method)
             shown = self._draw(suite, source, reached, opened, where)
         except UserError as error:
             return {self.known: None, self.given: "", **self._failed(error)}
-        asked = {"suite": suite.name, "source": source, "probe": where.probe}
         picture = self.context.engines.get(suite.name).picture(sample)
         return {
-            self.known: {**asked, "reached": reached},
+            self.known: {**_asked(suite, source, where), "reached": reached},
             self.given: given(sample, picture),
             **shown,
         }
@@ -233,16 +244,39 @@ class LayersTab(Tab):
         told = macro("failure", str(error))
         return {self.told: told, self.body: gr.update(visible=False), self.link: ""}
 
-    def _probe_all(self, name: str, sample: Any, probe: str) -> dict[str, dict[str, list[float]]]:
+    def _probe_all(
+        self, name: str, sample: Any, probe: str, method: str = TASK_ARITHMETIC
+    ) -> dict[str, dict[str, list[float]]]:
         engine = self.context.engines.get(name)
-        layers = valid_layers(engine.suite)
-        settings = Settings(probe=probe, layer=FINAL)
+        suite, layers = engine.suite, valid_layers(engine.suite)
+        settings = Settings(probe=probe, layer=FINAL, method=method)
+        resolved = settings.resolve(suite)
         probed = engine.probe(sample, settings, layers, self.context.cache)
-        reached: dict[str, dict[str, list[float]]] = {str(layer): {} for layer in layers}
-        for key, distances in probed.distances.items():
-            if key.probe == probe:
-                reached[str(key.layer)][key.pool] = distances[0].tolist()
-        return reached
+        return {
+            str(layer): {
+                pool: probed.distances[resolved.key(resolved.probe, layer, pool)][0].tolist()
+                for pool in valid_pools(suite, probe, layer)
+            }
+            for layer in layers
+        }
+
+    def _where(self, suite: Suite, controls: Sequence[Any]) -> Where:
+        """What the controls say. What is left of another suite, probe or method is replaced.
+
+        Raises:
+            UserError: an option of the probe or the method can't be this.
+        """
+        (number, pool, preset), rest = controls[:3], controls[3:]
+        count = len(self.probe.inputs)
+        method = self.method.read(rest[count:])
+        probe = self.probe.read(rest[:count])
+        if PROBES[probe].name not in valid_probes(suite, method):
+            probe = Settings(method=method).resolve(suite).probe
+        known = isinstance(number, int | float) and number >= 1
+        layer = Where.default(suite).layer if not known else FINAL
+        if known and number <= suite.depth:
+            layer = int(number)
+        return Where(probe, layer, block_pool(suite, probe, pool), preset, method)
 
     # ---- links -------------------------------------------------------------------------------
 
@@ -252,25 +286,30 @@ class LayersTab(Tab):
         return {
             self.layer: gr.update(maximum=suite.depth + 1, value=number, label=_label(suite)),
             self.pool: gr.update(choices=_pools(suite, where.probe), value=where.pool),
-            self.probe: gr.update(choices=_probes(suite), value=where.probe),
             self.preset: where.preset,
+            **self.probe.put(suite, where.probe, where.method),
+            **self.method.put(suite, where.method, where.method),
         }
 
     def _link(self, suite: Suite, source: Source, opened: str, where: Where) -> str:
         values, note = self.picker.link(suite, source)
         shown = {"show": opened} if opened != INPUT else {}
-        return links.button(self.name, {**values, **vars(where), **shown}, note)
+        place = {k: v for k, v in vars(where).items() if v != TASK_ARITHMETIC}
+        return links.button(self.name, {**values, **place, **shown}, note)
 
     def restore(self, query: Query) -> Update:
         suite, source = self.picker.read(query)
         usual = Where.default(suite)
-        probe = query.one_of("probe", valid_probes(suite), usual.probe)
+        method = query.spec("method", METHODS, METHODS.names, usual.method)
+        default = Settings(method=method).resolve(suite).probe
+        probe = query.spec("probe", PROBES, valid_probes(suite, method), default)
         pool = block_pool(suite, probe, usual.pool)
         where = Where(
             probe=probe,
             layer=query.one_of("layer", valid_layers(suite), usual.layer),
             pool=query.one_of("pool", valid_pools(suite, probe, 1), pool),
             preset=query.one_of("preset", tuple(PRESETS), usual.preset),
+            method=method,
         )
         opened = query.one_of("show", (INPUT, *TOPICS), INPUT)
         return self._fill(suite, source, opened, where)
@@ -288,13 +327,11 @@ class LayersTab(Tab):
         }
 
 
-def _where(suite: Suite, controls: Sequence[Any]) -> Where:
-    number, pool, probe, preset = controls
-    known = isinstance(number, int | float) and number >= 1
-    layer = Where.default(suite).layer if not known else FINAL
-    if known and number <= suite.depth:
-        layer = int(number)
-    return Where(probe, layer, block_pool(suite, probe, pool), preset)
+def _asked(suite: Suite, source: Source, where: Where) -> dict[str, Any]:
+    """What distances depend on."""
+    return {
+        "suite": suite.name, "source": source, "probe": where.probe, "method": where.method,
+    }  # fmt: skip
 
 
 def _number(suite: Suite, layer: int | str) -> int:
@@ -304,10 +341,6 @@ def _number(suite: Suite, layer: int | str) -> int:
 
 def _label(suite: Suite) -> str:
     return f"Layer: blocks 1 to {suite.depth}, {suite.depth + 1} is the final embedding"
-
-
-def _probes(suite: Suite) -> list[tuple[str, str]]:
-    return [(PROBES[probe].title, probe) for probe in valid_probes(suite)]
 
 
 def _pools(suite: Suite, probe: str) -> list[tuple[str, str]]:
@@ -321,12 +354,14 @@ def _pools(suite: Suite, probe: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Where:
-    """What the tab shows. pool is the blocks'; the final embedding has none, and keeps it."""
+    """What the tab shows. pool is the blocks'; the final embedding has none, and keeps it. The
+    probe and the method are specs."""
 
     probe: str
     layer: int | str
     pool: str
     preset: str
+    method: str = TASK_ARITHMETIC
 
     @classmethod
     def default(cls, suite: Suite) -> Where:
@@ -336,7 +371,7 @@ class Where:
     @property
     def settings(self) -> Settings:
         pool = FINAL if self.layer == FINAL else self.pool
-        return Settings(self.probe, self.layer, pool, self.preset)
+        return Settings(self.probe, self.layer, pool, self.preset, method=self.method)
 
 
 def block_pool(suite: Suite, probe: str, pool: str) -> str:
@@ -369,12 +404,15 @@ def routed(
             "tasks": list(suite.task_names),
             "layer": here.layer,
             "pool": here.pool,
-            "probe": here.probe,
+            "probe": PROBES[here.probe].name,
+            "probe_options": PROBES.chosen(here.probe),
+            "method": METHODS[here.method].name,
+            "method_options": METHODS.chosen(here.method),
             "preset": here.preset,
             "distances": [d if math.isfinite(d) else None for d in distances],
             "similarities": routing.similarities[0].tolist(),
             "coefficients": routing.coefficients[0].tolist(),
-            "static_coefficients": [suite.defaults.static_lambda] * len(suite.tasks),
+            "static_coefficients": [here.static_lambda] * len(suite.tasks),
             "chosen": chosen,
             "head": chosen,
             "margin": float(routing.margin[0]),

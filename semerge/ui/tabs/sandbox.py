@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from math import sqrt
 from time import perf_counter
 from typing import Any
@@ -13,21 +13,23 @@ import gradio as gr
 from markupsafe import Markup
 
 from semerge.common import UserError
+from semerge.methods import METHODS
+from semerge.registry import TASK_ARITHMETIC
 from semerge.settings import AUTO, Settings, checked_coefficients
 from semerge.suites import Suite
 from semerge.ui import options, words
 from semerge.ui.context import Context, Source, example_of, on_gpu, sample_of
 from semerge.ui.events import model_event, when_opened
 from semerge.ui.html import given, macro
-from semerge.ui.links import Query, button
-from semerge.ui.options import Coefficients
+from semerge.ui.links import Query, button, of_settings
+from semerge.ui.options import Coefficients, Entries
 from semerge.ui.panel import heading, html
 from semerge.ui.picker import InputPicker
 from semerge.ui.tabs import Tab, Update
 from semerge.ui.view import View
 
 AUTO_HEAD = ("auto: the expert that SE-Merging chooses", AUTO)
-Known = dict[str, Any] | None  # of which suite, source and head, and SE-Merging's Result
+Known = dict[str, Any] | None  # of which suite, source, head, method, and SE-Merging's Result
 Products = Sequence[Sequence[float]]  # ⟨τs, τt⟩, (T, T)
 part = partial(macro, template="sandbox.html")
 echo = partial(macro, "echo")
@@ -39,7 +41,7 @@ class SandboxTab(Tab):
     def __init__(self, context: Context) -> None:
         self.context = context
         self.merge = on_gpu(self._merge)
-        self.products = cache(self._products)  # they never change
+        self.products = lru_cache(maxsize=16)(self._products)  # they never change
         self.known = gr.State(None)
         with gr.Row(elem_classes="se-desk", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_classes="se-ask"):
@@ -61,6 +63,7 @@ class SandboxTab(Tab):
         with gr.Column(elem_classes="se-input", elem_id="sandbox-coefficients"):
             heading("Coefficients")
             self.own = html(elem_id="sandbox-own")
+            self.method = Entries("method", first, self.name)
             with gr.Row(elem_classes="se-starts"):
                 self.static = gr.Button("Static", size="sm", elem_id="sandbox-static")
                 self.se = gr.Button("SE-Merging", size="sm", elem_id="sandbox-se")
@@ -81,32 +84,26 @@ class SandboxTab(Tab):
 
     def _wire(self) -> None:
         latest = model_event(trigger="always_last")
-        picker, sliders = self.picker, self.sliders.inputs
-        asked = [picker.suite, picker.source, self.known, self.head, *sliders]
-        self.picker.on(self._chosen, [self.known, self.head, *sliders], self._filled)
-        when_opened(self.known, self._opened, asked, self._answers)
+        picker, sliders, methods = self.picker, self.sliders.inputs, self.method.inputs
+        state = [picker.suite, picker.source, self.known, self.head, *methods]
+        asked = [*state, *sliders]
+        self.picker.on(self._chosen, asked[2:], self._filled)
+        when_opened(self.known, self._moved_if_new, asked, self._answers)
         moves = [self.head.input, *(slider.input for slider in sliders)]
         gr.on(moves, self._moved, asked, self._answers, **latest)
-        self._start(self.static, lambda suite, expert, result: options.static(suite))
-        self._start(self.base, lambda suite, expert, result: [0.0] * len(suite.tasks))
-        self._start(self.alone, lambda suite, expert, result: options.alone(suite, expert))
-        self._start(self.se, lambda suite, expert, result: options.on_grid(result["coefficients"]))
-
-    def _start(self, button: gr.Button, values: Callable[[Suite, str, Any], list[float]]) -> None:
-        """Let a button set all coefficients: `values(suite, expert, SE-Merging's Result)`."""
-
-        def start(name: str, source: Source, known: Known, head: str, expert: str) -> Update:
-            suite = self.context.suite(name)
-            try:
-                known, seen = self._ask(suite, source, known, head)
-                own = values(suite, suite.task(expert).name, known["result"])
-            except UserError as error:
-                return self._failed(error)
-            answer = self._answer(suite, source, known, head, own)
-            return {**self.sliders.put(suite, own), **seen, **answer}
-
-        inputs = [self.picker.suite, self.picker.source, self.known, self.head, self.expert]
-        button.click(start, inputs, [*self.sliders.inputs, *self._answers], **model_event())
+        others = [part.input for part in methods]
+        gr.on(others, self._other_method, asked, [*methods, *sliders, *self._answers], **latest)
+        starts = {
+            self.static: lambda suite, method, expert, result: options.static(suite, method),
+            self.base: lambda suite, method, expert, result: [0.0] * len(suite.tasks),
+            self.alone: lambda suite, method, expert, result: options.alone(suite, expert),
+            self.se: lambda suite, method, expert, result: options.on_grid(result["coefficients"]),
+        }
+        for start, values in starts.items():
+            outputs = [*sliders, *self._answers]
+            start.click(
+                partial(self._start, values), [self.expert, *state], outputs, **model_event()
+            )
 
     # ---- what an answer fills ----------------------------------------------------------------
 
@@ -119,7 +116,8 @@ class SandboxTab(Tab):
     @property
     def _filled(self) -> list[Any]:
         """Everything but the input."""
-        return [*self.sliders.inputs, self.expert, self.head, *self._answers]
+        parts = [self.expert, self.head, *self.method.inputs]
+        return [*self.sliders.inputs, *parts, *self._answers]
 
     @property
     def outputs(self) -> list[Any]:
@@ -132,41 +130,98 @@ class SandboxTab(Tab):
 
     # ---- handlers ----------------------------------------------------------------------------
 
-    def _chosen(self, suite: Suite, source: Source, known: Known, head: str, *own: Any) -> Update:
+    def _chosen(self, suite: Suite, source: Source, known: Known, head: str, *rest: Any) -> Update:
         """Another input: the coefficients stay, unless it is of another suite."""
         if known is None or known["suite"] != suite.name:
-            return self._show(suite, source, AUTO, options.static(suite))
-        return self._answer(suite, source, None, head, Coefficients.of(suite, own))
+            return self._show(suite, source, AUTO, TASK_ARITHMETIC, options.static(suite))
+        return self._moved(suite.name, source, None, head, *rest)
 
-    def _opened(self, name: str, source: Source, known: Known, head: str, *own: Any) -> Update:
-        return {} if known else self._moved(name, source, known, head, *own)
+    def _moved_if_new(self, name: str, source: Source, known: Known, *rest: Any) -> Update:
+        return {} if known else self._moved(name, source, known, *rest)
 
-    def _moved(self, name: str, source: Source, known: Known, head: str, *own: Any) -> Update:
+    def _moved(self, name: str, source: Source, known: Known, head: str, *rest: Any) -> Update:
         suite = self.context.suite(name)
-        return self._answer(suite, source, known, head, Coefficients.of(suite, own))
+        try:
+            method, own = self._read(suite, rest)
+        except UserError as error:
+            return self._failed(error)
+        return self._answer(suite, source, known, head, method, own)
 
-    def _show(self, suite: Suite, source: Source, head: str, own: Sequence[float]) -> Update:
-        """An input with coefficients of its own."""
+    def _other_method(
+        self, name: str, source: Source, known: Known, head: str, *rest: Any
+    ) -> Update:
+        """Another method, or other options of it: coefficients of its static merge become those of
+        the new one's, others stay."""
+        suite = self.context.suite(name)
+        try:
+            method, own = self._read(suite, rest)
+        except UserError as error:
+            return {**self._failed(error), self.known: None}
+        if known and known["method"] == method:
+            return {}  # a menu may tell a choice twice, with coefficients of before
+        put = self.method.follow(suite, method, method, rest[0])
+        if known and own == options.static(suite, known["method"]):
+            own = options.static(suite, method)
+            put |= self.sliders.put(suite, own)
+        return {**put, **self._answer(suite, source, known, head, method, own)}
+
+    def _start(
+        self,
+        values: Callable[[Suite, str, str, Any], list[float]],
+        expert: str,
+        name: str,
+        source: Source,
+        known: Known,
+        head: str,
+        *methods: Any,
+    ) -> Update:
+        """A button sets all coefficients: values(suite, method, expert, SE-Merging's Result)."""
+        suite = self.context.suite(name)
+        try:
+            method = self.method.read(methods)
+            known, seen = self._ask(suite, source, known, head, method)
+            own = values(suite, method, suite.task(expert).name, known["result"])
+        except UserError as error:
+            return self._failed(error)
+        answer = self._answer(suite, source, known, head, method, own)
+        return {**self.sliders.put(suite, own), **seen, **answer}
+
+    def _read(self, suite: Suite, values: Sequence[Any]) -> tuple[str, list[Any]]:
+        """The method and the coefficients. Raises UserError, of the method alone."""
+        count = len(self.method.inputs)
+        return self.method.read(values[:count]), Coefficients.of(suite, values[count:])
+
+    def _show(
+        self, suite: Suite, source: Source, head: str, method: str, own: Sequence[float]
+    ) -> Update:
+        """An input with a method and coefficients of its own."""
         return {
+            **self.method.put(suite, method, method),
             **self.sliders.put(suite, own),
             self.expert: gr.update(choices=_tasks(suite), value=suite.task_names[0]),
             self.head: gr.update(choices=[AUTO_HEAD, *_tasks(suite)], value=head),
-            **self._answer(suite, source, None, head, own),
+            **self._answer(suite, source, None, head, method, own),
         }
 
     def _answer(
-        self, suite: Suite, source: Source, known: Known, head: str, own: Sequence[Any]
+        self,
+        suite: Suite,
+        source: Source,
+        known: Known,
+        head: str,
+        method: str,
+        own: Sequence[Any],
     ) -> Update:
         """What one input and these coefficients answer."""
         try:
-            known, seen = self._ask(suite, source, known, head)
+            known, seen = self._ask(suite, source, known, head, method)
             view = View(known["result"], suite, example_of(source, suite, self.context.examples))
             began = perf_counter()
             sample = sample_of(source, suite, self.context.examples)
             own = checked_coefficients(own, suite, options.LOW, options.HIGH)
-            view = with_own(view, self.merge(suite.name, sample, own, view.result["head"]))
+            view = with_own(view, self.merge(suite.name, sample, own, view.result["head"], method))
             spent = 1e3 * (perf_counter() - began)
-            products = self.products(suite.name)
+            products = self.products(suite.name, method)
         except UserError as error:
             return self._failed(error)
         return {
@@ -177,52 +232,59 @@ class SandboxTab(Tab):
             **seen,
             self.cards: part("cards", view),
             self.readout: readout(view, own, products, spent),
-            self.link: self._link(suite, source, head, own),
+            self.link: self._link(suite, source, head, method, own),
         }
 
     def _ask(
-        self, suite: Suite, source: Source, known: Known, head: str
+        self, suite: Suite, source: Source, known: Known, head: str, method: str
     ) -> tuple[dict[str, Any], Update]:
-        """SE-Merging's Result for this input and head, with the input as it is shown where that
-        is another; what is `known` is not asked again.
+        """SE-Merging's Result for this input, head and method, with the input as it is shown where
+        that is another; what is `known` is not asked again.
 
         Raises:
             UserError: nothing was chosen, or what was can't be used.
         """
-        asked = {"suite": suite.name, "source": source, "head": head}
+        asked = {"suite": suite.name, "source": source, "head": head, "method": method}
         if known and asked.items() <= known.items():
             return known, {}
-        view, picture = self.context.ask(suite.name, source, Settings(head=head))
+        view, picture = self.context.ask(suite.name, source, Settings(head=head, method=method))
         shown = given(sample_of(source, suite, self.context.examples), picture)
         return {**asked, "result": dict(view.result)}, {self.given: shown}
 
-    def _merge(self, name: str, sample: Any, own: Sequence[Any], head: str) -> list[dict[str, Any]]:
-        found = self.context.engines.get(name).answer_with(sample, own, head)
-        return [prediction.to_dict() for prediction in found]
+    def _merge(
+        self, name: str, sample: Any, own: Sequence[Any], head: str, method: str
+    ) -> list[dict[str, Any]]:
+        answers = self.context.engines.get(name).answer_with(sample, own, head, method)
+        return [prediction.to_dict() for prediction in answers]
 
-    def _products(self, name: str) -> Products:
-        products: Products = self.context.engines.get(name).inner_products()
+    def _products(self, name: str, method: str) -> Products:
+        products: Products = self.context.engines.get(name).inner_products(method)
         return products
 
     # ---- links -------------------------------------------------------------------------------
 
-    def _link(self, suite: Suite, source: Source, head: str, own: Sequence[float]) -> str:
+    def _link(
+        self, suite: Suite, source: Source, head: str, method: str, own: Sequence[float]
+    ) -> str:
         values, note = self.picker.link(suite, source)
         for task, value in zip(suite.task_names, own, strict=True):
             values[_key(task)] = f"{value:g}"
-        return button(self.name, {**values, "head": head if head != AUTO else None}, note)
+        values |= of_settings(Settings(head=head, method=method))
+        return button(self.name, values, note)
 
     def restore(self, query: Query) -> Update:
         suite, source = self.picker.read(query)
+        method = query.spec("method", METHODS, METHODS.names, TASK_ARITHMETIC)
         own = [
             query.number(_key(task), options.LOW, options.HIGH, usual)
-            for task, usual in zip(suite.task_names, options.static(suite), strict=True)
+            for task, usual in zip(suite.task_names, options.static(suite, method), strict=True)
         ]
         head = query.one_of("head", (AUTO, *suite.task_names), AUTO)
-        return {**self.picker.put(suite, source), **self._show(suite, source, head, own)}
+        shown = self._show(suite, source, head, method, own)
+        return {**self.picker.put(suite, source), **shown}
 
     def take(self, suite: Suite, source: Source) -> Update:
-        shown = self._show(suite, source, AUTO, options.static(suite))
+        shown = self._show(suite, source, AUTO, TASK_ARITHMETIC, options.static(suite))
         return {**self.picker.put(suite, source), **shown}
 
 
