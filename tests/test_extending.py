@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_readme import commands
 from tiny import tiny_text_suite
 
 from semerge import cli, methods, probes
@@ -99,6 +100,14 @@ def test_options_are_flags(command: str, capsys: pytest.CaptureFixture[str]) -> 
     said = " ".join(capsys.readouterr().out.split())
     assert "--cap X the most that a weight may change (clipped); a number from 0 to 1" in said
     assert "--power X to which one minus the cosine is raised (angle); a whole number" in said
+
+
+@pytest.mark.usefixtures("examples")
+def test_the_page_s_commands_are_understood() -> None:
+    found = commands(ROOT / "docs" / "extending.md")
+    assert {words[1] for words in found} == {"predict", "evaluate"}
+    for words in found:
+        cli.parser().parse_args(words[1:])
 
 
 @pytest.mark.usefixtures("examples")

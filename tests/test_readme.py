@@ -1,13 +1,16 @@
 """The figures of README, docs and model cards are those of reports, bench and examples; what README
 and docs name is there."""
 
+import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from test_import import FLOORS
 
 from recipes import readme
+from semerge import cli
 from semerge.suites import available_suites
 
 DOCS = sorted(readme.ROOT.glob("docs/*.md"))
@@ -151,3 +154,37 @@ def test_pictures_are_small() -> None:
     assert {path.stem for path in shown} == {"light", "dark"}
     for path in shown:
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size < 300_000
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Every command of a page that is semerge's or a module's, as words."""
+    command = re.compile(r"^(?:[A-Z_]+=\S+ )?((?:semerge|python -m) .*)$", re.M)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    found = [line for language, block in blocks if not language for line in command.findall(block)]
+    return [shlex.split(line, comments=True) for line in found]
+
+
+# those of extending.md know its examples: see test_extending
+PAGES = [readme.README, *(page for page in DOCS if page.stem != "extending")]
+
+
+@pytest.mark.parametrize("words", [w for page in PAGES for w in commands(page)], ids=" ".join)
+def test_commands_are_ones_that_there_are(words: list[str]) -> None:
+    from recipes.__main__ import parser
+
+    match words:
+        case ["semerge", *rest] | ["python", "-m", "semerge", *rest]:
+            cli.parser().parse_args(rest)
+        case ["python", "-m", "recipes", *rest]:
+            parser().parse_args(rest)
+        case [_, _, module, *_]:
+            assert importlib.util.find_spec(module)
+
+
+def test_the_readme_s_lines_of_python_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", readme.README.read_text("utf-8"), re.S)
+    monkeypatch.chdir(readme.ROOT)
+    exec(code, {})
+    assert capsys.readouterr().out.startswith("gtsrb Prediction(")
