@@ -54,9 +54,9 @@ def reached(name: str, example: int, probe: str) -> dict[str, dict[str, list[flo
     layers = valid_layers(suite)
     probed = engine(name).probe(sample, Settings(probe=probe, layer=FINAL), layers)
     found: dict[str, dict[str, list[float]]] = {str(layer): {} for layer in layers}
-    for (of, layer, pool), distances in probed.distances.items():
-        if of == probe:
-            found[str(layer)][pool] = distances[0].tolist()
+    for key, distances in probed.distances.items():
+        if key.probe == probe:
+            found[str(key.layer)][key.pool] = distances[0].tolist()
     return found
 
 

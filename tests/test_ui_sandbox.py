@@ -269,8 +269,10 @@ def test_the_sliders_combine_the_methods_own_task_vectors(engine: Engine, tmp_pa
     page.change("sandbox-method", "ties")
     page.change(density, -1)
     assert "density must be a number from 0 to 1" in page["sandbox-told"]
+    own = coefficients(page, len(suite.tasks))
     page.change(density, 0.2)
     assert page["sandbox-told"] == "" and page.visible("sandbox-cards")
+    assert coefficients(page, len(suite.tasks)) == own
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9, 1.51, None, "abc"])

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Literal
 
 import gradio as gr
+
+from semerge.common import UserError
+from semerge.ui.tabs import Update
 
 Trigger = Literal["once", "always_last"]
 
@@ -38,6 +42,20 @@ def page_event(**options: Any) -> dict[str, Any]:
 def told(error: Exception) -> gr.Error:
     """A UserError as the message that a client of the API gets, without a traceback in the log."""
     return gr.Error(str(error), print_exception=False)
+
+
+def told_in_place(handler: Callable[..., Update]) -> Callable[..., Update]:
+    """A method of a tab: what can't be used is told as the tab's `_failed(error)` says."""
+
+    @wraps(handler)
+    def handle(tab: Any, *values: Any) -> Update:
+        try:
+            return handler(tab, *values)
+        except UserError as error:
+            found: Update = tab._failed(error)
+            return found
+
+    return handle
 
 
 # --------------------------------------------------------------------------------------------------

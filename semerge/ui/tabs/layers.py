@@ -21,7 +21,7 @@ from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui import charts, links, words
 from semerge.ui.context import Context, Source, example_of, on_gpu, sample_of
-from semerge.ui.events import model_event, page_event, when_opened
+from semerge.ui.events import model_event, page_event, told_in_place, when_opened
 from semerge.ui.html import given, macro
 from semerge.ui.links import Query
 from semerge.ui.options import Entries
@@ -159,15 +159,13 @@ class LayersTab(Tab):
     ) -> Update:
         return {} if known else self._again(name, source, known, opened, *controls)
 
+    @told_in_place
     def _again(
         self, name: str, source: Source, known: Known, opened: str, *controls: Any
     ) -> Update:
         """The input has to be probed, as the controls say; those that fit are left alone."""
         suite = self.context.suite(name)
-        try:
-            where = self._where(suite, controls)
-        except UserError as error:
-            return self._failed(error)
+        where = self._where(suite, controls)
         at = dict(zip(self._controls, controls, strict=True))
         pool = {} if at[self.pool] == where.pool else {"value": where.pool}
         follow = {
@@ -177,17 +175,15 @@ class LayersTab(Tab):
         }
         return {**follow, **self._show(suite, source, opened, where)}
 
+    @told_in_place
     def _moved(
         self, name: str, source: Source, known: Known, opened: str, *controls: Any
     ) -> Update:
         suite = self.context.suite(name)
-        try:
-            where = self._where(suite, controls)
-            if known is None or not _asked(suite, source, where).items() <= known.items():
-                return {}  # it is not probed yet, or was refused
-            return self._draw(suite, source, known["reached"], opened, where)
-        except UserError as error:
-            return self._failed(error)
+        where = self._where(suite, controls)
+        if known is None or not _asked(suite, source, where).items() <= known.items():
+            return {}  # it is not probed yet, or was refused
+        return self._draw(suite, source, known["reached"], opened, where)
 
     def _select(
         self, topic: str, name: str, source: Source, known: Known, opened: str, *controls: Any

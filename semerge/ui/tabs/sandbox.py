@@ -19,7 +19,7 @@ from semerge.settings import AUTO, Settings, checked_coefficients
 from semerge.suites import Suite
 from semerge.ui import options, words
 from semerge.ui.context import Context, Source, example_of, on_gpu, sample_of
-from semerge.ui.events import model_event, when_opened
+from semerge.ui.events import model_event, told_in_place, when_opened
 from semerge.ui.html import given, macro
 from semerge.ui.links import Query, button, of_settings
 from semerge.ui.options import Coefficients, Entries
@@ -139,13 +139,10 @@ class SandboxTab(Tab):
     def _moved_if_new(self, name: str, source: Source, known: Known, *rest: Any) -> Update:
         return {} if known else self._moved(name, source, known, *rest)
 
+    @told_in_place
     def _moved(self, name: str, source: Source, known: Known, head: str, *rest: Any) -> Update:
         suite = self.context.suite(name)
-        try:
-            method, own = self._read(suite, rest)
-        except UserError as error:
-            return self._failed(error)
-        return self._answer(suite, source, known, head, method, own)
+        return self._answer(suite, source, known, head, *self._read(suite, rest))
 
     def _other_method(
         self, name: str, source: Source, known: Known, head: str, *rest: Any
@@ -153,18 +150,20 @@ class SandboxTab(Tab):
         """Another method, or other options of it: coefficients of its static merge become those of
         the new one's, others stay."""
         suite = self.context.suite(name)
+        before = known and known["method"]
         try:
             method, own = self._read(suite, rest)
         except UserError as error:
-            return {**self._failed(error), self.known: None}
-        if known and known["method"] == method:
+            return {**self._failed(error), self.known: known and {**known, "method": None}}
+        if before == method:
             return {}  # a menu may tell a choice twice, with coefficients of before
         put = self.method.follow(suite, method, method, rest[0])
-        if known and own == options.static(suite, known["method"]):
+        if before and own == options.static(suite, before):
             own = options.static(suite, method)
             put |= self.sliders.put(suite, own)
         return {**put, **self._answer(suite, source, known, head, method, own)}
 
+    @told_in_place
     def _start(
         self,
         values: Callable[[Suite, str, str, Any], list[float]],
@@ -177,12 +176,9 @@ class SandboxTab(Tab):
     ) -> Update:
         """A button sets all coefficients: values(suite, method, expert, SE-Merging's Result)."""
         suite = self.context.suite(name)
-        try:
-            method = self.method.read(methods)
-            known, seen = self._ask(suite, source, known, head, method)
-            own = values(suite, method, suite.task(expert).name, known["result"])
-        except UserError as error:
-            return self._failed(error)
+        method = self.method.read(methods)
+        known, seen = self._ask(suite, source, known, head, method)
+        own = values(suite, method, suite.task(expert).name, known["result"])
         answer = self._answer(suite, source, known, head, method, own)
         return {**self.sliders.put(suite, own), **seen, **answer}
 
@@ -203,6 +199,7 @@ class SandboxTab(Tab):
             **self._answer(suite, source, None, head, method, own),
         }
 
+    @told_in_place
     def _answer(
         self,
         suite: Suite,
@@ -213,17 +210,14 @@ class SandboxTab(Tab):
         own: Sequence[Any],
     ) -> Update:
         """What one input and these coefficients answer."""
-        try:
-            known, seen = self._ask(suite, source, known, head, method)
-            view = View(known["result"], suite, example_of(source, suite, self.context.examples))
-            began = perf_counter()
-            sample = sample_of(source, suite, self.context.examples)
-            own = checked_coefficients(own, suite, options.LOW, options.HIGH)
-            view = with_own(view, self.merge(suite.name, sample, own, view.result["head"], method))
-            spent = 1e3 * (perf_counter() - began)
-            products = self.products(suite.name, method)
-        except UserError as error:
-            return self._failed(error)
+        known, seen = self._ask(suite, source, known, head, method)
+        view = View(known["result"], suite, example_of(source, suite, self.context.examples))
+        began = perf_counter()
+        sample = sample_of(source, suite, self.context.examples)
+        own = checked_coefficients(own, suite, options.LOW, options.HIGH)
+        view = with_own(view, self.merge(suite.name, sample, own, view.result["head"], method))
+        spent = 1e3 * (perf_counter() - began)
+        products = self.products(suite.name, method)
         return {
             self.known: known,
             self.body: gr.update(visible=True),
