@@ -31,6 +31,7 @@ from semerge.loading import Loaded
 from semerge.probe import Caches
 from semerge.probes import PROBES
 from semerge.registry import Key
+from semerge.routing import margin
 from semerge.settings import PRESETS, Settings
 from semerge.suites import Defaults, Suite
 
@@ -215,9 +216,8 @@ def thresholds(distances: Tensor) -> dict[str, float | None]:
     d = distances[torch.isfinite(distances).all(1)].double().sort(1).values
     if not len(d):
         return {"near_tie": None, "flat": None, "far": None}
-    margin = (d[:, 1] - d[:, 0]) / d[:, 1].clamp(min=torch.finfo(d.dtype).tiny)
     spread = (d[:, -1] - d[:, 0]) / d.mean(1).clamp(min=torch.finfo(d.dtype).tiny)
-    values = {"near_tie": (margin, NEAR_TIE), "flat": (spread, FLAT), "far": (d[:, 0], FAR)}
+    values = {"near_tie": (margin(d), NEAR_TIE), "flat": (spread, FLAT), "far": (d[:, 0], FAR)}
     return {name: float(torch.quantile(x, q)) for name, (x, q) in values.items()}
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
@@ -82,6 +84,39 @@ def first_line(error: Exception) -> str:
 def measured(value: float) -> str:
     """A measured value to three digits, and whole from a hundred on: 1.13, 10.6, 3,663."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def read_json(path: Path, known: bool = False) -> Any:
+    """What a JSON file holds. known: read it once as long as it stays as it is; whoever asks is
+    then not to change the answer.
+
+    Raises:
+        UserError: it can't be read, or is no JSON.
+    """
+    try:
+        if not known:
+            return json.loads(path.read_text(encoding="utf-8"))
+        found = path.stat()
+        return _known_json(path, found.st_mtime_ns, found.st_size)
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # JSON's and Unicode's errors are ValueErrors
+        raise UserError(f"{path} can't be read as JSON: {error}.") from None
+
+
+@lru_cache(maxsize=64)
+def _known_json(path: Path, modified: int, size: int) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Raises UserError where a file can't be written."""
+    try:
+        path.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror}.") from None
 
 
 def figure(name: str, value: float) -> str:

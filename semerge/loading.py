@@ -13,12 +13,7 @@ from torch import Tensor
 
 from semerge.backbones import Backbone
 from semerge.backbones.architecture import OWN_LAYOUT
-from semerge.backbones.weights import (
-    build_backbone,
-    open_suite_base,
-    open_suite_expert,
-    read_heads,
-)
+from semerge.backbones.weights import build_backbone, open_suite_base, open_suite_expert, read_heads
 from semerge.checkpoints.bundled import Point, Statistics, check_files, read_statistics
 from semerge.checkpoints.checkpoint import Checkpoint
 from semerge.checkpoints.files import locate

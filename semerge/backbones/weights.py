@@ -22,7 +22,7 @@ from semerge.backbones.architecture import HEAD_FILE, OWN_LAYOUT
 from semerge.backbones.base import Backbone
 from semerge.checkpoints import bundled
 from semerge.checkpoints.checkpoint import Checkpoint, same
-from semerge.checkpoints.files import read_json
+from semerge.checkpoints.files import read_config
 from semerge.checkpoints.pickled import open_pickled
 from semerge.checkpoints.rawfile import RawFile, open_raw
 from semerge.common import UserError
@@ -227,7 +227,7 @@ def describe(base: Found) -> dict[str, Any]:
             f"{path} has the layout {base.layout}, which is an expert's; a base is a CLIPModel, a "
             "GPT2Model or the open_clip state dict or pickle of the zero-shot model."
         )
-    config = read_json(path.with_name("config.json")) or {}
+    config = read_config(path.with_name("config.json")) or {}
     try:
         model: dict[str, Any] = architecture.model.describe(base, config)
     except KeyError as error:

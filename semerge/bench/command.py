@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import semerge
-from semerge.common import UserError
+from semerge.common import UserError, read_json, write_text
 from semerge.suites import published_suites, read_suite
 
 ROUNDS, LARGE_ROUNDS = 15, 5
@@ -141,12 +141,8 @@ def _write(path: Path, found: dict[str, Any]) -> None:
     """
     split = found.get("labelled", {}).get("split", "test")
     name = found["suite"] if split == "test" else f"{found['suite']}, {split}"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        text = json.dumps(known | {name: found}, indent=1, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be written: {error}.") from None
+    known = read_json(path) if path.exists() else {}
+    write_text(path, json.dumps(known | {name: found}, indent=1, ensure_ascii=False) + "\n")
 
 
 def _tell(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -16,6 +15,7 @@ from semerge.inputs import clean_text, decode_image
 from semerge.loading import Loaded
 from semerge.settings import FINAL, Settings
 from semerge.suites import Suite, read_suite
+from semerge.suites.abstention import read_report
 from semerge.suites.examples import load_examples
 from semerge.task_vectors import Segment, TaskVectors
 
@@ -55,10 +55,10 @@ def bundled(name: str, inputs: int) -> Subject:
 def validated(suite: Suite) -> Settings:
     """The probe `experts` as the suite's report chose it on validation, else by its defaults."""
     settings = Settings(probe="experts", preset=PRESET)
-    file = suite.path("report.json")
-    if not file.is_file():
+    report = read_report(suite)
+    if report is None:
         return settings
-    best = json.loads(file.read_text(encoding="utf-8"))["validation"]["best"]["experts"]
+    best = report["validation"]["best"]["experts"]
     return replace(
         settings, layer=best["layer"], pool=best["pool"], probe_lambda=best["probe_lambda"]
     )
@@ -72,9 +72,7 @@ def published(name: str, inputs: int, count: int | None = None) -> Subject:
     """
     described = read_suite(name)
     suite = replace(
-        described,
-        tasks=described.tasks[: count or len(described.tasks)],
-        statistics="random",
+        described, tasks=described.tasks[: count or len(described.tasks)], statistics="random"
     )
     loaded = random_weights(suite, build_backbone(suite, inputs=False))
     samples = random_inputs(loaded.backbone, inputs)

@@ -65,9 +65,7 @@ class Remote:
 
 
 def download(
-    suite: Suite,
-    announce: Callable[[str], None] = lambda text: None,
-    progress: Progress = silent,
+    suite: Suite, announce: Callable[[str], None] = lambda text: None, progress: Progress = silent
 ) -> Suite:
     """Fetch what is missing of a suite, and return it with every file located.
 

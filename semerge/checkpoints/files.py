@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from semerge.common import UserError, gigabytes
+from semerge.common import UserError, gigabytes, read_json
 from semerge.suites import SUITES_FOLDER
 from semerge.suites.suite import Source, Suite
 
@@ -54,9 +54,9 @@ def read_lock(suite: Suite) -> Lock:
     if not file.is_file():
         return {}
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = read_json(file)
         return {name: Pin(**pin) for name, pin in raw["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file} can't be read; delete it and download again: {error}.") from None
 
 
@@ -138,14 +138,11 @@ def _cached_commit(folder: Path, revision: str) -> str | None:
     return reference.read_text(encoding="utf-8").strip() if reference.is_file() else None
 
 
-def read_json(file: Path) -> dict[str, Any] | None:
-    """An object in a JSON file; None if there is no such file."""
+def read_config(file: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None if there is no such file."""
     if not file.is_file():
         return None
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} can't be read as JSON: {error}.") from None
+    value = read_json(file)
     if not isinstance(value, dict):
         raise UserError(f"{file} holds no JSON object.")
     return value

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import Checkpoint, Origin, Shapes, check_stored, stored
-from semerge.checkpoints.files import read_json
+from semerge.checkpoints.files import read_config
 from semerge.checkpoints.rawfile import RawFile
 from semerge.common import UserError
 
@@ -102,7 +102,7 @@ class LoraCheckpoint(Mapping[str, Tensor]):
 
 def _config(path: Path) -> tuple[int, float]:
     """Rank r and scale s of adapter_config.json."""
-    config = read_json(path)
+    config = read_config(path)
     if config is None:
         raise UserError(f"{path} is missing: it says how strongly the adapters act.")
     if config.get("peft_type") != "LORA":

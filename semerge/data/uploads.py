@@ -226,9 +226,7 @@ def unlabelled_set(
     if not folder and not file:
         raise UserError(f"There is no file or folder {place}.")
     if suite.modality == "image":
-        return _unlabelled_pictures(
-            suite, _in_folder(path) if folder else _in_archive(path), limit, seed
-        )
+        return _images(suite, _in_folder(path) if folder else _in_archive(path), limit, seed)
     if folder:
         raise UserError(
             f"Suite {suite.name} reads text: name a text file with one sentence on each line, or "
@@ -239,7 +237,7 @@ def unlabelled_set(
     return _sentences(suite, records, limit, seed)
 
 
-def _unlabelled_pictures(
+def _images(
     suite: Suite, files: Sequence[tuple[str, Path | bytes]], limit: int | None, seed: int
 ) -> LabelledSet:
     rows = _rows(len(files), limit, seed)

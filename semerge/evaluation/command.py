@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from semerge.checkpoints.files import locate
-from semerge.common import STOPPED, UserError, first_line, say
+from semerge.common import STOPPED, UserError, first_line, say, write_text
 from semerge.evaluation.figures import COLUMNS
 from semerge.evaluation.measure import Cancelled, Progress
 from semerge.methods import METHODS
@@ -26,6 +27,7 @@ from semerge.registry import TASK_ARITHMETIC, Entry
 from semerge.settings import Settings, descriptions
 from semerge.settings import valid_probes as probes_on_offer
 from semerge.suites import Suite, read_suite
+from semerge.suites.abstention import read_report
 from semerge.suites.published import published_lines
 
 if TYPE_CHECKING:
@@ -89,15 +91,13 @@ def run(args: argparse.Namespace) -> int:
         if args.json == "-":
             sys.stdout.write(text)
         else:
-            _write(Path(args.json), text)
+            write_text(Path(args.json), text)
     if args.csv == "-":
         write_csv(found.inspection, sys.stdout)
     elif args.csv:
-        try:
-            with Path(args.csv).open("w", encoding="utf-8", newline="") as file:
-                write_csv(found.inspection, file)
-        except OSError as error:
-            raise UserError(f"{args.csv} can't be written: {error.strerror}.") from None
+        table = io.StringIO()
+        write_csv(found.inspection, table)
+        write_text(Path(args.csv), table.getvalue())
     if "-" not in (args.json, args.csv):
         print("\n".join(lines(content)))
     if not whole:
@@ -267,16 +267,13 @@ def _reported(suite: Suite, found: Any) -> dict[str, Any]:
     """The matching figures of the suite's own report, where the run is comparable with it."""
     from semerge.evaluation.evaluate import compare
 
-    path = suite.path("report.json")
     part = found.config["limit"] is not None or not found.inspection.complete
     comparable = found.split == "test" and found.default and not part
-    if not comparable or not path.is_file():
-        return {}
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        return {"reported": compare(found.to_dict(), report)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _tell(f"{path} can't be compared with: {error}.")
+        report = read_report(suite) if comparable else None
+        return {} if report is None else {"reported": compare(found.to_dict(), report)}
+    except (ValueError, KeyError, TypeError) as error:
+        _tell(f"{suite.path('report.json')} can't be compared with: {error}.")
         return {}
 
 
@@ -304,13 +301,6 @@ def _check_place(path: Path) -> None:
         fine = False
     if not fine:
         raise UserError(f"{path} can't be written.")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}.") from None
 
 
 def _tell(text: str) -> None:

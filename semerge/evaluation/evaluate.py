@@ -15,11 +15,7 @@ from semerge.engine import NOT_WATCHED, Engine
 from semerge.evaluation.collect import collect
 from semerge.evaluation.figures import COLUMNS, Row, average, recovery, summary
 from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
-from semerge.evaluation.measure import (
-    Cancelled,
-    Interrupted,
-    Progress,
-)
+from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.probes import PROBES
 from semerge.settings import FINAL, PRESETS, Resolved, Settings, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
@@ -108,13 +104,7 @@ def evaluate(
         raise UserError("An evaluation has no fast mode; `bench --data` measures what that costs.")
     others = list(combinations(suite, request))
     found = chosen_sets(
-        suite,
-        request.data,
-        request.split,
-        request.limit,
-        request.seed,
-        request.task,
-        notice,
+        suite, request.data, request.split, request.limit, request.seed, request.task, notice
     )
     if main.fallback == "static" and not engine.watches(main):
         notice(NOT_WATCHED)

@@ -257,10 +257,7 @@ class Displacements:
 
 @torch.inference_mode()
 def displacements(
-    engine: Engine,
-    sets: Sequence[LabelledSet],
-    point: Point,
-    cancelled: Cancelled | None = None,
+    engine: Engine, sets: Sequence[LabelledSet], point: Point, cancelled: Cancelled | None = None
 ) -> Displacements:
     """Run base and experts as far as `point`, a (layer, pool).
 

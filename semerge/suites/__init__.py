@@ -6,12 +6,10 @@ are read and checked by `semerge.checkpoints`.
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from semerge.common import ASSETS, UserError
+from semerge.common import ASSETS, UserError, read_json
 from semerge.suites.reader import FORMAT, SuiteReader
 from semerge.suites.suite import Defaults, Source, Suite, Task, loaded_files
 
@@ -71,18 +69,7 @@ def _has_sources(file: Path) -> bool:
 def _parse(file: Path) -> Any:
     """The file's JSON, not to be written. What is shipped is parsed once, and again if it changes;
     a folder of somebody's own may change faster than a file's time tells."""
-    try:
-        if file.parent.parent == SUITES_FOLDER:
-            found = file.stat()
-            return _parsed(file, found.st_mtime_ns, found.st_size)
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{file} can't be read as JSON: {error}.") from None
-
-
-@lru_cache(maxsize=64)
-def _parsed(file: Path, modified: int, size: int) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))
+    return read_json(file, known=file.parent.parent == SUITES_FOLDER)
 
 
 def _file(name_or_path: str | Path) -> Path:

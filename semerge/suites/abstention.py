@@ -6,14 +6,13 @@ holds for the weights it was made with and for distances of that probe, λ, laye
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from semerge.common import read_json
 from semerge.probes import key_at
 from semerge.registry import Key
 from semerge.suites.suite import Suite
@@ -100,19 +99,9 @@ def read_object(path: Path) -> dict[str, Any] | None:
     Raises:
         ValueError: there is one that is no JSON object.
     """
-    try:
-        found = path.stat()
-        return _object(path, found.st_mtime_ns, found.st_size)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise ValueError(str(error)) from None
-
-
-@lru_cache(maxsize=32)
-def _object(path: Path, modified: int, size: int) -> dict[str, Any]:
-    # a JSONDecodeError is a ValueError, and so is a UnicodeDecodeError
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_json(path, known=True)
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")
     return found

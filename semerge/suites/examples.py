@@ -8,14 +8,13 @@ SE-Merging gets right. Its Result is stored beside the index, in first_<section>
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from semerge.common import EXAMPLES, UserError
+from semerge.common import EXAMPLES, UserError, read_json
 
 EXAMPLES_FOLDER = EXAMPLES
 SECTIONS = {"image": "vision", "text": "text"}  # modality of a suite -> section of the index
@@ -72,10 +71,7 @@ def load_examples(folder: str | Path = EXAMPLES_FOLDER) -> Examples:
     file = folder / "index.json"
     if not file.is_file():
         return Examples()
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{file} can't be read as JSON: {error}.") from None
+    raw = read_json(file)
     if not isinstance(raw, dict):
         raise UserError(f"{file} must hold one JSON object.")
     sections = {
@@ -96,12 +92,12 @@ def _stored(folder: Path, section: str) -> Mapping[str, Any] | None:
     """The stored Result of a section's first example; None where there is none to be read. The
     page can do without: it then opens as the engine is there."""
     file = folder / f"first_{section}.json"
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not file.exists():
         return None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        _log.warning("%s can't be read as JSON: %s", file, error)
+    try:
+        raw = read_json(file)
+    except UserError as error:
+        _log.warning("%s", error)
         return None
     if isinstance(raw, dict) and {"suite", "tasks", "predictions"} <= set(raw):
         return raw

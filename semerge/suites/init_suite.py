@@ -15,7 +15,7 @@ from typing import Any
 from semerge.backbones import ARCHITECTURES
 from semerge.backbones.architecture import HEAD_FILES, IN_EXPERT, TEXT_TOWER
 from semerge.checkpoints.rawfile import check_there
-from semerge.common import UserError, first_line
+from semerge.common import UserError, first_line, read_json
 from semerge.suites import SUITES_FOLDER, published_suites, read_suite
 from semerge.suites.reader import FORMAT
 from semerge.suites.suite import EXPERT_LAYOUTS
@@ -172,7 +172,7 @@ def _put(source: Path, copy: Path) -> None:
 
 def _words() -> dict[str, dict[str, Any]]:
     """Task -> what published suites say of it."""
-    known = json.loads(TASK_WORDS.read_text(encoding="utf-8"))["tasks"]
+    known = read_json(TASK_WORDS)["tasks"]
     keys = ("title", "about", "classes", "templates", "pair", "data")
     for name in published_suites():
         for task in read_suite(name).tasks:

@@ -9,11 +9,10 @@ come without a word on the checkpoints; they stand in the families whose baselin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from semerge.common import ASSETS
+from semerge.common import ASSETS, read_json
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Family:
 
 
 def _families() -> dict[str, Family]:
-    known = json.loads((ASSETS / "published.json").read_text(encoding="utf-8"))["families"]
+    known = read_json(ASSETS / "published.json")["families"]
     return {
         name: Family(
             raw["title"],

@@ -25,15 +25,8 @@ from semerge.backbones.base import Backbone
 from semerge.backbones.clip import ARCHITECTURE, text_shapes
 from semerge.backbones.clip.image_tower import VisionTransformer
 from semerge.backbones.clip.text_tower import zero_shot_heads
-from semerge.checkpoints.checkpoint import (
-    Checkpoint,
-    Origin,
-    check_same,
-    prefix_of,
-    same,
-    stored,
-)
-from semerge.checkpoints.files import read_json
+from semerge.checkpoints.checkpoint import Checkpoint, Origin, check_same, prefix_of, same, stored
+from semerge.checkpoints.files import read_config
 from semerge.checkpoints.lora import LoraCheckpoint
 from semerge.checkpoints.pickled import open_pickled, read_head
 from semerge.checkpoints.rawfile import RawFile, open_raw
@@ -243,7 +236,7 @@ def check_config(
     where = path
     if layout in ("hf-clip", "fusionbench-clip"):
         file = path.parent / "config.json"
-        config = read_json(file) or {}
+        config = read_config(file) or {}
         config = config.get("vision_config", config)
         activation = config.get("hidden_act", "quick_gelu") if isinstance(config, dict) else None
         if activation not in ("quick_gelu", "gelu"):

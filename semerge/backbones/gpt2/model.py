@@ -20,14 +20,8 @@ from torch import Tensor
 
 from semerge.backbones.base import Backbone, Batch, Params, attention, layer_norm, linear
 from semerge.backbones.gpt2 import ARCHITECTURE, GPT2Sizes
-from semerge.checkpoints.checkpoint import (
-    Checkpoint,
-    check_finite,
-    check_same,
-    prefix_of,
-    same,
-)
-from semerge.checkpoints.files import read_json
+from semerge.checkpoints.checkpoint import Checkpoint, check_finite, check_same, prefix_of, same
+from semerge.checkpoints.files import read_config
 from semerge.checkpoints.rawfile import open_raw
 from semerge.common import UserError
 from semerge.suites.suite import Suite
@@ -235,7 +229,7 @@ def check_config(
 ) -> None:
     """Compare activation, heads, epsilon and padding."""
     file = path.parent / "config.json"
-    config = read_json(file) or {}
+    config = read_config(file) or {}
     activation = config.get("activation_function", "gelu_new")
     if activation not in GELU_TANH:
         raise UserError(f"{file}: activation_function {activation!r} is not gelu_new.")

@@ -15,16 +15,7 @@ from semerge.data.rendered import drawing
 from semerge.data.rendered.charts import hue
 from semerge.data.rendered.drawing import Dice, oversampling
 
-CLASSES = (
-    "striped",
-    "dotted",
-    "chequered",
-    "zigzag",
-    "woven",
-    "cracked",
-    "marbled",
-    "bricked",
-)
+CLASSES = ("striped", "dotted", "chequered", "zigzag", "woven", "cracked", "marbled", "bricked")
 Field = np.ndarray  # float32 (side, side)
 TABLE = 64  # cells a side of the tables of per-cell chance
 
