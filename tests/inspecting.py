@@ -83,7 +83,12 @@ class Inspector(Visitor):
         self.tab = tab
         self.steps: list[Any] = []  # of the last run's progress
         for name, value in form.items():
-            self[getattr(tab.form, name, None) or getattr(tab.form.options, name)] = value
+            self[self._box(name)] = value
+
+    def _box(self, name: str) -> Any:
+        form, options = self.tab.form, self.tab.form.options
+        further = {option: part for (_, option), part in options.further.items()}
+        return further.get(name) or getattr(form, name, None) or getattr(options, name)
 
     def form(self) -> list[Any]:
         return [self[part] for part in self.tab.form.inputs]

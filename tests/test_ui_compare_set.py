@@ -15,7 +15,7 @@ import pytest
 from inspecting import opened, page_of
 from labelled import write_sentences
 from test_ui import HOSTILE, parse
-from test_ui_compare import built, visitor_of
+from test_ui_compare import built, lines, visitor_of
 from test_ui_sandbox import link
 from tiny import tiny_text_suite
 from visitor import Visitor
@@ -164,6 +164,30 @@ def test_a_run_is_cancelled_and_a_bad_set_is_told(labelled: tuple[CompareTab, Pa
     visitor.change(tab.set.folder, " ")
     press_run(tab, visitor)
     assert "Name a data folder" in visitor[tab.run.status]
+
+
+def test_a_side_has_a_method_of_its_own(labelled: tuple[CompareTab, Path]) -> None:
+    tab, data = labelled
+    visitor, b = of_folder(tab, data), tab.options[1]
+    visitor.change(b.preset, "sharp")
+    visitor[b.further["method", "density"]] = 0.7
+    visitor.change(b.method, "ties")
+    assert lines(visitor[tab.differs])["Merging method"] == [
+        "Task Arithmetic", "TIES-Merging (density 0.7)",
+    ]  # fmt: skip
+    assert "TIES-Merging (density 0.7), preset sharp" in visitor[tab.heads[1]]
+    assert visitor.of(b.further["method", "density"], "visible") is True
+    press_run(tab, visitor)
+    board = visitor[tab.results.board]
+    assert "TIES-Merging (density 0.7), preset sharp" in board and "Static merge" in board
+    asked = {"key": visitor[tab.key], "filter": "all", "head": "routed"}
+    for row in csv.DictReader(io.StringIO(compare_html.export(tab.store, asked)["text"])):
+        assert (row["a_method"], row["b_method"]) == ("task_arithmetic", "ties:density=0.7")
+    values = link(visitor[tab.link])
+    assert values["b_method"] == "ties:density=0.7" and "a_method" not in values
+    again = Visitor(page_of(tab.key))
+    assert not opened(again, tab, urlencode(values)).notices
+    assert (again[b.method], again[b.further["method", "density"]]) == ("ties", 0.7)
 
 
 def test_what_is_set_during_a_run_stays_as_it_is_set(labelled: tuple[CompareTab, Path]) -> None:

@@ -229,7 +229,7 @@ def test_a_cancel_keeps_what_is_done_and_does_not_wait(
     visitor.press_run(at)
     gate.set()
     assert not visitor.found.complete and len(visitor.found.rows) == 12
-    assert visitor.found.rows == whole.rows[:12]
+    assert [*visitor.found.rows] == [*whole.rows[:12]]
     assert "Cancelled: 12 of 36 samples are done and shown." in visitor.status
     assert visitor.of(tab.run.run, "interactive") and not visitor.visible(tab.run.cancel)
 
@@ -578,6 +578,7 @@ def upload_of(home: Path, folder: Path, kind: str) -> Path:
         {"kind": "upload", "task": "task0"},
         {"kind": "folder", "task": "task0"},  # left over from an upload
         {"kind": "folder", "folder": "~", "task": "task0"},
+        {"kind": "folder", "method": "ties", "density": 0.5, "merge": "mean", "preset": "literal"},
     ],
 )
 def test_the_csv_is_that_of_the_command_that_the_page_names(
@@ -604,6 +605,33 @@ def test_the_csv_is_that_of_the_command_that_the_page_names(
     assert saved["name"] == f"{suite.name}.csv" and saved["type"] == "text/csv"
     assert saved["text"] == Path("rows.csv").read_text(encoding="utf-8")
     assert len(list(csv.DictReader(io.StringIO(saved["text"])))) == len(visitor.found.rows)
+
+
+def test_method_and_options_are_named_wherever_settings_are(
+    tab: InspectTab, visitor: Inspector, home: Path
+) -> None:
+    usual = visitor.found.rows
+    assert "Method Task Arithmetic, preset sharp" in visitor[tab.page.figures]
+    other = Inspector(tab, kind="folder", folder=str(home / "text-data"), method="ties")
+    other[tab.form.options.further["method", "density"]] = 0.7
+    other.press_run()
+    told = "TIES-Merging (density 0.7)"
+    assert f"Method {told}, preset sharp" in other[tab.page.figures]
+    assert f"Static {told}" in other[tab.page.figures]
+    row = csv.DictReader(io.StringIO(other.export("csv")["text"])).__next__()
+    assert row["method"] == json.loads(other.export("json")["text"])["method"]
+    assert row["method"] == "ties:density=0.7" in other.export("html")["text"]
+    assert "method=ties%3Adensity%3D0.7" in other.query
+    again, asked = restored(tab, other.query)
+    assert not asked.notices and again.form() == other.form()
+    # another merge, the original experts
+    assert [row.expert for row in other.found.rows] == [row.expert for row in usual]
+    # and a row is answered by the same
+    other.act(do="open", value=other.ids()[0])
+    view = tab.opened.view(other.key, other.look.row, other.look)
+    assert view and (view.result["method"], view.result["method_options"]["density"]) == (
+        "ties", 0.7,
+    )  # fmt: skip
 
 
 def test_a_command_names_no_path_of_a_public_server(

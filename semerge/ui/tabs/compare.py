@@ -106,9 +106,7 @@ class Pair:
         values: dict[str, Any] = {}
         for which, choice in zip(WHICH, self.both, strict=True):
             used = choice.settings.resolve(choice.suite)
-            names = ("probe", "layer", "pool", "preset", "head")
-            filled = replace(choice.settings, **{name: getattr(used, name) for name in names})
-            values |= {f"{which}_suite": choice.suite.name, **of_settings(filled, f"{which}_")}
+            values |= {f"{which}_suite": choice.suite.name, **of_settings(used, f"{which}_")}
         values |= {"set": self.a.kind, "limit": self.a.limit or 0}
         return values | ({"data": self.a.place.strip()} if self.a.kind == FOLDER else {})
 
