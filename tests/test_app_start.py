@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from processes import PATIENCE, python
 
+from semerge import cli
+
 
 def refused(log: Path, *options: str, **variables: str) -> str:
     """What the app says where it does not start."""
@@ -22,9 +24,20 @@ def refused(log: Path, *options: str, **variables: str) -> str:
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "", "²"])
-def test_a_port_that_is_none_is_refused(port: str, tmp_path: Path) -> None:
-    said = refused(tmp_path / "log", GRADIO_SERVER_PORT=port)
-    assert f"GRADIO_SERVER_PORT is a number from 1 to 65535, not {port!r}." in said
+@pytest.mark.parametrize("named", ["GRADIO_SERVER_PORT", "--port"])
+def test_a_port_that_is_none_is_refused(
+    named: str, port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if named == "--port":
+        monkeypatch.setenv("GRADIO_SERVER_PORT", "7860")
+        options = [f"--port={port}"]
+    else:
+        monkeypatch.setenv(named, port)
+        options = []
+    assert cli.main(["demo", *options]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"semerge: {named} is a number from 1 to 65535, not {port!r}.\n"
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:

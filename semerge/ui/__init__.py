@@ -35,12 +35,9 @@ def serve(
         UserError: the port is none, or is taken.
     """
     host = host or os.environ.get("GRADIO_SERVER_NAME", HOST)
-    number = (
-        _port("--port", port)
-        if port is not None
-        else _port("GRADIO_SERVER_PORT", os.environ.get("GRADIO_SERVER_PORT", PORT))
-    )
-    _shut()
+    named = "--port" if port is not None else "GRADIO_SERVER_PORT"
+    number = _port(named, os.environ.get(named, PORT) if port is None else port)
+    _stay_offline()
     watch = Stopwatch(verbose)
 
     from semerge.ui.app import launch_options, make_context, start
@@ -69,7 +66,7 @@ def _port(name: str, text: str) -> int:
     return int(text)
 
 
-def _shut() -> None:
+def _stay_offline() -> None:
     """No telemetry, no version check, no hub: set before gradio is imported, which reads it."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
