@@ -49,7 +49,7 @@ def recovery_lines(
 ) -> list[dict[str, Any]]:
     """The lines that depend on probe, layer, pooling and preset.
 
-    averages: figures by "real" and "all", as `metrics.average` gives them. With no gap to
+    averages: figures by "real" and "all", as `figures.average` gives them. With no gap to
     recover a line has no value and is not met.
     """
     found = []

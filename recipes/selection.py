@@ -188,7 +188,7 @@ def choose(presets: Sequence[Row]) -> tuple[str, str]:
 def averages(
     suite: Suite, measured: Measurement, second: SecondPass
 ) -> dict[str, dict[str, float]]:
-    """The columns of `metrics.COLUMNS` as means over "all" tasks and over the "real" ones."""
+    """The columns of `figures.COLUMNS` as means over "all" tasks and over the "real" ones."""
     scale = suite.defaults.static_lambda
     base, static = measured.answers[BASE], measured.answers[scale]
     columns = {"routing": second.chosen == measured.tasks}

@@ -6,8 +6,7 @@ Scores of an input from its distances to the T experts; each is higher the less 
     margin       1 − (d2 − d1) / d2
     nearest      d1, in the unit of the probe's distances
     relative     d1 over what is usual for the expert that is nearest: its median on validation
-    other probe  d1 by another probe than the one that routes, see
-                 `evaluation.abstention.other_key`
+    other probe  d1 by another probe than the one that routes, see `misfits.other_key`
     either       the larger of `relative` and `other probe`, each over its own threshold
 
 The two probes notice different things: a small distance to an expert says that this expert has

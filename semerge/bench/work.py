@@ -20,6 +20,7 @@ from semerge.bench.subject import Subject
 from semerge.common import Clock
 from semerge.engine import Engine
 from semerge.models import Reached
+from semerge.probes import PROBES
 from semerge.settings import Resolved
 
 SWEPT = 16  # inputs that a sweep takes at once
@@ -91,7 +92,7 @@ def quick(
     sure: float = fast.SURE,
 ) -> tuple[int, Tensor, bool]:
     """The fast mode on one sample: chosen expert, (1, D), whether that expert answered alone."""
-    if resolved.probe == "cache":
+    if "experts" not in PROBES[resolved.probe].needs:
         early = engine.early(batch, resolved)
     else:
         early = fast.probe(engine.models, batch, resolved, ratio)

@@ -16,6 +16,7 @@ from semerge.engine import Engine
 from semerge.evaluation.diagnosis import candidates
 from semerge.evaluation.measure import Cancelled, Plan, Progress, measure
 from semerge.evaluation.selection import NOTHING, Candidate, rank
+from semerge.probes import PROBES
 from semerge.registry import Key
 from semerge.routing import nearest
 from semerge.settings import FINAL, Settings
@@ -64,7 +65,7 @@ def choose(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> Choice:
-    """Rank every way to measure distances that the suite offers by `criterion.rank`.
+    """Rank every way to measure distances that the suite offers by `selection.rank`.
 
     samples: of all tasks together, as `unlabelled_set` reads them; labels are not looked at.
 
@@ -79,9 +80,8 @@ def choose(
             f"A choice among {len(suite.tasks)} experts needs {fewest} samples or more, of all "
             f"tasks; these are {len(samples)}."
         )
-    caches = {("cache", suite.defaults.probe_lambda): engine.models.statistics}
-    plan = Plan(keys, own_only=True, caches=caches)  # of answers there is no use
-    measured = measure(engine, [samples], plan, progress, cancelled)
+    # of answers there is no use
+    measured = measure(engine, [samples], Plan(keys, own_only=True), progress, cancelled)
     ranked = rank(measured.distances)
     if ranked[0].score < NOTHING:
         raise UserError(
@@ -105,8 +105,9 @@ def options(key: Key) -> str:
     text = f"--probe {key.probe} --layer {key.layer}"
     if key.layer != FINAL:
         text += f" --pool {key.pool}"
-    # `base` has no merged model, and the statistics of `cache` know one λ alone
-    return text + (f" --probe-lambda {key.probe_lambda}" if key.probe == "experts" else "")
+    # statistics know one λ alone, and where no merged model runs there is none
+    free = key.probe_lambda and not PROBES[key.probe].stored
+    return text + (f" --probe-lambda {key.probe_lambda}" if free else "")
 
 
 # ---- the command ---------------------------------------------------------------------------------

@@ -15,12 +15,9 @@ from typing import Any
 from semerge.data.labelled import Sets
 from semerge.data.sets import subsample
 from semerge.engine import Engine
-from semerge.evaluation import hypothesis
-from semerge.evaluation import hypothesis as displacement
-from semerge.evaluation import misfits as abstention
-from semerge.evaluation import selection as criterion
+from semerge.evaluation import hypothesis, selection
 from semerge.evaluation.measure import BASE, Cancelled, Measurement, Plan, measure
-from semerge.evaluation.misfits import Cut, misfits
+from semerge.evaluation.misfits import Cut, misfits, other_key
 from semerge.evaluation.selection import PROBE_LAMBDAS, every_key
 from semerge.models import Point
 from semerge.probes import PROBES
@@ -53,11 +50,7 @@ def diagnose(
     """
     suite, keys = engine.suite, candidates(engine)
     resolved = Settings().resolve(suite)
-    plan = Plan(
-        keys=keys,
-        answers=(BASE, suite.defaults.static_lambda),
-        caches={("cache", suite.defaults.probe_lambda): engine.models.statistics},
-    )
+    plan = Plan(keys, answers=(BASE, suite.defaults.static_lambda))
     cuts = {}
     for name, whole in (("validation", validation), ("test", test)):
         tell(f"distances of {name} samples")
@@ -89,7 +82,7 @@ def diagnose(
             on_validation,
             on_test,
             resolved,
-            abstention.other_key(suite, resolved, moving),
+            other_key(suite, resolved, moving),
             folder,
             seed=seed,
             cancelled=cancelled,
@@ -105,23 +98,22 @@ def candidates(engine: Engine) -> tuple[Key, ...]:
     return tuple(
         key
         for key in every_key(suite, sorted({*PROBE_LAMBDAS, usual}))
-        if "statistics" not in PROBES[key.probe].needs
-        or (key.probe_lambda == usual and key.point in stored)
+        if not PROBES[key.probe].stored or (key.probe_lambda == usual and key.point in stored)
     )
 
 
 def choice(validation: Measurement, test: Measurement, keys: Sequence[Key]) -> dict[str, Any]:
     """The automatic pick on validation's samples without their labels; then, with labels, how good
     it is there and on test. `by_probe` has the same among the candidates of one probe alone."""
-    ranked = criterion.rank({key: validation.distances[key] for key in keys})
+    ranked = selection.rank({key: validation.distances[key] for key in keys})
 
-    def judged(among: list[criterion.Candidate]) -> dict[str, Any]:
-        row = criterion.against_labels(among, validation)
+    def judged(among: list[selection.Candidate]) -> dict[str, Any]:
+        row = selection.against_labels(among, validation)
         best = Key(*(row["best"][name] for name in Key._fields))
         on_test = {
             "n": len(test),
-            "pick": criterion.accuracy(test, among[0].key),
-            "best_of_validation": criterion.accuracy(test, best),
+            "pick": selection.accuracy(test, among[0].key),
+            "best_of_validation": selection.accuracy(test, best),
         }
         return row | {"test": on_test}
 
@@ -135,10 +127,10 @@ def choice(validation: Measurement, test: Measurement, keys: Sequence[Key]) -> d
 def moving_point(validation: Measurement, keys: Sequence[Key], resolved: Resolved) -> Point:
     """The (layer, pool) at which displacements tell most: the one that is probed where experts are
     compared; where `cache` routes, the one at which they route best on validation."""
-    if resolved.probe != "cache":
+    if not PROBES[resolved.probe].stored:
         return resolved.layer, resolved.pool
-    of_experts = [key for key in keys if key.probe != "cache"]
-    return max(of_experts, key=lambda k: criterion.accuracy(validation, k)["routing"]).point
+    of_experts = [key for key in keys if not PROBES[key.probe].stored]
+    return max(of_experts, key=lambda k: selection.accuracy(validation, k)["routing"]).point
 
 
 def _why(
@@ -157,10 +149,10 @@ def _why(
     by_scale = {
         key.probe_lambda: d
         for key, d in measured.distances.items()
-        if key.probe != "cache" and key.point == moving
+        if not PROBES[key.probe].stored and key.point == moving
     }
-    moved = displacement.displacements(engine, sets, moving, cancelled)
-    described = displacement.describe(suite, moved, moving, by_scale)
+    moved = hypothesis.displacements(engine, sets, moving, cancelled)
+    described = hypothesis.describe(suite, moved, moving, by_scale)
     coefficients = engine.route(distances, resolved).coefficients
     places = hypothesis.task_map(engine, sets, point, resolved.probe_lambda, cancelled)
     return {
@@ -172,7 +164,7 @@ def _why(
         },
         "displacement": {
             **described,
-            "verdict": displacement.verdict(described, resolved.probe_lambda),
+            "verdict": hypothesis.verdict(described, resolved.probe_lambda),
         },
         "bias": hypothesis.representation_bias(engine, sets, coefficients, cancelled),
         "map": places.to_dict(suite),

@@ -149,7 +149,7 @@ def combinations(suite: Suite, request: Request) -> Iterator[Resolved]:
                     wanted = known[-1]  # the default has no tokens, these layers have
                 pools = [p for p in pools if p == wanted] if "probe" in every else [wanted]
             # statistics were made at the suite's own λ, so a λ of the request is not theirs
-            stored = "statistics" in PROBES[probe].needs
+            stored = PROBES[probe].stored
             at = replace(
                 of_method,
                 probe=probe,

@@ -243,7 +243,7 @@ def counts(inspection: Inspection, head: str = "oracle") -> dict[str, int]:
 
 
 def figures(inspection: Inspection) -> dict[str, Any]:
-    """Accuracies by task, their averages and the recovered gap, as `metrics.summary` has them."""
+    """Accuracies by task, their averages and the recovered gap, as `figures.summary` has them."""
     return summary(inspection.rows, [task.name for task in inspection.suite.tasks if task.real])
 
 

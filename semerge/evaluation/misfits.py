@@ -31,6 +31,7 @@ from semerge.evaluation.measure import (
 )
 from semerge.inputs import clean_text
 from semerge.models import Point
+from semerge.probes import PROBES, At
 from semerge.registry import Key
 from semerge.routing import nearest
 from semerge.settings import FINAL, Resolved
@@ -50,7 +51,7 @@ def other_key(suite: Suite, resolved: Resolved, moving: Point) -> Key | None:
     """The probe to ask beside the one that routes: `cache` at the final embedding, for one more
     run of one model, or None without statistics; where `cache` routes, `base` at the point
     `moving`, for one more run of all experts."""
-    if resolved.probe == "cache":
+    if PROBES[resolved.probe].stored:
         return probing("base", BASE, moving)
     usual = resolved.probe_lambda == suite.defaults.probe_lambda
     if suite.statistics is None or not usual:
@@ -348,7 +349,7 @@ def left_out_fallback(
     the other experts are used where the notice by `score` comes.
 
     sets: the samples of `split`. The task's own head answers: no other one has its classes. As
-    `abstention.fallback`, with `tasks`: the same for each task.
+    `fallback`, with `tasks`: the same for each task.
 
     Raises:
         Interrupted: `cancelled` said so.
@@ -378,22 +379,23 @@ def left_out_fallback(
 
 def _without_each(engine: Engine, placed: Batch, key: Key) -> Tensor:
     """T matrices of distances, (T, B, T − 1)."""
-    models, count = engine.models, engine.models.vectors.count
-    if key.probe == "cache":
-        merged = represent(engine, models.probed(key.probe_lambda), placed, key.point)
-        every = models.statistics[key.point].distances(merged)  # (B, T)
+    models, count, probe = engine.models, engine.models.vectors.count, PROBES[key.probe]
+    if "experts" not in probe.needs:
+        every = engine.distances_at(placed, [key])[key]  # (B, T)
         return torch.stack([every[:, _others(t, count)] for t in range(count)])
-    experts = torch.stack(
-        [represent(engine, partial(models.expert, t), placed, key.point) for t in range(count)]
-    )  # (T, B, K)
+    at, options = (
+        partial(represent, engine, placed=placed, point=key.point),
+        PROBES.chosen(key.probe),
+    )
+    experts = torch.stack([at(partial(models.expert, t)) for t in range(count)])  # (T, B, K)
+    base = at(models.base) if "base" in probe.needs else None
     found = []
     for t in range(count):
-        # the base is the merged model at λ = 0, and has nothing to leave out
         scales = torch.full((count,), key.probe_lambda, device=models.device)
         scales[t] = 0.0
-        stage = models.base if key.probe == "base" else models.merged(scales)
-        apart = experts[_others(t, count)] - represent(engine, stage, placed, key.point)
-        found.append(torch.linalg.vector_norm(apart, dim=-1).mT)
+        merged = at(models.merged(scales)) if "merged" in probe.needs else None
+        seen = At(merged, base, experts[_others(t, count)], None)  # type: ignore[arg-type]
+        found.append(probe.function(seen, **options).mT)
     return torch.stack(found)
 
 
@@ -432,7 +434,7 @@ def misfits(
     The score that the notice goes by is the one with the fewest misses on validation, each kind of
     input counting the same and the left-out experts together as much as all made kinds.
 
-    other: another probe to ask beside the one that routes, see `abstention.other_key`.
+    other: another probe to ask beside the one that routes, see `other_key`.
     data: a data folder with tasks of the suite's modality that the suite does not have.
 
     Raises:

@@ -52,6 +52,11 @@ class Probe(Entry):
     needs: tuple[str, ...] = ()
     compares: str = ""
 
+    @property
+    def stored(self) -> bool:
+        """Whether it compares with what the suite stores, which was made at one λ."""
+        return "statistics" in self.needs
+
 
 PROBES: Registry[Probe] = Registry("semerge.probes", "probe")
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from semerge.backbones.base import Batch, Params, attention, layer_norm, linear, per_group
 from semerge.backbones.clip import TowerSizes
 
+EPS = 1e-5  # of the layer norms
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -33,7 +34,6 @@ class VisionTransformer(TowerSizes):
     std: tuple[float, float, float] = OPENAI_STD
 
     linear_embed = False  # it ends in a layer norm
-    eps = 1e-5
 
     @cached_property
     def segments(self) -> tuple[tuple[str, ...], ...]:
@@ -97,24 +97,14 @@ class VisionTransformer(TowerSizes):
         x = torch.cat([cls, x], dim=-2)
         position = params["positional_embedding"]
         x = x + (position if position.dim() == 2 else position.unsqueeze(1))
-        return layer_norm(x, params["ln_pre.weight"], params["ln_pre.bias"], self.eps)
+        return layer_norm(x, params["ln_pre.weight"], params["ln_pre.bias"], EPS)
 
     def block(self, params: Params, layer: int, h: Tensor, batch: Batch) -> Tensor:
         at = f"transformer.resblocks.{layer - 1}."
-
-        def p(name: str) -> Tensor:
-            return params[at + name]
-
-        x = layer_norm(h, p("ln_1.weight"), p("ln_1.bias"), self.eps)
-        x = attention(linear(x, p("attn.in_proj_weight"), p("attn.in_proj_bias")), self.heads)
-        h = h + linear(x, p("attn.out_proj.weight"), p("attn.out_proj.bias"))
-        x = layer_norm(h, p("ln_2.weight"), p("ln_2.bias"), self.eps)
-        x = linear(x, p("mlp.c_fc.weight"), p("mlp.c_fc.bias"))
-        x = x * torch.sigmoid(1.702 * x) if self.quick_gelu else F.gelu(x)
-        return h + linear(x, p("mlp.c_proj.weight"), p("mlp.c_proj.bias"))
+        return residual_block(params, at, h, self.heads, self.quick_gelu)
 
     def final(self, params: Params, h: Tensor, batch: Batch) -> Tensor:
-        x = layer_norm(h[..., 0, :], params["ln_post.weight"], params["ln_post.bias"], self.eps)
+        x = layer_norm(h[..., 0, :], params["ln_post.weight"], params["ln_post.bias"], EPS)
         return x @ params["proj"]  # (.., B, D)
 
     def pool(self, h: Tensor, how: str, batch: Batch) -> Tensor:
@@ -129,3 +119,20 @@ class VisionTransformer(TowerSizes):
     def logits(self, embedding: Tensor, head: Tensor) -> Tensor:
         """Cosine similarities with unit class embeddings (C, D), scaled."""
         return self.logit_scale * F.normalize(embedding, dim=-1) @ head.mT
+
+
+def residual_block(
+    params: Params, at: str, h: Tensor, heads: int, quick_gelu: bool, causal: bool = False
+) -> Tensor:
+    """A block of either tower, whose parameters' names begin with `at`: (*, N, d) -> (*, N, d)."""
+
+    def p(name: str) -> Tensor:
+        return params[at + name]
+
+    x = layer_norm(h, p("ln_1.weight"), p("ln_1.bias"), EPS)
+    x = attention(linear(x, p("attn.in_proj_weight"), p("attn.in_proj_bias")), heads, causal)
+    h = h + linear(x, p("attn.out_proj.weight"), p("attn.out_proj.bias"))
+    x = layer_norm(h, p("ln_2.weight"), p("ln_2.bias"), EPS)
+    x = linear(x, p("mlp.c_fc.weight"), p("mlp.c_fc.bias"))
+    x = x * torch.sigmoid(1.702 * x) if quick_gelu else F.gelu(x)
+    return h + linear(x, p("mlp.c_proj.weight"), p("mlp.c_proj.bias"))

@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semerge.backbones.base import attention, layer_norm, linear
+from semerge.backbones.base import layer_norm
+from semerge.backbones.clip.image_tower import EPS, residual_block
 from semerge.checkpoints.cache import content_key, find, keep
 from semerge.common import UserError, tell
 
-EPS = 1e-5  # of the layer norms
 CAPTIONS = 64  # captions that are run at once
 VERSION = 1  # of the recipe below; a new one makes new heads
 KIND = "heads"  # of what is kept
@@ -119,23 +119,11 @@ class _Tower:
         p = self.params
         x = p["token_embedding.weight"][ids] + p["positional_embedding"][: ids.shape[1]]
         for layer in range(self.layers):
-            x = self._block(f"transformer.resblocks.{layer}.", x)
+            at = f"transformer.resblocks.{layer}."
+            x = residual_block(p, at, x, self.heads, self.quick_gelu, causal=True)
         last = x[torch.arange(len(x)), ids.argmax(dim=-1)]
         last = layer_norm(last, p["ln_final.weight"], p["ln_final.bias"], EPS)
         return last @ p["text_projection"]
-
-    def _block(self, at: str, h: Tensor) -> Tensor:
-        def p(name: str) -> Tensor:
-            return self.params[at + name]
-
-        x = layer_norm(h, p("ln_1.weight"), p("ln_1.bias"), EPS)
-        x = linear(x, p("attn.in_proj_weight"), p("attn.in_proj_bias"))
-        x = attention(x, self.heads, causal=True)
-        h = h + linear(x, p("attn.out_proj.weight"), p("attn.out_proj.bias"))
-        x = layer_norm(h, p("ln_2.weight"), p("ln_2.bias"), EPS)
-        x = linear(x, p("mlp.c_fc.weight"), p("mlp.c_fc.bias"))
-        x = x * torch.sigmoid(1.702 * x) if self.quick_gelu else F.gelu(x)
-        return h + linear(x, p("mlp.c_proj.weight"), p("mlp.c_proj.bias"))
 
 
 def _digest(tower: Mapping[str, Tensor]) -> str:
