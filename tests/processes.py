@@ -1,15 +1,18 @@
-"""Python processes without a network, and the app in one of them."""
+"""Processes of their own: a guarded Python, the app in one, and commands in forks of a warm one."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from semerge.suites import Suite
@@ -75,3 +78,51 @@ def ask(client: Any, suite: Suite) -> dict[str, object]:
     pool = "final" if defaults.layer == "final" else defaults.pool
     choices = [suite.name, defaults.preset, defaults.probe, defaults.layer, pool, "auto"]
     return client.predict(*given, *choices, api_name=f"/predict_{suite.modality}")
+
+
+# ---- forks ---------------------------------------------------------------------------------------
+
+# What takes long to import, and reads no variable that a test sets; huggingface_hub reads them as
+# it is imported, so every fork imports it anew.
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["torch", "PIL.Image", "httpx", "semerge.cli", "semerge.engine"])
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended, and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def forked(environment: Mapping[str, str], run: Callable[..., object], *arguments: object) -> Ended:
+    """`sys.exit(run(*arguments))` in a process of its own that has imported torch already.
+
+    run: a function of a module, by which the process finds it.
+    """
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = _forks.Process(
+            target=_in_fork, args=(dict(environment), str(out), str(err), run, arguments)
+        )
+        process.start()
+        process.join(PATIENCE)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        ended = Ended(process.exitcode or 0, out.read_text("utf-8"), err.read_text("utf-8"))
+        process.close()
+    return ended
+
+
+def _in_fork(
+    environment: dict[str, str], out: str, err: str, run: Callable[..., object], arguments: Any
+) -> None:
+    for path, number in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    assert "huggingface_hub" not in sys.modules
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.exit(run(*arguments))  # type: ignore[arg-type]

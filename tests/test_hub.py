@@ -1,24 +1,26 @@
 """Published suites from the hub: download, resume, refuse, and work offline afterwards.
 
-Each command is a process of its own, as `huggingface_hub` reads its environment once.
+Each command is a process of its own, as `huggingface_hub` reads its environment once; it is forked
+from one that has imported torch, see `processes.forked`.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hub_stand_in import StandIn
 from hub_suite import BASE, published_vision_suite
 from PIL import Image
+from processes import Ended, forked
 
 from semerge.checkpoints.download import RESERVE
+from semerge.cli import main
 from semerge.suites import read_suite
 
 
@@ -46,14 +48,11 @@ def edit_source(folder: Path, name: str, **changes: Any) -> None:
     edit(folder, sources=sources)
 
 
-def semerge(environment: dict[str, str], *argv: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "semerge", *map(str, argv)]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
+def semerge(environment: Mapping[str, str], *argv: object) -> Ended:
+    return forked(environment, main, [str(word) for word in argv])
 
 
-def refused(environment: dict[str, str], *argv: object) -> str:
+def refused(environment: Mapping[str, str], *argv: object) -> str:
     run = semerge(environment, *argv)
     assert run.returncode == 2, run.stdout + run.stderr
     assert run.stderr.count("\n") == 1 and run.stderr.startswith("semerge: "), run.stderr
@@ -92,13 +91,10 @@ def test_download_then_answer_offline(
     assert "all 7 files are on this disk" in semerge(offline, "download", "--suite", folder).stdout
 
 
-LITTLE_ROOM = """
-import shutil, sys
-from types import SimpleNamespace
-shutil.disk_usage = lambda folder: SimpleNamespace(free=int(sys.argv[1]))
-from semerge.cli import main
-sys.exit(main(sys.argv[2:]))
-"""
+def with_room(free: int, argv: list[str]) -> int:
+    """The command on a disk with this many bytes free."""
+    shutil.disk_usage = lambda folder: SimpleNamespace(free=free)  # type: ignore[assignment]
+    return main(argv)
 
 
 def test_too_little_room_is_told_before_the_first_byte(
@@ -107,11 +103,8 @@ def test_too_little_room_is_told_before_the_first_byte(
     environment = hub.environment(tmp_path / "home")
     enough = read_suite(folder).download_size + RESERVE
 
-    def download(free: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", LITTLE_ROOM, str(free), "download", "--suite", str(folder)]
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=120
-        )
+    def download(free: int) -> Ended:
+        return forked(environment, with_room, free, ["download", "--suite", str(folder)])
 
     run = download(enough - 1)
     assert run.returncode == 2 and run.stderr.count("\n") == 1, run.stderr
@@ -250,17 +243,19 @@ def test_what_the_hub_lacks_is_told(hub: StandIn, folder: Path, tmp_path: Path) 
     )
 
 
+def fetch(names: list[str]) -> None:
+    from huggingface_hub import hf_hub_download
+
+    for name in names:
+        hf_hub_download(*name.rsplit("/", 1))
+
+
 def test_what_another_program_has_fetched_is_found(
     hub: StandIn, folder: Path, tmp_path: Path
 ) -> None:
     """A Space's `preload_from_hub` fills the cache with no lock of ours."""
     environment = hub.environment(tmp_path / "home")
-    code = (
-        "import sys; from huggingface_hub import hf_hub_download as get;"
-        "[get(*name.rsplit('/', 1)) for name in sys.argv[1:]]"
-    )
-    command = [sys.executable, "-c", code, *read_suite(folder).sources]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert forked(environment, fetch, list(read_suite(folder).sources)).returncode == 0
     hub.stop()
     offline = environment | {"HF_HUB_OFFLINE": "1"}
     assert "all 7 files are on this disk" in semerge(offline, "download", "--suite", folder).stdout
