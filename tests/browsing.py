@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -30,32 +31,53 @@ TABS = {"image": "vision", "text": "language"}  # modality of a suite -> its tab
 
 
 def others(walks: Sequence[tuple[Any, tuple[int, int], str]]) -> list[Any]:
-    """The combinations of suite, size and theme that `walks` leaves out."""
+    """The combinations of suite, size and theme that `walks` leaves out, for `make test-full`."""
     every = product(dict.fromkeys(walk[0] for walk in walks), (DESKTOP, PHONE), THEMES)
-    return [one for one in every if one not in walks]
+    return [wide(*one) for one in every if one not in walks]
+
+
+def wide(*values: Any) -> Any:
+    """One more combination of a sweep, for `make test-full`."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def window(browser: Any, finger: bool) -> Any:
+    """The browser's one context with a finger, or without: what a page has fetched once, the next
+    one need not fetch again."""
+    known = _windows.setdefault(browser, {})
+    if finger not in known:
+        width, height = PHONE if finger else DESKTOP
+        known[finger] = browser.new_context(
+            viewport={"width": width, "height": height},
+            has_touch=finger,
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        known[finger].set_default_timeout(PATIENCE)
+    return known[finger]
+
+
+_windows: WeakKeyDictionary[Any, dict[bool, Any]] = WeakKeyDictionary()
 
 
 @contextmanager
 def visits(browser: Any, home: str) -> Iterator[Callable[..., Any]]:
-    """Gives a function that opens the page in a fresh browser context.
+    """Gives a function that opens the page as somebody who was never here.
 
     Fails at the end if there was an error in the console or a request to any host but this one.
     """
-    contexts: list[Any] = []
+    pages: list[Any] = []
     troubles: list[str] = []
 
     def open_page(
         size: tuple[int, int] = DESKTOP, theme: str = "light", url: str = home, query: str = ""
     ) -> Any:
         width, height = size
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            has_touch=size == PHONE,
-            permissions=["clipboard-read", "clipboard-write"],
-        )
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
+        context = window(browser, size == PHONE)
         page = context.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        kept = {"origin": url.rstrip("/"), "storageTypes": "cookies,local_storage"}
+        context.new_cdp_session(page).send("Storage.clearDataForOrigin", kept)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda m: troubles.append(m.text) if bad(m) else None)
         page.on("request", lambda r: None if local(r.url) else troubles.append(r.url))
@@ -63,8 +85,8 @@ def visits(browser: Any, home: str) -> Iterator[Callable[..., Any]]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert not troubles
 
 
@@ -208,6 +230,11 @@ def check_tabs(page: Any) -> None:
         if found := serious_faults(page):
             faults[tab] = found
     assert not faults, json.dumps(faults, indent=1)
+
+
+LOOKS = [(DESKTOP, "light"), (PHONE, "dark"), wide(DESKTOP, "dark"), wide(PHONE, "light")]
+"""Sizes and themes; the other files' walks have the combinations that are wide here."""
+OTHER_LOOKS = [(DESKTOP, "dark"), (PHONE, "light"), wide(DESKTOP, "light"), wide(PHONE, "dark")]
 
 
 def check_look(page: Any, theme: str) -> None:

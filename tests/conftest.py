@@ -193,9 +193,35 @@ def browser() -> Iterator[object]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the examples that `fake_page` shows."""
+    return tmp_path_factory.mktemp("drawings")
+
+
+@pytest.fixture(scope="session")
+def fake_page(drawings: Path) -> Iterator[str]:
+    """The address of an app with fake engines, for tests that leave it as it is."""
+    from fakes import fake_app
+
+    with fake_app(drawings) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shipped_page() -> Iterator[str]:
+    """The address of the app as it is shipped, for tests that leave it as it is."""
+    from fakes import served
+
+    from semerge.ui.app import make_context
+
+    with served(make_context()) as url:
+        yield url
+
+
 @pytest.fixture
 def visit(browser: object, app: str) -> Iterator[Callable[..., object]]:
-    """Opens the page of the module's `app` in a fresh browser context, see `browsing.visits`."""
+    """Opens the page of the file's own fixture `app`, an address, see `browsing.visits`."""
     from browsing import visits
 
     with visits(browser, app) as open_page:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import random
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -304,13 +305,23 @@ def fake_app(
         yield url
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def served(context: Context) -> Iterator[str]:
-    """The whole app on a free port; yields its address."""
+    """The whole app on a free port; yields its address.
+
+    Of the system's own choice: Gradio tries one after another from 7860 on, and of two processes
+    that do so at a time one fails.
+    """
     from semerge.ui.app import launch_options, start
 
     page = start(context)
-    _, url, _ = page.launch(**launch_options(port=None), prevent_thread_lock=True)
+    _, url, _ = page.launch(**launch_options(port=free_port()), prevent_thread_lock=True)
     try:
         yield url
     finally:

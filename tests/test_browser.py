@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import browsing
 import pytest
-from browsing import DESKTOP, MARKS, PHONE, check_tabs, choose, drawn, upload
+from browsing import DESKTOP, LOOKS, MARKS, PHONE, check_tabs, choose, drawn, upload
 from fakes import FakeEngine, fake_app, fake_suite
 
 from semerge.inputs import decode_image
@@ -26,14 +25,13 @@ pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("examples")
+def folder(drawings: Path) -> Path:
+    return drawings
 
 
 @pytest.fixture(scope="module")
-def app(folder: Path) -> Iterator[str]:
-    with fake_app(folder) as url:
-        yield url
+def app(fake_page: str) -> str:
+    return fake_page
 
 
 def settle(page: Any, expected: Result, tab: str = "vision") -> None:
@@ -191,10 +189,9 @@ def test_what_is_asked_while_the_models_load_is_answered_and_stays(
         page.close()  # before its server goes
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
 def test_no_tab_has_serious_accessibility_faults(
-    visit: Any, theme: str, size: tuple[int, int]
+    visit: Any, size: tuple[int, int], theme: str
 ) -> None:
     check_tabs(visit(size, theme))
 

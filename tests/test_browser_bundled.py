@@ -12,19 +12,17 @@ import json
 import random
 import string
 import threading
-from collections.abc import Callable, Iterator
-from itertools import product
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from browsing import (
-    DESKTOP,
     MARKS,
+    OTHER_LOOKS,
     PHONE,
     TABS,
-    THEMES,
     check_tabs,
     choose,
     drawn,
@@ -42,7 +40,6 @@ from semerge.engine import Engine
 from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.ui import words
-from semerge.ui.app import make_context
 from semerge.ui.context import Context
 from semerge.ui.options import NO_FALLBACK, NOT_FAST
 
@@ -50,9 +47,8 @@ pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[str]:
-    with served(make_context()) as url:
-        yield url
+def app(shipped_page: str) -> str:
+    return shipped_page
 
 
 @pytest.fixture
@@ -266,7 +262,7 @@ def test_an_input_that_no_expert_fits_gets_the_notice(
     assert not serious_faults(page)
 
 
-@pytest.mark.parametrize(("size", "theme"), list(product((DESKTOP, PHONE), THEMES)))
+@pytest.mark.parametrize(("size", "theme"), OTHER_LOOKS)
 def test_no_tab_has_serious_accessibility_faults(
     visit: Any, size: tuple[int, int], theme: str
 ) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,9 +43,8 @@ WALKS = [*WALKS, (VISION, PHONE, "dark")]
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[str]:
-    with serving() as url:
-        yield url
+def app(shipped_page: str) -> str:
+    return shipped_page
 
 
 def answer(suite: Suite, example: int, settings: Settings) -> dict[str, Any]:

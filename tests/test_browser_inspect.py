@@ -12,7 +12,6 @@ import json
 import re
 import time
 import zipfile
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import pytest
 from browsing import (
     DESKTOP,
+    MARKS,
     PHONE,
     check_look,
     choose,
@@ -30,31 +30,19 @@ from browsing import (
     timeless,
     upload_set,
 )
-from fakes import served
+from bundled import EXAMPLES, TEXT, VISION, engine
 
 from semerge.data.sets import example_sets
-from semerge.engine import Engine, load_engine
 from semerge.evaluation.inspection import Inspection, View, counts, inspect, select, write_csv
 from semerge.settings import Settings
-from semerge.suites import Suite, read_suite
-from semerge.suites.examples import load_examples
-from semerge.ui.app import make_context
+from semerge.suites import Suite
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
-]
-SUITES = {name: read_suite(name) for name in ("mini-vision", "mini-text")}
-EXAMPLES = load_examples()
+pytestmark = MARKS
+SUITES = {suite.name: suite for suite in (VISION, TEXT)}
 WALKS = [("mini-vision", DESKTOP, "light"), ("mini-text", PHONE, "dark"),
          ("mini-vision", PHONE, "light"), ("mini-text", DESKTOP, "dark")]  # fmt: skip
 TWICE_LEFT = """() => [0, 1].forEach(() => document.activeElement.dispatchEvent(
     new KeyboardEvent("keydown", {key: "ArrowLeft", bubbles: true, cancelable: true})))"""
-
-
-@cache
-def engine(name: str) -> Engine:
-    return load_engine(name)
 
 
 @cache
@@ -63,9 +51,8 @@ def inspected(name: str) -> Inspection:
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[str]:
-    with served(make_context()) as url:
-        yield url
+def app(shipped_page: str) -> str:
+    return shipped_page
 
 
 def opened(page: Any, suite: Suite) -> Any:

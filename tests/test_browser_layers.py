@@ -5,45 +5,32 @@ No figure is written here: the page has to show what the engine computes and the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, PHONE, choose, go, saved_chart, serious_faults
-from fakes import served
+from browsing import LOOKS, MARKS, choose, go, saved_chart, serious_faults
+from bundled import EXAMPLES, TEXT, VISION, engine
 
-from semerge.engine import Engine, load_engine
 from semerge.settings import FINAL, Settings, valid_layers
-from semerge.suites import Suite, read_suite
+from semerge.suites import Suite
 from semerge.suites.abstention import read_diagnosis
-from semerge.suites.examples import load_examples
 from semerge.ui import words
-from semerge.ui.app import make_context
 from semerge.ui.context import sample_of
 from semerge.ui.tabs.layers import Where, routed
 from semerge.ui.view import View
 from semerge.ui.words import bounds
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
-]
-SUITES = {name: read_suite(name) for name in ("mini-vision", "mini-text")}  # in the page's order
-EXAMPLES = load_examples()
+pytestmark = MARKS
+SUITES = {suite.name: suite for suite in (VISION, TEXT)}  # in the page's order
 VIEWS = {
     "Hypothesis": "hypothesis",
     "When it holds": "holds",
     "Automatic choice": "choice",
     "No expert fits": "fits",
 }
-
-
-@cache
-def engine(name: str) -> Engine:
-    return load_engine(name)
 
 
 @cache
@@ -68,9 +55,8 @@ def at(suite: Suite, where: Where) -> View:
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[str]:
-    with served(make_context()) as url:
-        yield url
+def app(shipped_page: str) -> str:
+    return shipped_page
 
 
 def opened(page: Any) -> None:
@@ -111,10 +97,7 @@ def look(page: Any) -> None:
     assert serious_faults(page) == {}
 
 
-@pytest.mark.parametrize(
-    ("size", "theme"),
-    [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")],
-)
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
 def test_a_visitor_walks_through_the_layers_of_both_suites(
     visit: Any, size: tuple[int, int], theme: str
 ) -> None:

@@ -9,27 +9,21 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from browsing import PATIENCE, PHONE, choose, drawn, serious_faults, shown, upload, visits
-from fakes import FakeEngine, fake_app, fake_examples, fake_suite, served
+from browsing import MARKS, PATIENCE, PHONE, choose, drawn, serious_faults, shown, upload, visits
+from bundled import EXAMPLES, TEXT, VISION, serving
+from fakes import FakeEngine, fake_examples, fake_suite, served
 
-from semerge.engine import Engine, load_engine
-from semerge.suites import Suite, read_suite
+from semerge.suites import Suite
 from semerge.suites.examples import load_examples
 from semerge.ui.context import Context
 from semerge.ui.links import LONG_TEXT, OWN_IMAGE
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
-]
-VISION, TEXT = read_suite("mini-vision"), read_suite("mini-text")
-EXAMPLES = load_examples()
+pytestmark = MARKS
 SENTENCE = "Où est <b>la gare</b> & why = 100%?"
 # the fields of the open tab, by label or id, and what they hold; texts that are read, without times
 STATE = """([tab, parts]) => {
@@ -41,15 +35,6 @@ STATE = """([tab, parts]) => {
   const texts = parts.map(part => document.querySelector(part)?.innerText ?? null);
   return [fields, texts];
 }"""
-
-
-@cache
-def engine(name: str) -> Engine:
-    return load_engine(name)
-
-
-def context() -> Context:
-    return Context.make([VISION, TEXT], EXAMPLES, lambda suite: engine(suite.name))
 
 
 # ---- one state a tab, as a visitor comes to it ---------------------------------------------------
@@ -192,7 +177,7 @@ def copies(browser: Any) -> Iterator[Copies]:
     links, states, failed = {}, {}, {}
     from playwright.sync_api import Error as PlaywrightError
 
-    with served(context()) as url, visits(browser, url) as open_page:
+    with serving() as url, visits(browser, url) as open_page:
         for tab, (bring, _) in WAYS.items():
             page = open_page()
             page.locator("#vision-sentence .se-sentence").wait_for()
@@ -203,7 +188,7 @@ def copies(browser: Any) -> Iterator[Copies]:
             except PlaywrightError as error:  # fails the test of this tab alone
                 failed[tab] = error
             page.close()
-    with served(context()) as url:
+    with serving() as url:
         yield Copies(url, links, states, failed)
 
 
@@ -245,14 +230,13 @@ def test_a_link_opens_the_same_state_after_a_restart(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("examples")
+def folder(drawings: Path) -> Path:
+    return drawings
 
 
 @pytest.fixture(scope="module")
-def app(folder: Path) -> Iterator[str]:
-    with fake_app(folder) as url:
-        yield url
+def app(fake_page: str) -> str:
+    return fake_page
 
 
 def test_the_address_follows_and_a_reload_opens_the_same(visit: Any) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, MARKS, PHONE, THEMES, go
-from fakes import served
-
-from semerge.ui.app import make_context
+from browsing import MARKS, OTHER_LOOKS, go
 
 pytestmark = MARKS
 TABS = ("Vision", "Inspect", "Layers", "Sandbox", "Compare")
@@ -42,13 +38,11 @@ CUT = """() => [...document.querySelectorAll('.se-scroll caption')].filter(n => 
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[str]:
-    with served(make_context()) as url:
-        yield url
+def app(shipped_page: str) -> str:
+    return shipped_page
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+@pytest.mark.parametrize(("size", "theme"), OTHER_LOOKS)
 def test_forms_and_captions_look_alike_on_every_tab(
     visit: Any, size: tuple[int, int], theme: str
 ) -> None:

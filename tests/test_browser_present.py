@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import DESKTOP, PHONE, drawn, saved_chart, serious_faults
-from fakes import FakeEngine, fake_app, fake_suite
+from browsing import DESKTOP, MARKS, PHONE, drawn, saved_chart, serious_faults
+from fakes import FakeEngine, fake_suite
 
 from semerge.inputs import decode_image
 from semerge.suites.examples import Examples, load_examples
 from semerge.ui import words
 from semerge.ui.view import View
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
-]
+pytestmark = MARKS
 PROJECTOR = (1024, 768)
 STEPS = ("probe", "similarity", "rescale", "answer")
 PARTS = {  # what of the panel belongs to which step
@@ -51,14 +47,13 @@ SMALL = """limit => {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("examples")
+def folder(drawings: Path) -> Path:
+    return drawings
 
 
 @pytest.fixture(scope="module")
-def app(folder: Path) -> Iterator[str]:
-    with fake_app(folder) as url:
-        yield url
+def app(fake_page: str) -> str:
+    return fake_page
 
 
 @pytest.fixture(scope="module")

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from browsing import MARKS, TABS, check_look, settle
 from bundled import EXAMPLES, TEXT, VISION, answer
-from fakes import served
 from test_browser_present import STEPS, at_step, start, visible
 
 from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui import words
-from semerge.ui.app import make_context
 from semerge.ui.view import View
 
 pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[str]:
-    with served(make_context()) as url:
-        yield url
+def app(shipped_page: str) -> str:
+    return shipped_page
 
 
 def result(example: Example) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import choose, settle, visits
+from browsing import MARKS, choose, settle, visits
 from fakes import FakeEngine, fake_examples, fake_suite, served
 
 from semerge.checkpoints.download import download
@@ -17,10 +17,7 @@ from semerge.suites.examples import load_examples
 from semerge.ui.context import Context
 from semerge.ui.options import called
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),
-]
+pytestmark = MARKS
 NOBODY = "http://127.0.0.1:9"  # discard: nothing listens there
 
 

@@ -6,7 +6,7 @@ Every figure that is looked for comes from an engine of its own, for the same in
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -29,9 +29,8 @@ WALKS = [
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[str]:
-    with serving() as url:
-        yield url
+def app(shipped_page: str) -> str:
+    return shipped_page
 
 
 def opened(visit: Any, suite: Suite, example: Example, size: tuple[int, int], theme: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,17 @@ import numpy as np
 import pytest
 from browsing import MARKS, settle, upload
 from bundled import TEXT, VISION, answer, engine, first_of, language
-from fakes import served
 from PIL import Image
 
 from semerge.inputs import decode_image
-from semerge.ui.app import make_context
 from semerge.ui.html import seen
 
 pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[str]:
-    with served(make_context()) as url:
-        yield url
+def app(shipped_page: str) -> str:
+    return shipped_page
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:

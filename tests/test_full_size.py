@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import free_port
 from processes import ROOT, ask, client_of, python, wait_for
 
 from recipes.fake_suite import write_fake_suite
@@ -60,8 +60,7 @@ def test_a_suite_of_full_size(folder: Path, tmp_path: Path) -> None:
     told = run("-m", "semerge", "predict", *arguments)
     assert told["tasks"] == list(suite.task_names) and told["chosen"] in suite.task_names
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     variables = {"GRADIO_SERVER_PORT": str(port), "SEMERGE_SUITES": str(folder)}
     variables["SEMERGE_CACHE"] = environment["SEMERGE_CACHE"]
     with (

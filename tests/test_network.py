@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 from pathlib import Path
 
 import pytest
+from fakes import free_port
 from processes import PATIENCE, ask, client_of, python, wait_for
 
 from semerge.suites import read_suite
@@ -38,8 +38,7 @@ def test_a_prediction_asks_no_network(name: str, tmp_path: Path) -> None:
 
 
 def test_the_app_starts_loads_and_answers_without_a_network(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     log = tmp_path / "log"
     # a proxy that does not exist: whoever asks it for the app's own address fails
     proxy = {"http_proxy": "http://192.0.2.1:3128", "GRADIO_SERVER_PORT": str(port)}
