@@ -20,11 +20,13 @@ FULL_GB := 8
 PYTEST := -m pytest -rs -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-min browser-test check format docs clean distclean
+.PHONY: help install demo test test-full test-min browser-test check format docs clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
+
+install: $(ENV)/.dev-installed ## install what the app and its tests need
 
 demo: $(ENV)/.app-installed ## install what is missing, then start the app on 127.0.0.1
 	GRADIO_SERVER_NAME=127.0.0.1 GRADIO_SERVER_PORT=$(PORT) $(RUN) app.py
@@ -32,19 +34,19 @@ demo: $(ENV)/.app-installed ## install what is missing, then start the app on 12
 test: $(ENV)/.dev-installed ## the tests that need no browser and little time; says what it skips
 	$(RUN) $(PYTEST) $(ARGS)
 
-test-full: $(ENV)/.dev-installed ## the same, with the slow and the large ones
+test-full: $(ENV)/.dev-installed ## all tests, with the slow, the large and all in chromium
 	@place="$${TMPDIR:-/tmp}"; \
 	free=$$(df -Pk "$$place" | awk 'NR == 2 { print int($$4 / 1048576) }'); \
 	if [ "$$free" -lt $(FULL_GB) ]; then \
 		echo "make test-full needs $(FULL_GB) GB free in $$place, here are $$free GB."; exit 1; \
 	fi
-	$(RUN) $(PYTEST) --slow $(ARGS)
+	$(RUN) $(PYTEST) --slow --browser $(ARGS)
 
 test-min: $(MIN_ENV)/.installed ## the tests with the lowest versions, in a .venv-min of their own
 	$(MIN_ENV)/bin/python $(PYTEST) $(ARGS)
 
 browser-test: $(ENV)/.dev-installed ## the tests that drive the app in chromium
-	$(RUN) $(PYTEST) --browser -m browser $(ARGS)
+	$(RUN) $(PYTEST) --browser -m "browser and not slow" $(ARGS)
 
 # Gradio writes a stub beside each module that subclasses a component; mypy would read that instead.
 check: $(ENV)/.dev-installed ## lint, format and types, without changing a file
