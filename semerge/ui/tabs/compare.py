@@ -26,17 +26,7 @@ from semerge.ui.picker import InputPicker
 from semerge.ui.runs import Controls, Item, Run, Store, outcome, said
 from semerge.ui.tabs import Tab, Update, compare_html
 from semerge.ui.tabs.compare_html import FIRST
-from semerge.ui.tabs.inspect import (
-    NO_UPLOAD,
-    WAITS,
-    WANTED,
-    acting,
-    action_of,
-    folder_box,
-    hint,
-    paced,
-    upload_box,
-)
+from semerge.ui.tabs.inspect import NO_UPLOAD, WAITS, SetBoxes, acting, action_of, hint, paced
 from semerge.ui.tabs.inspect_choice import (
     FOLDER,
     HEADS,
@@ -45,7 +35,6 @@ from semerge.ui.tabs.inspect_choice import (
     Choice,
     Look,
     changed,
-    kinds,
     new_look,
     stepped,
     within,
@@ -228,9 +217,8 @@ class CompareTab(Tab):
         ):
             own = self.context.suite(suite)
             sides.append((own, options.read(own, choices)))
-        place = upload if kind == UPLOAD else folder if kind == FOLDER else ""
         count = limit if isinstance(limit, int) and limit > 0 else 0
-        pair = Pair.of(sides, str(kind), count, str(place or ""))
+        pair = Pair.of(sides, str(kind), count, self.set.place(kind, folder, upload))
         return Asked(self.context.suite(name), source, key, look, pair)
 
     @property
@@ -270,7 +258,7 @@ class CompareTab(Tab):
                 changed.then(*answer, **latest)
         part, results, queued = self.set, self.results, page_event(queue=True)
         boxes = [part.folder, part.upload, part.wanted]
-        part.kind.input(part.boxes, [self.picker.suite, part.kind], boxes, **page_event())
+        part.kind.input(part.changed_kind, [self.picker.suite, part.kind], boxes, **page_event())
         # not `change`: that comes too where the page fills the form, with values of before
         gr.on(part.touched, *relink, self.link, **typed)
         part.head.input(self._under, [part.head, *self.inputs], self.outputs, **page_event())
@@ -518,19 +506,15 @@ LIMITS = [("20", 20), ("100", 100), ("500", 500), ("all", 0)]
 USUAL = 100  # samples a task
 
 
-class SetPart:
+class SetPart(SetBoxes):
     """The form, with the buttons of its runs. `put` fills it."""
 
     def __init__(self, context: Context, name: str, suite: Suite) -> None:
         self.context = context
-        offered = self.kinds([suite])
         with gr.Column(elem_classes="se-input se-set", elem_id=f"{name}-set-form"):
             heading("On a labelled set")
             with gr.Row(elem_classes="se-fields"):
-                self.kind = gr.Dropdown(
-                    offered, value=offered[0][1], label="Samples", min_width=200,
-                    elem_id=f"{name}-set",
-                )  # fmt: skip
+                self.add_kind(name, [suite])
                 self.limit = gr.Dropdown(
                     LIMITS, value=USUAL, label="Samples a task, at most", min_width=150,
                     elem_id=f"{name}-limit",
@@ -540,8 +524,8 @@ class SetPart:
                     value="routed", label="Answers are read with", min_width=200,
                     elem_id=f"{name}-under",
                 )  # fmt: skip
-            self.folder, self.upload = folder_box(name), upload_box(name)
-            self.wanted = html(elem_id=f"{name}-wanted")
+            self.add_boxes(name)
+            self.add_wanted(name, Choice(suite, self.kind.value))
             self.run = Controls(context.runs, name, HINT)
 
     @property
@@ -558,26 +542,10 @@ class SetPart:
     def outputs(self) -> list[Any]:
         return [*self.inputs, self.head, self.wanted]
 
-    def boxes(self, name: str, kind: str) -> Update:
-        """What there is to fill in for the kind of set."""
-        wanted = hint(WANTED[self.context.suite(name).modality]) if kind == UPLOAD else ""
-        shown = {box: gr.update(visible=kind == own)
-                 for box, own in ((self.folder, FOLDER), (self.upload, UPLOAD))}  # fmt: skip
-        return {**shown, self.wanted: wanted}
-
     def put(self, pair: Pair, head: str) -> Update:
         """The form with this choice."""
-        choice = pair.a
-        place = choice.place if choice.kind == FOLDER else ""
-        offered = self.kinds([pair.a.suite, pair.b.suite])
-        return {
-            **self.boxes(choice.suite.name, choice.kind),
-            self.kind: gr.update(choices=offered, value=choice.kind),
-            self.limit: choice.limit or 0,
-            self.folder: gr.update(value=place, visible=choice.kind == FOLDER),
-            self.upload: gr.update(value=None, visible=choice.kind == UPLOAD),
-            self.head: head,
-        }
+        boxes = self.put_set(pair.a, [choice.suite for choice in pair.both])
+        return {**boxes, self.limit: pair.a.limit or 0, self.head: head}
 
     def read_link(self, query: Query, sides: Sequence[tuple[Suite, Settings]]) -> Pair:
         """The set that a link names."""
@@ -585,11 +553,6 @@ class SetPart:
         kind = query.one_of("set", offered, offered[0])
         limit = query.one_of("limit", [value for _, value in LIMITS], USUAL)
         return Pair.of(sides, kind, limit, query.text("data") if kind == FOLDER else "")
-
-    def kinds(self, suites: Sequence[Suite]) -> list[tuple[str, str]]:
-        """The sets that are on offer for all of these suites."""
-        first, *others = (kinds(suite, self.context.examples) for suite in suites)
-        return [(title, kind) for kind, title in first.items() if all(kind in o for o in others)]
 
 
 class Results:

@@ -241,30 +241,74 @@ WANTED = {
     "image": "A zip archive with one folder a class, named as in the suite; up to 10 MB.",
     "text": "A CSV or JSONL file with text, label and, for pairs, text_b; up to 10 MB.",
 }
-FILES = [".zip", ".csv", ".tsv", ".jsonl", ".json", ".txt"]
-
-
-def folder_box(name: str, visible: bool = False) -> gr.Textbox:
-    """The path of labelled samples on this computer."""
-    return gr.Textbox(
-        "", label="Path", visible=visible, max_lines=1, min_width=260, elem_id=f"{name}-path",
-        info="A folder as evaluate --data reads it, or a .zip, .csv or .jsonl file",
-    )  # fmt: skip
-
-
-def upload_box(name: str, visible: bool = False) -> gr.File:
-    """Labelled samples of the visitor's own."""
-    return gr.File(
-        None, label="Your labelled samples", visible=visible, height=132, file_types=FILES,
-        elem_id=f"{name}-upload", elem_classes="se-drop",
-    )  # fmt: skip
 
 
 def hint(text: str) -> Markup:
     return macro("hint", text, template=TEMPLATE)
 
 
-class SetForm:
+class SetBoxes:
+    """What names a labelled set in a form: `kind`, and a path or a file where that asks for one."""
+
+    context: Context
+
+    def add_kind(self, name: str, suites: Sequence[Suite]) -> None:
+        offered = self.kinds(suites)
+        self.kind = gr.Dropdown(
+            offered, value=offered[0][1], label="Samples", min_width=200, elem_id=f"{name}-set"
+        )
+
+    def add_boxes(self, name: str) -> None:
+        kind = self.kind.value
+        self.folder = gr.Textbox(
+            "", label="Path", visible=kind == FOLDER, max_lines=1, min_width=260,
+            info="A folder as evaluate --data reads it, or a .zip, .csv or .jsonl file",
+            elem_id=f"{name}-path",
+        )  # fmt: skip
+        self.upload = gr.File(
+            None, label="Your labelled samples", visible=kind == UPLOAD, height=132,
+            file_types=[".zip", ".csv", ".tsv", ".jsonl", ".json", ".txt"],
+            elem_id=f"{name}-upload", elem_classes="se-drop",
+        )  # fmt: skip
+
+    def add_wanted(self, name: str, choice: Choice) -> None:
+        self.wanted = html(self._wanted(choice), elem_id=f"{name}-wanted")
+
+    def kinds(self, suites: Sequence[Suite]) -> list[tuple[str, str]]:
+        """The sets that are on offer for all of these suites."""
+        first, *others = (kinds(suite, self.context.examples) for suite in suites)
+        return [(title, kind) for kind, title in first.items() if all(kind in o for o in others)]
+
+    @staticmethod
+    def place(kind: Any, folder: Any, upload: Any) -> str:
+        """Where the set is, by the values of the boxes; what is left in the other one is not."""
+        return str((upload if kind == UPLOAD else folder if kind == FOLDER else "") or "")
+
+    def put_set(self, choice: Choice, suites: Sequence[Suite]) -> Update:
+        """The boxes with this choice."""
+        place = choice.place if choice.kind == FOLDER else ""
+        return {
+            self.kind: gr.update(choices=self.kinds(suites), value=choice.kind),
+            self.folder: gr.update(value=place, visible=choice.kind == FOLDER),
+            self.upload: gr.update(value=None, visible=choice.kind == UPLOAD),
+            self.wanted: self._wanted(choice),
+        }
+
+    def changed_kind(self, name: str, kind: str) -> Update:
+        """What there is to fill in for a kind of set."""
+        return {
+            self.folder: gr.update(visible=kind == FOLDER),
+            self.upload: gr.update(visible=kind == UPLOAD),
+            self.wanted: self._wanted(Choice(self.context.suite(name), kind)),
+        }
+
+    @staticmethod
+    def _wanted(choice: Choice) -> str:
+        """What an upload has to be; nothing where none is asked for."""
+        return hint(WANTED[choice.suite.modality]) if choice.kind == UPLOAD else ""
+
+
+class SetForm(SetBoxes):
     """`inputs` go into a handler, `read` makes a Choice of their values, `put` shows one."""
 
     def __init__(self, context: Context, name: str) -> None:
@@ -279,10 +323,7 @@ class SetForm:
                     [(called(s), s.name) for s in self.suites], value=suite.name, label="Suite",
                     min_width=200, elem_id=f"{name}-suite",
                 )  # fmt: skip
-                self.kind = gr.Dropdown(
-                    self._kinds(suite), value=choice.kind, label="Samples", min_width=200,
-                    elem_id=f"{name}-set",
-                )  # fmt: skip
+                self.add_kind(name, [suite])
                 self.split = gr.Dropdown(
                     list(SPLITS), value="test", label="Split", visible=choice.splits,
                     min_width=110, elem_id=f"{name}-split",
@@ -292,13 +333,12 @@ class SetForm:
                     elem_id=f"{name}-limit",
                 )  # fmt: skip
             with gr.Row(elem_classes="se-fields"):
-                self.folder = folder_box(name, choice.kind == FOLDER)
-                self.upload = upload_box(name, choice.kind == UPLOAD)
+                self.add_boxes(name)
                 self.task = gr.Dropdown(
                     self._tasks(suite), value=INFER, label="Their task", min_width=200,
                     visible=choice.names_task, elem_id=f"{name}-task-of",
                 )  # fmt: skip
-            self.wanted = html(self._wanted(choice), elem_id=f"{name}-wanted")
+            self.add_wanted(name, choice)
             self.options = Options(self.suites, name, whole=False)
 
     @property
@@ -318,7 +358,7 @@ class SetForm:
         choice = Choice(
             suite,
             str(kind),
-            place=str((upload if kind == UPLOAD else folder) or ""),
+            place=self.place(kind, folder, upload),
             split=str(split),
             task=task if task in suite.task_names else None,
             limit=(limit if isinstance(limit, int) else 0) or None,  # an emptied box is no number
@@ -329,28 +369,15 @@ class SetForm:
 
     def put(self, choice: Choice) -> Update:
         """The form with this choice."""
-        place = choice.place if choice.kind == FOLDER else ""
-        tasks = self._tasks(choice.suite)
+        tasks, value = self._tasks(choice.suite), choice.task or INFER
         return {
-            **self._boxes(choice),
+            **self.put_set(choice, [choice.suite]),
             self.suite: choice.suite.name,
-            self.kind: gr.update(choices=self._kinds(choice.suite), value=choice.kind),
             self.split: gr.update(value=choice.split, visible=choice.splits),
             self.limit: choice.limit or 0,
-            self.folder: gr.update(value=place, visible=choice.kind == FOLDER),
-            self.upload: gr.update(value=None, visible=choice.kind == UPLOAD),
-            self.task: gr.update(
-                choices=tasks, value=choice.task or INFER, visible=choice.names_task
-            ),
+            self.task: gr.update(choices=tasks, value=value, visible=choice.names_task),
             **self.options.put(choice.suite, choice.settings),
         }
-
-    def _boxes(self, choice: Choice) -> Update:
-        """What there is to fill in for the kind of set."""
-        shown = {self.split: choice.splits, self.task: choice.names_task}
-        shown |= {self.folder: choice.kind == FOLDER, self.upload: choice.kind == UPLOAD}
-        visible = {box: gr.update(visible=visible) for box, visible in shown.items()}
-        return {**visible, self.wanted: self._wanted(choice)}
 
     def wire(self, *after: Any) -> None:
         """What of the form follows from other parts of it. after: handler, inputs and outputs of
@@ -361,7 +388,7 @@ class SetForm:
         chosen = [part.input for part in options.choices]
         events = (
             self.suite.input(self._changed_suite, self.suite, self.outputs, **calm),
-            self.kind.input(self._changed_kind, [self.suite, self.kind], boxes, **calm),
+            self.kind.input(self.changed_kind, [self.suite, self.kind], boxes, **calm),
             gr.on(chosen, self._follow, [self.suite, *options.choices], options.followers, **calm),
             options.reset.click(
                 lambda name: options.defaults(self.context.suite(name)),
@@ -379,8 +406,13 @@ class SetForm:
     def _changed_suite(self, name: str) -> Update:
         return self.put(first_choice(self.context.suite(name), self.context.examples))
 
-    def _changed_kind(self, name: str, kind: str) -> Update:
-        return self._boxes(Choice(self.context.suite(name), kind))
+    def changed_kind(self, name: str, kind: str) -> Update:
+        choice = Choice(self.context.suite(name), kind)
+        return {
+            **super().changed_kind(name, kind),
+            self.split: gr.update(visible=choice.splits),
+            self.task: gr.update(visible=choice.names_task),
+        }
 
     def _follow(self, name: str, *values: Any) -> Update:
         suite = self.context.suite(name)
@@ -389,17 +421,9 @@ class SetForm:
         except UserError:  # told when the run is asked for
             return gr.skip()
 
-    def _kinds(self, suite: Suite) -> list[tuple[str, str]]:
-        return [(title, kind) for kind, title in kinds(suite, self.context.examples).items()]
-
     @staticmethod
     def _tasks(suite: Suite) -> list[tuple[str, str]]:
         return [("the one that the labels fit", INFER), *((t.title, t.name) for t in suite.tasks)]
-
-    @staticmethod
-    def _wanted(choice: Choice) -> str:
-        """What an upload has to be; nothing where none is asked for."""
-        return hint(WANTED[choice.suite.modality]) if choice.kind == UPLOAD else ""
 
 
 # ---- what stands above the open row: figures, counts, matrix, filters, table, files --------------
