@@ -18,7 +18,7 @@ import pytest
 
 from semerge.suites import Suite
 from semerge.ui import words
-from semerge.ui.view import View
+from semerge.ui.words import View
 
 MARKS = [
     pytest.mark.browser,

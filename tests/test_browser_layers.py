@@ -20,8 +20,7 @@ from semerge.suites.abstention import read_diagnosis
 from semerge.ui import words
 from semerge.ui.context import sample_of
 from semerge.ui.tabs.layers import Where, routed
-from semerge.ui.view import View
-from semerge.ui.words import bounds
+from semerge.ui.words import View, bounds
 
 pytestmark = MARKS
 SUITES = {suite.name: suite for suite in (VISION, TEXT)}  # in the page's order

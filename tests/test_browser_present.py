@@ -15,7 +15,7 @@ from fakes import FakeEngine, fake_suite
 from semerge.inputs import decode_image
 from semerge.suites.examples import Examples, load_examples
 from semerge.ui import words
-from semerge.ui.view import View
+from semerge.ui.words import View
 
 pytestmark = MARKS
 PROJECTOR = (1024, 768)

@@ -12,7 +12,7 @@ from test_browser_present import STEPS, at_step, start, visible
 from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui import words
-from semerge.ui.view import View
+from semerge.ui.words import View
 
 pytestmark = MARKS
 

@@ -13,7 +13,7 @@ from bundled import TEXT, VISION, answer, engine, first_of, language
 from PIL import Image
 
 from semerge.inputs import decode_image
-from semerge.ui.html import seen
+from semerge.ui.words import seen
 
 pytestmark = MARKS
 

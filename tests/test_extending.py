@@ -21,6 +21,7 @@ from semerge.common import UserError
 from semerge.engine import Engine, load_engine
 from semerge.settings import Settings
 from semerge.ui import links
+from semerge.ui.context import of_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = "play some jazz from the nineties"
@@ -147,7 +148,7 @@ def test_links_hold_them(engine: Engine) -> None:
     chosen = Settings(
         method="clipped", method_options={"cap": 0.5}, probe="angle", probe_options={"power": 2}
     )
-    held = links.of_settings(chosen)
+    held = of_settings(chosen)
     assert (held["method"], held["probe"]) == ("clipped:cap=0.5", "angle:power=2")
     query = links.Query({key: str(value) for key, value in held.items()})
     opened = links.read_settings(query, engine.suite).resolve(engine.suite)

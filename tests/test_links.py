@@ -22,11 +22,19 @@ from visitor import Visitor
 from semerge.settings import AUTO, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite
 from semerge.suites.examples import Examples, load_examples
-from semerge.ui import links
+from semerge.ui import links, words
 from semerge.ui.app import build
-from semerge.ui.context import Context, Source
-from semerge.ui.html import macro
+from semerge.ui.context import (
+    LONG_TEXT,
+    OWN_IMAGE,
+    TEXT_LIMIT,
+    Context,
+    Source,
+    of_settings,
+    of_source,
+)
 from semerge.ui.links import Query
+from semerge.ui.words import macro
 
 VISION, TEXT, PAIRS = fake_suite("image"), fake_suite("text"), fake_suite("text", True, "pairs")
 SETTINGS = ("preset", "probe", "layer", "pool", "head", "fast", "fallback")
@@ -86,7 +94,7 @@ def test_every_setting_comes_back(suite: Suite, prefix: str) -> None:
         for pool, preset in itertools.product(valid_pools(suite, probe, layer), PRESETS):
             for head, fast in ((AUTO, False), (suite.task_names[-1], False), (AUTO, True)):
                 settings = Settings(probe, layer, pool, preset, head, fast=fast)
-                button = links.button("vision", links.of_settings(settings, prefix))
+                button = words.button("vision", of_settings(settings, prefix))
                 query = Query(query_of(button))
                 assert links.read_settings(query, suite, prefix, fast=True) == settings
                 assert query.notices == []
@@ -97,8 +105,8 @@ def test_every_setting_comes_back(suite: Suite, prefix: str) -> None:
 @pytest.mark.parametrize("suite", [VISION, TEXT], ids=["vision", "text"])
 def test_every_example_comes_back(suite: Suite, examples: Examples) -> None:
     for example in examples.of(suite.modality):
-        held, note = links.of_source({"example": example.index})
-        query = Query(query_of(links.button("language", held)))
+        held, note = of_source({"example": example.index})
+        query = Query(query_of(words.button("language", held)))
         assert note == "" and query.tab == "language"
         assert links.read_source(query, suite, examples) == {"example": example.index}
 
@@ -108,8 +116,8 @@ def test_every_example_comes_back(suite: Suite, examples: Examples) -> None:
     st.text(st.characters(exclude_categories=["Cs"]), max_size=250),
 )
 def test_a_sentence_comes_back_to_the_letter(text: str, text_b: str) -> None:
-    held, note = links.of_source({"text": text, "text_b": text_b})
-    query = Query(query_of(links.button("language", held)))
+    held, note = of_source({"text": text, "text_b": text_b})
+    query = Query(query_of(words.button("language", held)))
     assert note == "" and query.notices == []
     assert links.read_source(query, TEXT, Examples()) == {"text": text, "text_b": text_b}
 
@@ -126,24 +134,24 @@ def test_a_link_without_an_input_names_none(examples: Examples) -> None:
 
 def test_text_over_the_limit_and_images_are_never_in_a_link() -> None:
     fits = {"text": "a" * 400, "text_b": "b" * 100}
-    assert links.of_source(fits) == (fits, "")
+    assert of_source(fits) == (fits, "")
     for source in ({"text": "a" * 501}, {"text": "a" * 400, "text_b": "b" * 101}):
-        assert links.of_source(source) == ({}, links.LONG_TEXT)
+        assert of_source(source) == ({}, LONG_TEXT)
     for own in ({"file": "/tmp/upload/secret.png"}, {"png": b"\x89PNG"}):
-        held, note = links.of_source(own)
-        button = links.button("vision", {"suite": "s", **held}, note)
+        held, note = of_source(own)
+        button = words.button("vision", {"suite": "s", **held}, note)
         assert query_of(button) == {"tab": "vision", "suite": "s"}
-        assert links.OWN_IMAGE in button and "secret" not in button
-    assert links.of_source({}) == ({}, "")
+        assert OWN_IMAGE in button and "secret" not in button
+    assert of_source({}) == ({}, "")
 
 
 def test_a_lone_surrogate_does_not_break_the_link() -> None:
-    held, _ = links.of_source({"text": "a\ud800b", "text_b": None})
-    assert query_of(links.button("language", held))["text"] == "a?b"
+    held, _ = of_source({"text": "a\ud800b", "text_b": None})
+    assert query_of(words.button("language", held))["text"] == "a?b"
 
 
 def test_a_button_holds_no_markup_of_its_state() -> None:
-    button = links.button("vision", {"head": '"><img src=x onerror=alert(1)>'}, "<b>")
+    button = words.button("vision", {"head": '"><img src=x onerror=alert(1)>'}, "<b>")
     assert "<img" not in button and "<b>" not in button
     assert query_of(button)["head"] == '"><img src=x onerror=alert(1)>'
 
@@ -224,7 +232,7 @@ def test_no_query_breaks_the_reading(values: Mapping[str, str]) -> None:
         if source and "example" in source:
             assert 0 <= source["example"] < len(shipped.of(suite.modality))
         elif source:
-            assert all(len(text) <= links.TEXT_LIMIT for text in source.values())
+            assert all(len(text) <= TEXT_LIMIT for text in source.values())
         assert len(query.notices) <= len(values)
         assert "<script" not in macro("notices", query.notices)
 
@@ -341,7 +349,7 @@ def test_the_button_holds_what_was_asked(page: gr.Blocks) -> None:
         "probe": "base", "layer": "2", "pool": "mean", "head": "snips_intent",
     }  # fmt: skip
     long = link_of("a " * 251)
-    assert "text" not in query_of(long) and links.LONG_TEXT in long
+    assert "text" not in query_of(long) and LONG_TEXT in long
     assert link_of("refuse") == ""  # nothing is shown that a link could open
 
 
@@ -352,7 +360,7 @@ def test_an_upload_is_not_in_the_link_and_the_button_says_so(
     visitor["vision-image"] = str(examples.vision[3].file)
     visitor.event("vision-image", "upload")
     link = visitor["vision-link"]
-    assert links.OWN_IMAGE in link and "file" not in query_of(link)
+    assert OWN_IMAGE in link and "file" not in query_of(link)
     assert query_of(link)["layer"] == "2" and "mnist" not in link
     shown, notices = restored(desks["vision"], query_of(link))
     assert shown["source"] == {"example": 1} and shown["layer"] == 2 and notices == []
@@ -378,7 +386,7 @@ def test_a_hostile_sentence_is_a_sentence(bad: str, desks: dict[str, Any]) -> No
     shown, notices = restored(desks["language"], {"tab": "language", "text": bad})
     text = f"{shown['headline']}{shown['link']}{macro('notices', notices)}"
     assert "<script" not in text and "\x00" not in text
-    if len(bad) > links.TEXT_LIMIT:
+    if len(bad) > TEXT_LIMIT:
         assert shown["source"] == {"example": 0} and len(notices) == 1
     else:
         assert shown["source"] == {"text": bad, "text_b": ""}

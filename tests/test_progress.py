@@ -13,7 +13,7 @@ from published_suites import clip_suite
 from semerge.cli import main
 from semerge.common import Counter, listening, say, tell
 from semerge.ui.engines import Engines, State
-from semerge.ui.html import macro
+from semerge.ui.words import macro
 
 
 class Terminal(io.StringIO):

@@ -23,8 +23,7 @@ from semerge.suites.examples import Example, load_examples
 from semerge.ui import charts, words
 from semerge.ui.context import Context
 from semerge.ui.engines import Engines
-from semerge.ui.html import macro
-from semerge.ui.view import View
+from semerge.ui.words import View, macro
 
 # Gradio's queue asks pandas for what pandas has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
@@ -663,7 +662,7 @@ def test_drawings_are_checked() -> None:
 
 
 def test_the_image_as_seen_is_shown_pixel_by_pixel() -> None:
-    from semerge.ui.html import seen
+    from semerge.ui.words import seen
 
     html = seen(Image.new("RGB", (48, 48), "red"))
     parse(html)

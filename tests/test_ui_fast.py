@@ -24,7 +24,6 @@ from semerge.suites.abstention import read_abstention
 from semerge.suites.examples import Examples, load_examples
 from semerge.ui import charts, links, options, words
 from semerge.ui.context import Context
-from semerge.ui.html import escape, macro
 from semerge.ui.links import Query
 from semerge.ui.options import Options
 from semerge.ui.tabs import compare as compare_sides
@@ -32,7 +31,7 @@ from semerge.ui.tabs.ask import VisionTab
 from semerge.ui.tabs.compare import CompareTab
 from semerge.ui.tabs.inspect import InspectTab
 from semerge.ui.tabs.inspect_choice import read_choice
-from semerge.ui.view import View
+from semerge.ui.words import View, escape, macro
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 FAST, EXACT = Settings(fast=True), Settings()

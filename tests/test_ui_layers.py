@@ -26,7 +26,7 @@ from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools
 from semerge.suites import Suite, read_suite
 from semerge.suites.examples import Examples, load_examples
 from semerge.ui import links
-from semerge.ui.context import Context
+from semerge.ui.context import Context, of_settings
 from semerge.ui.context import sample_of as context_sample
 from semerge.ui.links import Query
 from semerge.ui.options import Options
@@ -369,8 +369,8 @@ def test_the_option_to_fall_back_names_its_measured_effect(
 
 
 def test_a_link_keeps_the_fallback(suite: Suite) -> None:
-    state = links.of_settings(Settings(fallback="static"))
-    assert state["fallback"] == "static" and "fallback" not in links.of_settings(Settings())
+    state = of_settings(Settings(fallback="static"))
+    assert state["fallback"] == "static" and "fallback" not in of_settings(Settings())
     assert links.read_settings(Query({"fallback": state["fallback"]}), suite).fallback == "static"
     lacking = Query({"fallback": "static"})
     assert links.read_settings(lacking, read_suite("clip-vit-b-32")).fallback == "route"

@@ -12,10 +12,9 @@ from tags import Tags
 from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_diagnosis
 from semerge.ui import charts
-from semerge.ui.html import macro
 from semerge.ui.tabs import layers_report
 from semerge.ui.tabs.layers_report import Cell, Page, Row, part
-from semerge.ui.words import bounds
+from semerge.ui.words import bounds, macro
 
 HOSTILE = "<script>alert(1)</script><b onclick='x'>{{y}}"
 

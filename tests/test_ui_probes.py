@@ -33,9 +33,8 @@ from semerge.suites.abstention import read_abstention
 from semerge.suites.examples import Examples
 from semerge.ui import words
 from semerge.ui.context import Context
-from semerge.ui.html import escape, macro
 from semerge.ui.tabs.layers import LayersTab
-from semerge.ui.view import View
+from semerge.ui.words import View, escape, macro
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 STAGES = ["preprocess", "probe", "route", "merge", "predict", "total"]

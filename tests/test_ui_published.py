@@ -26,8 +26,8 @@ from semerge.ui import engines as module
 from semerge.ui.app import make_context
 from semerge.ui.context import Context
 from semerge.ui.engines import FAILED, FETCHING, READY, WAITING, Engines
-from semerge.ui.html import macro
 from semerge.ui.options import called
+from semerge.ui.words import macro
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ from semerge.ui.links import Query
 from semerge.ui.options import Coefficient, Coefficients
 from semerge.ui.tabs import sandbox
 from semerge.ui.tabs.sandbox import SandboxTab
-from semerge.ui.view import View
+from semerge.ui.words import View
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 

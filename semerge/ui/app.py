@@ -17,12 +17,12 @@ from semerge.ui import theme
 from semerge.ui.context import Context, Source
 from semerge.ui.engines import State
 from semerge.ui.events import model_event, page_event
-from semerge.ui.html import macro
 from semerge.ui.links import Query
 from semerge.ui.panel import html
 from semerge.ui.safe import OwnQuery, SafePage
 from semerge.ui.tabs import Tab, Update, registry
 from semerge.ui.tabs.ask import Desk
+from semerge.ui.words import macro
 
 TITLE = "SE-Merging"
 POLL = 0.6  # seconds between looks at the loading engines, until all have settled

@@ -13,7 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from semerge.ui import words
-from semerge.ui.view import View
+from semerge.ui.words import View
 
 SE, STATIC, GREY, INK = "#0072B2", "#D55E00", "#9AA3B0", "#16181D"
 FONT = "IBM Plex Sans, system-ui, sans-serif"

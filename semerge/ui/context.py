@@ -15,12 +15,15 @@ from typing import Any, TypeVar
 
 from semerge.common import Progress, UserError
 from semerge.inputs import CleanText, DecodedImage, clean_text, decode_image
-from semerge.settings import Settings
+from semerge.methods import METHODS
+from semerge.probes import PROBES
+from semerge.registry import Registry
+from semerge.settings import Resolved, Settings, descriptions
 from semerge.suites import Suite
 from semerge.suites.examples import SECTIONS, Example, Examples
 from semerge.ui.engines import Engines
 from semerge.ui.runs import Runs
-from semerge.ui.view import View
+from semerge.ui.words import View
 
 
 @dataclass
@@ -87,6 +90,14 @@ class Context:
             raise UserError(f"The suite {str(name)[:60]!r} is unknown here.")
         return self.suites[name]
 
+    def engine(self, name: str) -> Any:
+        """The engine of a suite, waited for where it is not there yet.
+
+        Raises:
+            UserError: as `Engines.get`.
+        """
+        return self.engines.loaded.get(name) or self.engines.get(name)
+
     def ask(self, name: str, source: Source, settings: Settings) -> tuple[View, Any]:
         """A View of what a source names, and an image as the model sees it (PIL); None for text.
 
@@ -97,12 +108,10 @@ class Context:
         sample = sample_of(source, suite, self.examples)
         result = self.predict(name, sample, settings)
         view = View(result, suite, example_of(source, suite, self.examples))
-        return view, self.engines.get(name).picture(sample)
+        return view, self.engine(name).picture(sample)
 
     def _predict(self, suite: str, sample: Any, settings: Settings) -> dict[str, Any]:
-        found: dict[str, Any] = (
-            self.engines.get(suite).predict(sample, settings, self.cache).to_dict()
-        )
+        found: dict[str, Any] = self.engine(suite).predict(sample, settings, self.cache).to_dict()
         return found
 
     def _open(self, name: str, engine: Any) -> None:
@@ -171,6 +180,45 @@ def first_source(suite: Suite, examples: Examples) -> Source:
     """The example that a tab opens with; empty where there is none."""
     example = examples.opening(suite.modality)
     return {"example": example.index} if example else {}
+
+
+# --------------------------------------------------------------------------------------------------
+# A source and settings as values of a link. `semerge.ui.links` reads them.
+
+REGISTRIES: dict[str, Registry[Any]] = {"method": METHODS, "probe": PROBES}
+"""Fields of the settings whose values have options of their own."""
+TEXT_LIMIT = 500
+"""Characters of a visitor's own text that a link may hold."""
+OWN_IMAGE = "Your own image is not in the link; everything else is."
+LONG_TEXT = f"Text over {TEXT_LIMIT} characters is not in the link; everything else is."
+
+
+def of_source(source: Source) -> tuple[dict[str, Any], str]:
+    """A source as values of a link, and what of it the link can't hold."""
+    if "example" in source:
+        return {"example": source["example"]}, ""
+    if "text" in source:
+        texts = {key: source.get(key) or "" for key in ("text", "text_b")}
+        fits = sum(map(len, texts.values())) <= TEXT_LIMIT
+        return (texts, "") if fits else ({}, LONG_TEXT)
+    return {}, OWN_IMAGE if source else ""
+
+
+def of_settings(settings: Settings | Resolved, prefix: str = "") -> dict[str, Any]:
+    """Settings as values of a link. They stay in it where they are a suite's defaults today, so
+    that a link means the same when a suite gets others; what is at a default of every suite is left
+    out. A method or probe has its options with it: `ties:density=0.5`."""
+    found: dict[str, Any] = {}
+    for name, is_ in descriptions().items():
+        value = getattr(settings, name)
+        if not is_.link or value == getattr(Settings, name):
+            continue
+        if name in REGISTRIES:
+            value = REGISTRIES[name].spec(value, getattr(settings, f"{name}_options", ()))
+            if value == getattr(Settings, name):
+                continue
+        found[prefix + name] = int(value) if is_.kind is bool else value
+    return found
 
 
 # --------------------------------------------------------------------------------------------------

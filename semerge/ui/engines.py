@@ -59,7 +59,7 @@ class Engines:
         self._load, self._warm, self._fetch = load, warm, fetch
         self._published = frozenset(published)
         self._states = {name: State(name, title) for name, title in titles.items()}
-        self._engines: dict[str, Any] = {}
+        self.loaded: dict[str, Any] = {}  # those that are there
         self._sought: set[str] = set()  # suites that a thread has been started for
         self._lock = threading.Lock()  # guards these three
         self._loading = threading.Lock()  # one suite at a time: two cores, one disk
@@ -102,8 +102,8 @@ class Engines:
         if not self._settled[name].wait(min(patience, GLANCE) if glance else patience):
             raise UserError(self._not_yet(name))
         with self._lock:
-            if name in self._engines:
-                return self._engines[name]
+            if name in self.loaded:
+                return self.loaded[name]
         # somebody may try it again by now, which leaves the message of the last time
         raise UserError(self.state(name).message)
 
@@ -170,7 +170,7 @@ class Engines:
             except Exception:
                 _log.exception("the opening example of %s failed", name)
             with self._lock:
-                self._engines[name] = engine
+                self.loaded[name] = engine
             self._settle(name, phase=READY, message="")
 
     def _bring_files(self, name: str) -> None:

@@ -11,28 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
 from typing import Any, TypeVar
-from urllib.parse import urlencode
-
-from markupsafe import Markup
 
 from semerge.common import UserError
-from semerge.methods import METHODS
-from semerge.probes import PROBES
 from semerge.registry import Registry
-from semerge.settings import FALLBACKS, Described, Resolved, Settings, descriptions
+from semerge.settings import FALLBACKS, Described, Settings, descriptions
 from semerge.suites import Suite
 from semerge.suites.abstention import read_abstention
 from semerge.suites.examples import Examples
-from semerge.ui.context import Source
-from semerge.ui.html import macro
+from semerge.ui.context import REGISTRIES, TEXT_LIMIT, Source
 from semerge.ui.tabs import names
-
-REGISTRIES: dict[str, Registry[Any]] = {"method": METHODS, "probe": PROBES}
-"""Fields of the settings whose values have options of their own."""
-TEXT_LIMIT = 500
-"""Characters of a visitor's own text that a link may hold."""
-OWN_IMAGE = "Your own image is not in the link; everything else is."
-LONG_TEXT = f"Text over {TEXT_LIMIT} characters is not in the link; everything else is."
 
 Value = TypeVar("Value")
 
@@ -100,27 +87,6 @@ def unknown(key: str, value: str) -> str:
     return f"The link's {key} {value[:40]!r} is not known here; the default is shown."
 
 
-def button(tab: str, state: Mapping[str, Any], note: str = "") -> Markup:
-    """The "Copy link" button of a tab. The page's script also keeps the address bar at this state.
-
-    state: values by name; None and "" are left out. note: what the link can't hold.
-    """
-    told = {"tab": tab, **{k: v for k, v in state.items() if v not in (None, "")}}
-    query = urlencode(told, errors="replace")  # a lone half of a surrogate pair has no UTF-8
-    return macro("link", query, note)
-
-
-def of_source(source: Source) -> tuple[dict[str, Any], str]:
-    """A source as values of a link, and what of it the link can't hold."""
-    if "example" in source:
-        return {"example": source["example"]}, ""
-    if "text" in source:
-        texts = {key: source.get(key) or "" for key in ("text", "text_b")}
-        fits = sum(map(len, texts.values())) <= TEXT_LIMIT
-        return (texts, "") if fits else ({}, LONG_TEXT)
-    return {}, OWN_IMAGE if source else ""
-
-
 def read_source(query: Query, suite: Suite, examples: Examples) -> Source | None:
     """The input that a link names; None where it names none."""
     if suite.modality == "text" and (text := query.text("text")):
@@ -130,23 +96,6 @@ def read_source(query: Query, suite: Suite, examples: Examples) -> Source | None
         index = query.whole("example", 0, last, -1)
         return {"example": index} if index >= 0 else None
     return None
-
-
-def of_settings(settings: Settings | Resolved, prefix: str = "") -> dict[str, Any]:
-    """Settings as values of a link. They stay in it where they are a suite's defaults today, so
-    that a link means the same when a suite gets others; what is at a default of every suite is left
-    out. A method or probe has its options with it: `ties:density=0.5`."""
-    found: dict[str, Any] = {}
-    for name, is_ in descriptions().items():
-        value = getattr(settings, name)
-        if not is_.link or value == getattr(Settings, name):
-            continue
-        if name in REGISTRIES:
-            value = REGISTRIES[name].spec(value, getattr(settings, f"{name}_options", ()))
-            if value == getattr(Settings, name):
-                continue
-        found[prefix + name] = int(value) if is_.kind is bool else value
-    return found
 
 
 def read_settings(query: Query, suite: Suite, prefix: str = "", fast: bool = False) -> Settings:

@@ -24,7 +24,7 @@ from semerge.settings import (
 from semerge.suites import Suite
 from semerge.suites.abstention import read_abstention
 from semerge.ui import words
-from semerge.ui.links import REGISTRIES
+from semerge.ui.context import REGISTRIES
 from semerge.ui.panel import fold
 from semerge.ui.safe import AnyChoice, AnyNumber, SafeDropdown
 from semerge.ui.tabs import Update

@@ -13,9 +13,8 @@ from gradio.components.plot import PlotData
 from markupsafe import Markup
 
 from semerge.ui import charts
-from semerge.ui.html import macro
 from semerge.ui.tabs import Update
-from semerge.ui.view import View
+from semerge.ui.words import View, macro
 
 TEMPLATE = "panel.html"
 

@@ -17,12 +17,12 @@ from PIL import Image
 from semerge.common import ASSETS, UserError
 from semerge.suites import Suite, Task
 from semerge.suites.examples import Example, Examples
-from semerge.ui.context import Context, Source, first_source, reads_pairs
+from semerge.ui.context import Context, Source, first_source, of_source, reads_pairs
 from semerge.ui.events import model_event
-from semerge.ui.html import macro
-from semerge.ui.links import Query, of_source, read_source
+from semerge.ui.links import Query, read_source
 from semerge.ui.safe import SafeImage
 from semerge.ui.tabs import Update
+from semerge.ui.words import macro
 
 # --------------------------------------------------------------------------------------------------
 # The tasks that a suite knows, each with its examples: the pictures or sentences are buttons.

@@ -18,8 +18,8 @@ from markupsafe import Markup
 
 from semerge.common import UserError
 from semerge.ui.events import model_event, page_event
-from semerge.ui.html import macro
 from semerge.ui.tabs import Update
+from semerge.ui.words import macro
 
 if TYPE_CHECKING:
     from semerge.data.labelled import Sets

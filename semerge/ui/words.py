@@ -1,18 +1,140 @@
-"""Numbers and sentences in plain English: the words of the result panel, without markup.
+"""What the page says: a Result as the page shows it, in words and numbers, and as HTML.
 
-Every function returns plain text. Text from users and suites passes through unchanged; it is
-escaped once, where it becomes HTML: in the templates, which call these functions.
+No gradio here. Functions of words give plain text. Text becomes markup in one place, in the
+templates of assets/templates, which call these functions as `words`: autoescape is on, and what
+one template made goes into another as it is. `macros.html` has what several templates share.
 """
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urlencode
 
+import markupsafe
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from semerge.common import ASSETS
+from semerge.inputs import CleanText, DecodedImage
 from semerge.methods import METHODS
 from semerge.probes import PROBES
-from semerge.ui.view import View
+from semerge.suites import Suite
+from semerge.suites.examples import Example
+
+
+@dataclass(frozen=True)
+class View:
+    """A Result with everything that its display needs.
+
+    result: the JSON object of design section 4.
+    example: the example that was asked about, if it was one: then the right answer is known.
+    opening: True for the example that the page opens with.
+    """
+
+    result: Mapping[str, Any]
+    suite: Suite
+    example: Example | None = None
+    opening: bool = False
+
+    @property
+    def tasks(self) -> list[str]:
+        return list(self.result["tasks"])
+
+    @property
+    def titles(self) -> list[str]:
+        """Names for people, in the order of `tasks`."""
+        return [self.title(task) for task in self.tasks]
+
+    def title(self, task: str) -> str:
+        known = self.suite.task_names
+        return self.suite.tasks[known.index(task)].title if task in known else task
+
+    @property
+    def chosen(self) -> int:
+        """Position of the chosen expert in `tasks`."""
+        return self.tasks.index(self.result["chosen"])
+
+    @property
+    def routed(self) -> bool:
+        """True where the chosen expert's head answered, False where the user named another."""
+        return bool(self.result["head"] == self.result["chosen"])
+
+    def column(self, key: str) -> Sequence[float | None]:
+        values: Sequence[float | None] = self.result[key]
+        return values
+
+    def others(self, key: str) -> list[float]:
+        """A column without the chosen expert's value, and without those that are missing."""
+        return [value for value, _ in self._others(key)]
+
+    def runner_up(self, key: str) -> tuple[float, str] | None:
+        """The highest of the `others`, with its expert's name for people."""
+        return max(self._others(key), default=None)
+
+    def _others(self, key: str) -> list[tuple[float, str]]:
+        both = zip(self.column(key), self.titles, strict=True)
+        rest = [pair for i, pair in enumerate(both) if i != self.chosen]
+        return [(value, title) for value, title in rest if value is not None]
+
+    @property
+    def download(self) -> str:
+        """The JSON object as a data URL."""
+        text = json.dumps(self.result, indent=2, ensure_ascii=False, allow_nan=False)
+        data = base64.b64encode(text.encode("utf-8")).decode("ascii")
+        return f"data:application/json;base64,{data}"
+
+    def answer(self, kind: str) -> str:
+        """The best label of `se`, `static`, `expert` or `base`."""
+        return str(self.result["predictions"][kind][0]["label"])
+
+    @property
+    def fast(self) -> bool:
+        """Whether the fast mode answered."""
+        # get: the Layers tab's own routing does not tell, nor do older files
+        return bool(self.result.get("fast"))
+
+    @property
+    def estimated(self) -> bool:
+        """Whether some of the distances are the fast mode's estimates."""
+        return bool(self.result.get("estimated"))
+
+    @property
+    def same(self) -> bool:
+        """True where SE-Merging and the static merge give the same label."""
+        return self.answer("se") == self.answer("static")
+
+    @property
+    def label(self) -> str | None:
+        """The right answer, where it is known and the head that answered can give it."""
+        if self.example is None:
+            return None
+        return self.example.label
+
+    def right(self, kind: str) -> bool | None:
+        """Whether a column is right: None where the right answer is not known.
+
+        Two tasks may share a class name, so the head has to be the right task's as well.
+        """
+        if self.example is None:
+            return None
+        return self.result["head"] == self.example.task and self.answer(kind) == self.example.label
+
+    @property
+    def routed_right(self) -> bool | None:
+        """Whether the chosen expert is the example's own: None where that is not known."""
+        return None if self.example is None else self.result["chosen"] == self.example.task
+
+
+# --------------------------------------------------------------------------------------------------
+# Numbers and sentences in plain English.
 
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 MODELS = {
@@ -276,3 +398,75 @@ def coefficient_summary(view: View) -> str:
         text += f" {others}: {static_values(view).split(' for all')[0]} before, "
         text += f"{low if low == high else f'{low} to {high}'} after."
     return text
+
+
+# --------------------------------------------------------------------------------------------------
+# HTML from templates.
+
+# Gradio's HTML component reads its template (never its value) as Handlebars and as a JavaScript
+# template string; escaping these too keeps a value harmless wherever it ends up.
+_SIGNS = {ord("{"): "&#123;", ord("$"): "&#36;", ord("`"): "&#96;"}
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals["words"] = sys.modules[__name__]
+    return environment
+
+
+def escape(text: object) -> Markup:
+    """Text as literal HTML, also inside attributes: for the few places that have no template."""
+    return Markup(markupsafe.escape(str(text)).translate(_SIGNS))
+
+
+def render(template: str, /, **values: Any) -> Markup:
+    """A template of assets/templates, filled. Text among the values is escaped."""
+    text = _environment().get_template(template).render(values)
+    return Markup(text.translate(_SIGNS).strip())
+
+
+def picture(image: Any) -> str:
+    """An image (PIL) as a data URL, every pixel as it is."""
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+
+
+def seen(image: Any, size: str = "") -> Markup:
+    """An image as the model sees it (PIL), with what it says below it."""
+    return macro("seen", picture(image), size or _size(image))
+
+
+def given(sample: DecodedImage | CleanText, image: Any) -> Markup:
+    """What was asked about, beside its answer. image: as the model sees it (PIL); None for text."""
+    if isinstance(sample, DecodedImage):
+        return macro("given_image", picture(image), _size(image))
+    return macro("given_text", sample.text, sample.text_b)
+
+
+def _size(image: Any) -> str:
+    return f"{image.width}\u00a0×\u00a0{image.height}\u00a0px"
+
+
+def macro(name: str, /, *args: Any, template: str = "macros.html", **values: Any) -> Markup:
+    """One macro of a template, called."""
+    made = getattr(_environment().get_template(template).module, name)(*args, **values)
+    return Markup(str(made).translate(_SIGNS).strip())
+
+
+def button(tab: str, state: Mapping[str, Any], note: str = "") -> Markup:
+    """The "Copy link" button of a tab. The page's script also keeps the address bar at this state.
+
+    state: values by name; None and "" are left out. note: what the link can't hold.
+    """
+    told = {"tab": tab, **{k: v for k, v in state.items() if v not in (None, "")}}
+    query = urlencode(told, errors="replace")  # a lone half of a surrogate pair has no UTF-8
+    return macro("link", query, note)

@@ -17,10 +17,9 @@ from semerge.suites import Suite
 from semerge.suites.examples import SECTIONS, Examples
 from semerge.ui import charts, words
 from semerge.ui.context import Context
-from semerge.ui.html import macro
-from semerge.ui.links import button
 from semerge.ui.panel import chart_card, html, plot
 from semerge.ui.tabs import Tab
+from semerge.ui.words import button, macro
 
 PAPER_PROBE = "experts"
 PAPER = "https://arxiv.org/abs/2506.18135"

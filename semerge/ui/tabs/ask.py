@@ -13,15 +13,24 @@ from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui import links, picker
-from semerge.ui.context import NO_IMAGE, Context, Source, example_of, first_source, reads_pairs
+from semerge.ui.context import (
+    NO_IMAGE,
+    Context,
+    Source,
+    example_of,
+    first_source,
+    of_settings,
+    of_source,
+    reads_pairs,
+)
 from semerge.ui.engines import FAILED, State
 from semerge.ui.events import model_event, page_event, told
-from semerge.ui.html import seen
 from semerge.ui.links import Query
 from semerge.ui.options import Options
 from semerge.ui.panel import ResultPanel, heading, html
 from semerge.ui.safe import SafeImage
 from semerge.ui.tabs import Tab, Update, registry
+from semerge.ui.words import button, seen
 
 
 class Desk(Tab):
@@ -184,10 +193,10 @@ class Desk(Tab):
         }
 
     def _link(self, suite: Suite, source: Source, settings: Settings) -> str:
-        held, note = links.of_source(source)
-        chosen = links.of_settings(settings.resolve(suite))
+        held, note = of_source(source)
+        chosen = of_settings(settings.resolve(suite))
         state = {"suite": suite.name, **held, **chosen}
-        return links.button(self.name, state, note)
+        return button(self.name, state, note)
 
     # ---- handlers ----------------------------------------------------------------------------
 

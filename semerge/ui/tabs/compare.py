@@ -16,10 +16,9 @@ from semerge.data.sets import EXAMPLES
 from semerge.settings import AUTO, PRESETS, Settings
 from semerge.suites import Suite
 from semerge.suites.examples import Example
-from semerge.ui.context import Context, Source, first_source, sample_of
+from semerge.ui.context import Context, Source, first_source, of_settings, of_source, sample_of
 from semerge.ui.events import model_event, page_event, when_opened
-from semerge.ui.html import given, macro
-from semerge.ui.links import Query, button, of_settings, of_source, read_settings
+from semerge.ui.links import Query, read_settings
 from semerge.ui.options import Options, called
 from semerge.ui.panel import ResultPanel, heading, html
 from semerge.ui.picker import InputPicker
@@ -40,7 +39,7 @@ from semerge.ui.tabs.inspect_choice import (
     within,
 )
 from semerge.ui.tabs.inspect_html import exporter, sample
-from semerge.ui.view import View
+from semerge.ui.words import View, button, given, macro
 
 if TYPE_CHECKING:
     from semerge.evaluation.comparison import Comparison

@@ -14,14 +14,13 @@ from semerge.methods import METHODS
 from semerge.probes import PROBES
 from semerge.registry import Registry
 from semerge.settings import descriptions
-from semerge.ui import html, words
-from semerge.ui.html import macro
+from semerge.ui import words
 from semerge.ui.links import Query
 from semerge.ui.runs import Store
 from semerge.ui.tabs import inspect_choice, inspect_html
 from semerge.ui.tabs.inspect_choice import HEADS, PAGE_KEY, Look, last_page
 from semerge.ui.tabs.inspect_html import UNKNOWN, on_page, span, suffix
-from semerge.ui.view import View
+from semerge.ui.words import View, macro
 
 if TYPE_CHECKING:
     from semerge.evaluation.comparison import Comparison
@@ -227,7 +226,7 @@ def _lines(a: View, b: View) -> list[tuple[Any, ...]]:
 
 
 def echo(text: str) -> Markup:
-    return html.macro("echo", text)
+    return words.macro("echo", text)
 
 
 def _setting(view: View, key: str) -> Any:

@@ -17,8 +17,7 @@ from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui.context import Context
 from semerge.ui.events import model_event, page_event
-from semerge.ui.html import macro
-from semerge.ui.links import Query, button
+from semerge.ui.links import Query
 from semerge.ui.options import Options, called
 from semerge.ui.panel import ResultPanel, heading, html
 from semerge.ui.runs import TEMPLATE, Controls, Item, Run, Store, outcome, said
@@ -41,7 +40,7 @@ from semerge.ui.tabs.inspect_choice import (
     stepped,
     within,
 )
-from semerge.ui.view import View
+from semerge.ui.words import View, button, macro
 
 if TYPE_CHECKING:
     from semerge.evaluation.inspection import Inspection

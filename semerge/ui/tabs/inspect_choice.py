@@ -26,7 +26,8 @@ from semerge.data.uploads import uploaded_sets
 from semerge.settings import AUTO, FINAL, Settings, descriptions
 from semerge.suites import SUITES_FOLDER, Suite
 from semerge.suites.examples import Examples
-from semerge.ui.links import Query, of_settings, read_settings, unknown
+from semerge.ui.context import of_settings
+from semerge.ui.links import Query, read_settings, unknown
 
 if TYPE_CHECKING:
     from semerge.evaluation.inspection import Inspection, View

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from semerge.common import UserError
 from semerge.methods import METHODS
-from semerge.ui import html, words
+from semerge.ui import words
 from semerge.ui.runs import Store
 from semerge.ui.tabs.inspect_choice import FILTERS, HEADS, PAGE, Choice, Look, index_of, last_page
 
@@ -39,7 +39,7 @@ UNKNOWN = "The page asked for a file that there is not; reload it."
 
 
 def part(macro: str, /, **values: Any) -> Markup:
-    return html.macro(macro, template="inspect.html", **values)
+    return words.macro(macro, template="inspect.html", **values)
 
 
 # ---- above the table -----------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def figures(inspection: Inspection) -> Markup:
         accuracies=accuracies,
         tasks=[
             (
-                html.macro("echo", inspection.suite.task(name).title),
+                words.macro("echo", inspection.suite.task(name).title),
                 *(words.percent(row[key]) for key in BY_TASK),
                 f"{row['n']:,}",
             )
@@ -173,7 +173,7 @@ def _picture(inspection: Inspection, i: int, side: int) -> str:
     sample: Any = inspection.sample(i)
     small = sample.image.copy()
     small.thumbnail((side, side))
-    return html.picture(small)
+    return words.picture(small)
 
 
 # ---- the open row --------------------------------------------------------------------------------

@@ -19,10 +19,9 @@ from semerge.registry import TASK_ARITHMETIC
 from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite
 from semerge.suites.examples import Example
-from semerge.ui import charts, links, words
+from semerge.ui import charts, words
 from semerge.ui.context import Context, Source, example_of, on_gpu, sample_of
 from semerge.ui.events import model_event, page_event, told_in_place, when_opened
-from semerge.ui.html import given, macro
 from semerge.ui.links import Query
 from semerge.ui.options import Entries
 from semerge.ui.panel import chart, heading, html, plot
@@ -30,7 +29,7 @@ from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
 from semerge.ui.tabs import Tab, Update
 from semerge.ui.tabs.layers_report import TOPICS, Cell, Page, Row, pages, part
-from semerge.ui.view import View
+from semerge.ui.words import View, given, macro
 
 if TYPE_CHECKING:
     from semerge.engine import Engine
@@ -61,7 +60,7 @@ class LayersTab(Tab):
                     with gr.Tab("This input", id=INPUT):
                         self._lay_out_input()
                     self.topics = Topics(self.picker.suites[0])
-                self.link = html(links.button(self.name, {}), elem_id="layers-link")
+                self.link = html(words.button(self.name, {}), elem_id="layers-link")
         self._wire()
 
     def _lay_out_choices(self, suite: Suite) -> None:
@@ -291,7 +290,7 @@ class LayersTab(Tab):
         values, note = self.picker.link(suite, source)
         shown = {"show": opened} if opened != INPUT else {}
         place = {k: v for k, v in vars(where).items() if v != TASK_ARITHMETIC}
-        return links.button(self.name, {**values, **place, **shown}, note)
+        return words.button(self.name, {**values, **place, **shown}, note)
 
     def restore(self, query: Query) -> Update:
         suite, source = self.picker.read(query)

@@ -18,7 +18,7 @@ from semerge.settings import FINAL, POOLS, valid_layers
 from semerge.suites import SUITES_FOLDER, Suite
 from semerge.suites.abstention import abstention_of, read_diagnosis
 from semerge.ui import charts, words
-from semerge.ui.html import macro
+from semerge.ui.words import macro
 
 Part = Mapping[str, Any]  # of a diagnosis
 part = partial(macro, template="layers.html")

@@ -18,15 +18,14 @@ from semerge.registry import TASK_ARITHMETIC
 from semerge.settings import AUTO, Settings, checked_coefficients
 from semerge.suites import Suite
 from semerge.ui import options, words
-from semerge.ui.context import Context, Source, example_of, on_gpu, sample_of
+from semerge.ui.context import Context, Source, example_of, of_settings, on_gpu, sample_of
 from semerge.ui.events import model_event, told_in_place, when_opened
-from semerge.ui.html import given, macro
-from semerge.ui.links import Query, button, of_settings
+from semerge.ui.links import Query
 from semerge.ui.options import Coefficients, Entries
 from semerge.ui.panel import heading, html
 from semerge.ui.picker import InputPicker
 from semerge.ui.tabs import Tab, Update
-from semerge.ui.view import View
+from semerge.ui.words import View, button, given, macro
 
 AUTO_HEAD = ("auto: the expert that SE-Merging chooses", AUTO)
 Known = dict[str, Any] | None  # of which suite, source, head, method, and SE-Merging's Result
