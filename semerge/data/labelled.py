@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
@@ -17,6 +17,7 @@ import numpy as np
 from semerge.common import UserError
 from semerge.data.files import read_classes, read_images, read_sentences
 from semerge.inputs import decode_image
+from semerge.suites import Task
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE = 0.1
@@ -40,6 +41,29 @@ class LabelledSet:
     texts_b: tuple[str | None, ...] = ()
     files: Pictures | None = None
     names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        split: str,
+        labels: Sequence[int],
+        names: Iterable[str],
+        samples: Sequence[Path | bytes | tuple[str, str | None]],
+    ) -> LabelledSet:
+        """Samples from elsewhere, by their names there: image files, or sentences and pairs."""
+        texts = [one for one in samples if isinstance(one, tuple)]
+        files = tuple(one for one in samples if not isinstance(one, tuple))
+        return cls(
+            task.name,
+            split,
+            task.classes,
+            np.array(labels, dtype=np.int64),
+            texts=tuple(text for text, _ in texts),
+            texts_b=tuple(second for _, second in texts),
+            files=Pictures(files) if files else None,
+            names=tuple(names),
+        )
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -12,7 +12,6 @@ from semerge.data.class_names import Notice, in_suite_order
 from semerge.data.hub import HUB, check_hub_data, hub_set
 from semerge.data.labelled import (
     LabelledSet,
-    Pictures,
     Sets,
     balanced_rows,
     check_split,
@@ -163,19 +162,10 @@ def example_sets(suite: Suite, examples: Examples) -> Sets:
         for e in found:
             if e.label not in task.classes:
                 raise UserError(f"examples/{section}/{e.index}: {task.name} has no {e.label!r}.")
-        files = tuple(e.file for e in found if e.file is not None)
-        sets.append(
-            LabelledSet(
-                task.name,
-                EXAMPLES,
-                task.classes,
-                np.array([task.classes.index(e.label) for e in found], dtype=np.int64),
-                texts=() if files else tuple(e.text for e in found),
-                texts_b=() if files else tuple(e.text_b for e in found),
-                files=Pictures(files) if files else None,
-                names=tuple(f"{EXAMPLES}/{section}/{e.index}" for e in found),
-            )
-        )
+        labels = [task.classes.index(e.label) for e in found]
+        names = [f"{EXAMPLES}/{section}/{e.index}" for e in found]
+        samples = [(e.text, e.text_b) if e.file is None else e.file for e in found]
+        sets.append(LabelledSet.of(task, EXAMPLES, labels, names, samples))
     if not sets:
         raise UserError(f"There are no bundled examples for {suite.name}.")
     rows = tuple(np.arange(len(s)) for s in sets)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from semerge.common import UserError
 from semerge.data.archives import JUNK, MAX_FILES, read_archive
 from semerge.data.class_names import find_class
-from semerge.data.labelled import LabelledSet, Pictures, Sets, balanced_rows
+from semerge.data.labelled import LabelledSet, Sets, balanced_rows
 from semerge.data.tabular import Record, read_lines, read_records
 from semerge.inputs import clean_text, decode_image
 from semerge.suites import Suite, Task
@@ -175,17 +176,8 @@ def _labelled(task: Task, samples: Sequence[_Sample]) -> LabelledSet:
             raise UserError(f"{sample.name}: {error}") from None
         if task.pair and sample.text and sample.text_b is None:
             raise UserError(f"{sample.name}: {task.name} reads two sentences; text_b is missing.")
-    files = Pictures(tuple(s.file for s in samples)) if samples[0].file else None
-    return LabelledSet(
-        task.name,
-        UPLOAD,
-        task.classes,
-        np.array(labels, dtype=np.int64),
-        texts=() if files else tuple(s.text for s in samples),
-        texts_b=() if files else tuple(s.text_b for s in samples),
-        files=files,
-        names=tuple(s.name for s in samples),
-    )
+    content = [s.file or (s.text, s.text_b) for s in samples]
+    return LabelledSet.of(task, UPLOAD, labels, [s.name for s in samples], content)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -240,34 +232,21 @@ def unlabelled_set(
 def _images(
     suite: Suite, files: Sequence[tuple[str, Path | bytes]], limit: int | None, seed: int
 ) -> LabelledSet:
-    rows = _rows(len(files), limit, seed)
-    for i in rows:
-        name, file = files[i]
+    chosen = [files[i] for i in _rows(len(files), limit, seed)]
+    for name, file in chosen:
         try:
             decode_image(file)
         except UserError as error:
             raise UserError(f"{name!r}: {error}") from None
-    whole = Pictures(tuple(file for _, file in files))
-    names = tuple(files[i][0] for i in rows)
-    return replace(_empty(suite, len(rows)), files=whole.take(rows), names=names)
+    return _without_labels(suite, [name for name, _ in chosen], [file for _, file in chosen])
 
 
 def _sentences(
     suite: Suite, records: Sequence[Record], limit: int | None, seed: int
 ) -> LabelledSet:
-    rows = _rows(len(records), limit, seed)
-    clean = []
-    for i in rows:
-        try:
-            clean.append(clean_text(records[i].text, records[i].text_b))
-        except UserError as error:
-            raise UserError(f"{records[i].where}: {error}") from None
-    return replace(
-        _empty(suite, len(rows)),
-        texts=tuple(c.text for c in clean),
-        texts_b=tuple(c.text_b for c in clean),
-        names=tuple(records[i].where for i in rows),
-    )
+    samples = [_sentence(records[i]) for i in _rows(len(records), limit, seed)]
+    texts = [(sample.text, sample.text_b) for sample in samples]
+    return _without_labels(suite, [sample.name for sample in samples], texts)
 
 
 def _rows(count: int, limit: int | None, seed: int) -> np.ndarray:
@@ -275,9 +254,8 @@ def _rows(count: int, limit: int | None, seed: int) -> np.ndarray:
     return balanced_rows(nothing, count if limit is None else limit, seed)
 
 
-def _empty(suite: Suite, count: int) -> LabelledSet:
-    first = suite.tasks[0]
-    return LabelledSet(first.name, UNLABELLED, first.classes, np.zeros(count, dtype=np.int64))
+def _without_labels(suite: Suite, names: Sequence[str], samples: Sequence[Any]) -> LabelledSet:
+    return LabelledSet.of(suite.tasks[0], UNLABELLED, [0] * len(names), names, samples)
 
 
 def _in_archive(path: Path) -> list[tuple[str, Path | bytes]]:
