@@ -4,6 +4,7 @@ that can't run.
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -55,6 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fail-on-skip", action="store_true", help="a skipped test is a failure")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes `-n auto` starts: one a core, each with models or a browser of its own."""
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
@@ -121,6 +123,14 @@ def data_dir() -> Path:
     if reason := _no_data():
         pytest.skip(reason)
     return data_folder()
+
+
+@pytest.fixture
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For tests that take gigabytes: one of them at a time, in all of pytest's workers."""
+    with (tmp_path_factory.getbasetemp().parent / "alone").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 # ---- tiny suites, one of each modality in turn ---------------------------------------------------

@@ -20,8 +20,7 @@ from fakes import FakeEngine, fake_examples, fake_suite, served
 
 from semerge.suites import Suite
 from semerge.suites.examples import load_examples
-from semerge.ui.context import Context
-from semerge.ui.links import LONG_TEXT, OWN_IMAGE
+from semerge.ui.context import LONG_TEXT, OWN_IMAGE, Context
 
 pytestmark = MARKS
 SENTENCE = "Où est <b>la gare</b> & why = 100%?"

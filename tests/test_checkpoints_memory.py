@@ -34,6 +34,7 @@ EXPERTS = 3
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("layout", ["fusionbench-clip", "openclip-state-dict", "openclip-pickle"])
 def test_memory(tmp_path: Path, layout: str) -> None:
     base, text = fakes.random_weights(VIT_B_32.shapes, 0), fakes.text_weights(1, 512, TEXT)

@@ -35,6 +35,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("alone")
 def test_a_suite_of_full_size(folder: Path, tmp_path: Path) -> None:
     suite = read_suite(folder)
     example = load_examples().opening(suite.modality)
