@@ -182,7 +182,7 @@ def predict(args: argparse.Namespace) -> int:
     suite = read_suite(args.suite)
     settings = settings_of(args)
     settings.resolve(suite)  # a wrong option is told before torch is imported
-    locate(suite)
+    suite = locate(suite)
     if suite.modality == "image" and args.text_b is not None:
         raise UserError(f"suite {suite.name} reads images; --text-b belongs to text.")
 
@@ -195,7 +195,7 @@ def predict(args: argparse.Namespace) -> int:
     from semerge.engine import load_engine
 
     watch.lap("import the engine")
-    engine = load_engine(args.suite)
+    engine = load_engine(suite)
     watch.lap("load the suite")
     result = engine.predict(sample, settings)
     watch.lap("answer")

@@ -46,8 +46,9 @@ from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import Abstention
 
 
-def load_engine(name_or_path: str | Path, device: str | None = None) -> Engine:
-    """The engine of a bundled suite, by name, or of a folder with a suite.json.
+def load_engine(suite: Suite | str | Path, device: str | None = None) -> Engine:
+    """The engine of a suite: one that was read, a bundled one by name, or a folder with a
+    suite.json.
 
     device: as torch names it; None: what the environment variable SEMERGE_DEVICE says, else "cpu".
 
@@ -55,8 +56,9 @@ def load_engine(name_or_path: str | Path, device: str | None = None) -> Engine:
         UserError: no such suite, a file of it is missing, changed or damaged, or there is no such
             device here.
     """
-    suite, where = read_suite(name_or_path), chosen_device(device)
-    return Engine(load(suite), where)
+    described = suite if isinstance(suite, Suite) else read_suite(suite)
+    where = chosen_device(device)
+    return Engine(load(described), where)
 
 
 def chosen_device(name: str | None = None) -> torch.device:

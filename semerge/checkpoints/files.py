@@ -83,7 +83,7 @@ def locate(suite: Suite) -> Suite:
     Raises:
         UserError: it has not been downloaded, or a file is not what was downloaded.
     """
-    if not suite.sources:
+    if not suite.sources or suite.located:
         return suite
     lock = read_lock(suite)
     located, missing = {}, []

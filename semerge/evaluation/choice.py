@@ -118,8 +118,7 @@ SHOWN = 10
 
 def run(args: argparse.Namespace) -> int:
     """Choose and print. Returns the exit code."""
-    suite = read_suite(args.suite)
-    locate(suite)
+    suite = locate(read_suite(args.suite))
 
     from semerge.data.uploads import unlabelled_set
 
@@ -127,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
 
     from semerge.engine import load_engine
 
-    engine = load_engine(args.suite)
+    engine = load_engine(suite)
     tell(0, len(samples), "samples")
     found = choose(engine, samples, partial(tell, what="samples"))
     if args.json:

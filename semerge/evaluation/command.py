@@ -38,8 +38,7 @@ ALL = "all"
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write what was asked for, and print the figures. Returns the exit code."""
-    suite = read_suite(args.suite)
-    locate(suite)
+    suite = locate(read_suite(args.suite))
     request = _request(args, suite)
     if args.json == "-" and args.csv == "-":
         raise UserError("--json - and --csv - both want stdout; write one of them to a file.")
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from semerge.evaluation.report import write_report
     from semerge.evaluation.text import lines, samples_of
 
-    engine = load_engine(args.suite)
+    engine = load_engine(suite)
     try:
         with stoppable() as stopped:
             watch = progress(sys.stderr)
