@@ -326,8 +326,9 @@ class Engine(Steps):
             *fitting(self.abstention if misfit else None, unfit is not None, resolved),
             *notices_of(routing, distances, fallback, resolved, self.suite, far=unfit is None),
         )
+        estimated: tuple[int, ...] = ()
         if probed.early is not None:
-            count = len(self.suite.tasks)
+            count, estimated = len(self.suite.tasks), fast.dropped(probed.early)
             notices += fast.notices(probed.early, saturated, resolved, count)
 
         return Result(
@@ -353,7 +354,7 @@ class Engine(Steps):
             quantise=resolved.quantise,
             fallback=resolved.fallback,
             fast=resolved.fast,
-            estimated=tuple(self.suite.task_names[t] for t in fast.dropped(probed.early)),
+            estimated=tuple(self.suite.task_names[t] for t in estimated),
             head=head,
             chosen=self.suite.task_names[chosen],
             margin=float(routing.margin[0]),
