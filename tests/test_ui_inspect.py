@@ -346,12 +346,15 @@ def test_the_last_few_are_kept_and_who_had_to_go_is_told(
 def test_what_is_set_while_a_link_opens_stays_as_it_is_set(tab: InspectTab, home: Path) -> None:
     """The examples run by themselves; who chooses an upload meanwhile is not sent back to them."""
     visitor = Inspector(tab)
-    _, begun = arrive(visitor, tab, "tab=inspect&set=examples&filter=fixed&search=cat")
+    asked = Look(filter="fixed", search="cat", task="task1")
+    _, begun = arrive(visitor, tab, "tab=inspect&set=examples&filter=fixed&search=cat&task=task1")
+    visitor.event(tab.page.search, "change")  # as a browser tells of a box that was filled
+    assert visitor.look == asked and "no longer kept" not in visitor.status
     visitor.change(tab.form.kind, "upload")
     visitor.change(tab.form.limit, 7)
     follow(visitor, begun)
     assert visitor.visible(tab.results) and "6 samples, as the link" in visitor.status
-    assert visitor.look == Look(filter="fixed", search="cat")
+    assert visitor.look == asked
     assert visitor[tab.form.kind] == "upload" and visitor[tab.form.limit] == 7
     assert visitor.visible(tab.form.upload) and tab.form.wanted.value is not None
     assert "CSV" in visitor[tab.form.wanted]

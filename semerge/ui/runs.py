@@ -9,9 +9,9 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sized
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
@@ -20,9 +20,6 @@ from semerge.common import UserError
 from semerge.ui.events import model_event, page_event
 from semerge.ui.tabs import Update
 from semerge.ui.words import macro
-
-if TYPE_CHECKING:
-    from semerge.data.labelled import Sets
 
 GONE = "This result is no longer kept here; press Run to compute it again."
 FAILED = "The run ended by an error that is in the log; what was done by then is shown."
@@ -33,21 +30,10 @@ PATIENCE = 0.7
 """Seconds that a cancel waits for the batch under way; then it takes what was done before it."""
 POLL = 0.3
 """Seconds between looks at a run."""
-IDLE = 20
-"""Runs that nobody has begun, or whose end nobody has fetched: no more of them are remembered."""
+IDLE = 50
+"""Runs that nobody has begun: no more of them are remembered."""
 TEMPLATE = "runs.html"
 _log = logging.getLogger(__name__)
-
-
-class Result(Protocol):
-    """What a run makes: rows of samples, all that were asked for or those before a cancel."""
-
-    @property
-    def rows(self) -> Sized: ...
-    @property
-    def sets(self) -> Sets: ...
-    @property
-    def complete(self) -> bool: ...
 
 
 @dataclass
@@ -56,7 +42,8 @@ class Run:
 
     work: does it, and calls `reaches`, `progress` and `keep`; it asks `cancelled`. asked: what it
     is about, and before: what its page showed when it began, both for who started it. opening:
-    whether a link asked for it. result: what is done so far. seconds: that the samples took.
+    whether a link asked for it. result: what is done so far, with `rows`, the `sets` that they are
+    of, and whether it is `complete`. seconds: that the samples took.
     """
 
     work: Callable[[Run], Any]
@@ -130,9 +117,9 @@ class Runs:
         with self._lock:
             if sum(r.begun and not r.ended for r in self._runs.values()) > self._waiting:
                 raise UserError(BUSY)
-            # begun by nobody, or fetched by nobody: pages that were closed at once
-            idle = [name for name, r in self._runs.items() if r.ended or not r.begun]
-            for name in idle[:-IDLE]:
+            # pages that were closed at once have begun nothing, or have not fetched what there is
+            idle = [name for name, r in self._runs.items() if not r.begun][:-IDLE]
+            for name in (*idle, *[name for name, r in self._runs.items() if r.ended][:-2]):
                 del self._runs[name]
             name = secrets.token_urlsafe(12)
             self._runs[name] = run
@@ -360,7 +347,7 @@ class Store:
         return len(self._items) > self._count or total > self._room
 
 
-def size(result: Result) -> int:
+def size(result: Any) -> int:
     """About how many bytes a result holds on to: its samples, and a thousand a row."""
     total = 1000 * len(result.rows)
     for samples in result.sets.sets:

@@ -193,7 +193,7 @@ class InspectTab(Tab):
             chosen=str(chosen or ""),
             head=head if head in HEADS else look.head,
         )
-        if new == look:
+        if new == look or not key:  # boxes that the page has filled, perhaps not all of them yet
             return gr.skip()
         return self._look(key, lambda item: replace(new, page=0).fitting(item.result.suite))
 

@@ -125,16 +125,16 @@ class Choice:
     def link(self) -> tuple[dict[str, Any], str]:
         """As values of a link, and what of it the link can't hold. A path is named only where it
         can be asked for: the address bar of a public page never holds one."""
-        found: dict[str, Any] = {"suite": self.suite.name, "set": self.kind}
-        if self.kind == FOLDER:
-            found["data"] = self.place.strip()
-        if self.splits and self.split != "test":
-            found["split"] = self.split
-        if self.names_task:
-            found["of"] = self.task
-        found["limit"] = self.limit
-        note = OWN_UPLOAD if self.kind == UPLOAD and self.place else ""
-        return found | of_settings(self.settings), note
+        values = {
+            "suite": self.suite.name,
+            "set": self.kind,
+            "data": self.place.strip() if self.kind == FOLDER else None,
+            "split": self.split if self.splits and self.split != "test" else None,
+            "of": self.task if self.names_task else None,
+            "limit": self.limit,
+            **of_settings(self.settings),
+        }
+        return values, OWN_UPLOAD if self.kind == UPLOAD and self.place else ""
 
     def _named(self) -> Sets:
         """A folder or file by its path, or a set by its name."""
@@ -204,9 +204,7 @@ def read_choice(query: Query, suite: Suite, examples: Examples) -> Choice:
     )
 
 
-# --------------------------------------------------------------------------------------------------
-# What a page shows of an inspection: filter, order, page, the row that is open and the one that is
-# pinned. A frozen value; every button makes a new one. No gradio here, and no torch.
+# ---- what a page shows of an inspection ----------------------------------------------------------
 
 PAGE = 25
 """Rows of the table that are in the page at once."""
@@ -228,7 +226,9 @@ SORTS = ("order", "id", "task", *ANSWERS, "status", "margin", "entropy")
 
 @dataclass(frozen=True)
 class Look:
-    """filter: of FILTERS. task, chosen: names, or "" for any. sort: of SORTS, where `static` and
+    """A frozen value; every button makes a new one.
+
+    filter: of FILTERS. task, chosen: names, or "" for any. sort: of SORTS, where `static` and
     `se` are their answers under `head`. row, pinned: ids of samples, or ""."""
 
     filter: str = "all"
@@ -363,7 +363,7 @@ def paged(look: Look, ids: Sequence[str]) -> Look:
 
 
 def within(look: Look, rows: int) -> Look:
-    """The look with a page that exists."""
+    """The look with a page that exists, of so many rows."""
     return replace(look, page=min(look.page, last_page(rows)))
 
 
@@ -373,13 +373,13 @@ def known(look: Look, samples: Collection[str], rows: int) -> tuple[Look, list[s
     samples: ids of all of them. rows: how many the look's filters leave.
     """
     asked = {"row": look.row, "pinned": look.pinned}
-    told = [unknown(key, name) for key, name in asked.items() if name and name not in samples]
-    row, pinned = (name if name in samples else "" for name in asked.values())
-    page = look.page
-    if page > last_page(rows):
-        told.append(unknown(PAGE_KEY, str(page + 1)))
-        page = 0
-    return replace(look, row=row, pinned=pinned, page=page), told
+    missing = {key: name for key, name in asked.items() if name and name not in samples}
+    notices = [unknown(key, name) for key, name in missing.items()]
+    if look.page > last_page(rows):
+        notices.append(unknown(PAGE_KEY, str(look.page + 1)))
+        look = replace(look, page=0)
+    nothing: dict[str, Any] = dict.fromkeys(missing, "")
+    return replace(look, **nothing), notices
 
 
 def last_page(rows: int) -> int:
@@ -387,6 +387,7 @@ def last_page(rows: int) -> int:
     return max(0, (rows - 1) // PAGE)
 
 
-def index_of(found: Inspection, name: str) -> int | None:
+def index_of(inspection: Inspection, name: str) -> int | None:
     """The number of the row with this id."""
-    return next((i for i, row in enumerate(found.rows) if row.id == name), None) if name else None
+    rows = enumerate(inspection.rows) if name else ()
+    return next((i for i, row in rows if row.id == name), None)
