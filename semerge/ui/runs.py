@@ -26,7 +26,7 @@ FAILED = "The run ended by an error that is in the log; what was done by then is
 BUSY = "Other runs are waiting here; please try again in a few minutes."
 REFUSED = "The run could not begin; try again in a moment."
 STOPPING = "Stopping…"
-PATIENCE = 0.7
+PATIENCE = 0.5
 """Seconds that a cancel waits for the batch under way; then it takes what was done before it."""
 POLL = 0.3
 """Seconds between looks at a run."""
