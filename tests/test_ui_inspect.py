@@ -356,7 +356,7 @@ def test_what_is_set_while_a_link_opens_stays_as_it_is_set(tab: InspectTab, home
     assert visitor.visible(tab.results) and "6 samples, as the link" in visitor.status
     assert visitor.look == asked
     assert visitor[tab.form.kind] == "upload" and visitor[tab.form.limit] == 7
-    assert visitor.visible(tab.form.upload) and tab.form.wanted.value is not None
+    assert visitor.visible(tab.form.upload) and visitor.visible(tab.form.wanted)
     assert "CSV" in visitor[tab.form.wanted]
     visitor.press_run()
     assert "Upload a CSV or JSONL file first." in visitor.status

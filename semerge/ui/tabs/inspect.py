@@ -271,7 +271,7 @@ class SetBoxes:
         )  # fmt: skip
 
     def add_wanted(self, name: str, choice: Choice) -> None:
-        self.wanted = html(self._wanted(choice), elem_id=f"{name}-wanted")
+        self.wanted = html(elem_id=f"{name}-wanted", **self._wanted(choice))
 
     def kinds(self, suites: Sequence[Suite]) -> list[tuple[str, str]]:
         """The sets that are on offer for all of these suites."""
@@ -290,7 +290,7 @@ class SetBoxes:
             self.kind: gr.update(choices=self.kinds(suites), value=choice.kind),
             self.folder: gr.update(value=place, visible=choice.kind == FOLDER),
             self.upload: gr.update(value=None, visible=choice.kind == UPLOAD),
-            self.wanted: self._wanted(choice),
+            self.wanted: gr.update(**self._wanted(choice)),
         }
 
     def changed_kind(self, name: str, kind: str) -> Update:
@@ -298,13 +298,13 @@ class SetBoxes:
         return {
             self.folder: gr.update(visible=kind == FOLDER),
             self.upload: gr.update(visible=kind == UPLOAD),
-            self.wanted: self._wanted(Choice(self.context.suite(name), kind)),
+            self.wanted: gr.update(**self._wanted(Choice(self.context.suite(name), kind))),
         }
 
     @staticmethod
-    def _wanted(choice: Choice) -> str:
-        """What an upload has to be; nothing where none is asked for."""
-        return hint(WANTED[choice.suite.modality]) if choice.kind == UPLOAD else ""
+    def _wanted(choice: Choice) -> dict[str, Any]:
+        """What an upload has to be; hidden where none is asked for."""
+        return {"value": hint(WANTED[choice.suite.modality]), "visible": choice.kind == UPLOAD}
 
 
 class SetForm(SetBoxes):
