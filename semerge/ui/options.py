@@ -39,6 +39,7 @@ NOT_FAST = "Not with the static fallback: the fast mode does not look whether an
 FIRST = ("preset", "probe", "layer", "pool", "head", "fallback", "fast")  # others come after them
 OPEN = ("preset", "probe", "fallback")  # menus whose choices are all to be seen
 PAIRS = ("layer", "pool")  # side by side, and what they say needs no further word
+FOLLOWING = ("pool", "fallback", "fast")  # what `Options.follow` looks at, beside the entries
 SINGLE = ("head", "fallback")  # of one answer: not for what reads a set under every head
 
 
@@ -58,7 +59,7 @@ class Options:
         suite, self.whole, self.effects = suites[0], whole, Effects()
         known = {key: is_ for key, is_ in descriptions().items() if is_.link}
         self.fields: dict[str, Any] = {}  # by the field of Settings, in the order of `inputs`
-        self.further: dict[tuple[str, str], Any] = {}  # by field and option
+        self.entries: dict[str, Entries] = {}  # those of the fields that have options
         usual = Settings().resolve(suite)
         with fold(label, elem_id=f"{name}-options"):
             self.suite = gr.Dropdown(
@@ -73,6 +74,10 @@ class Options:
                     with gr.Row():
                         for one in PAIRS:
                             self._add(one, known[one], suite, usual, min_width=120)
+                elif key in REGISTRIES:
+                    info = {} if key == "method" else {"info": _sentence(known[key].about)}
+                    self.entries[key] = Entries(key, suite, name, **info)
+                    self.fields[key] = self.entries[key].menu
                 elif key not in PAIRS and (key != "fast" or fast):
                     visible = whole or key not in SINGLE
                     self._add(key, known[key], suite, usual, visible=visible)
@@ -81,15 +86,18 @@ class Options:
             )
 
     def _add(self, key: str, is_: Described, suite: Suite, usual: Resolved, **options: Any) -> None:
-        if key not in (*PAIRS, "fast", "fallback", "method"):
+        if key not in (*PAIRS, "fast", "fallback"):
             options["info"] = _sentence(is_.about)
         shown = {**options, **self._shown(key, suite, usual)}
         self.fields[key] = _component(key, is_, label=is_.label, **shown)
         if key == "preset":
             self.preset_about = gr.Markdown(PRESETS[usual.preset].about, elem_classes="se-hint")
-        for option in REGISTRIES[key].options.values() if key in REGISTRIES else ():
-            part = _further(option, **self._further(key, option.name, usual))
-            self.further[key, option.name] = part
+
+    @property
+    def further(self) -> dict[tuple[str, str], Any]:
+        """The options of methods and probes, by field and option."""
+        every = self.entries.items()
+        return {(key, name): part for key, e in every for name, part in e.options.items()}
 
     @property
     def preset(self) -> Any:
@@ -141,7 +149,7 @@ class Options:
     @property
     def followers(self) -> list[Any]:
         """What `follow` updates."""
-        parts = [self.fields[key] for key in FOLLOWING if key in self.fields]
+        parts = [self.fields[key] for key in (*FOLLOWING, *REGISTRIES) if key in self.fields]
         return [*parts, *self.further.values(), self.preset_about]
 
     def read(self, suite: Suite, values: Sequence[Any]) -> Settings:
@@ -186,8 +194,9 @@ class Options:
                 if getattr(settings, key) is not None:
                     del shown["value"]
                 update[self.fields[key]] = gr.update(**shown)
-        for (key, name), part in self.further.items():
-            update[part] = gr.update(visible=self._further(key, name, chosen)["visible"])
+        for key, entries in self.entries.items():
+            sent = str(getattr(settings, key)).partition(":")[0]
+            update |= entries.follow(suite, getattr(chosen, key), chosen.method, sent)
         return update
 
     def defaults(self, suite: Suite) -> Update:
@@ -204,23 +213,20 @@ class Options:
         update: Update = {self.suite: suite.name} if self.whole else {}
         update[self.preset_about] = PRESETS[chosen.preset].about
         for key, part in self.fields.items():
-            update[part] = gr.update(**self._shown(key, suite, chosen))
-        for (key, name), part in self.further.items():
-            update[part] = gr.update(**self._further(key, name, chosen))
+            if key not in REGISTRIES:
+                update[part] = gr.update(**self._shown(key, suite, chosen))
+        for key, entries in self.entries.items():
+            update |= entries.put(suite, getattr(chosen, key), chosen.method)
         return update
 
     def _shown(self, key: str, suite: Suite, chosen: Resolved) -> dict[str, Any]:
         """Value, choices and what else the component of a field shows for these settings."""
-        value, is_ = getattr(chosen, key), descriptions()[key]
-        if key in REGISTRIES:
-            value = REGISTRIES[key][value].name
-        shown: dict[str, Any] = {"value": value}
+        is_ = descriptions()[key]
+        shown: dict[str, Any] = {"value": getattr(chosen, key)}
         beside = Settings(probe=chosen.probe, layer=chosen.layer, method=chosen.method)
         if values := is_.values(suite, beside):
             shown["choices"] = [(_named(key, x, suite), x) for x in values]
-        if key == "method":
-            shown["info"] = METHODS[value].about
-        elif key == "pool":  # the final embedding has none to choose
+        if key == "pool":  # the final embedding has none to choose
             shown["interactive"] = chosen.layer != FINAL
         elif key == "fast":
             leaves, about = chosen.fallback == "route", self.effects.of_fast(suite)
@@ -230,15 +236,6 @@ class Options:
             shown["info"] = NO_FALLBACK if chosen.fast else about
             shown["interactive"] = known and not chosen.fast
         return shown
-
-    def _further(self, key: str, name: str, chosen: Resolved) -> dict[str, Any]:
-        """The same of an option of the method or of the probe: hidden where it is another's."""
-        values = REGISTRIES[key].chosen(getattr(chosen, key))
-        usual = REGISTRIES[key].options[name].default
-        return {"value": values.get(name, usual), "visible": name in values}
-
-
-FOLLOWING = ("probe", "pool", "fallback", "fast", "method")
 
 
 class Effects:
@@ -287,8 +284,6 @@ def called(suite: Suite) -> str:
 
 def _named(key: str, value: Any, suite: Suite) -> str:
     """A value of a field in its menu."""
-    if key in REGISTRIES:
-        return REGISTRIES[key][value].title
     if key == "head" and value in suite.task_names:
         return suite.task(value).title
     return words.CHOICES.get(key, {}).get(value, f"block {value}" if key == "layer" else str(value))
@@ -331,10 +326,11 @@ class Entries:
     """The menu of a field whose values have options, "method" or "probe", and a component for each
     of these options; those of the chosen entry are shown."""
 
-    def __init__(self, key: str, suite: Suite, name: str) -> None:
+    def __init__(self, key: str, suite: Suite, name: str, **options: Any) -> None:
+        """options: of the menu's component."""
         self.key, self.registry, usual = key, REGISTRIES[key], Settings().resolve(suite)
         spec, is_ = getattr(usual, key), descriptions()[key]
-        shown = self._menu(suite, spec, usual.method)
+        shown = options | self._menu(suite, spec, usual.method)
         self.menu = _component(key, is_, label=is_.label, elem_id=f"{name}-{key}", **shown)
         self.options = {
             option.name: _further(option, **self._option(option, spec))
