@@ -94,9 +94,11 @@ def _trained(
     experts = folder / "experts"
     if (experts / "final").is_dir():  # beside other variants, made for the ablation
         experts = experts / "final"
+    moments = {t.name: experts / "moments" / f"{t.name}.safetensors" for t in spec.tasks}
     return Trained(
         base=load_file(folder / "base.safetensors"),
         experts={t.name: load_file(experts / f"{t.name}.safetensors") for t in spec.tasks},
         heads={t.name: heads[t.name] for t in spec.tasks},
         extra=extra,
+        moments={name: load_file(file) for name, file in moments.items() if file.is_file()},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,16 @@ class SuiteSpec:
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights of a suite, in any precision. extra: files to carry along, e.g. a tokenizer."""
+    """Weights of a suite, in any precision. extra: files to carry along, e.g. a tokenizer.
+
+    moments: Adam's second moments of each expert, as `moments.factored` makes them.
+    """
 
     base: Mapping[str, Tensor]
     experts: Mapping[str, Mapping[str, Tensor]]  # by task
     heads: Mapping[str, Tensor]  # by task: (C, D)
     extra: tuple[Path, ...] = ()
+    moments: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)  # by task
 
 
 def write_weights(folder: Path, spec: SuiteSpec, trained: Trained) -> None:
@@ -80,6 +84,9 @@ def write_weights(folder: Path, spec: SuiteSpec, trained: Trained) -> None:
         save_file(kept, folder / "experts" / f"{task.name}.safetensors", metadata={"format": "pt"})
         heads[task.name] = _half(task.name, trained.heads[task.name])
     save_file(heads, folder / "heads.safetensors", metadata={"format": "pt"})
+    for name, moments in trained.moments.items():
+        (folder / "moments").mkdir(exist_ok=True)
+        save_file(dict(moments), folder / "moments" / f"{name}.safetensors", {"format": "pt"})
     for path in trained.extra:
         if path.parent != folder:
             shutil.copyfile(path, folder / path.name)
@@ -94,7 +101,8 @@ def write_suite(
 ) -> Path:
     """Write suite.json over the files that lie in `folder`, each with its sha256.
 
-    statistics.safetensors is named if it is there; `extra` are further files to hash.
+    statistics.safetensors and second moments are named if they are there; `extra` are further files
+    to hash.
 
     Raises:
         ValueError: a file is FILE_LIMIT bytes or larger.
@@ -103,10 +111,18 @@ def write_suite(
     files += [f"experts/{task.name}.safetensors" for task in spec.tasks]
     if (folder / "statistics.safetensors").exists():
         files.append("statistics.safetensors")
+    moments = {task.name: f"moments/{task.name}.safetensors" for task in spec.tasks}
+    moments = {name: file for name, file in moments.items() if (folder / file).exists()}
+    files += moments.values()
     for file in files:
         if (size := (folder / file).stat().st_size) >= FILE_LIMIT:
             raise ValueError(f"{file} has {size:,} bytes; the limit is {FILE_LIMIT:,}")
-    tasks = [asdict(task) | {"weights": f"experts/{task.name}.safetensors"} for task in spec.tasks]
+    tasks = [
+        asdict(task)
+        | {"weights": f"experts/{task.name}.safetensors"}
+        | ({"moments": moments[task.name]} if task.name in moments else {})
+        for task in spec.tasks
+    ]
     content = {
         "format": FORMAT,
         "name": spec.name,

@@ -14,11 +14,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from recipes.moments import factored, second_moments
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +35,9 @@ class Schedule:
 
     keep: what is returned is a running mean of the weights, of which each step keeps this share
     (Polyak and Juditsky, 1992); 0 for the weights of the last step.
+    pull: decoupled decay like weight_decay, but towards where the stage started (L2-SP, Li et al.,
+    arXiv 1802.01483), of all tensors. Task vectors stay short by it: what two of them do together
+    and neither does alone is of second order in their length.
     """
 
     steps: int
@@ -40,6 +47,7 @@ class Schedule:
     clip: float = 1.0
     betas: tuple[float, float] = (0.9, 0.98)
     keep: float = 0.0
+    pull: float = 0.0
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then a cosine down to 1 % of the peak."""
@@ -75,13 +83,18 @@ def train(
     stage: str,
     seed: int,
     folder: Path,
-    save_every: int = 200,
+    rates: Mapping[str, float] | None = None,
+    moments: bool = False,
+    save_every: int = 100,
 ) -> dict[str, Tensor]:
     """Minimise `loss(params, step, generator)` from `params`; returns trained copies.
 
     The result is kept as `folder/stage.safetensors`: if it is there, it is returned at once. An
     unfinished stage goes on from its last checkpoint. The file's metadata says how many `seconds`
     of training it took, over all runs.
+
+    rates: by name, how many times the schedule's rate a tensor learns at; 1 where none is named.
+    moments: whether Adam's second moments at the end are kept, see `moments_file`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / f"{stage}.safetensors"
@@ -89,12 +102,7 @@ def train(
         logger.info("%s: already trained", stage)
         return load_file(done)
     leaves = {n: p.detach().clone().float().requires_grad_() for n, p in params.items()}
-    decayed = [p for p in leaves.values() if p.dim() > 1]
-    plain = [p for p in leaves.values() if p.dim() <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": schedule.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
+    groups = _groups(leaves, schedule.weight_decay, rates or {})
     optimiser = torch.optim.AdamW(groups, lr=schedule.lr, betas=schedule.betas, fused=True)
     means = {n: p.detach() for n, p in leaves.items()}  # the weights themselves, if none is kept
     if schedule.keep:
@@ -112,7 +120,7 @@ def train(
     started = time.perf_counter()
     for step in range(first, schedule.steps):
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step)
+            group["lr"] = group["times"] * schedule.rate(step)
         value, notes = loss(leaves, step, generator(seed, stage, step))
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(list(leaves.values()), schedule.clip)
@@ -120,6 +128,10 @@ def train(
             raise FloatingPointError(f"{stage}: gradient is not finite at step {step}")
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        if schedule.pull:
+            with torch.no_grad():
+                for n, p in leaves.items():
+                    p.lerp_(params[n], schedule.pull * schedule.rate(step))
         if schedule.keep:
             for n, p in leaves.items():
                 means[n].lerp_(p.detach(), 1 - schedule.keep)
@@ -140,7 +152,37 @@ def train(
             partial.replace(checkpoint)
     trained = {n: mean.contiguous() for n, mean in means.items()}
     spent = before + time.perf_counter() - started
+    if moments:  # before the weights, which say that the stage is done
+        squares = second_moments(optimiser, leaves, schedule.betas[1])
+        file = moments_file(folder, stage)
+        file.parent.mkdir(exist_ok=True)
+        save_file(factored(squares), file)
     save_file(trained, done, {"seconds": f"{spent:.0f}"})
     checkpoint.unlink(missing_ok=True)
     # in the file's order, as a later run finds them: the next stage's gradient norm adds in it
     return load_file(done)
+
+
+def moments_file(folder: Path, stage: str) -> Path:
+    """Where a stage keeps its factored second moments, see `moments.factored`."""
+    return folder / "moments" / f"{stage}.safetensors"
+
+
+def seconds(path: Path) -> float | None:
+    """Seconds of training that a stage's file tells; None where it tells nothing."""
+    with safe_open(path, "pt") as file:
+        told = (file.metadata() or {}).get("seconds")
+    return None if told is None else float(told)
+
+
+def _groups(
+    leaves: Mapping[str, Tensor], weight_decay: float, rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Parameter groups by rate; matrices decay, vectors do not."""
+    groups: dict[tuple[float, bool], list[Tensor]] = {}
+    for name, p in leaves.items():
+        groups.setdefault((rates.get(name, 1.0), p.dim() > 1), []).append(p)
+    return [
+        {"params": tensors, "times": times, "weight_decay": weight_decay if matrices else 0.0}
+        for (times, matrices), tensors in groups.items()
+    ]
