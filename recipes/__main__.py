@@ -1,7 +1,7 @@
 """python -m recipes vision|text: one command from a data folder to a finished suite.
 
 `OUT/stages` holds what the stages leave, so a run that was cut off goes on where it stopped;
-`OUT/<suite>` is the suite.
+`OUT/train.log` is its log; `OUT/<suite>` is the suite.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import json
 import logging
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recipes.folders import overlay, replaced
 from semerge.cli import Parser, guarded
 from semerge.common import UserError
 from semerge.data.labelled import tasks_in
@@ -44,7 +46,13 @@ def parser() -> Parser:
     """The options of `python -m recipes`."""
     root = Parser(prog="recipes", description="Rebuild a bundled suite.", allow_abbrev=False)
     root.add_argument("suite", choices=tuple(SUITES), help="which one")
-    root.add_argument("--data", required=True, metavar="DIR", help="a data folder")
+    root.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="data folders; a file of a later one stands for the same file of an earlier one",
+    )
     root.add_argument("--out", required=True, metavar="DIR", help="where the suite goes")
     root.add_argument("--seed", type=int, metavar="N", help="default: the recipe's own")
     root.add_argument("--smoke", action="store_true", help="every stage, tiny and fast")
@@ -53,14 +61,23 @@ def parser() -> Parser:
 
 def run(args: argparse.Namespace) -> int:
     """Train, measure and write a suite. Returns the exit code."""
-    data, out = Path(args.data), Path(args.out)
-    tasks_in(data)  # tells at once if there is no such folder
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    folders, out = [Path(folder) for folder in args.data], Path(args.out)
+    for folder in folders:
+        tasks_in(folder)  # tells at once if there is no such folder
     stages = out / "stages"
     try:
         stages.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"No folder {stages} can be made: {error.strerror}.") from None
+    with log_to(out / "train.log"):
+        suite = rebuild(args, folders, stages)
+    print(f"{suite.name} is in {suite.folder}")
+    return 0
+
+
+def rebuild(args: argparse.Namespace, folders: Sequence[Path], stages: Path) -> Suite:
+    """All stages and the finished suite, which goes beside `stages`."""
+    data, out = overlay(folders, stages / "data"), stages.parent
     train = _vision if args.suite == "vision" else _text
     spec, trained, seed, make = train(data, stages, args.seed, args.smoke)
 
@@ -74,19 +91,41 @@ def run(args: argparse.Namespace) -> int:
     def told(suite: Suite) -> dict[str, Any]:
         validation = suite_sets(suite, data, "validation", limit)
         ablate(stages, make, load(suite), list(validation.sets), steps)
-        return facts(stages, args.suite, seed) | {"trivial": trivial_accuracies(suite, limit)}
+        found = facts(stages, args.suite, seed) | {"trivial": trivial_accuracies(suite, limit)}
+        for file, folder in replaced(folders).items():
+            found["training"][file] = f"from the data folder {folder}"
+        return found
 
-    suite = finish(
+    return finish(
         out / SUITES[args.suite],
         data,
         spec,
         trained,
         told,
-        f"python -m recipes {args.suite} --data DIR --out DIR",
+        f"python -m recipes {args.suite} --data {' '.join(['DIR'] * len(folders))} --out DIR",
         limit=limit,
     )
-    print(f"{suite.name} is in {suite.folder}")
-    return 0
+
+
+@contextmanager
+def log_to(file: Path) -> Iterator[None]:
+    """What is logged goes to the file, behind what is there, and to stderr."""
+    handlers: list[logging.Handler] = [
+        logging.FileHandler(file, encoding="utf-8"),
+        logging.StreamHandler(),
+    ]
+    root, level = logging.getLogger(), logging.getLogger().level
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%m-%d %H:%M:%S"))
+        root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()
 
 
 def facts(stages: Path, suite: str, seed: int) -> dict[str, Any]:
@@ -112,17 +151,11 @@ def facts(stages: Path, suite: str, seed: int) -> dict[str, Any]:
 
 def seconds_of(stages: Path) -> dict[str, float]:
     """Seconds that each stage trained, over all runs, as its file's metadata say."""
-    from safetensors import safe_open
+    from recipes.loop import seconds
 
-    spent = {}
-    for path in sorted(
-        [*stages.glob("*.safetensors"), *stages.glob("experts/final/*.safetensors")]
-    ):
-        with safe_open(path, "pt") as file:
-            told = (file.metadata() or {}).get("seconds")
-        if told is not None:
-            spent[path.stem] = float(told)
-    return spent
+    files = [*stages.glob("*.safetensors"), *stages.glob("experts/final/*.safetensors")]
+    spent = {path.stem: seconds(path) for path in sorted(files)}
+    return {stage: value for stage, value in spent.items() if value is not None}
 
 
 def _vision(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:

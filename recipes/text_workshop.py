@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ from recipes.text_measure import subset
 from recipes.text_vocabulary import grow
 from semerge.backbones import GPT2
 from semerge.data.labelled import read_set
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,6 @@ def open_workshop(data: Path, out: Path, config: TextConfig, grown: bool = True)
     from tokenizers import Tokenizer
 
     out.mkdir(parents=True, exist_ok=True)
-
-    def log(line: str) -> None:
-        with (out / "train.log").open("a", encoding="utf-8") as f:
-            print(f"{time.strftime('%H:%M:%S')} {line}", file=f)
 
     held_out = HeldOut(data, config.tasks)
     sets = {t: training_set(data, t, held_out) for t in config.tasks}
@@ -101,7 +99,7 @@ def open_workshop(data: Path, out: Path, config: TextConfig, grown: bool = True)
         validation={t: Sentences(tokens(s.texts), s.labels) for t, s in checks.items()},
         classes={t: len(s.classes) for t, s in sets.items()},
         extra=tokens(tuple(extra)),
-        log=log,
+        log=logger.info,
     )
 
 
