@@ -24,6 +24,10 @@ from semerge.data.labelled import tasks_in
 from semerge.suites import Suite
 
 SUITES = {"vision": "mini-vision", "text": "mini-text"}
+EXPERTS = (
+    "disentangled: regularised by replay of the base's pre-training inputs, without labels, to "
+    "change the function on their own inputs alone"
+)
 SMOKE_SAMPLES = 24
 """Samples a task and split that a smoke run measures on."""
 
@@ -33,8 +37,9 @@ if TYPE_CHECKING:
     from recipes.ablation import Make
     from recipes.export import SuiteSpec, Trained
 
-    # what a suite is, its weights, the seed, and what makes experts for the ablation
-    Made = tuple[SuiteSpec, Trained, int, Make]
+    # what a suite is, its weights, the seed, what makes experts for the ablation, and notes
+    # for the card on how it was made
+    Made = tuple[SuiteSpec, Trained, int, Make, dict[str, str]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +84,7 @@ def rebuild(args: argparse.Namespace, folders: Sequence[Path], stages: Path) -> 
     """All stages and the finished suite, which goes beside `stages`."""
     data, out = overlay(folders, stages / "data"), stages.parent
     train = _vision if args.suite == "vision" else _text
-    spec, trained, seed, make = train(data, stages, args.seed, args.smoke)
+    spec, trained, seed, make, notes = train(data, stages, args.seed, args.smoke)
 
     from recipes.ablation import STEPS, ablate
     from recipes.finish import finish, trivial_accuracies
@@ -92,6 +97,7 @@ def rebuild(args: argparse.Namespace, folders: Sequence[Path], stages: Path) -> 
         validation = suite_sets(suite, data, "validation", limit)
         ablate(stages, make, load(suite), list(validation.sets), steps)
         found = facts(stages, args.suite, seed) | {"trivial": trivial_accuracies(suite, limit)}
+        found["training"] |= notes
         for file, folder in replaced(folders).items():
             found["training"][file] = f"from the data folder {folder}"
         return found
@@ -159,7 +165,7 @@ def seconds_of(stages: Path) -> dict[str, float]:
 
 
 def _vision(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:
-    from recipes.ablation import vision_variants
+    from recipes.ablation import vision_families
     from recipes.assemble import vision_suite
     from recipes.vision import train_vision
     from recipes.vision_config import VisionConfig, smoke_config
@@ -167,12 +173,17 @@ def _vision(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:
     config = VisionConfig() if seed is None else replace(VisionConfig(), seed=seed)
     folder = train_vision(data, stages, config, smoke)
     made = smoke_config(config) if smoke else config
-    make = vision_variants(data, stages, made)
-    return *vision_suite(folder, made.open_clip()), config.seed, make
+    make = vision_families(data, stages, made)
+    notes = {
+        "base": f"{made.base_steps} steps of {sum(made.mixture.values())} labelled images of all "
+        "tasks",
+        "experts": EXPERTS,
+    }
+    return *vision_suite(folder, made.open_clip()), config.seed, make, notes
 
 
 def _text(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:
-    from recipes.ablation import text_variants
+    from recipes.ablation import text_families
     from recipes.assemble import text_suite
     from recipes.text import train_text
     from recipes.text_config import TextConfig, smoke_config
@@ -180,8 +191,13 @@ def _text(data: Path, stages: Path, seed: int | None, smoke: bool) -> Made:
     config = TextConfig() if seed is None else replace(TextConfig(), seed=seed)
     train_text(data, stages, config, smoke)
     made = smoke_config(config) if smoke else config
-    make = text_variants(data, stages, made)
-    return *text_suite(stages, data, {"n_head": made.heads}), config.seed, make
+    make = text_families(data, stages, made)
+    notes = {
+        "base": f"a language model; then each task's labels for {made.word_steps} steps as bags of "
+        f"words and {made.base_steps} steps as sentences",
+        "experts": EXPERTS,
+    }
+    return *text_suite(stages, data, {"n_head": made.heads}), config.seed, make, notes
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def _trained(
     folder: Path, spec: SuiteSpec, heads: Mapping[str, Tensor], extra: tuple[Path, ...]
 ) -> Trained:
     experts = folder / "experts"
-    if (experts / "final").is_dir():  # beside other variants, made for the ablation
+    if (experts / "final").is_dir():  # beside other families, made for the ablation
         experts = experts / "final"
     moments = {t.name: experts / "moments" / f"{t.name}.safetensors" for t in spec.tasks}
     return Trained(

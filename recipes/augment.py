@@ -15,6 +15,9 @@ class Policy:
 
     rotate in degrees, shift and erase as fractions of the side, zoom as (smallest, largest) part of
     the image that is seen, light as the largest relative change of brightness and contrast.
+
+    invert: the share of images whose light and dark change places, for tasks that are the same on a
+    black and on a white ground.
     """
 
     rotate: float = 8.0
@@ -27,15 +30,18 @@ class Policy:
     colour: float = 0.15
     noise: float = 0.02
     erase: float = 0.0
+    invert: float = 0.0
 
 
 POLICIES: dict[str, Policy] = {
-    "mnist": Policy(rotate=12, zoom=(0.85, 1.2), shear=0.15),
-    "fashion_mnist": Policy(rotate=5, flip=True, erase=0.2),
+    "mnist": Policy(rotate=12, zoom=(0.85, 1.2), shear=0.15, invert=0.5),
+    "fashion_mnist": Policy(rotate=5, flip=True, erase=0.2, invert=0.3),
     "cifar10": Policy(rotate=8, shift=0.1, zoom=(0.65, 1.05), flip=True, light=0.35, erase=0.35),
     "eurosat": Policy(rotate=10, zoom=(0.7, 1.0), flip=True, turn=True, light=0.15, colour=0.05),
     "gtsrb": Policy(rotate=8, shift=0.1, zoom=(0.8, 1.2), light=0.45, noise=0.03),
-    "omniglot_alphabets": Policy(rotate=10, shift=0.1, zoom=(0.8, 1.2), shear=0.2, light=0.1),
+    "omniglot_alphabets": Policy(
+        rotate=10, shift=0.1, zoom=(0.8, 1.2), shear=0.2, light=0.1, invert=0.5
+    ),
     "charts": Policy(rotate=2, zoom=(0.9, 1.1), shear=0.03),
     "textures": Policy(rotate=10, zoom=(0.8, 1.1), flip=True, turn=True),
 }
@@ -69,6 +75,9 @@ def augment(images: Tensor, policy: Policy, rng: torch.Generator) -> Tensor:
     )
     grid = F.affine_grid(theta, [b, 3, side, side], align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    if policy.invert:
+        turned = torch.rand(b, 1, 1, 1, generator=rng) < policy.invert
+        x = torch.where(turned, 1 - x, x)
 
     light = uniform(1 - policy.light, 1 + policy.light, b, 1, 1, 1)
     offset = uniform(-policy.light / 3, policy.light / 3, b, 1, 1, 1)

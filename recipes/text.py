@@ -6,7 +6,7 @@ Stages, each kept on disk in the run's folder and taken up where it ended:
 2. `words.safetensors`: the token table learns each task's words, as bags of words.
 3. `base.safetensors`, `heads.safetensors`: a brief look at every task gives base and heads.
 4. `experts/<variant>/<task>.safetensors`: blocks and final norm of each expert, heads frozen, and
-   the tables where an expert has its own.
+   the tables where an expert has its own; `moments/` beside them holds the second moments.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from torch import Tensor
 
 from recipes.loop import threads
 from recipes.text_config import ExpertConfig, TextConfig, smoke_config
-from recipes.text_data import HeldOut, Sentences, corpus_texts, windows
+from recipes.text_data import HeldOut, corpus_texts, windows
+from recipes.text_expert import train_expert
 from recipes.text_lessons import lessons
 from recipes.text_lm import train_language_model
 from recipes.text_measure import accuracies, accuracy, shown
-from recipes.text_tune import train_base, train_expert
+from recipes.text_tune import train_base
 from recipes.text_vocabulary import grow_table
 from recipes.text_words import train_sums, train_words
 from recipes.text_workshop import Workshop, open_workshop, running_text
@@ -96,7 +97,7 @@ def make_experts(
     expert: ExpertConfig,
     tasks: Sequence[str],
 ) -> TaskVectors:
-    """Stage 4. One expert a task, kept in `experts/<variant>/`, rounded to fp16."""
+    """Stage 4. One expert a task, kept in `experts/<variant>/`; rounded to fp16 as in a suite."""
     config = shop.config
     order = [*tasks[1:], *tasks[:1]]  # the longest, sentiment, goes last
     folder = shop.folder / "experts" / variant
@@ -105,34 +106,28 @@ def make_experts(
     for task in sorted(tasks, key=order.index):
         file = folder / f"{task}.safetensors"
         if not file.exists():
-            started = time.monotonic()
             own, targets = lessons(shop, task, expert.smoothing, expert=True)
             steps = max(1, round(config.steps_by_task.get(task, 1.0) * expert.steps))
-            foreign = {t: s.ids for t, s in shop.train.items() if t != task and t in tasks}
+            others = [s.ids for t, s in shop.train.items() if t != task and t in tasks]
             shop.log(f"{variant}/{task}: {len(own)} sentences")
-            held_out = shop.validation[task]
-
-            def check(
-                params: Params, head: Tensor = heads[task], held_out: Sentences = held_out
-            ) -> float:
-                return accuracy(shop.model, params, head, held_out)
-
             found = train_expert(
                 shop.model,
                 base,
                 heads[task],
                 own,
                 targets,
-                foreign | {"text": running_text(shop)},
+                [*others, running_text(shop)],
                 replace(expert, steps=steps, **config.expert_by_task.get(task, {})),
-                [config.seed, 4, config.tasks.index(task)],
-                shop.log,
-                check,
+                stage=task,
+                seed=[config.seed, 4, config.tasks.index(task)],
+                folder=folder,
             )
-            before, after = check(base), check(base | single(half(found)))
+            before, after = (
+                accuracy(shop.model, base | p, heads[task], shop.validation[task])
+                for p in ({}, single(half(found)))
+            )
             shop.log(f"{variant}/{task}: validation {before:.4f} -> {after:.4f}")
-            save_file(half(found), file, told(time.monotonic() - started))
-    made = [single(load_file(folder / f"{t}.safetensors")) for t in tasks]
+    made = [single(half(load_file(folder / f"{t}.safetensors"))) for t in tasks]
     return TaskVectors(base, made, shop.model.segments)
 
 

@@ -2,11 +2,6 @@
 
 Stages, each resumable: images -> base (image and text tower against one table of class captions)
 -> zero-shot heads -> experts, fine-tuned with frozen heads.
-
-The experts' loss has two terms beside the task's own. The representation-preserving term keeps the
-outputs of the first blocks on the task's own images where the base has them; the drift term asks
-that the same outputs move on replayed images of the base's pre-training mixture. Together they make
-experts for which the hypothesis of SE-Merging holds: near the base at home, away from it elsewhere.
 """
 
 from __future__ import annotations
@@ -18,38 +13,29 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recipes.clip_model import build, tokenizer, zero_shot_head
 from recipes.loop import Schedule, train
+from recipes.moments import averaged
 from recipes.vision_config import VisionConfig, smoke_config
-from recipes.vision_data import Images, mixture, training_images, validation_images
+from recipes.vision_data import (
+    Images,
+    keep_tokens,
+    mixture,
+    normalise,
+    training_images,
+    validation_images,
+)
+from recipes.vision_expert import moments_files, train_expert
 from recipes.vision_tasks import TASKS
-from recipes.vision_teacher import train_teacher
-from semerge.backbones import Batch, VisionTransformer, embedding
+from semerge.backbones import VisionTransformer, embedding
 from semerge.backbones.clip.text_tower import captions
 
 logger = logging.getLogger(__name__)
 
 MAX_LOGIT_SCALE = 4.6052  # log 100
-
-
-def normalise(images: Tensor, backbone: VisionTransformer) -> Batch:
-    """(B, 3, S, S) in [0, 1] -> a batch."""
-    mean = torch.tensor(backbone.mean).view(3, 1, 1)
-    std = torch.tensor(backbone.std).view(3, 1, 1)
-    return Batch((images - mean) / std)
-
-
-def keep_tokens(h: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """The class token and a random `share` of the patches (as in FLIP, arXiv 2212.00794)."""
-    if share >= 1:
-        return h
-    b, n, d = h.shape
-    order = torch.rand(b, n - 1, generator=rng).argsort(1)[:, : round(share * (n - 1))]
-    patches = h[:, 1:].gather(1, order.unsqueeze(-1).expand(-1, -1, d))
-    return torch.cat([h[:, :1], patches], dim=1)
 
 
 def train_base(config: VisionConfig, sets: dict[str, Images], out: Path) -> dict[str, Tensor]:
@@ -112,79 +98,6 @@ def make_heads(config: VisionConfig, base: dict[str, Tensor]) -> dict[str, Tenso
     }
 
 
-def train_expert(
-    config: VisionConfig,
-    task: str,
-    base: dict[str, Tensor],
-    head: Tensor,
-    sets: dict[str, Images],
-    backbone: VisionTransformer,
-    out: Path,
-) -> dict[str, Tensor]:
-    """Fine-tune the image tower on one task; the head stays as it is. Several runs are averaged."""
-    e = config.expert
-    others = [t for t in config.mixture if t != task]
-    own = {task: e.batch}
-    elsewhere = {
-        t: e.replay // len(others) + (i < e.replay % len(others)) for i, t in enumerate(others)
-    }
-
-    teacher = None
-    if task in e.taught:
-        teacher = train_teacher(
-            task, len(head), sets, config.share, e.teacher_steps, config.seed, out
-        )
-    sharpen = e.scale.get(task, backbone.logit_scale) / backbone.logit_scale
-
-    def loss(
-        p: dict[str, Tensor], step: int, rng: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        images, labels = mixture(sets, own, config.share, rng)
-        y = labels[task]
-        said = teacher(images) if teacher else None
-        if e.drift:
-            images = torch.cat([images, mixture(sets, elsewhere, config.share, rng)[0]])
-        batch = normalise(images, backbone)
-        keep = e.keep[task] if step < 0.85 * e.steps[task] else 1.0
-        state = rng.get_state()
-        h = keep_tokens(backbone.embed(p, batch), keep, rng)
-        rng.set_state(state)
-        with torch.no_grad():
-            h0 = keep_tokens(backbone.embed(base, batch), keep, rng)
-        moved = []
-        for layer in range(1, e.upto + 1):
-            h = backbone.block(p, layer, h, batch)
-            with torch.no_grad():
-                h0 = backbone.block(base, layer, h0, batch)
-                size = h0.square().mean((1, 2))
-            moved.append((h - h0).square().mean((1, 2)) / size)  # (B,)
-        h = h[: len(y)]
-        for layer in range(e.upto + 1, backbone.depth + 1):
-            h = backbone.block(p, layer, h, batch)
-        logits = sharpen * backbone.logits(backbone.final(p, h, batch), head)
-        hit = F.cross_entropy(logits, y, label_smoothing=e.smoothing)
-        if said is not None:
-            hit = (hit + F.cross_entropy(logits, said)) / 2
-        shift = torch.stack(moved)  # (upto, B)
-        stay = shift[:, : len(y)].mean()
-        go = F.relu(e.margin - shift[:, len(y) :]).mean() if e.drift else torch.zeros(())
-        value = hit + e.preserve[task] * stay + e.drift * go / max(e.margin, 1e-9)
-        return value, {
-            "task": hit.item(),
-            "accuracy": (logits.argmax(1) == y).float().mean().item(),
-            "own": stay.item(),
-            "other": shift[:, len(y) :].mean().item() if e.drift else 0.0,
-        }
-
-    runs = e.runs.get(task, ())
-    schedule = Schedule(e.steps[task], e.lr, warmup=50, keep=e.run_keep if runs else 0.0)
-    found = [
-        train(base, loss, schedule, stage=stage, seed=config.seed, folder=out)
-        for stage in runs or (f"expert-{task}",)
-    ]
-    return {n: torch.stack([run[n] for run in found]).mean(0) for n in base}
-
-
 @torch.no_grad()
 def accuracy(
     backbone: VisionTransformer, params: dict[str, Tensor], head: Tensor, images: Images
@@ -208,7 +121,7 @@ def train_vision(
     if smoke:
         config = smoke_config(config)
     final = out / "final"
-    (final / "experts").mkdir(parents=True, exist_ok=True)
+    (final / "experts" / "moments").mkdir(parents=True, exist_ok=True)
     sets = training_sets(data, out, config)
     clip = train_base(config, sets, out)
     backbone = config.backbone(logit_scale(clip))
@@ -222,6 +135,8 @@ def train_vision(
     for task in config.expert.steps:
         expert = train_expert(config, task, base, heads[task], sets, backbone, out)
         save_file(expert, final / "experts" / f"{task}.safetensors")
+        runs = [load_file(file) for file in moments_files(task, config.expert, out)]
+        save_file(averaged(runs), final / "experts" / "moments" / f"{task}.safetensors")
         held_out = validation_images(data, task, backbone, config.rendered // 10)
         scores[task] = [accuracy(backbone, p, heads[task], held_out) for p in (base, expert)]
         logger.info("%s: validation, base %.4f, expert %.4f", task, *scores[task])

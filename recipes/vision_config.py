@@ -7,46 +7,64 @@ from typing import Any
 
 from semerge.backbones import VisionTransformer
 
+PRESERVE = {
+    "cifar10": 12.0,
+    "gtsrb": 12.0,
+    "mnist": 12.0,
+    "omniglot_alphabets": 3.0,
+    "eurosat": 3.0,
+    "fashion_mnist": 3.0,
+    "charts": 12.0,
+    "textures": 12.0,
+}
+"""The weights of the family "preserve and drift"."""
+
 
 @dataclass(frozen=True)
 class ExpertConfig:
-    """How an expert is made. preserve and drift are weights of the two terms at blocks 1..upto.
+    """How an expert is made. Of each term the weight is told; 0 leaves the term out.
 
-    preserve is smaller where all other images move far, so that there is room to move at home.
+    stay: replayed images of the base's pre-training mixture, unlabelled, stay where the base has
+    them, at every block and at the final embedding. home: own images move, at blocks `home_from`
+    and deeper and at the final embedding, by `home_margin` at least. Both make experts that change
+    the function at home alone ("disentangled").
+
+    preserve and drift: the opposite family. Own images stay at blocks 1..upto, others move there by
+    `drift_margin` at least. preserve goes by task: it is smaller where all other images move far,
+    so that there is room to move at home.
+
+    Margins are of the squared displacement relative to the base's mean square.
+
+    pull: decay towards the base, see `loop.Schedule`.
 
     keep: the share of patches that is kept in most steps; all are in the last 15 %. Where a few
     strokes decide, none can be spared.
     scale: the factor on cosine similarities in the task's loss, where it is not the one that the
     base learned. Class embeddings of one task lie close together (neighbouring road signs at a
     cosine of .999): at the learned 12.6 their logits could hardly differ.
-    taught: the tasks whose expert also learns what a convolutional net says of each image, the
-    mean of label and teacher; teacher_steps: how long that net is trained.
+    teachers: the tasks whose expert also learns what a convolutional net says of each image, the
+    mean of label and teacher, and how many steps that net is trained.
     runs: tasks whose expert is the mean of several runs' weights ("Model soups", Wortsman et al.,
     arXiv 2203.05482); a run's name decides its randomness. Each run is itself a running mean of its
     weights, of which a step keeps the share run_keep. For tasks of few images.
     """
 
-    batch: int = 96
-    replay: int = 32
+    batch: int = 64
+    replay: int = 64
     lr: float = 8e-4
-    preserve: dict[str, float] = field(
-        default_factory=lambda: {
-            "cifar10": 12.0,
-            "gtsrb": 12.0,
-            "mnist": 12.0,
-            "omniglot_alphabets": 3.0,
-            "eurosat": 3.0,
-            "fashion_mnist": 3.0,
-            "charts": 12.0,
-            "textures": 12.0,
-        }
-    )
-    drift: float = 1.0
-    margin: float = 0.15
+    pull: float = 3.0
+    stay: float = 10.0
+    home: float = 0.0
+    home_margin: float = 0.5
+    home_from: int = 4
+    preserve: dict[str, float] = field(default_factory=dict)
+    drift: float = 0.0
+    drift_margin: float = 0.15
     upto: int = 2
     smoothing: float = 0.1
-    taught: tuple[str, ...] = ("fashion_mnist",)
-    teacher_steps: int = 1500
+    teachers: dict[str, int] = field(
+        default_factory=lambda: {"fashion_mnist": 1500, "cifar10": 4000}
+    )
     runs: dict[str, tuple[str, ...]] = field(
         default_factory=lambda: {"eurosat": ("euro-a", "euro-b")}
     )
@@ -76,16 +94,26 @@ class ExpertConfig:
     )
     steps: dict[str, int] = field(
         default_factory=lambda: {
-            "cifar10": 1800,
-            "gtsrb": 2000,
-            "mnist": 900,
-            "omniglot_alphabets": 1500,
+            "cifar10": 8000,
+            "gtsrb": 3000,
+            "mnist": 1200,
+            "omniglot_alphabets": 2200,
             "eurosat": 4000,
-            "fashion_mnist": 2600,
-            "charts": 1200,
-            "textures": 1200,
+            "fashion_mnist": 3000,
+            "charts": 1600,
+            "textures": 1600,
         }
     )
+
+    def of(self, family: str) -> ExpertConfig:
+        """The same with another family's terms; "disentangled" is the recipe's own."""
+        none = replace(self, pull=0.0, stay=0.0, home=0.0, preserve={}, drift=0.0)
+        families = {
+            "plain": none,
+            "preserve and drift": replace(none, preserve=PRESERVE, drift=1.0, replay=24),
+            "disentangled": self,
+        }
+        return families[family]
 
 
 @dataclass(frozen=True)
@@ -106,7 +134,7 @@ class VisionConfig:
     rendered: int = 4000
     lookalikes: int = 600
     share: float = 0.08
-    base_steps: int = 3000
+    base_steps: int = 3500
     base_lr: float = 1e-3
     keep: float = 0.5
     logit_scale: float = 40.0  # of the finished suite; CLIP's own ends at 100
@@ -114,7 +142,7 @@ class VisionConfig:
         default_factory=lambda: {
             "mnist": 10,
             "fashion_mnist": 12,
-            "cifar10": 28,
+            "cifar10": 36,
             "eurosat": 18,
             "gtsrb": 20,
             "omniglot_alphabets": 16,
@@ -180,7 +208,8 @@ def smoke_config(config: VisionConfig) -> VisionConfig:
             batch=16,
             replay=14,
             upto=1,
-            teacher_steps=4,
+            home_from=2,
+            teachers=dict.fromkeys(config.expert.teachers, 4),
             steps=dict.fromkeys(config.expert.steps, 6),
         ),
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recipes.augment import POLICIES, augment
 from recipes.lookalikes import LOOKALIKES, PAINTERS
-from semerge.backbones import VisionTransformer
+from semerge.backbones import Batch, VisionTransformer
 from semerge.data.labelled import LabelledSet, read_set
 from semerge.data.rendered import CLASSES, GENERATED, dataset, split_seed
 
@@ -104,3 +104,20 @@ def mixture(
             x, labels[task] = sets[task].draw(n, share, rng)
             images.append(augment(x, POLICIES[task], rng))
     return torch.cat(images), labels
+
+
+def normalise(images: Tensor, backbone: VisionTransformer) -> Batch:
+    """(B, 3, S, S) in [0, 1] -> a batch."""
+    mean = torch.tensor(backbone.mean).view(3, 1, 1)
+    std = torch.tensor(backbone.std).view(3, 1, 1)
+    return Batch((images - mean) / std)
+
+
+def keep_tokens(h: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """The class token and a random `share` of the patches (as in FLIP, arXiv 2212.00794)."""
+    if share >= 1:
+        return h
+    b, n, d = h.shape
+    order = torch.rand(b, n - 1, generator=rng).argsort(1)[:, : round(share * (n - 1))]
+    patches = h[:, 1:].gather(1, order.unsqueeze(-1).expand(-1, -1, d))
+    return torch.cat([h[:, :1], patches], dim=1)

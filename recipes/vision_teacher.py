@@ -21,18 +21,39 @@ Teacher = Callable[[Tensor], Tensor]
 """(B, 3, S, S) in [0, 1] -> probabilities (B, C)."""
 
 
+class Residual(nn.Module):
+    """x + F(x), two convolutions ("Deep Residual Learning", He et al., arXiv 1512.03385)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*convolution(width, width), *convolution(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W) -> the same shape."""
+        moved: Tensor = self.body(x)
+        return x + moved
+
+
+def convolution(before: int, after: int, stride: int = 1) -> list[nn.Module]:
+    """3 x 3, normalised in groups of channels."""
+    conv = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+    return [conv, nn.GroupNorm(8, after), nn.ReLU()]
+
+
 def network(classes: int, width: int = 32) -> nn.Sequential:
-    """Three convolutions, each followed by a halving, and one more; mean over the image."""
-    layers: list[nn.Module] = []
-    before = 3
-    for i, factor in enumerate((1, 2, 4, 4)):
-        after = width * factor
-        stride = 2 if i == 0 else 1
-        layers += [nn.Conv2d(before, after, 3, stride, 1), nn.GroupNorm(8, after), nn.ReLU()]
-        if 0 < i < 3:
-            layers.append(nn.MaxPool2d(2))
-        before = after
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
+    """48 pixels a side -> 24, 12 and 6, with a residual block at each of the last two."""
+    return nn.Sequential(
+        *convolution(3, width, stride=2),
+        *convolution(width, 2 * width),
+        nn.MaxPool2d(2),
+        Residual(2 * width),
+        *convolution(2 * width, 4 * width),
+        nn.MaxPool2d(2),
+        Residual(4 * width),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4 * width, classes),
+    )
 
 
 def train_teacher(

@@ -30,6 +30,16 @@ def images(folder: Path) -> Path:
     return folder
 
 
+def more_photos(folder: Path) -> Path:
+    """A training set that stands for the one of `images`, without a test split."""
+    random, classes = np.random.default_rng(1), VISION_TASKS["cifar10"].classes
+    (folder / "cifar10").mkdir(parents=True)
+    (folder / "cifar10" / "classes.json").write_text(json.dumps(classes))
+    x = random.integers(0, 256, (90, 28, 28), dtype=np.uint8)
+    np.savez(folder / "cifar10" / "train.npz", x=x, y=np.arange(90) % len(classes))
+    return folder
+
+
 def sentences(folder: Path) -> Path:
     for task in (*TEXT_TASKS, "review_sentiment_uci", "subjectivity"):
         (folder / task).mkdir(parents=True)
@@ -50,8 +60,11 @@ def test_smoke_makes_a_suite_that_answers(
     recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suite, visual = SUITES[recipe], recipe == "vision"
-    data, out = (images if visual else sentences)(tmp_path / "data"), tmp_path / "out"
-    command = [recipe, "--data", str(data), "--out", str(out), "--smoke", "--seed", "5"]
+    folders = [(images if visual else sentences)(tmp_path / "data")]
+    if visual:
+        folders.append(more_photos(tmp_path / "more"))
+    out = tmp_path / "out"
+    command = [recipe, "--data", *map(str, folders), "--out", str(out), "--smoke", "--seed", "5"]
     assert main(command) == 0
     assert f"{suite} is in" in capsys.readouterr().out
     engine = load_engine(out / suite)
@@ -59,13 +72,26 @@ def test_smoke_makes_a_suite_that_answers(
     assert engine.suite.task_names == tuple(known)
     sample = DecodedImage(Image.new("RGB", (60, 50), "red"), ()) if visual else CleanText("good")
     assert engine.predict(sample).chosen in engine.suite.task_names
+    log = (out / "train.log").read_text(encoding="utf-8")
     report = json.loads((out / suite / "report.json").read_text(encoding="utf-8"))
     assert report["seed"] == 5 and report["lines"]
     assert [row["experts"] for row in report["ablation"]] == [
         "plain",
-        "preserve",
         "preserve and drift",
+        "disentangled",
     ]
+    assert {0.3, 0.6, 1.0} <= {row["lambda"] for row in report["ablation"][0]["curve"]["rows"]}
+    assert "cifar10" in log if visual else "sentiment_mr" in log
+    card = (out / suite / "README.md").read_text(encoding="utf-8")
+    assert "- experts: disentangled" in card and "- base: " in card
+    described = json.loads((out / suite / "suite.json").read_text(encoding="utf-8"))
+    for task in described["tasks"]:
+        assert task["moments"] in described["sha256"]
+        assert (out / suite / task["moments"]).is_file()
+    if visual:
+        splits = report["data"]["tasks"]["cifar10"]
+        assert (splits["train"]["n"], splits["validation"]["n"], splits["test"]["n"]) == (81, 9, 20)
+        assert report["training"]["cifar10/train.npz"] == "from the data folder more"
     several = VisionConfig().expert.runs if visual else {}
     stages = {"base"} | {stage for task in known for stage in several.get(task, (task,))}
     assert stages <= {stage.removeprefix("expert-") for stage in report["training"]["seconds"]}

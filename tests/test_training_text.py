@@ -90,17 +90,27 @@ def test_a_table_of_its_own_moves_faster_than_the_blocks(data: Path, tmp_path: P
     """Adam's first step is the rate itself, wherever there is a gradient."""
     from recipes.text import prepare
     from recipes.text_config import ExpertConfig, TextConfig, smoke_config
-    from recipes.text_tune import soft_targets, train_expert
+    from recipes.text_expert import train_expert
+    from recipes.text_tune import soft_targets
 
     config = smoke_config(replace(TextConfig(), tasks=TASKS))
     shop, base, heads = prepare(data, tmp_path / "out", config)
     own = shop.train["tools"]
     moved = {}
     for table in (False, True):
-        expert = ExpertConfig(steps=1, rate=1e-3, drift=0.0, dropout=0.0, table=table)
+        expert = ExpertConfig(steps=1, rate=1e-3, dropout=0.0, table=table).of("plain")
         targets = soft_targets(own.labels, shop.classes["tools"], 0.1)
         made = train_expert(
-            shop.model, base, heads["tools"], own, targets, {}, expert, [1], shop.log, lambda p: 0.0
+            shop.model,
+            base,
+            heads["tools"],
+            own,
+            targets,
+            [],
+            expert,
+            stage=f"tools-{table}",
+            seed=[1],
+            folder=tmp_path,
         )
         moved[table] = {n: float((p - base[n]).abs().max()) for n, p in made.items()}
     assert "wte.weight" not in moved[False]
@@ -160,3 +170,76 @@ def test_a_class_without_training_sentences_gets_the_projects_own() -> None:
     assert with_written(replace(found, task="other")).texts == ("a", "b")
     assert all("\u0900" <= c <= "\u097f" for s in own for c in s if c.isalpha())
     assert len(set(own)) == len(own)
+
+
+def test_batches_are_the_same_whenever_they_are_asked_for() -> None:
+    """So a run that goes on at a later step sees what an uninterrupted one would have seen."""
+    from recipes.text_data import Sentences
+    from recipes.text_expert import OtherBatches, OwnBatches
+
+    rng = np.random.default_rng(0)
+    pools = [[rng.integers(1, 50, n).tolist() for n in rng.integers(1, 12, 30)] for _ in range(3)]
+    own = Sentences(tuple(pools[0]), np.zeros(30, dtype=np.int64))
+    for make in (
+        lambda: OwnBatches(own, 60, 0.3, [1, 2]),
+        lambda: OtherBatches(pools, 60, [1, 2]),
+    ):
+        whole, late = make(), make()
+        first = [whole[i] for i in range(60)]
+        for i in (57, 58, 59):
+            a, b = first[i], late[i]
+            a, b = (a[0], b[0]) if isinstance(a, tuple) else (a, b)
+            assert a.data.equal(b.data) and a.lengths.equal(b.lengths)
+            assert a.data.numel() <= 60
+
+
+def test_the_terms_of_a_text_expert_by_hand() -> None:
+    import torch
+
+    from recipes.text_config import ExpertConfig
+    from recipes.text_data import pad
+    from recipes.text_expert import at_home, away
+    from semerge.backbones import GPT2, activations, embedding
+
+    model = GPT2(20, 8, 16, 3, 2)
+    rng = torch.Generator().manual_seed(0)
+    base, expert = (
+        {n: torch.randn(s, generator=rng) * 0.2 for n, s in model.shapes.items()} for _ in range(2)
+    )
+    batch = pad([[1, 2, 3], [4, 5, 6, 7, 8]])
+    h, h0 = (activations(model, p, batch) for p in (expert, base))
+    z, z0 = (embedding(model, p, batch) for p in (expert, base))
+
+    def share(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a - b).square().sum(-1) / b.square().sum(-1)
+
+    last = torch.stack(
+        [share(model.last(a, batch), model.last(b, batch)) for a, b in zip(h, h0, strict=True)]
+    )
+    pooled = [
+        (model.pool(a, "all", batch), model.pool(b, "all", batch))
+        for a, b in zip(h, h0, strict=True)
+    ]
+    everywhere = torch.stack([share(a, b) for a, b in pooled])
+    final = share(z, z0)
+    e = ExpertConfig(
+        dropout=0.0,
+        stay=2.0,
+        home=3.0,
+        home_margin=9.0,
+        home_from=2,
+        preserve=4.0,
+        drift=5.0,
+        drift_margin=50.0,
+        probe_layer=1,
+    )
+    terms, got = at_home(model, base, expert, batch, e, rng)
+    torch.testing.assert_close(got, z)
+    preserve = 4 * (everywhere[0] + last[0]).mean() / 2
+    home = 3 * (9 - torch.cat([last[1:], final[None]])).relu().mean()
+    torch.testing.assert_close(terms, preserve + home)
+    near = [(1 - (x / 50 + 1e-4).sqrt()).relu().mean() for x in (everywhere[0], last[0])]
+    stay = 2 * ((everywhere + last).mean() / 2 + final.mean())
+    torch.testing.assert_close(away(model, base, expert, batch, e), stay + 5 * sum(near) / 2)
+    plain, got = at_home(model, base, expert, batch, e.of("plain"), rng)
+    assert plain.item() == 0 and got.equal(z)

@@ -11,11 +11,13 @@ from safetensors.torch import load_file
 from recipes.augment import POLICIES, Policy, augment
 from recipes.clip_model import build, tokenizer, zero_shot_head
 from recipes.loop import Schedule, train
-from recipes.vision import keep_tokens, train_vision
+from recipes.moments import expanded
+from recipes.vision import train_vision
 from recipes.vision_config import VisionConfig, smoke_config
-from recipes.vision_data import to_pixels
+from recipes.vision_data import keep_tokens, normalise, to_pixels
+from recipes.vision_expert import forward
 from recipes.vision_tasks import TASKS
-from semerge.backbones import embedding
+from semerge.backbones import activations, embedding
 from semerge.data.labelled import validation_rows
 
 
@@ -203,14 +205,90 @@ def test_kept_tokens_are_tokens_of_the_image_and_the_class_token_stays():
 
 
 def test_no_term_no_difference_to_plain_fine_tuning(folder, tmp_path):
-    """With both weights at 0 the base is not even looked at: drift and preserve are extra terms."""
+    """Every term is an extra one."""
     config = smoke_config(VisionConfig())
-    plain = replace(
-        config, expert=replace(config.expert, preserve=dict.fromkeys(TASKS, 0.0), drift=0.0)
-    )
+    plain = replace(config, expert=config.expert.of("plain"))
     done = train_vision(folder, tmp_path, plain)
     expert = load_file(done / "experts" / "mnist.safetensors")
     base = load_file(done / "base.safetensors")
     z = embedding(plain.backbone(), expert, plain.backbone().normalise(torch.zeros(1, 32, 32, 3)))
     assert torch.isfinite(z).all()
     assert not torch.equal(expert["proj"], base["proj"])
+
+
+def test_the_other_polarity_is_the_negative():
+    still = Policy(rotate=0, shift=0, zoom=(1.0, 1.0), shear=0, light=0, colour=0, noise=0)
+    images = torch.randint(0, 256, (64, 16, 16, 3), dtype=torch.uint8)
+    turned = augment(images, replace(still, invert=0.5), torch.Generator().manual_seed(0))
+    plain = images.permute(0, 3, 1, 2) / 255
+    is_plain = (turned - plain).abs().amax((1, 2, 3)) < 1e-5
+    is_negative = (turned - (1 - plain)).abs().amax((1, 2, 3)) < 1e-5
+    assert (is_plain ^ is_negative).all()
+    assert 16 < is_negative.sum() < 48
+    assert {task for task, policy in POLICIES.items() if policy.invert} == {
+        "mnist",
+        "fashion_mnist",
+        "omniglot_alphabets",
+    }
+
+
+def test_the_terms_of_an_expert_by_hand():
+    """The first two images are its own, the other three replayed."""
+    config = smoke_config(VisionConfig())
+    backbone, rng = config.backbone(), torch.Generator().manual_seed(0)
+    base, expert = (
+        {n: torch.randn(s, generator=rng) * 0.1 for n, s in backbone.shapes.items()}
+        for _ in range(2)
+    )
+    images = torch.rand(5, 3, 32, 32, generator=rng)
+    batch = normalise(images, backbone)
+
+    def outputs(params):
+        return activations(backbone, params, batch), embedding(backbone, params, batch)
+
+    (h, z), (h0, z0) = outputs(expert), outputs(base)
+    moved = torch.stack(
+        [
+            (a - b).square().mean((1, 2)) / b.square().mean((1, 2))
+            for a, b in zip(h, h0, strict=True)
+        ]
+    )
+    final = (z - z0).square().sum(1) / z0.square().sum(1)
+    turned = 1 - torch.nn.functional.cosine_similarity(z, z0)
+    e = replace(config.expert, stay=2.0, home=3.0, home_margin=9.0, home_from=2)
+    every = replace(e, preserve={"mnist": 4.0}, drift=5.0, drift_margin=8.0, upto=1)
+    for setting in (e, replace(e, home=0.0), replace(e, stay=0.0), every, e.of("plain")):
+        got, terms = forward(backbone, base, expert, images, 2, "mnist", setting, keep=1.0, rng=rng)
+        torch.testing.assert_close(got, z[:2], rtol=0.05, atol=0.02)  # blocks run in bfloat16
+        by_hand = {
+            "stay": setting.stay * (moved[:, 2:].mean() + turned[2:].mean()),
+            "home": setting.home * (9 - torch.stack([*moved[1:, :2], final[:2]])).relu().mean(),
+            "preserve": setting.preserve.get("mnist", 0.0) * moved[:1, :2].mean(),
+            "drift": setting.drift * (8 - moved[:1, 2:]).relu().mean() / 8,
+        }
+        weights = {"stay": setting.stay, "home": setting.home, "drift": setting.drift}
+        weights["preserve"] = setting.preserve.get("mnist", 0.0)
+        assert set(terms) == {name for name, weight in weights.items() if weight}
+        for name, term in terms.items():
+            torch.testing.assert_close(term, by_hand[name], rtol=0.03, atol=1e-3)
+
+
+def test_a_family_is_a_matter_of_weights():
+    own = VisionConfig().expert
+    assert own.stay and not own.preserve and not own.drift
+    assert own.of("disentangled") == own
+    former = own.of("preserve and drift")
+    assert (
+        not former.stay and not former.home and former.drift and set(former.preserve) == set(TASKS)
+    )
+    plain = own.of("plain")
+    assert not (plain.stay or plain.home or plain.preserve or plain.drift)
+
+
+def test_the_second_moments_lie_beside_the_experts(trained):
+    shapes = smoke_config(VisionConfig()).backbone().shapes
+    for name in TASKS:
+        stored = load_file(trained / "experts" / "moments" / f"{name}.safetensors")
+        back = expanded(stored)
+        assert set(back) == set(shapes)
+        assert all(torch.isfinite(x).all() and (x >= 0).all() for x in stored.values())
