@@ -31,7 +31,8 @@ from semerge.ui.tabs import Update
 
 # --------------------------------------------------------------------------------------------------
 # The Options fold: the suite, what `Settings` describes and a link can hold, and the options of the
-# method and of the probe that are chosen. Nothing here names a field that looks like its kind.
+# method and of the probe that are chosen. A field is named below only where it is more than its
+# kind: where it stands, and what follows from others.
 
 FAST_ABOUT = "Drops far experts early and lets a clear winner answer alone."
 NO_FALLBACK = "The fast mode does not look whether an expert fits, so nothing can fall back."
