@@ -101,8 +101,8 @@ def test_unusual_images_are_answered_as_the_picture_that_they_show(
         settle(page, want, VISION)
         same = answer(saved(plain(), "PNG"))
         assert want["distances"] == same["distances"] and want["predictions"] == same["predictions"]
-        view = engine(VISION.name).backbone.view(decode_image(file).image)
-        assert page.locator("#vision-seen img").get_attribute("src") in seen(view)
+        picture_seen = engine(VISION.name).picture(decode_image(file))
+        assert page.locator("#vision-seen img").get_attribute("src") in seen(picture_seen)
         notices = page.locator("#vision-sentence .se-notice p").all_text_contents()
         assert notices == want["notices"]
     assert any("first" in notice for notice in notices)  # of the animation
