@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import httpx
 import pytest
-from fakes import fake_app
 from gradio.data_classes import ImageData
 from hub_stand_in import StandIn
 
@@ -22,14 +20,13 @@ VISION = ["mini-vision", "sharp", "experts", 4, "mean", "auto", "route", False]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("examples")
+def folder(drawings: Path) -> Path:
+    return drawings
 
 
 @pytest.fixture(scope="module")
-def app(folder: Path) -> Iterator[str]:
-    with fake_app(folder) as url:
-        yield url
+def app(fake_page: str) -> str:
+    return fake_page
 
 
 def ask(app: str, wanted: Any, data: list[Any]) -> dict[str, Any]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from urllib.request import urlopen
 
 import pytest
-from fakes import fake_app
 
 from semerge.ui.safe import RESERVED, without_reserved
 from semerge.ui.tabs.inspect_choice import Look
@@ -16,15 +14,9 @@ from semerge.ui.tabs.inspect_choice import Look
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with fake_app(tmp_path_factory.mktemp("examples")) as url:
-        yield url
-
-
 @pytest.mark.parametrize("query", ["", "page=2&tab=inspect", "page=%00", "deep_link=x", "page=&x"])
-def test_the_page_opens_whatever_an_address_names(app: str, query: str) -> None:
-    with urlopen(f"{app}?{query}") as answer:
+def test_the_page_opens_whatever_an_address_names(fake_page: str, query: str) -> None:
+    with urlopen(f"{fake_page}?{query}") as answer:
         text = answer.read().decode()
     assert answer.status == 200
     assert re.findall(r'"deep_link_state": ?"(\w+)"', text) == ["none"]
