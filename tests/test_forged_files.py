@@ -30,11 +30,13 @@ def app(fake_page: str) -> str:
 
 
 def ask(app: str, wanted: Any, data: list[Any]) -> dict[str, Any]:
-    """What an event answers a client that writes its request itself. wanted: dependency -> bool."""
+    """What an event answers a client that writes its request itself, and leaves further options at
+    their defaults. wanted: dependency -> bool."""
     with httpx.Client(trust_env=False, timeout=60) as http:
         known = http.get(f"{app}config").json()["dependencies"]
-        index = next(d["id"] for d in known if wanted(d))
+        index, inputs = next((d["id"], d["inputs"]) for d in known if wanted(d))
         session = secrets.token_hex(4)
+        data = [*data, *[None] * (len(inputs) - len(data))]
         body = {"data": data, "fn_index": index, "session_hash": session}
         assert http.post(f"{app}gradio_api/queue/join", json=body).status_code == 200
         address = f"{app}gradio_api/queue/data?session_hash={session}"
