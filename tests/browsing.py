@@ -87,7 +87,7 @@ def visits(browser: Any, home: str) -> Iterator[Callable[..., Any]]:
     yield open_page
     for page in pages:
         page.close()
-    assert not troubles
+    assert not troubles, troubles
 
 
 def bad(message: Any) -> bool:
