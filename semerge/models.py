@@ -174,8 +174,9 @@ class Models:
             UserError: there is no such method, it needs what is not here, or it does not fit into
                 memory.
         """
-        spec = METHODS.spec(method)
         with self._lock:
+            # a request's spec is canonical already, and this is asked several times in each
+            spec = method if method in self._variants else METHODS.spec(method)
             found = self._variants.pop(spec, None) or self._made(spec)
             self._variants[spec] = found
             for old in list(self._variants)[:-VARIANTS]:
