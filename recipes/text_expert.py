@@ -102,14 +102,13 @@ def train_expert(
     def loss(p: Params, step: int, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         params = {**base, **p}
         batch, rows = mine[step]
-        with torch.autocast("cpu", torch.bfloat16):
-            home, z = at_home(model, base, params, batch, config, rng)
-            logits = config.scale * model.logits(dropout(z, config.dropout, rng), head)
-            task = cross_entropy(logits, targets[rows])
-            value, notes = task + home, {"task": task.item(), "home": home.item()}
-            if config.stay or config.drift:
-                elsewhere = away(model, base, params, foreign[step], config)
-                value, notes["elsewhere"] = value + elsewhere, elsewhere.item()
+        home, z = at_home(model, base, params, batch, config, rng)
+        logits = config.scale * model.logits(dropout(z, config.dropout, rng), head)
+        task = cross_entropy(logits, targets[rows])
+        value, notes = task + home, {"task": task.item(), "home": home.item()}
+        if config.stay or config.drift:
+            elsewhere = away(model, base, params, foreign[step], config)
+            value, notes["elsewhere"] = value + elsewhere, elsewhere.item()
         return value, notes
 
     return train(
@@ -192,12 +191,12 @@ def displacement(h: Tensor, h0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     real = batch.real()  # (B, N)
     last = real.sum(1) - 1  # (B,)
     real = real.unsqueeze(-1)
-    moved = ((h - h0) * real).float().square().sum(-1)  # (B, N)
-    norm = (h0 * real).float().square().sum(-1)  # (B, N)
+    moved = ((h - h0) * real).square().sum(-1)  # (B, N)
+    norm = (h0 * real).square().sum(-1)  # (B, N)
     rows = torch.arange(len(h))
     return moved.sum(1) / norm.sum(1), moved[rows, last] / norm[rows, last]
 
 
 def relative(z: Tensor, z0: Tensor) -> Tensor:
     """Squared distance of final embeddings (B, d) over the base's squared norm, (B,)."""
-    return (z - z0).float().square().sum(-1) / z0.float().square().sum(-1)
+    return (z - z0).square().sum(-1) / z0.square().sum(-1)

@@ -46,7 +46,7 @@ def next_token_loss(model: GPT2, params: dict[str, Tensor], batch: Batch) -> Ten
     target = F.pad(batch.data[:, 1:], (0, 1), value=model.pad_id)  # (B, N)
     h = F.layer_norm(h[real], (model.width,), params["ln_f.weight"], params["ln_f.bias"])
     logits = h @ params["wte.weight"].mT  # (M, V)
-    return F.cross_entropy(logits.float(), target[real])
+    return F.cross_entropy(logits, target[real])
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
@@ -115,8 +115,7 @@ def train_language_model(
         rate = config.lm_rate * schedule(step, len(batches), min(200, len(batches) // 10 + 1))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = next_token_loss(model, params, pad(batches[step]))
+        loss = next_token_loss(model, params, pad(batches[step]))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
         optimizer.step()

@@ -49,7 +49,7 @@ def soft_targets(labels: np.ndarray, classes: int, smoothing: float) -> Tensor:
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """Mean cross entropy against probabilities (B, C)."""
-    return -(target * F.log_softmax(logits.float(), dim=-1)).sum(-1).mean()
+    return -(target * F.log_softmax(logits, dim=-1)).sum(-1).mean()
 
 
 def train_base(
@@ -98,12 +98,11 @@ def train_base(
         total = 0.0
         for t, batches in streams.items():
             batch, rows = next(batches)
-            with torch.autocast("cpu", torch.bfloat16):
-                h = model.embed(params, batch)
-                for layer in range(1, model.depth + 1):
-                    h = model.block(params, layer, h, batch)
-                logits = model.logits(model.final(params, h, batch), heads[t])
-                loss = cross_entropy(logits, tasks[t][1][rows]) / len(tasks)
+            h = model.embed(params, batch)
+            for layer in range(1, model.depth + 1):
+                h = model.block(params, layer, h, batch)
+            logits = model.logits(model.final(params, h, batch), heads[t])
+            loss = cross_entropy(logits, tasks[t][1][rows]) / len(tasks)
             loss.backward()
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(params.values(), 1.0)

@@ -117,12 +117,11 @@ def train_sums(
             ids = [sentences[i] for i in rows]
             batch = pad([drop_words(s, 0.2, rng) if rng.random() < 0.5 else s for s in ids])
             target = (bag(table, batch) @ readout.mT - centre) / spread
-            with torch.autocast("cpu", torch.bfloat16):
-                h = model.embed(params, batch)
-                for layer in range(1, model.depth + 1):
-                    h = model.block(params, layer, h, batch)
-                said = model.final(params, h, batch) @ maps.mT
-            parts = [x.square().mean() for x in (said.float() - target).split(split, dim=1)]
+            h = model.embed(params, batch)
+            for layer in range(1, model.depth + 1):
+                h = model.block(params, layer, h, batch)
+            said = model.final(params, h, batch) @ maps.mT
+            parts = [x.square().mean() for x in (said - target).split(split, dim=1)]
             (parts[0] + parts[1]).backward()
             torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
             optimizer.step()

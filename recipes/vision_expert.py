@@ -107,23 +107,21 @@ def forward(
     wide = backbone.depth if e.stay else e.upto if e.drift else 0  # as deep as others are followed
     deep = backbone.depth if e.stay or e.home else e.upto if preserve or e.drift else 0
     at_home, away = [], []
-    with torch.autocast("cpu", torch.bfloat16):
-        state = rng.get_state()
-        h = keep_tokens(backbone.embed(params, batch), keep, rng)
-        rng.set_state(state)
-        with torch.no_grad():
-            h0 = keep_tokens(backbone.embed(base, batch), keep, rng)[first:]
-        for layer in range(1, backbone.depth + 1):
-            if layer > wide:
-                h, h0 = h[:own], h0[: max(0, own - first)]
-            h = backbone.block(params, layer, h, batch)
-            if layer <= deep and len(h0):
-                with torch.no_grad():
-                    h0 = backbone.block(base, layer, h0, batch)
-                moved = (h[first:] - h0).square().mean((1, 2)) / h0.square().mean((1, 2))
-                at_home.append(moved[: own - first])
-                away.append(moved[own - first :])
-    # in float32: neighbouring classes differ by little in their cosines
+    state = rng.get_state()
+    h = keep_tokens(backbone.embed(params, batch), keep, rng)
+    rng.set_state(state)
+    with torch.no_grad():
+        h0 = keep_tokens(backbone.embed(base, batch), keep, rng)[first:]
+    for layer in range(1, backbone.depth + 1):
+        if layer > wide:
+            h, h0 = h[:own], h0[: max(0, own - first)]
+        h = backbone.block(params, layer, h, batch)
+        if layer <= deep and len(h0):
+            with torch.no_grad():
+                h0 = backbone.block(base, layer, h0, batch)
+            moved = (h[first:] - h0).square().mean((1, 2)) / h0.square().mean((1, 2))
+            at_home.append(moved[: own - first])
+            away.append(moved[own - first :])
     z = backbone.final(params, h, batch)
     terms: dict[str, Tensor] = {}
     if e.stay or e.home:
