@@ -19,7 +19,7 @@ from semerge.loading import Loaded
 from semerge.models import BASE, END, Keep, Model, Models, Point, Reached, Stage
 from semerge.probes import PROBES, At
 from semerge.registry import TASK_ARITHMETIC, Key
-from semerge.routing import Routing, route
+from semerge.routing import Calibration, Reading, Routing, route
 from semerge.settings import (
     FINAL,
     POOLS,
@@ -30,7 +30,6 @@ from semerge.settings import (
     valid_probes,
 )
 from semerge.suites.abstention import Abstention
-from semerge.unfit import Calibration, Reading
 
 Caches = Mapping[tuple[str, float], Mapping[Point, Statistics]]
 

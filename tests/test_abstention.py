@@ -21,10 +21,10 @@ from semerge.evaluation.misfits import leave_out, left_out_fallback
 from semerge.inputs import CleanText, clean_text
 from semerge.loading import Loaded, load
 from semerge.registry import Key
+from semerge.routing import EITHER, OTHER_PROBE, Calibration, Reading
 from semerge.settings import Settings
 from semerge.suites import read_suite
 from semerge.task_vectors import TaskVectors
-from semerge.unfit import EITHER, OTHER_PROBE, Calibration, Reading
 
 
 def test_thresholds_let_the_stated_share_pass() -> None:

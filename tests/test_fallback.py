@@ -23,10 +23,10 @@ from semerge.evaluation.report import write_report
 from semerge.inputs import clean_text
 from semerge.loading import load
 from semerge.result import Result
+from semerge.routing import Calibration, Reading
 from semerge.settings import Settings
 from semerge.suites import read_suite
 from semerge.suites.abstention import Abstention, abstention_of, read_abstention, read_diagnosis
-from semerge.unfit import Calibration, Reading
 
 STATIC = Settings(fallback="static")
 

@@ -34,7 +34,7 @@ FLOORS = (
     ("semerge.methods", "semerge.probes"),  # the registries; what they hold is further up
     ("semerge.backbones", "semerge.suites"),
     ("semerge.inputs", "semerge.settings", "semerge.checkpoints"),
-    ("semerge.task_vectors", "semerge.routing", "semerge.unfit", "semerge.result"),
+    ("semerge.task_vectors", "semerge.routing", "semerge.result"),
     (
         "semerge.backbones.base",
         "semerge.backbones.clip.image_tower",

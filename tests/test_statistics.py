@@ -15,6 +15,8 @@ from recipes.statistics import CACHE, CACHE_OWN, SHRINKAGE, build, whitening
 from semerge.data.batches import batches
 from semerge.data.labelled import LabelledSet, read_set
 from semerge.engine import Engine, load_engine
+from semerge.probes import At
+from semerge.probes.cache import cache
 
 SCALE = 0.1
 
@@ -59,8 +61,9 @@ def test_means_and_metric_equal_the_plain_way(engine: Engine, samples: list[Labe
     centred = torch.cat([x - m for x, m in zip(r, means, strict=True)]).numpy()
     inverse = np.linalg.inv(ledoit_wolf(centred))
     for x in torch.cat(r)[:5]:
+        at = At(x.float()[None], None, None, found)  # type: ignore[arg-type]
         plain = [float(np.sqrt((x - m).numpy() @ inverse @ (x - m).numpy())) for m in means]
-        assert found.distances(x.float()[None])[0].tolist() == pytest.approx(plain, rel=2e-3)
+        assert cache(at)[0].tolist() == pytest.approx(plain, rel=2e-3)
 
 
 def test_pool_all_has_variances(engine: Engine, samples: list[LabelledSet]) -> None:

@@ -24,23 +24,14 @@ Point = tuple[int | str, str]  # (layer, pool)
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the cache probe compares with at one layer and pooling.
+    """What the cache probe compares with at one layer and pooling; see `semerge.probes.cache`.
 
-    mean: (T, K), one row a task. Distances are ||(r - mean_t) @ whiten|| with whiten (K, K'), or
-    ||(r - mean_t) * scale|| with scale (K,); exactly one of the two is there.
+    mean: (T, K), one row a task. whiten: (K, K') and scale: (K,); exactly one of the two is there.
     """
 
     mean: Tensor
     whiten: Tensor | None = None
     scale: Tensor | None = None
-
-    def distances(self, r: Tensor) -> Tensor:
-        """Representations (B, K) -> (B, T)."""
-        difference = r[:, None] - self.mean  # (B, T, K)
-        if self.whiten is not None:
-            return torch.linalg.vector_norm(difference @ self.whiten, dim=-1)
-        assert self.scale is not None
-        return torch.linalg.vector_norm(difference * self.scale, dim=-1)
 
     def to(self, device: torch.device | str) -> Statistics:
         """The same on a device."""

@@ -33,13 +33,12 @@ from semerge.inputs import clean_text
 from semerge.models import Point
 from semerge.probes import PROBES, At
 from semerge.registry import Key
-from semerge.routing import nearest
+from semerge.routing import EITHER, Calibration, Reading, either, nearest, scores
 from semerge.settings import FINAL, Resolved
 from semerge.suites import Suite
-from semerge.unfit import EITHER, Calibration, Reading, either, scores
 
 # ---- thresholds for a stated false-alarm rate, and measured rates --------------------------------
-# `semerge.unfit` has the scores. A threshold is the quantile of validation's own scores that lets
+# `semerge.routing` has the scores. A threshold is the quantile of validation's own scores that lets
 # the stated share pass above it; so the false-alarm rate is chosen there, and what it really is,
 # test shows.
 

@@ -19,5 +19,15 @@ if TYPE_CHECKING:
     place=2,
 )
 def cache(at: At) -> Tensor:
-    """The distance of the merged model's representation to those of each task's stored samples."""
-    return at.statistics.distances(at.merged.float())
+    """The distance of the merged model's representation to those of each task's stored samples.
+
+    ||(r - mean_t) @ whiten||, or ||(r - mean_t) * scale||: what the suite stores has one of them.
+    """
+    import torch
+
+    stored = at.statistics
+    difference = at.merged.float()[:, None] - stored.mean  # (B, T, K)
+    if stored.whiten is not None:
+        return torch.linalg.vector_norm(difference @ stored.whiten, dim=-1)
+    assert stored.scale is not None
+    return torch.linalg.vector_norm(difference * stored.scale, dim=-1)

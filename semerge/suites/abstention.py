@@ -28,7 +28,7 @@ class Abstention:
     """How a suite notices what no expert fits.
 
     at: where the probe that routes measures. other: a second place that the score asks too, if it
-    does. calibration: of `semerge.unfit.Calibration`. rates, left_out: the
+    does. calibration: of `semerge.routing.Calibration`. rates, left_out: the
     measured false alarms and misses, left_out None where no expert could be left out. fallback:
     what static coefficients there did to the accuracy, on the suite's own tasks and, where it was
     measured, on tasks whose expert was left out.
