@@ -31,44 +31,7 @@ from semerge.ui.words import macro
 # `gr.Dataset` leave thumbnails without a text that a screen reader could say.
 
 THUMBNAIL = 96  # px
-
-# A click selects; `current` (an index, or -1 for an input of the visitor's own) marks the example
-# that is shown. Delegated to the component's root, so it outlives a redraw of the content.
-SCRIPT = """
-// a tab not opened yet loses the property with its first update; the content has it too
-const initial = () => Number(element.querySelector('.se-examples').dataset.current);
-const current = () => props.current ?? initial();
-const mark = () => element.querySelectorAll('[data-example]').forEach(b => {
-  const shown = Number(b.dataset.example) === current();
-  b.setAttribute('aria-pressed', String(shown));
-  const list = b.closest('[data-of]');
-  if (shown && list) open(list.dataset.of);
-  const strip = b.closest('.se-tasks');  // on a phone the tasks are one strip that scrolls
-  if (shown && strip) strip.scrollLeft = b.closest('.se-task').offsetLeft - strip.offsetLeft;
-});
-// What an event carries, always the same object: while an answer is awaited, Gradio holds back the
-// next event and then sends the first one once more, which has to name the last choice.
-const chosen = {};
-const open = task => {
-  element.querySelectorAll('[data-task]').forEach(b =>
-    b.setAttribute('aria-pressed', String(b.dataset.task === task)));
-  element.querySelectorAll('[data-of]').forEach(l => { l.hidden = l.dataset.of !== task; });
-};
-element.addEventListener('click', event => {
-  const example = event.target.closest('[data-example]');
-  const task = event.target.closest('[data-task]');
-  if (example) {
-    props.current = Number(example.dataset.example);
-    mark();
-    chosen.index = props.current;
-    trigger('select', chosen);
-  } else if (task) {
-    open(task.dataset.task);
-  }
-});
-watch(['current', 'value'], mark);
-mark();
-"""
+SCRIPTS = ASSETS / "scripts"
 
 
 def gallery(suite: Suite, examples: Examples, name: str) -> gr.HTML:
@@ -77,7 +40,7 @@ def gallery(suite: Suite, examples: Examples, name: str) -> gr.HTML:
     return gr.HTML(
         content(suite, examples),
         apply_default_css=False,
-        js_on_load=SCRIPT,
+        js_on_load=(SCRIPTS / "gallery.js").read_text(encoding="utf-8"),
         elem_id=f"{name}-examples",
         current=first.index if first else -1,
     )
@@ -130,7 +93,7 @@ def _thumbnail(file: Path) -> str:
 # A canvas of our own rather than `gr.Sketchpad`: two boards (white chalk on black as in MNIST,
 # black ink on paper as in Omniglot), opaque pixels, and nothing else on it.
 
-PAD_SCRIPT = ASSETS / "scripts" / "sketch.js"
+PAD_SCRIPT = SCRIPTS / "sketch.js"
 PREFIX = "data:image/png;base64,"
 MAX_CHARACTERS = 2_000_000  # of the data URL; the pad's own drawings are below 100,000
 

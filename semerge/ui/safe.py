@@ -13,41 +13,30 @@ from gradio.utils import get_upload_folder
 from pydantic import ValidationError
 
 # --------------------------------------------------------------------------------------------------
-# A drop-down list that leaves judging a value to us.
+# Controls whose choices or range follow another field. Where two changes come quickly, an event
+# still brings a value of before; Gradio's own would end that in a bare "Error", and the change
+# would be lost. What does not fit is replaced or refused by who reads it.
+
+
+def as_sent(self: Any, payload: Any) -> Any:
+    return payload
 
 
 class SafeDropdown(gr.Dropdown):
-    """For a list whose choices follow another field. Where two changes come quickly, the second is
-    sent before the page has taken over the choices that the first has led to; `gr.Dropdown` would
-    end that in a bare "Error", and the change would be lost."""
-
-    is_template = True  # the browser shows it as the list it is
-
-    def preprocess(self, payload: Any) -> Any:
-        return payload
-
-
-# --------------------------------------------------------------------------------------------------
-# Controls whose range follows the suite, and that must not fail while it changes.
+    is_template = True  # the browser shows it as the list that it is
+    preprocess = as_sent
 
 
 class AnyChoice(gr.Radio):
-    """Takes a value of the suite before, too: while other choices are on their way to the
-    page, an event may still bring the old one. What does not fit is replaced or refused."""
-
     is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        return payload
+    preprocess = as_sent
 
 
 class AnyNumber(gr.Slider):
-    """As `AnyChoice`; a number above the range is the final embedding."""
+    """A number above the range is the final embedding."""
 
     is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        return payload
+    preprocess = as_sent
 
 
 # --------------------------------------------------------------------------------------------------

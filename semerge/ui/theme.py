@@ -30,84 +30,47 @@ FONT = (gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "
 MONO = (gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace")
 
 
+# what has a colour or a line, in the light and in the dark theme alike: the style sheets know both
+ALIKE = {
+    "var(--se-ink)": "body_text_color block_title_text_color button_secondary_text_color "
+    "checkbox_label_text_color_selected",
+    "var(--se-muted)": "body_text_color_subdued block_label_text_color block_info_text_color "
+    "input_placeholder_color",
+    "var(--se-card)": "block_background_fill checkbox_label_background_fill "
+    "button_secondary_background_fill",
+    "var(--se-tint)": "block_label_background_fill checkbox_label_background_fill_hover "
+    "button_secondary_background_fill_hover",
+    "var(--se-blue-tint)": "checkbox_label_background_fill_selected",
+    "var(--se-field)": "input_background_fill",
+    "var(--se-line)": "block_border_color border_color_primary",
+    "var(--se-edge)": "input_border_color checkbox_border_color checkbox_label_border_color "
+    "button_secondary_border_color",
+    "var(--se-action)": "checkbox_background_color_selected button_primary_border_color "
+    "button_primary_background_fill",
+    "var(--se-action-hover)": "button_primary_background_fill_hover",
+    "var(--se-on-action)": "button_primary_text_color",
+    "var(--se-link)": "link_text_color",
+    "1px": "input_border_width checkbox_label_border_width button_border_width",
+    "none": "input_shadow",
+}
+
+
 def theme() -> gr.themes.Base:
     """Gradio's own components in our colours; contrast is at least 4.5:1 for text."""
-    return gr.themes.Base(
-        primary_hue="blue",
-        neutral_hue="slate",
-        radius_size="md",
-        font=FONT,
-        font_mono=MONO,
-    ).set(
+    alike = {
+        name + dark: value
+        for value, names in ALIKE.items()
+        for name in names.split()
+        for dark in ("", "_dark")
+    }
+    hues = {"primary_hue": "blue", "neutral_hue": "slate"}
+    return gr.themes.Base(**hues, radius_size="md", font=FONT, font_mono=MONO).set(
         body_background_fill="#f5f6f8",
         body_background_fill_dark="#101216",
-        body_text_color="var(--se-ink)",
-        body_text_color_dark="var(--se-ink)",
-        body_text_color_subdued="var(--se-muted)",
-        body_text_color_subdued_dark="var(--se-muted)",
-        block_background_fill="var(--se-card)",
-        block_background_fill_dark="var(--se-card)",
-        block_border_color="var(--se-line)",
-        block_border_color_dark="var(--se-line)",
         block_border_width="1px",
-        block_label_text_color="var(--se-muted)",
-        block_label_text_color_dark="var(--se-muted)",
-        block_label_background_fill="var(--se-tint)",
-        block_label_background_fill_dark="var(--se-tint)",
-        block_title_text_color="var(--se-ink)",
-        block_title_text_color_dark="var(--se-ink)",
         block_title_text_weight="600",
-        block_info_text_color="var(--se-muted)",
-        block_info_text_color_dark="var(--se-muted)",
-        border_color_primary="var(--se-line)",
-        border_color_primary_dark="var(--se-line)",
-        input_background_fill="var(--se-field)",
-        input_background_fill_dark="var(--se-field)",
-        input_border_color="var(--se-edge)",
-        input_border_color_dark="var(--se-edge)",
-        input_border_width="1px",
-        input_border_width_dark="1px",
-        input_shadow="none",
-        input_shadow_dark="none",
-        checkbox_label_background_fill="var(--se-card)",
-        checkbox_label_background_fill_dark="var(--se-card)",
-        checkbox_label_background_fill_hover="var(--se-tint)",
-        checkbox_label_background_fill_hover_dark="var(--se-tint)",
-        checkbox_label_background_fill_selected="var(--se-blue-tint)",
-        checkbox_label_background_fill_selected_dark="var(--se-blue-tint)",
-        checkbox_label_border_width="1px",
-        checkbox_label_border_width_dark="1px",
-        checkbox_label_border_color="var(--se-edge)",
-        checkbox_label_border_color_dark="var(--se-edge)",
-        checkbox_label_text_color_selected="var(--se-ink)",
-        checkbox_label_text_color_selected_dark="var(--se-ink)",
-        checkbox_border_color="var(--se-edge)",
-        checkbox_border_color_dark="var(--se-edge)",
-        checkbox_background_color_selected="var(--se-action)",
-        checkbox_background_color_selected_dark="var(--se-action)",
-        button_secondary_background_fill="var(--se-card)",
-        button_secondary_background_fill_dark="var(--se-card)",
-        button_secondary_background_fill_hover="var(--se-tint)",
-        button_secondary_background_fill_hover_dark="var(--se-tint)",
-        button_secondary_border_color="var(--se-edge)",
-        button_secondary_border_color_dark="var(--se-edge)",
-        button_secondary_text_color="var(--se-ink)",
-        button_secondary_text_color_dark="var(--se-ink)",
-        button_border_width="1px",
-        button_border_width_dark="1px",
-        button_primary_border_color="var(--se-action)",
-        button_primary_border_color_dark="var(--se-action)",
-        input_placeholder_color="var(--se-muted)",
-        input_placeholder_color_dark="var(--se-muted)",
-        button_primary_background_fill="var(--se-action)",
-        button_primary_background_fill_dark="var(--se-action)",
-        button_primary_background_fill_hover="var(--se-action-hover)",
-        button_primary_background_fill_hover_dark="var(--se-action-hover)",
-        button_primary_text_color="var(--se-on-action)",
-        button_primary_text_color_dark="var(--se-on-action)",
-        link_text_color="var(--se-link)",
-        link_text_color_dark="var(--se-link)",
         color_accent="var(--se-action)",
+        **alike,
     )
 
 
