@@ -20,9 +20,9 @@ from semerge.data.sets import GENERATED_COUNT
 from semerge.engine import Engine
 from semerge.evaluation.collect import make_rows, second_pass
 from semerge.evaluation.figures import summary
-from semerge.evaluation.measure import BASE, Measurement, Plan, measure, probing
+from semerge.evaluation.measure import BASE, Measurement, Plan, measure
 from semerge.probe import Caches
-from semerge.probes import PROBES
+from semerge.probes import PROBES, key_at
 from semerge.settings import PRESETS, Settings
 from semerge.suites import Suite
 
@@ -107,8 +107,7 @@ def _probes(
     found = {}
     for probe in (*PROBES.names, CACHE_OWN):
         best = selection.best["cache" if probe == CACHE_OWN else probe]
-        point = (best["layer"], best["pool"])
-        key = probing(probe, best["probe_lambda"], point)
+        key = key_at(probe, best["layer"], best["pool"], best["probe_lambda"])
         row = key._asdict() | routing_row(suite, measured, key)
         own = [r for r in selection.presets if r["probe"] == probe]
         if own:

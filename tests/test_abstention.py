@@ -16,10 +16,11 @@ from semerge.data.labelled import LabelledSet
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine
 from semerge.evaluation import misfits
-from semerge.evaluation.measure import Interrupted, Plan, measure, probing
+from semerge.evaluation.measure import Interrupted, Plan, measure
 from semerge.evaluation.misfits import leave_out, left_out_fallback
 from semerge.inputs import CleanText, clean_text
 from semerge.loading import Loaded, load
+from semerge.probes import key_at
 from semerge.registry import Key
 from semerge.routing import EITHER, OTHER_PROBE, Calibration, Reading
 from semerge.settings import Settings
@@ -90,7 +91,7 @@ def test_a_suite_without_an_expert_is_the_suite_without_it(home: Path, engine: E
         ("base", 1, "all"),
         ("experts", "final", "final"),
     ):
-        at = probing(probe, 0.1, (layer, pool))
+        at = key_at(probe, layer, pool, 0.1)
         found = leave_out(engine, sets, at)
         assert found.tasks.tolist() == [0] * 12 + [1] * 12 + [2] * 12
         for t in range(3):
@@ -121,7 +122,7 @@ def test_the_fallback_without_an_expert_sample_by_sample(
     merge is merged in the whole suite, whose head of task t answers."""
     suite, settings = engine.suite, Settings(preset=preset)
     resolved = settings.resolve(suite)
-    at = probing(resolved.probe, resolved.probe_lambda, (resolved.layer, resolved.pool))
+    at = resolved.probing
     splits = [suite_sets(suite, home / "data", s).sets for s in ("validation", "test")]
     left = [leave_out(engine, sets, at) for sets in splits]
     found = left_out_fallback(engine, splits[1], *left, resolved, "nearest")

@@ -22,7 +22,8 @@ from semerge.evaluation.hypothesis import (
     verdict,
     wilson,
 )
-from semerge.evaluation.measure import BASE, Interrupted, Plan, measure, probing
+from semerge.evaluation.measure import BASE, Interrupted, Plan, measure
+from semerge.probes import key_at
 
 # ---- shares -------------------------------------------------------------------------------------
 
@@ -106,7 +107,7 @@ def test_the_prediction_is_exact_where_the_model_is_linear() -> None:
     assert moved.gram[0].tolist() == [[4.0, 0.0], [0.0, 400.0]]
     assert moved.sizes()[0].tolist() == [2.0, 20.0]
     scales = (BASE, 0.1, 0.7)
-    keys = tuple(probing("experts" if scale else "base", scale, point) for scale in scales)
+    keys = tuple(key_at("experts" if scale else "base", *point, scale) for scale in scales)
     measured = measure(engine, sets, Plan(keys))
     for scale, key in zip(scales, keys, strict=True):
         assert moved.distances(scale) == pytest.approx(measured.distances[key].double(), rel=1e-5)

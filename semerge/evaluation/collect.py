@@ -27,10 +27,9 @@ from semerge.evaluation.measure import (
     Plan,
     Progress,
     answers_of,
-    keys_of,
+    each_batch,
     measure,
     static_of,
-    unfit,
 )
 from semerge.settings import Resolved
 from semerge.suites import Suite
@@ -87,8 +86,13 @@ def collect(
     """
     for resolved in settings:
         engine.check(resolved)
+    keys = {
+        key: None
+        for one in settings
+        for key in (engine.needed(one) if one.fallback == "static" else (one.probing,))
+    }
     plan = Plan(
-        keys=tuple(dict.fromkeys(key for one in settings for key in keys_of(engine, one))),
+        keys=tuple(keys),
         answers=tuple(dict.fromkeys((BASE, *map(static_of, settings)))),
         own_only=len(settings) == 1,
     )
@@ -115,17 +119,16 @@ def collect(
 
 def parts(engine: Engine, sets: Sequence[LabelledSet]) -> Iterator[Part]:
     """The batches of all sets, the sets taking turns."""
-    queues = [_batches(engine, samples) for samples in sets]
-    for turn in zip_longest(*queues):
-        yield from ((which, rows) for which, rows in enumerate(turn) if rows is not None)
 
-
-def _batches(engine: Engine, samples: LabelledSet) -> Iterator[np.ndarray]:
-    """The rows that `batches` puts together; pictures need not be prepared to know that."""
-    if samples.visual:
+    def of(samples: LabelledSet) -> Iterator[np.ndarray]:
+        if not samples.visual:
+            return (rows for rows, _ in batches(engine.backbone, samples))
+        # as `batches` cuts them; pictures need not be prepared to know that
         cuts = range(BATCH_SIZE, len(samples), BATCH_SIZE)
         return iter(np.array_split(np.arange(len(samples)), cuts))
-    return (rows for rows, _ in batches(engine.backbone, samples))
+
+    for turn in zip_longest(*map(of, sets)):
+        yield from ((which, rows) for which, rows in enumerate(turn) if rows is not None)
 
 
 def _part(
@@ -143,39 +146,36 @@ def _part(
     columns = []
     for resolved in settings:
         distances = measured.distances[resolved.probing]
-        run = second_pass(engine, part.sets, measured, distances, resolved, None, cancelled)
+        run = second_pass(engine, part.sets, measured, distances, resolved, cancelled)
         columns.append(make_rows(engine.suite, part, measured, run))
     return [((which, int(rows[i])), of) for i, of in enumerate(zip(*columns, strict=True))]
 
 
 def make_rows(suite: Suite, sets: Sets, measured: Measurement, second: SecondPass) -> Iterator[Row]:
     """One row a sample."""
-    chosen, tasks = second.chosen, measured.tasks
 
-    def both(answers: Tensor) -> list[tuple[int, int]]:
-        oracle, routed = measured.under(answers, tasks), measured.under(answers, chosen)
-        return list(zip(oracle.tolist(), routed.tolist(), strict=True))
+    def classes(heads: Tensor, numbers: Tensor) -> list[str]:
+        both = zip(heads.tolist(), numbers.tolist(), strict=True)
+        return [suite.tasks[t].classes[number] for t, number in both]
 
-    columns = [both(measured.answers[BASE]), both(second.static), both(second.answers)]
-    expert = measured.under(measured.expert_of(tasks), tasks).tolist()
-    for i, identity in enumerate(identities(sets)):
-        own, other = suite.tasks[int(tasks[i])], suite.tasks[int(chosen[i])]
-        (base, base_r), (merged, merged_r), (se, se_r) = (column[i] for column in columns)
-        yield Row(
-            id=identity,
-            task=own.name,
-            label=own.classes[int(measured.labels[i])],
-            chosen=other.name,
-            margin=float(second.margin[i]),
-            entropy=float(second.entropy[i]),
-            base_oracle=own.classes[base],
-            base_routed=other.classes[base_r],
-            static_oracle=own.classes[merged],
-            static_routed=other.classes[merged_r],
-            se_oracle=own.classes[se],
-            se_routed=other.classes[se_r],
-            expert=own.classes[expert[i]],
-        )
+    tasks, names = measured.tasks, suite.task_names
+    models = {"base": measured.answers[BASE], "static": second.static, "se": second.answers}
+    heads = {"oracle": tasks, "routed": second.chosen}
+    columns = {
+        "id": list(identities(sets)),
+        "task": [names[t] for t in tasks.tolist()],
+        "label": classes(tasks, measured.labels),
+        "chosen": [names[t] for t in second.chosen.tolist()],
+        "margin": second.margin.tolist(),
+        "entropy": second.entropy.tolist(),
+        "expert": classes(tasks, measured.under(measured.expert_of(tasks), tasks)),
+    } | {
+        f"{model}_{head}": classes(of, measured.under(answers, of))
+        for model, answers in models.items()
+        for head, of in heads.items()
+    }
+    for values in zip(*columns.values(), strict=True):
+        yield Row(**dict(zip(columns, values, strict=True)))
 
 
 def identities(sets: Sets) -> Iterator[str]:
@@ -206,23 +206,21 @@ def second_pass(
     measured: Measurement,
     distances: Tensor,
     resolved: Resolved,
-    progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> SecondPass:
     """Route by `distances` (N, T), merge sample by sample, and answer.
 
     A sample whose coefficients are those of one expert alone has that expert's answers, where
     they were measured; so has one that falls back to the static merge. The others are run in
-    batches. The answers of the static merge of `resolved` must have been measured.
-
-    Raises:
-        Interrupted: `cancelled` said so.
+    batches. The answers of the static merge of `resolved` must have been measured, and for the
+    fallback "static" distances at all of `Engine.needed`.
     """
     routing = engine.route(distances, resolved)
     coefficients, static = routing.coefficients, measured.static(resolved)  # (N, T) each
     fallen = routing.flags["fallback"]
-    if (misfits := unfit(engine, measured, resolved)) is not None:
-        fallen = fallen | misfits
+    if resolved.fallback == "static":
+        misfits = engine.unfit(measured.distances, resolved)
+        fallen = fallen if misfits is None else fallen | misfits
     winner = coefficients.argmax(1)
     alone = (torch.nn.functional.one_hot(winner, coefficients.shape[1]) == coefficients).all(1)
     answers = measured.expert_of(winner)
@@ -230,22 +228,8 @@ def second_pass(
     if not engine.variant(resolved.method).original:  # one task vector alone is no expert then
         left = torch.ones_like(left)
     answers[fallen], left = static[fallen], left & ~fallen
-    start, done = 0, int((~left).sum())
-    for samples in sets:
-        mine = left[start : start + len(samples)].nonzero()[:, 0]
-        if len(mine):
-            for rows, batch in batches(engine.backbone, samples.take(mine.numpy())):
-                if cancelled and cancelled():
-                    raise Interrupted
-                at = start + mine[torch.from_numpy(rows)]
-                placed = engine.models.place(batch)
-                answers[at] = _answers(engine, placed, coefficients[at], resolved.method)
-                done += len(rows)
-                if progress:
-                    progress(done, len(measured))
-        start += len(samples)
-    if progress:
-        progress(len(measured), len(measured))
+    for _, at, batch in each_batch(engine, sets, cancelled, left):
+        answers[at] = _answers(engine, batch, coefficients[at], resolved.method)
     return SecondPass(answers, static, routing.chosen, routing.margin, routing.entropy)
 
 

@@ -154,7 +154,6 @@ def _why(
     moved = hypothesis.displacements(engine, sets, moving, cancelled)
     described = hypothesis.describe(suite, moved, moving, by_scale)
     coefficients = engine.route(distances, resolved).coefficients
-    places = hypothesis.task_map(engine, sets, point, resolved.probe_lambda, cancelled)
     return {
         "hypothesis": {
             "n": len(measured),
@@ -167,5 +166,5 @@ def _why(
             "verdict": hypothesis.verdict(described, resolved.probe_lambda),
         },
         "bias": hypothesis.representation_bias(engine, sets, coefficients, cancelled),
-        "map": places.to_dict(suite),
+        "map": hypothesis.task_map(engine, sets, point, resolved.probe_lambda, cancelled),
     }

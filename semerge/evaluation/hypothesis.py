@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -73,10 +74,9 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 def nearest_shares(measured: Measurement, keys: Iterable[Key]) -> list[dict[str, Any]]:
     """For each probe, λ, layer and pooling the share of samples whose own expert is nearest, with
     its 95 % interval."""
-    rows = []
-    for key in keys:
-        rows.append(key._asdict() | share(nearest(measured.distances[key]) == measured.tasks))
-    return rows
+    return [
+        key._asdict() | share(nearest(measured.distances[key]) == measured.tasks) for key in keys
+    ]
 
 
 def margins(distances: Tensor, tasks: Tensor) -> dict[str, Any]:
@@ -111,57 +111,29 @@ def representation_bias(
     coefficients (N, T), SE-Merging's. Distances |f(x; θ) − f(x; θ_own)| are over |f(x; θ_own)|.
     Returns means over all samples and by task, and the share of samples that SE-Merging brings
     nearer to the right expert than the static merge.
-
-    Raises:
-        Interrupted: `cancelled` said so.
     """
     gaps = {name: torch.empty(len(coefficients)) for name in ("base", "static", "se")}
     tasks = tasks_of(engine, sets)
     for own, at, batch in each_batch(engine, sets, cancelled):
-        placed = engine.models.place(batch)
-        right = engine.expert_embedding(placed, own).float()  # (B, D)
+        right = engine.expert_embedding(batch, own).float()  # (B, D)
         size = torch.linalg.vector_norm(right, dim=1)
-        for name, z in (
-            ("base", engine.base_embedding(placed)),
-            ("static", engine.static_embedding(placed)),
-            ("se", engine.merged_embedding(placed, coefficients[at])),
-        ):
-            gap = torch.linalg.vector_norm(z.float() - right, dim=1) / size
-            gaps[name][at] = gap.cpu()
+        embeddings = {
+            "base": engine.base_embedding(batch),
+            "static": engine.static_embedding(batch),
+            "se": engine.merged_embedding(batch, coefficients[at]),
+        }
+        for name, z in embeddings.items():
+            gaps[name][at] = (torch.linalg.vector_norm(z.float() - right, dim=1) / size).cpu()
 
     def means(mask: Tensor) -> dict[str, float]:
         return {name: float(gap[mask].double().mean()) for name, gap in gaps.items()}
 
-    everything = torch.ones(len(tasks), dtype=torch.bool)
     return {
         "n": len(tasks),
-        "average": means(everything),
+        "average": means(tasks >= 0),
         "tasks": {engine.suite.tasks[t].name: means(tasks == t) for t in tasks.unique().tolist()},
         "se_nearer": share(gaps["se"] < gaps["static"]),
     }
-
-
-@dataclass(frozen=True)
-class Map:
-    """N representations at a (layer, pool) in the plane: (N, 2), with their tasks (N,) and the two
-    axes' shares of the variance."""
-
-    point: Point
-    places: Tensor
-    tasks: Tensor
-    explained: tuple[float, float]
-
-    def to_dict(self, suite: Suite) -> dict[str, Any]:
-        """For report.json and charts."""
-        return {
-            "layer": self.point[0],
-            "pool": self.point[1],
-            "n": len(self.tasks),
-            "explained": list(self.explained),
-            "tasks": [suite.tasks[t].name for t in self.tasks.tolist()],
-            "x": [round(x, 4) for x in self.places[:, 0].tolist()],
-            "y": [round(y, 4) for y in self.places[:, 1].tolist()],
-        }
 
 
 @torch.inference_mode()
@@ -171,23 +143,30 @@ def task_map(
     point: Point,
     probe_lambda: float,
     cancelled: Cancelled | None = None,
-) -> Map:
-    """The probed merged model's representations of labelled samples in two dimensions.
+) -> dict[str, Any]:
+    """The probed merged model's representations of labelled samples in the plane: each one's task
+    and place, and the two axes' shares of the variance.
 
     point: the (layer, pool) that is probed. With pooling `all` the mean over the tokens is shown,
     as sentences differ in length.
-
-    Raises:
-        Interrupted: `cancelled` said so.
     """
     shown = (point[0], "mean" if point[1] == "all" else point[1])
     stage = engine.models.probed(probe_lambda)
     found = [
-        represent(engine, stage, engine.models.place(batch), shown).cpu()
+        represent(engine, stage, batch, shown).cpu()
         for _, _, batch in each_batch(engine, sets, cancelled)
     ]  # a task's samples in the order of its batches, which is all the same to a map
     places, explained = principal_plane(torch.cat(found))
-    return Map(shown, places, tasks_of(engine, sets), explained)
+    x, y = places.T.tolist()
+    return {
+        "layer": shown[0],
+        "pool": shown[1],
+        "n": len(places),
+        "explained": list(explained),
+        "tasks": [engine.suite.task_names[t] for t in tasks_of(engine, sets).tolist()],
+        "x": [round(value, 4) for value in x],
+        "y": [round(value, 4) for value in y],
+    }
 
 
 def principal_plane(rows: Tensor) -> tuple[Tensor, tuple[float, float]]:
@@ -197,22 +176,23 @@ def principal_plane(rows: Tensor) -> tuple[Tensor, tuple[float, float]]:
     """
     centred = rows.double() - rows.double().mean(0)
     _, values, axes = torch.linalg.svd(centred, full_matrices=False)
-    axes, two = axes[:2], values[:2].square()
+    axes = axes[:2]
     signs = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()  # (2, 1)
     places = torch.zeros(len(rows), 2, dtype=torch.float64)
     places[:, : len(axes)] = centred @ (axes * signs).mT
+    variances = [*values.square().tolist(), 0.0]
     total = float(values.square().sum())
-    shares = [float(v) / total if total > 0 else 0.0 for v in two]
-    return places, (shares[0], shares[1] if len(shares) > 1 else 0.0)
+    first, second = (value / total if total > 0 else 0.0 for value in variances[:2])
+    return places, (first, second)
 
 
 def best_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """By probe, the row of `nearest_shares` with the largest share; of equals the first."""
-    best: dict[str, Mapping[str, Any]] = {}
-    for row in rows:
-        if row["probe"] not in best or row["share"] > best[row["probe"]]["share"]:
-            best[row["probe"]] = row
-    return best
+    probes = dict.fromkeys(row["probe"] for row in rows)
+    return {
+        probe: max((row for row in rows if row["probe"] == probe), key=itemgetter("share"))
+        for probe in probes
+    }
 
 
 # ---- how far each expert moves an input from where the base has it -------------------------------
@@ -221,8 +201,6 @@ def best_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]
 # expert is the one that moves x least: routing works where experts leave their own data alone and
 # move everything else. For a larger λ the sum pulls the merged model along what the drifts have in
 # common, away from the expert that did not drift. Both are seen from the products Δj · Δk.
-#
-# Relies on `Engine.models`: `base`, `expert`, `place` and `representations`.
 
 CURVE = (0.0, 0.02, 0.05, 0.1, 0.125, 0.2, 0.3, 0.4, 0.5)
 """λ at which the share of well routed samples is predicted."""
@@ -259,26 +237,16 @@ class Displacements:
 def displacements(
     engine: Engine, sets: Sequence[LabelledSet], point: Point, cancelled: Cancelled | None = None
 ) -> Displacements:
-    """Run base and experts as far as `point`, a (layer, pool).
-
-    Raises:
-        Interrupted: `cancelled` said so.
-    """
+    """Run base and experts as far as `point`, a (layer, pool)."""
     models, count = engine.models, engine.models.vectors.count
-    total = sum(len(s) for s in sets)
-    gram = torch.empty(total, count, count, dtype=torch.float64)
+    tasks = tasks_of(engine, sets)
+    gram = torch.empty(len(tasks), count, count, dtype=torch.float64)
     for _, at, batch in each_batch(engine, sets, cancelled):
-        placed = models.place(batch)
-        of_base = represent(engine, models.base, placed, point)
-        moved = torch.stack(
-            [
-                represent(engine, partial(models.expert, t), placed, point) - of_base
-                for t in range(count)
-            ],
-            dim=1,
-        )  # (B, T, K)
+        experts = [represent(engine, partial(models.expert, t), batch, point) for t in range(count)]
+        base = represent(engine, models.base, batch, point)
+        moved = torch.stack(experts, dim=1) - base[:, None]  # (B, T, K)
         gram[at] = (moved @ moved.mT).cpu().double()
-    return Displacements(tasks_of(engine, sets), gram)
+    return Displacements(tasks, gram)
 
 
 def describe(
@@ -290,19 +258,22 @@ def describe(
     prediction. Matrices are by tasks seen (rows, the samples') and experts (columns).
     """
     sizes, cosines = found.sizes(), found.cosines()
-    seen = found.tasks.unique().tolist()
     count = len(suite.tasks)
     own = sizes.gather(1, found.tasks[:, None])[:, 0]  # (N,)
     others = (sizes.sum(1) - own) / (count - 1)
     apart = ~torch.eye(count, dtype=torch.bool)
+
+    def routed(distances: Tensor) -> dict[str, Any]:
+        return share(nearest(distances) == found.tasks)
+
     curve = []
     for scale in sorted({*CURVE, *measured}):
-        row: dict[str, Any] = {"lambda": scale, "predicted": _routed(found, found.distances(scale))}
+        row: dict[str, Any] = {"lambda": scale, "predicted": routed(found.distances(scale))}
         if scale in measured:
-            row["measured"] = _routed(found, measured[scale])
+            row["measured"] = routed(measured[scale])
         curve.append(row)
-    tasks = {}
-    for t in seen:
+    tasks, by_task = {}, []
+    for t in found.tasks.unique().tolist():
         mine = found.tasks == t
         moved, rest = float(own[mine].mean()), float(others[mine].mean())
         tasks[suite.tasks[t].name] = {
@@ -311,13 +282,14 @@ def describe(
             "ratio": moved / rest if rest > 0 else None,
             "moves_least": share(sizes[mine].argmin(1) == t),
         }
+        by_task.append(sizes[mine].mean(0).tolist())
     return {
         "layer": point[0],
         "pool": point[1],
         "n": len(found.tasks),
         "tasks": tasks,
-        "moves_least": _routed(found, sizes),
-        "sizes": [sizes[found.tasks == t].mean(0).tolist() for t in seen],
+        "moves_least": routed(sizes),
+        "sizes": by_task,
         "drift_correlation": float(cosines[:, apart].mean()),
         "correlations": cosines.mean(0).tolist(),
         "curve": curve,
@@ -330,20 +302,17 @@ def verdict(described: Mapping[str, Any], probe_lambda: float) -> str:
     Read from what was measured at the λ that is probed where there is such, else from the
     prediction; `GOOD` is a reading of ours.
     """
-    rows = [row for row in described["curve"] if row["lambda"] == probe_lambda]
-    row = rows[0] if rows else {"predicted": described["moves_least"]}
-    at, least = row.get("measured", row["predicted"])["share"], described["moves_least"]["share"]
-    good = [
-        r["lambda"]
-        for r in described["curve"]
-        if r.get("measured", r["predicted"])["share"] >= GOOD
-    ]
+    least = described["moves_least"]["share"]
+    shares = {
+        row["lambda"]: row.get("measured", row["predicted"])["share"] for row in described["curve"]
+    }
+    at = shares.get(probe_lambda, least)
     if at >= GOOD:
         return (
             f"The own expert is the nearest for {at:.0%} of the samples at λ {probe_lambda:g}: it "
             f"moves its own data less than the others do, and their drifts do not pile up yet."
         )
-    if good:
+    if good := [scale for scale, value in shares.items() if value >= GOOD]:
         below = f"at λ {max(good):g} or below, or " if max(good) > 0 else ""
         return (
             f"At λ {probe_lambda:g} the own expert is the nearest for {at:.0%} of the samples; the "
@@ -355,7 +324,3 @@ def verdict(described: Mapping[str, Any], probe_lambda: float) -> str:
         "expert is mostly a wrong one at any λ: these experts were not kept close to the base on "
         "their own data. Use the probe cache, or fine-tune with a representation-preserving term."
     )
-
-
-def _routed(found: Displacements, distances: Tensor) -> dict[str, Any]:
-    return share(nearest(distances) == found.tasks)

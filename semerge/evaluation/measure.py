@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,18 +22,12 @@ from semerge.engine import Engine
 from semerge.models import BASE as BASE_MODEL
 from semerge.models import Model, Point, Stage
 from semerge.probe import Caches, run
-from semerge.probes import key_at
 from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.settings import Resolved
 
-
-def represent(engine: Engine, stage: Stage, placed: Batch, point: Point) -> Tensor:
-    """Representations (B, K) float32 at a (layer, pool), of a batch where the weights are."""
-    return dict(engine.models.representations(stage, placed, {point}))[point].float()
-
-
 Progress = Callable[[int, int], None]
 Cancelled = Callable[[], bool]
+"""Asked before each batch whether to stop: whatever takes one raises `Interrupted` then."""
 Merge = float | tuple[str, float]
 
 BASE = 0.0
@@ -42,27 +37,6 @@ NOT_RUN = -1
 
 class Interrupted(Exception):
     """The caller asked a run to stop."""
-
-
-def probing(probe: str, probe_lambda: float, point: Point, method: str = TASK_ARITHMETIC) -> Key:
-    """Where a probe measures at a (layer, pool)."""
-    return key_at(probe, *point, probe_lambda, method)
-
-
-def keys_of(engine: Engine, resolved: Resolved) -> tuple[Key, ...]:
-    """All keys that a request's settings need: where they probe, and with a fallback also what
-    tells that no expert fits."""
-    return engine.needed(resolved) if resolved.fallback == "static" else (resolved.probing,)
-
-
-def unfit(engine: Engine, measured: Measurement, resolved: Resolved) -> Tensor | None:
-    """Where no expert fits and the static merge is to answer, bool (N,); None where it never is.
-
-    Needs distances at all of `keys_of`.
-    """
-    if resolved.fallback == "route":
-        return None
-    return engine.unfit(measured.distances, resolved)
 
 
 @dataclass(frozen=True)
@@ -142,24 +116,22 @@ def measure(
 ) -> Measurement:
     """Run `plan` over labelled sets of the engine's suite.
 
-    progress gets (samples done, samples in all) after each batch; cancelled is asked before each.
+    progress gets (samples done, samples in all) after each batch.
 
     Beside the answer and what one forward pass needs, a batch of BATCH_SIZE samples holds the
     representations of every merged model at each point that its keys ask for; those of the experts
     come one after the other. With pooling `all` a point is every token: 67 MB in ViT-L/14 (64
     samples of 257 tokens of 1024 numbers in float32), so 1.6 GB for its 24 layers at one λ. With
     any other pooling it is 0.3 MB.
-
-    Raises:
-        Interrupted: `cancelled` said so.
     """
     total, count = sum(len(s) for s in sets), engine.models.vectors.count
+    unanswered = torch.full((count, total, count), NOT_RUN, dtype=torch.int16)
     found = Measurement(
         tasks=tasks_of(engine, sets),
         labels=torch.from_numpy(np.concatenate([s.labels for s in sets])),
         distances={key: torch.empty(total, count) for key in plan.keys},
-        answers={scale: unanswered(total, count) for scale in plan.answers},
-        experts=torch.stack([unanswered(total, count) for _ in range(count)]),
+        answers={merge: unanswered[0].clone() for merge in plan.answers},
+        experts=unanswered,
     )
     plan, done = plan.to(engine.models.device), 0
     for own, at, batch in each_batch(engine, sets, cancelled):
@@ -171,24 +143,28 @@ def measure(
 
 
 def each_batch(
-    engine: Engine, sets: Sequence[LabelledSet], cancelled: Cancelled | None = None
+    engine: Engine,
+    sets: Sequence[LabelledSet],
+    cancelled: Cancelled | None = None,
+    only: Tensor | None = None,
 ) -> Iterator[tuple[int, Tensor, Batch]]:
-    """(task, at, batch) of every batch of labelled sets: the task's position in the suite, and
-    where the batch's samples lie among those of all sets, int64 (B,).
+    """(task, at, batch) of every batch of labelled sets, where the weights are: the task's position
+    in the suite, and where the batch's samples lie among those of all sets, int64 (B,).
 
-    cancelled is asked before each batch.
-
-    Raises:
-        Interrupted: `cancelled` said so.
+    only: the samples that are wanted, bool (N,).
     """
     start = 0
-    for samples in sets:
-        own = engine.suite.index(samples.task)
-        for rows, batch in batches(engine.backbone, samples):
+    for whole in sets:
+        of, own = whole, engine.suite.index(whole.task)
+        at = torch.arange(start, start + len(whole))
+        start += len(whole)
+        if only is not None:
+            wanted = only[at]
+            at, of = at[wanted], whole.take(wanted.nonzero()[:, 0].numpy())
+        for rows, batch in batches(engine.backbone, of):
             if cancelled and cancelled():
                 raise Interrupted
-            yield own, start + torch.from_numpy(rows), batch
-        start += len(samples)
+            yield own, at[torch.from_numpy(rows)], engine.models.place(batch)
 
 
 def tasks_of(engine: Engine, sets: Sequence[LabelledSet]) -> Tensor:
@@ -196,9 +172,9 @@ def tasks_of(engine: Engine, sets: Sequence[LabelledSet]) -> Tensor:
     return torch.cat([torch.full((len(s),), engine.suite.index(s.task)) for s in sets])
 
 
-def unanswered(samples: int, tasks: int) -> Tensor:
-    """Room for answers, int16 (N, T)."""
-    return torch.full((samples, tasks), NOT_RUN, dtype=torch.int16)
+def represent(engine: Engine, stage: Stage, placed: Batch, point: Point) -> Tensor:
+    """Representations (B, K) float32 at a (layer, pool), of a batch where the weights are."""
+    return dict(engine.models.representations(stage, placed, {point}))[point].float()
 
 
 def answers_of(engine: Engine, z: Tensor) -> Tensor:
@@ -211,31 +187,24 @@ def answers_of(engine: Engine, z: Tensor) -> Tensor:
 def _run(
     engine: Engine, plan: Plan, batch: Batch, own: int, found: Measurement, rows: Tensor
 ) -> None:
-    """One batch of task `own` through every model of the plan; fills `rows` of `found`.
-
-    What is found stays where the weights are until the batch is done: a copy from a device waits
-    for all of its work.
-    """
-    batch = engine.models.place(batch)
+    """One batch of task `own` through every model of the plan; fills `rows` of `found`."""
     merges = {merge: model_at(merge) for merge in plan.answers}
-    count = len(found.experts)
-    experts = [own] if plan.own_only else list(range(count))
-    columns, ends = run(
+    experts = [own] if plan.own_only else list(range(len(found.experts)))
+    distances, ends = run(
         engine.models, batch, plan.keys, {*merges.values(), *experts}, caches=plan.caches
     )
-    answers = [answers_of(engine, ends[model]) for model in merges.values()]
-    under_experts = [answers_of(engine, ends[t]) for t in experts]
-    for key, d in zip(columns, _brought(list(columns.values())), strict=True):
-        found.distances[key][rows] = d
-    for merge, under in zip(merges, _brought(answers), strict=True):
-        found.answers[merge][rows] = under
-    for t, under in zip(experts, _brought(under_experts), strict=True):
-        found.experts[t, rows] = under
-
-
-def _brought(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Tensors of one shape on the CPU, by one copy."""
-    return list(torch.stack(tuple(tensors)).cpu()) if tensors else []
+    of_merges = {merge: answers_of(engine, ends[model]) for merge, model in merges.items()}
+    of_experts = {t: answers_of(engine, ends[t]) for t in experts}
+    parts: list[tuple[Any, dict[Any, Tensor]]] = [
+        (found.distances, distances),
+        (found.answers, of_merges),
+        (found.experts, of_experts),
+    ]
+    for whole, part in parts:
+        # by one copy, when the batch is done: a copy from a device waits for all of its work
+        brought = torch.stack([*part.values()]).cpu() if part else ()
+        for name, values in zip(part, brought, strict=True):
+            whole[name][rows] = values
 
 
 def static_of(resolved: Resolved) -> Merge:

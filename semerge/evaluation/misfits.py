@@ -20,12 +20,10 @@ from semerge.engine import Engine
 from semerge.evaluation.collect import second_pass
 from semerge.evaluation.hypothesis import auroc, pooled, share
 from semerge.evaluation.measure import (
-    BASE,
     Cancelled,
     Interrupted,
     Measurement,
     each_batch,
-    probing,
     represent,
     tasks_of,
 )
@@ -51,11 +49,11 @@ def other_key(suite: Suite, resolved: Resolved, moving: Point) -> Key | None:
     run of one model, or None without statistics; where `cache` routes, `base` at the point
     `moving`, for one more run of all experts."""
     if PROBES[resolved.probe].stored:
-        return probing("base", BASE, moving)
+        return Key("base", *moving)
     usual = resolved.probe_lambda == suite.defaults.probe_lambda
     if suite.statistics is None or not usual:
         return None
-    return probing("cache", resolved.probe_lambda, (FINAL, FINAL))
+    return Key("cache", FINAL, FINAL, resolved.probe_lambda)
 
 
 def calibrate(validation: Reading, false_alarm: float = FALSE_ALARM) -> Calibration:
@@ -68,13 +66,8 @@ def calibrate(validation: Reading, false_alarm: float = FALSE_ALARM) -> Calibrat
     if not len(distances) or not 0 < false_alarm < 1:
         raise ValueError("thresholds need samples and a rate between 0 and 1")
     first, chosen = distances.double().amin(1), nearest(distances)
-    overall = first.median()
-    usual = torch.stack(
-        [
-            first[chosen == t].median() if (chosen == t).any() else overall
-            for t in range(distances.shape[1])
-        ]
-    )
+    nearest_to = [chosen == t for t in range(distances.shape[1])]
+    usual = torch.stack([(first[own] if own.any() else first).median() for own in nearest_to])
 
     def limit(values: Tensor) -> float:
         return float(torch.quantile(values, 1 - false_alarm, interpolation="higher"))
@@ -142,66 +135,7 @@ SCRIPTS = ((0x10D0, 0x10F0), (0x0561, 0x0586), (0x05D0, 0x05EA), (0x1200, 0x1240
 
 Words of random letters, not sentences of a language: real sentences in other languages are what a
 task of languages gives where its expert is left out."""
-MARKS = tuple(".,:;!?-_#%&/()[]*+=~")
-
-
-def unseen(
-    suite: Suite, count: int, seed: int, data: Path | None = None, split: str = "test"
-) -> dict[str, list[Input]]:
-    """`count` inputs of each kind, seeded; the same suite and seed give the same inputs.
-
-    data: a data folder. The tasks in it that the suite does not have give the kind "other tasks";
-    without such there is none.
-    """
-    rng = np.random.default_rng([seed, 20250618])
-    image = suite.modality == "image"
-    side = int(suite.architecture["vision_cfg"]["image_size"]) if image else 0
-    kinds: dict[str, Callable[[], Input]] = (
-        {
-            "noise": lambda: (_noise(rng, side), None),
-            "blank": lambda: (_blank(rng, side), None),
-            "random shapes": lambda: (_shapes(rng, side), None),
-        }
-        if image
-        else {
-            "random letters": lambda: (_words(rng, (0x61, 0x7B)), None),
-            "letters of other scripts": lambda: (
-                _words(rng, SCRIPTS[rng.integers(len(SCRIPTS))]),
-                None,
-            ),
-            "marks and digits": lambda: (_marks(rng), None),
-        }
-    )
-    found = {name: [make() for _ in range(count)] for name, make in kinds.items()}
-    other = _other_tasks(suite, count, seed, data, split) if data else []
-    return found | ({OTHER: other} if other else {})
-
-
-@torch.inference_mode()
-def read(
-    engine: Engine,
-    inputs: Sequence[Input],
-    resolved: Resolved,
-    other: Key | None = None,
-    cancelled: Cancelled | None = None,
-) -> Reading:
-    """Distances of inputs without labels, by the probe of `resolved` and at `other`.
-
-    Raises:
-        Interrupted: `cancelled` said so.
-    """
-    keys = [resolved.probing] if other is None else [resolved.probing, other]
-    found = []
-    for start in range(0, len(inputs), BATCH_SIZE):
-        if cancelled and cancelled():
-            raise Interrupted
-        batch = engine.backbone.collate(
-            [engine.backbone.preprocess(*one) for one in inputs[start : start + BATCH_SIZE]]
-        )
-        placed = engine.models.place(batch)
-        distances = engine.distances_at(placed, keys)
-        found.append([distances[key].cpu() for key in keys])
-    return Reading(*(torch.cat(columns) for columns in zip(*found, strict=True)))
+MARKS = ".,:;!?-_#%&/()[]*+=~0123456789"
 
 
 def _noise(rng: Random, side: int) -> Image.Image:
@@ -217,61 +151,103 @@ def _shapes(rng: Random, side: int) -> Image.Image:
     image = _blank(rng, 4 * side)
     draw = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(2, 9))):
-        x = np.sort(rng.integers(0, 4 * side, 2)).tolist()
-        y = np.sort(rng.integers(0, 4 * side, 2)).tolist()
-        box, width = (x[0], y[0], x[1] + 1, y[1] + 1), int(rng.integers(2, side // 4))
-        kind = rng.integers(3)
+        left, right = np.sort(rng.integers(0, 4 * side, 2)).tolist()
+        top, bottom = np.sort(rng.integers(0, 4 * side, 2)).tolist()
+        width, kind = int(rng.integers(2, side // 4)), rng.integers(3)
         if kind == 0:
-            draw.line((x[0], y[1], x[1], y[0]), _colour(rng), width)
-        elif kind == 1:
-            draw.ellipse(box, _colour(rng), _colour(rng), width=1)
+            draw.line((left, bottom, right, top), _colour(rng), width)
         else:
-            draw.rectangle(box, _colour(rng), _colour(rng), width=1)
+            shape = draw.ellipse if kind == 1 else draw.rectangle
+            shape((left, top, right + 1, bottom + 1), _colour(rng), _colour(rng), width=1)
     return image.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def _colour(rng: Random) -> tuple[int, int, int]:
-    r, g, b = rng.integers(0, 256, 3).tolist()
-    return r, g, b
+def _colour(rng: Random) -> tuple[int, ...]:
+    return tuple(rng.integers(0, 256, 3).tolist())
 
 
 def _words(rng: Random, letters: tuple[int, int]) -> str:
     """Three to twelve words of random letters; code points from `letters[0]` below `letters[1]`."""
     words = (
-        "".join(chr(c) for c in rng.integers(*letters, rng.integers(2, 10)))
+        "".join(map(chr, rng.integers(*letters, rng.integers(2, 10))))
         for _ in range(int(rng.integers(3, 13)))
     )
     return " ".join(words)
 
 
 def _marks(rng: Random) -> str:
-    alphabet = [*MARKS, *"0123456789"]
     length = int(rng.integers(1, 30))
-    marks = "".join(alphabet[i] for i in rng.integers(len(alphabet), size=length))
+    marks = "".join(MARKS[i] for i in rng.integers(len(MARKS), size=length))
     return " ".join(marks[i : i + 4] for i in range(0, length, 4))
 
 
-def _other_tasks(suite: Suite, count: int, seed: int, data: Path, split: str) -> list[Input]:
-    """`count` samples of each task in the folder that the suite does not have."""
-    found: list[Input] = []
+MADE: Mapping[str, Mapping[str, Callable[[Random, int], object]]] = {
+    "image": {"noise": _noise, "blank": _blank, "random shapes": _shapes},
+    "text": {
+        "random letters": lambda rng, _: _words(rng, (0x61, 0x7B)),
+        "letters of other scripts": lambda rng, _: _words(rng, SCRIPTS[rng.integers(len(SCRIPTS))]),
+        "marks and digits": lambda rng, _: _marks(rng),
+    },
+}
+"""By modality, the kinds of input that are made; of an image its side is told."""
+
+
+def unseen(
+    suite: Suite, count: int, seed: int, data: Path | None = None, split: str = "test"
+) -> dict[str, list[Input]]:
+    """`count` inputs of each kind, seeded; the same suite and seed give the same inputs.
+
+    data: a data folder. The tasks in it that the suite does not have give the kind "other tasks",
+    `count` samples each; without such there is none.
+    """
+    rng = np.random.default_rng([seed, 20250618])
+    image = suite.modality == "image"
+    side = int(suite.architecture["vision_cfg"]["image_size"]) if image else 0
+    found: dict[str, list[Input]] = {
+        kind: [(make(rng, side), None) for _ in range(count)]
+        for kind, make in MADE[suite.modality].items()
+    }
+    if data is None:
+        return found
     for name in tasks_in(data):
         if name in suite.task_names:
             continue
         samples = read_set(data, name, split)
-        if samples.visual != (suite.modality == "image"):
+        if samples.visual != image:
             continue
+        other = found.setdefault(OTHER, [])
         for i in balanced_rows(samples.labels, count, seed):
-            if samples.visual:
-                found.append((picture(samples.pixels(i)), None))
+            if image:
+                other.append((picture(samples.pixels(i)), None))
             else:
                 clean = clean_text(samples.texts[i], samples.texts_b[i])
-                found.append((clean.text, clean.text_b))
+                other.append((clean.text, clean.text_b))
     return found
+
+
+@torch.inference_mode()
+def read(
+    engine: Engine,
+    inputs: Sequence[Input],
+    resolved: Resolved,
+    other: Key | None = None,
+    cancelled: Cancelled | None = None,
+) -> Reading:
+    """Distances of inputs without labels, by the probe of `resolved` and at `other`."""
+    keys = [resolved.probing] if other is None else [resolved.probing, other]
+    found = []
+    for start in range(0, len(inputs), BATCH_SIZE):
+        if cancelled and cancelled():
+            raise Interrupted
+        part = [engine.backbone.preprocess(*one) for one in inputs[start : start + BATCH_SIZE]]
+        distances = engine.distances_at(engine.models.place(engine.backbone.collate(part)), keys)
+        found.append([distances[key].cpu() for key in keys])
+    return Reading(*(torch.cat(columns) for columns in zip(*found, strict=True)))
 
 
 # ---- a suite without one of its experts, for every expert in turn --------------------------------
 # The merged models are merged without the expert too. The cache probe's statistics were made with
-# it, so there only the expert's own column is left out. Relies on `Engine.models`.
+# it, so there only the expert's own column is left out.
 
 
 @dataclass(frozen=True)
@@ -295,20 +271,14 @@ def leave_out(
     other: Key | None = None,
     cancelled: Cancelled | None = None,
 ) -> LeftOut:
-    """Distances without each expert in turn, at one or two keys.
-
-    Raises:
-        Interrupted: `cancelled` said so.
-    """
+    """Distances without each expert in turn, at one or two keys."""
     count, total = engine.models.vectors.count, sum(len(s) for s in sets)
     keys = [key] if other is None else [key, other]
     found = [torch.empty(count, total, count - 1) for _ in keys]
     for _, at, batch in each_batch(engine, sets, cancelled):
-        placed = engine.models.place(batch)
-        for ordered, one in zip(found, keys, strict=True):
-            ordered[:, at] = _without_each(engine, placed, one).cpu()
-    by_expert = zip(*found, strict=True)
-    return LeftOut(tuple(Reading(*columns) for columns in by_expert), tasks_of(engine, sets))
+        for distances, one in zip(found, keys, strict=True):
+            distances[:, at] = _without_each(engine, batch, one).cpu()
+    return LeftOut(tuple(map(Reading, *found)), tasks_of(engine, sets))
 
 
 def left_out_rates(validation: LeftOut, split: LeftOut, names: Sequence[str]) -> dict[str, Any]:
@@ -349,9 +319,6 @@ def left_out_fallback(
 
     sets: the samples of `split`. The task's own head answers: no other one has its classes. As
     `fallback`, with `tasks`: the same for each task.
-
-    Raises:
-        Interrupted: `cancelled` said so.
     """
     names, count = engine.suite.task_names, engine.models.vectors.count
     labels = torch.from_numpy(np.concatenate([s.labels for s in sets]))
@@ -360,13 +327,12 @@ def left_out_fallback(
         own = split.tasks == t
         unfit[own] = validation.calibration(t).unfit(split.readings[t].of(own), score)
     for t, at, batch in each_batch(engine, sets, cancelled):
-        placed, others = engine.models.place(batch), _others(t, count)
-        routed = torch.zeros(len(at), count, dtype=torch.float64)
+        others = _others(t, count)
+        routed, same = torch.zeros(2, len(at), count, dtype=torch.float64)
         routed[:, others] = engine.route(split.readings[t].routing[at], resolved).coefficients
-        same = torch.zeros_like(routed)
         same[:, others] = engine.suite.defaults.static_lambda
         for right, coefficients in ((se, routed), (static, same)):
-            z = engine.merged_embedding(placed, coefficients)
+            z = engine.merged_embedding(batch, coefficients)
             right[at] = engine.logits(z, names[t]).argmax(1).cpu() == labels[at]
 
     def changed(rows: Tensor) -> dict[str, Any]:
@@ -382,10 +348,7 @@ def _without_each(engine: Engine, placed: Batch, key: Key) -> Tensor:
     if "experts" not in probe.needs:
         every = engine.distances_at(placed, [key])[key]  # (B, T)
         return torch.stack([every[:, _others(t, count)] for t in range(count)])
-    at, options = (
-        partial(represent, engine, placed=placed, point=key.point),
-        PROBES.chosen(key.probe),
-    )
+    at = partial(represent, engine, placed=placed, point=key.point)
     experts = torch.stack([at(partial(models.expert, t)) for t in range(count)])  # (T, B, K)
     base = at(models.base) if "base" in probe.needs else None
     found = []
@@ -394,7 +357,7 @@ def _without_each(engine: Engine, placed: Batch, key: Key) -> Tensor:
         scales[t] = 0.0
         merged = at(models.merged(scales)) if "merged" in probe.needs else None
         seen = At(merged, base, experts[_others(t, count)], None)  # type: ignore[arg-type]
-        found.append(probe.function(seen, **options).mT)
+        found.append(probe.function(seen, **PROBES.chosen(key.probe)).mT)
     return torch.stack(found)
 
 
@@ -435,16 +398,16 @@ def misfits(
 
     other: another probe to ask beside the one that routes, see `other_key`.
     data: a data folder with tasks of the suite's modality that the suite does not have.
-
-    Raises:
-        Interrupted: `cancelled` said so.
     """
     suite, key = engine.suite, resolved.probing
-    seen = {s: _reading(cut, key, other) for s, cut in (("validation", validation), ("test", test))}
+    cuts, keys = {"validation": validation, "test": test}, [key, other] if other else [key]
+    seen = {
+        split: Reading(*(cut.measured.distances[k] for k in keys)) for split, cut in cuts.items()
+    }
     calibration = calibrate(seen["validation"])
     made: dict[str, dict[str, Any]] = {}
     left: dict[str, LeftOut] = {}
-    for number, (split, cut) in enumerate((("validation", validation), ("test", test))):
+    for number, (split, cut) in enumerate(cuts.items()):
         inputs = unseen(suite, count, 2 * seed + number, data, split)  # never the same ones twice
         far = {k: read(engine, x, resolved, other, cancelled) for k, x in inputs.items()}
         made[split] = alarm_rates(calibration, seen[split], far)
@@ -460,11 +423,17 @@ def misfits(
         for score in calibration.thresholds
     }
     score = min(misses, key=lambda name: sum(misses[name].values()))
-    unfit = calibration.unfit(seen["test"], score)
-    back = fallback(unfit, _right(engine, test, resolved, cancelled))
+    sets, measured = test.sets.sets, test.measured
+    run = second_pass(engine, sets, measured, measured.distances[key], resolved, cancelled)
+    static = measured.answers[suite.defaults.static_lambda]
+    answers = {
+        "oracle": (measured.oracle(run.answers), measured.oracle(static)),
+        "routed": (measured.routed(run.answers, run.chosen), measured.routed(static, run.chosen)),
+    }
+    back = fallback(calibration.unfit(seen["test"], score), answers)
     if left:
         back["left_out"] = left_out_fallback(
-            engine, test.sets.sets, left["validation"], left["test"], resolved, score, cancelled
+            engine, sets, left["validation"], left["test"], resolved, score, cancelled
         )
     return {
         **calibration.to_dict(),
@@ -475,23 +444,4 @@ def misfits(
         "made": made["test"],
         "left_out": without.get("test", {}),
         "fallback": back,
-    }
-
-
-def _reading(cut: Cut, key: Key, other: Key | None) -> Reading:
-    distances = cut.measured.distances
-    return Reading(distances[key], distances[other] if other else None)
-
-
-def _right(
-    engine: Engine, cut: Cut, resolved: Resolved, cancelled: Cancelled | None
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """By head mode, where SE-Merging and the static merge are right."""
-    measured, sets = cut.measured, cut.sets.sets
-    distances = measured.distances[resolved.probing]
-    run = second_pass(engine, sets, measured, distances, resolved, None, cancelled)
-    static = measured.answers[engine.suite.defaults.static_lambda]
-    return {
-        "oracle": (measured.oracle(run.answers), measured.oracle(static)),
-        "routed": (measured.routed(run.answers, run.chosen), measured.routed(static, run.chosen)),
     }

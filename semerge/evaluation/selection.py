@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semerge.evaluation.measure import BASE, Measurement, probing
+from semerge.evaluation.measure import BASE, Measurement
 from semerge.probes import PROBES
 from semerge.registry import Key
 from semerge.routing import margin as margin_of
@@ -41,7 +41,7 @@ def every_key(suite: Suite, scales: Iterable[float]) -> Iterable[Key]:
         for layer in valid_layers(suite):
             for pool in valid_pools(suite, probe.name, layer):
                 for scale in scales if "merged" in probe.needs else [BASE]:
-                    yield probing(probe.name, scale, (layer, pool))
+                    yield Key(probe.name, layer, pool, scale)
 
 
 @dataclass(frozen=True)
