@@ -21,6 +21,9 @@ def hue(h: float, s: float, v: float) -> tuple[float, float, float]:
     return r * 255, g * 255, b * 255
 
 
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1
+
+
 @dataclass
 class Frame:
     """A canvas with a plotting area (x0, y0)-(x1, y1) and a colour theme."""
@@ -28,7 +31,6 @@ class Frame:
     canvas: Canvas
     dice: Dice
     clean: bool
-    dark: bool
     paper: Colour
     ink: Colour
     colours: list[tuple[float, float, float]]
@@ -46,16 +48,16 @@ class Frame:
         """Chart coordinates (n,), (n,) to canvas points (n, 2)."""
         return np.stack([self.x0 + (self.x1 - self.x0) * xs, self.y1 - (self.y1 - self.y0) * ys], 1)
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, fill: Colour) -> None:
-        """A filled box in chart coordinates."""
-        self.canvas.poly([self.at(x0, y0), self.at(x1, y0), self.at(x1, y1), self.at(x0, y1)], fill)
-
-    def box_edge(
-        self, x0: float, y0: float, x1: float, y1: float, fill: Colour, width: float
+    def box(
+        self, box: Box, fill: Colour | None, edge: Colour | None = None, pen: float = 0
     ) -> None:
-        """A box's outline in chart coordinates."""
+        """A box in chart coordinates, filled, outlined or both."""
+        x0, y0, x1, y1 = box
         corners = [self.at(x0, y0), self.at(x1, y0), self.at(x1, y1), self.at(x0, y1)]
-        self.canvas.line(corners, fill, width, closed=True)
+        if fill is not None:
+            self.canvas.poly(corners, fill)
+        if edge is not None:
+            self.canvas.line(corners, edge, pen, closed=True)
 
 
 def palette(dice: Dice, dark: bool) -> list[tuple[float, float, float]]:
@@ -101,12 +103,10 @@ def new_frame(dice: Dice, size: int, clean: bool) -> Frame:
     else:
         paper = hue(tint, 0.12 * dice.unit() ** 2, 0.86 + 0.14 * level)
         ink = hue(tint, 0.3, 0.3 * dice.unit())
-    if clean:
-        margins = [dice.u(0.1, 0.15) for _ in range(4)]
-    else:
-        margins = [dice.u(0.03, 0.2) for _ in range(4)]
+    low, high = (0.1, 0.15) if clean else (0.03, 0.2)
     canvas = Canvas(size, paper)
-    x0, y0, x1, y1 = margins[0], margins[1], 1 - margins[2], 1 - margins[3]
+    x0, y0 = dice.u(low, high), dice.u(low, high)
+    x1, y1 = 1 - dice.u(low, high), 1 - dice.u(low, high)
     if not clean and dice.p(0.3):  # a chart that is wide or tall
         cut = dice.u(0.1, 0.25)
         if dice.p(0.6):
@@ -114,9 +114,7 @@ def new_frame(dice: Dice, size: int, clean: bool) -> Frame:
         else:
             x0, x1 = x0 + cut * dice.unit(), x1 - cut * dice.unit()
     stroke = dice.u(0.008, 0.02)
-    frame = Frame(
-        canvas, dice, clean, dark, paper, ink, palette(dice, dark), x0, y0, x1, y1, stroke
-    )
+    frame = Frame(canvas, dice, clean, paper, ink, palette(dice, dark), x0, y0, x1, y1, stroke)
     if dice.p(0.2):  # a panel of its own colour
         panel = mix(paper, ink, dice.u(0.04, 0.15))
         canvas.rect(x0, y0, x1, y1, panel)
@@ -140,7 +138,7 @@ def axes(frame: Frame, grid: bool = True) -> None:
     line = mix(frame.paper, frame.ink, dice.u(0.5, 1.0))
     style = dice.pick(("corner", "corner", "box", "base", "none"))
     if style == "box":
-        frame.box_edge(0, 0, 1, 1, line, thin)
+        frame.box((0, 0, 1, 1), None, line, thin)
     if style in ("corner", "base"):
         canvas.line([frame.at(0, 0), frame.at(1, 0)], line, thin, caps=False)
     if style == "corner":
@@ -304,17 +302,6 @@ def scatter(frame: Frame) -> None:
 # Neighbouring kinds are drawn alike on purpose: histograms as bars without gaps, bars with error
 # bars beside box plots, pale areas beside lines, lines with markers beside scatter plots.
 
-CLASSES = (
-    "bar chart",
-    "line chart",
-    "scatter plot",
-    "pie chart",
-    "histogram",
-    "heat map",
-    "box plot",
-    "area chart",
-)
-
 
 def _heights(dice: Dice, n: int) -> np.ndarray:
     """Bar heights: free, sorted, or bell-shaped."""
@@ -329,9 +316,7 @@ def _heights(dice: Dice, n: int) -> np.ndarray:
     return values
 
 
-def _flip(
-    lying: bool, x0: float, y0: float, x1: float, y1: float
-) -> tuple[float, float, float, float]:
+def _flip(lying: bool, x0: float, y0: float, x1: float, y1: float) -> Box:
     """A box with x and y exchanged where the chart lies."""
     return (y0, x0, y1, x1) if lying else (x0, y0, x1, y1)
 
@@ -365,10 +350,7 @@ def bars(frame: Frame) -> None:
                 base = top
             else:
                 box = (left, 0.0, left + width, tops[k])
-            box = _flip(lying, *box)
-            frame.box(*box, colour)
-            if outline:
-                frame.box_edge(*box, frame.ink, 0.008)
+            frame.box(_flip(lying, *box), colour, frame.ink if outline else None, 0.008)
         if errors:
             e = dice.u(0.03, 0.12)
             m = left + width / 2
@@ -387,7 +369,7 @@ def histogram(frame: Frame) -> None:
     n = dice.i(8, 26)
     x = (np.arange(n) + 0.5) / n
     two = dice.p(0.2)
-    edge = dice.pick(("none", "paper", "ink", "paper"))
+    edge = dice.pick((None, frame.paper, frame.ink, frame.paper))
     lying = dice.p(0.15)
     start, end = (0.0, 1.0) if dice.p(0.5) else (dice.u(0, 0.15), dice.u(0.85, 1.0))
     for j in range(2 if two else 1):
@@ -406,14 +388,10 @@ def histogram(frame: Frame) -> None:
         colour = frame.colours[j] if j == 0 else mix(frame.paper, frame.colours[j], 0.7)
         for k in range(n):
             a, b = start + (end - start) * k / n, start + (end - start) * (k + 1) / n
-            box = _flip(lying, a, 0.0, b, y[k])
-            frame.box(*box, colour)
-            if edge != "none":
-                frame.box_edge(*box, frame.paper if edge == "paper" else frame.ink, 0.006)
+            frame.box(_flip(lying, a, 0.0, b, y[k]), colour, edge, 0.006)
     if dice.p(0.2):  # a density curve on top
-        frame.canvas.line(
-            frame.path(start + (end - start) * x, np.clip(y * 1.03, 0, 1)), frame.ink, 0.014
-        )
+        curve = frame.path(start + (end - start) * x, np.clip(y * 1.03, 0, 1))
+        frame.canvas.line(curve, frame.ink, 0.014)
 
 
 def pie(frame: Frame) -> None:
@@ -446,13 +424,8 @@ def pie(frame: Frame) -> None:
         if gaps:
             canvas.line(slice_, frame.paper, 0.012, closed=True)
         if dice.p(0.15):
-            scribble(
-                frame,
-                cx + 1.15 * r * float(np.cos(m)),
-                cy + 1.15 * ry * float(np.sin(m)),
-                0.08,
-                0.03,
-            )
+            x, y = cx + 1.15 * r * float(np.cos(m)), cy + 1.15 * ry * float(np.sin(m))
+            scribble(frame, x, y, 0.08, 0.03)
     if ring:
         canvas.oval(cx, cy, r * ring, ry * ring, fill=frame.paper)
 
@@ -481,13 +454,8 @@ def heat(frame: Frame) -> None:
         for b in range(cols):
             t = float(z[a, b])
             colour = mix(low, middle, t * 2) if t < 0.5 else mix(middle, high, t * 2 - 1)
-            frame.box(
-                (b + gap) / cols,
-                (a + gap) / rows,
-                (b + 1 - gap) / cols,
-                (a + 1 - gap) / rows,
-                colour,
-            )
+            x0, x1 = (b + gap) / cols, (b + 1 - gap) / cols
+            frame.box((x0, (a + gap) / rows, x1, (a + 1 - gap) / rows), colour)
     if dice.p(0.35) and frame.x1 < 0.9:
         x = frame.x1 + 0.03
         for k in range(12):
@@ -525,9 +493,7 @@ def boxes(frame: Frame) -> None:
             seg((x - width / 4, y), (x + width / 4, y), pen)
         colour = frame.colours[k % 6 if many else 0]
         box = _flip(lying, x - width / 2, q1, x + width / 2, q3)
-        if filled:
-            frame.box(*box, colour)
-        frame.box_edge(*box, line, pen)
+        frame.box(box, colour if filled else None, line, pen)
         seg((x - width / 2, median), (x + width / 2, median), pen * 1.5)
         for _ in range(dice.pick((0, 0, 1, 2))):
             y = dice.u(top, 1.0) if dice.p(0.6) else dice.u(0, bottom)
@@ -535,21 +501,22 @@ def boxes(frame: Frame) -> None:
             canvas.oval(*spot, 0.012, fill=line)
 
 
-KINDS: tuple[Callable[[Frame], None], ...] = (
-    bars,
-    lines,
-    scatter,
-    pie,
-    histogram,
-    heat,
-    boxes,
-    areas,
-)
+KINDS: dict[str, Callable[[Frame], None]] = {
+    "bar chart": bars,
+    "line chart": lines,
+    "scatter plot": scatter,
+    "pie chart": pie,
+    "histogram": histogram,
+    "heat map": heat,
+    "box plot": boxes,
+    "area chart": areas,
+}
+CLASSES = tuple(KINDS)
 
 
 def draw(dice: Dice, label: int, size: int, clean: bool) -> Image.Image:
     """One chart of class `label`."""
     frame = new_frame(dice, size, clean)
-    KINDS[label](frame)
+    KINDS[CLASSES[label]](frame)
     extras(frame)
     return camera(frame)

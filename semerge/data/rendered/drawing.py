@@ -64,10 +64,6 @@ class Dice:
         """Roughly normal float64 array, mean 0, deviation 1."""
         return (self._generator.random((*shape, 4)).sum(-1) - 2.0) * 1.732
 
-    def rest(self, *key: int) -> Dice:
-        """A new, independent stream that depends on this one's next number."""
-        return Dice(int(self.unit() * 2**53), *key)
-
 
 # ---- drawing in relative coordinates -------------------------------------------------------------
 # A canvas is drawn larger than asked for and then reduced, which gives antialiased edges. Points
@@ -75,8 +71,6 @@ class Dice:
 
 Colour = Sequence[float]
 Points = Any  # anything that np.asarray turns into (n, 2)
-
-IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
 def oversampling(size: int) -> int:
@@ -97,11 +91,8 @@ def rgb(colour: Colour) -> tuple[int, int, int]:
 
 def mix(a: Colour, b: Colour, share: float) -> tuple[float, float, float]:
     """`share` of b in a."""
-    return (
-        a[0] + (b[0] - a[0]) * share,
-        a[1] + (b[1] - a[1]) * share,
-        a[2] + (b[2] - a[2]) * share,
-    )
+    red, green, blue = (x + (y - x) * share for x, y in zip(a, b, strict=True))
+    return red, green, blue
 
 
 def arc_points(
@@ -120,7 +111,7 @@ class Canvas:
         self.side = size * oversampling(size)
         self.image = Image.new("RGB", (self.side, self.side), rgb(background))
         self.draw = ImageDraw.Draw(self.image)
-        self.matrix = IDENTITY
+        self.matrix = np.eye(2, 3)
 
     def redraw(self) -> Canvas:
         """Go on drawing after `image` was replaced."""
@@ -180,10 +171,6 @@ class Canvas:
     def rect(self, x0: float, y0: float, x1: float, y1: float, fill: Colour) -> None:
         """A filled rectangle between two corners."""
         self.poly([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill)
-
-    def frame(self, x0: float, y0: float, x1: float, y1: float, fill: Colour, width: float) -> None:
-        """The outline of a rectangle."""
-        self.line([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill, width, closed=True)
 
     def oval(
         self, cx: float, cy: float, rx: float, ry: float | None = None, fill: Colour = (0, 0, 0)

@@ -6,8 +6,6 @@ chequers, weave and chequers, zigzag and stripes, cracks and marble.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from PIL import Image
 
@@ -15,7 +13,6 @@ from semerge.data.rendered import drawing
 from semerge.data.rendered.charts import hue
 from semerge.data.rendered.drawing import Dice, oversampling
 
-CLASSES = ("striped", "dotted", "chequered", "zigzag", "woven", "cracked", "marbled", "bricked")
 Field = np.ndarray  # float32 (side, side)
 TABLE = 64  # cells a side of the tables of per-cell chance
 
@@ -36,10 +33,8 @@ def striped(dice: Dice, u: Field, v: Field) -> tuple[Field, Field]:
     duty = dice.u(0.3, 0.7)
     phase = (u * f) % 1.0
     t = _edge(np.abs(phase - 0.5) - duty / 2, dice.u(0.05, 0.5))
-    extra = np.zeros_like(t)
-    if dice.p(0.35):
-        extra = (np.floor(u * f) % 2) * 0.6 * t
-    return t, extra
+    double = dice.p(0.35)
+    return t, (np.floor(u * f) % 2) * 0.6 * t if double else np.zeros_like(t)
 
 
 def dotted(dice: Dice, u: Field, v: Field) -> tuple[Field, Field]:
@@ -164,26 +159,16 @@ def bricked(dice: Dice, u: Field, v: Field) -> tuple[Field, Field]:
     return t, dice.u(0.15, 0.7) * tones * (1 - t)
 
 
-KINDS: tuple[Callable[[Dice, Field, Field], tuple[Field, Field]], ...] = (
-    striped,
-    dotted,
-    chequered,
-    zigzag,
-    woven,
-    cracked,
-    marbled,
-    bricked,
-)
+KINDS = (striped, dotted, chequered, zigzag, woven, cracked, marbled, bricked)
+CLASSES = tuple(kind.__name__ for kind in KINDS)
 
 
 def _colours(dice: Dice, clean: bool) -> list[np.ndarray]:
     """Ground, figure and a third colour; the contrast of the first two may be low."""
     h, s = dice.unit(), dice.unit()
     level = dice.u(60, 200)
-    if clean:
-        gap = dice.u(90, 140)
-    else:
-        gap = dice.u(24, 60) if dice.p(0.4) else dice.u(60, 150)
+    low, high = (90, 140) if clean else (24, 60) if dice.p(0.4) else (60, 150)
+    gap = dice.u(low, high)
     sign = dice.pick((-1, 1)) if 60 < level < 190 else (1 if level < 128 else -1)
     first = np.array(hue(h, 0.7 * s, 1.0)) * level / 200
     second = np.array(hue(h + dice.pick((0.0, 0.08, 0.5, dice.unit())), 0.7 * dice.unit(), 1.0))
@@ -198,7 +183,7 @@ def draw(dice: Dice, label: int, size: int, clean: bool) -> Image.Image:
     side = size * (2 if oversampling(size) == 3 else 1)
     u, v = drawing.grid(side)
     warp = dice.u(0.0, 0.02 if clean else 0.07) * dice.pick((0.0, 1.0, 1.0))
-    angle = dice.u(0, np.pi) if label != 7 else dice.n(0.5)
+    angle = dice.n(0.5) if KINDS[label] is bricked else dice.u(0, np.pi)
     zoom = dice.u(0.8, 1.3) if not clean else 0.9
     wu = u - 0.5 + warp * drawing.smooth_field(dice, 3, side)
     wv = v - 0.5 + warp * drawing.smooth_field(dice, 3, side)
