@@ -35,6 +35,24 @@ class UserError(ValueError):
     """
 
 
+@contextmanager
+def naming(where: object) -> Iterator[None]:
+    """Inside, an error for people begins with where it is."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+@contextmanager
+def reading(what: object) -> Iterator[None]:
+    """Inside, a file or folder that the system refuses is one that can't be read."""
+    try:
+        yield
+    except OSError as error:  # no right to look, or too long a name
+        raise UserError(f"{what} can't be read: {error.strerror}.") from None
+
+
 # --------------------------------------------------------------------------------------------------
 # Small pieces of the sentences that people read.
 

@@ -98,8 +98,7 @@ def _checked(infos: list[zipfile.ZipInfo]) -> list[tuple[PurePosixPath, zipfile.
     if not found:
         raise UserError("This zip archive holds no files.")
     if len(found) > MAX_FILES:
-        shown = f"{len(found):,} files; the limit is {MAX_FILES:,}"
-        raise UserError(f"This zip archive holds {shown}.")
+        raise UserError(f"This zip archive holds {len(found):,} files; the limit is {MAX_FILES:,}.")
     total = sum(info.file_size for info in found.values())
     if total > MAX_UNPACKED:
         shown = f"{_mb(total)} when unpacked; the limit is {_mb(MAX_UNPACKED)}"
@@ -126,23 +125,19 @@ def _name(info: zipfile.ZipInfo) -> PurePosixPath:
 
 
 def _check(name: PurePosixPath, info: zipfile.ZipInfo) -> None:
-    mode = info.external_attr >> 16
-    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise UserError(f"{_shown(name)} is a link or a device, not a file.")
-    if info.flag_bits & 0x41:
-        raise UserError(f"{_shown(name)} is encrypted; pack it without a password.")
-    if info.compress_type not in _METHODS:
-        raise UserError(f"{_shown(name)} is packed in an unusual way; use plain zip.")
-    if name.suffix.lower() in _NESTED:
-        raise UserError(f"{_shown(name)} is an archive inside the archive; unpack it first.")
-    if len(name.parts) - 1 > MAX_DEPTH:
-        raise UserError(f"{_shown(name)} lies in more than {MAX_DEPTH} folders.")
-    if info.file_size > MAX_BYTES:
-        shown = f"{_mb(info.file_size)}; the limit is {_mb(MAX_BYTES)} a file"
-        raise UserError(f"{_shown(name)} has {shown}.")
-    if info.file_size > max(SMALL, MAX_RATIO * info.compress_size):
-        shown = f"more than {MAX_RATIO} times its packed size"
-        raise UserError(f"{_shown(name)} unpacks to {shown}, as zip bombs do.")
+    size, kind = info.file_size, stat.S_IFMT(info.external_attr >> 16)
+    bomb = size > max(SMALL, MAX_RATIO * info.compress_size)
+    for refused, why in (
+        (kind not in (0, stat.S_IFREG), "is a link or a device, not a file"),
+        (info.flag_bits & 0x41, "is encrypted; pack it without a password"),
+        (info.compress_type not in _METHODS, "is packed in an unusual way; use plain zip"),
+        (name.suffix.lower() in _NESTED, "is an archive inside the archive; unpack it first"),
+        (len(name.parts) - 1 > MAX_DEPTH, f"lies in more than {MAX_DEPTH} folders"),
+        (size > MAX_BYTES, f"has {_mb(size)}; the limit is {_mb(MAX_BYTES)} a file"),
+        (bomb, f"unpacks to more than {MAX_RATIO} times its packed size, as zip bombs do"),
+    ):
+        if refused:
+            raise UserError(f"{_shown(name)} {why}.")
 
 
 def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

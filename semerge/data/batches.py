@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from semerge.backbones import Backbone, Batch
-from semerge.common import UserError
+from semerge.common import naming
 from semerge.data.labelled import LabelledSet
 from semerge.inputs import clean_text
 
@@ -43,8 +43,6 @@ def picture(pixels: np.ndarray) -> Image.Image:
 
 
 def _clean(text: str, second: str | None, where: str) -> tuple[str, str | None]:
-    try:
+    with naming(where):
         clean = clean_text(text, second)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
     return clean.text, clean.text_b

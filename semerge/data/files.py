@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from semerge.common import UserError, first_line, gigabytes
+from semerge.common import UserError, first_line, gigabytes, quoted
 from semerge.data.tabular import json_object
 from semerge.suites.memory import available
 
@@ -183,13 +183,13 @@ def _check_kinds(path: Path, x: _Array, y: _Array) -> None:
     if y.dtype.kind not in "iu":
         raise UserError(f"{path}: y must hold whole numbers, not {y.dtype.name}.")
     if len(x.shape) != 3 and not (len(x.shape) == 4 and x.shape[3] == 3):
-        raise UserError(f"{path}: x must be (N, H, W) or (N, H, W, 3), not {_shape(x)}.")
+        raise UserError(f"{path}: x must be (N, H, W) or (N, H, W, 3), not {quoted(x.shape)}.")
     if len(y.shape) != 1:
-        raise UserError(f"{path}: y must be (N,), not {_shape(y)}.")
+        raise UserError(f"{path}: y must be (N,), not {quoted(y.shape)}.")
     if x.shape[0] != y.shape[0]:
         raise UserError(f"{path} has {x.shape[0]:,} images and {y.shape[0]:,} labels.")
     if min(x.shape) < 1:
-        raise UserError(f"{path} holds no samples: x is {_shape(x)}.")
+        raise UserError(f"{path} holds no samples: x is {quoted(x.shape)}.")
     for array in (x, y):
         if array.stored != array.bytes:
             raise ValueError(f"{array.name} has not the size that it says")
@@ -256,8 +256,3 @@ def _check_unicode(text: str, what: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise UserError(f"{what} holds characters that are not valid Unicode.") from None
-
-
-def _shape(array: _Array) -> str:
-    text = str(array.shape)
-    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -27,33 +27,20 @@ HUB = "hub"
 
 @dataclass(frozen=True)
 class HubPictures(Pictures):
-    """The images of a `datasets.Dataset`, read from its files when they are asked for."""
+    """The encoded images of one column of a `datasets.Dataset`, read when they are asked for."""
 
-    files: Any  # a Column
+    files: Any  # the dataset
+    column: str
 
-    def take(self, rows: np.ndarray) -> HubPictures:
-        return HubPictures(self.files.take(rows))
-
-
-@dataclass(frozen=True)
-class Column:
-    """Encoded images of one column of a `datasets.Dataset`: their bytes, or where they lie."""
-
-    dataset: Any
-    name: str
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, row: int | np.integer) -> bytes | Path:
-        cell = self.dataset[int(row)][self.name] or {}
+    def file(self, row: int | np.integer) -> Path | bytes:
+        cell = self.files[int(row)][self.column] or {}
         data: bytes | None = cell.get("bytes")
         if data is None and cell.get("path") is None:
             raise UserError(f"The set on the hub has no picture in row {int(row)}.")
         return Path(cell["path"]) if data is None else data
 
-    def take(self, rows: np.ndarray) -> Column:
-        return Column(self.dataset.select(np.asarray(rows)), self.name)
+    def take(self, rows: np.ndarray) -> HubPictures:
+        return HubPictures(self.files.select(np.asarray(rows)), self.column)
 
 
 @dataclass(frozen=True)
@@ -116,7 +103,7 @@ def hub_set(
         last = len(classes) - 1
         raise UserError(f"{place.id}: labels must be 0 to {last} in the split {name!r}.")
     if modality == "image":
-        files = HubPictures(Column(_undecoded(place, found), place.columns[0]))
+        files = HubPictures(_undecoded(place, found), place.columns[0])
         whole = LabelledSet(task.name, name, classes, labels, files=files)
     else:
         first, *more = (_texts(place, found, column) for column in place.columns)
@@ -127,23 +114,18 @@ def hub_set(
 
 def _place(task: Task, modality: str) -> _Place:
     """What suite.json says, checked; a suite of one's own may say anything."""
-    raw = task.data
-    columns = raw.get("columns", ["image"] if modality == "image" else ["sentence"])
-    words = [raw.get("id"), raw.get("split", "test"), raw.get("label", "label")]
-    words += [raw["config"]] if raw.get("config") is not None else []
+    column = "image" if modality == "image" else "sentence"
+    usual = {"id": None, "config": None, "split": "test", "columns": [column], "label": "label"}
+    raw = {**usual, **task.data}
+    columns, words = raw["columns"], [raw["id"], raw["split"], raw["label"]]
+    words += [raw["config"]] if raw["config"] is not None else []
     words += columns if isinstance(columns, list) and len(columns) in (1, 2) else [None]
     if not all(isinstance(word, str) and word for word in words):
         raise UserError(
             f'{task.name}: "data" in suite.json must hold "id", and may hold "config", "split" and '
             '"label" in words, and "columns" as a list of one or two.'
         )
-    place = _Place(
-        id=raw["id"],
-        config=raw.get("config"),
-        split=raw.get("split", "test"),
-        columns=tuple(columns),
-        label=raw.get("label", "label"),
-    )
+    place = _Place(raw["id"], raw["config"], raw["split"], tuple(columns), raw["label"])
     # a split may be written as a sum or a slice: "train[:10%]"
     if any(part.startswith("train") for part in re.findall(r"\w+", place.split.lower())):
         raise UserError(

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import numpy as np
 
-from semerge.common import UserError
+from semerge.common import UserError, reading
 from semerge.data.files import read_classes, read_images, read_sentences
 from semerge.inputs import decode_image
 from semerge.suites import Task
@@ -116,13 +116,10 @@ def tasks_in(folder: Path) -> list[str]:
     Raises:
         UserError: there is no such folder.
     """
-    try:
+    with reading(f"The data folder {folder}"):
         found = sorted(p.parent.name for p in folder.glob("*/classes.json"))
-        there = bool(found) or folder.is_dir()
-    except OSError as error:  # too long a name, or no right to look
-        raise UserError(f"The data folder {folder} can't be read: {error.strerror}.") from None
-    if not there:
-        raise UserError(f"There is no data folder {folder}.")
+        if not found and not folder.is_dir():
+            raise UserError(f"There is no data folder {folder}.")
     return found
 
 
@@ -224,7 +221,11 @@ class Pictures:
 
     def __getitem__(self, row: int | np.integer) -> np.ndarray:
         """One picture, uint8 (H, W, 3). Raises UserError for a file that is no readable image."""
-        return np.asarray(decode_image(self.files[row]).image)
+        return np.asarray(decode_image(self.file(row)).image)
+
+    def file(self, row: int | np.integer) -> Path | bytes:
+        """One picture as it is stored."""
+        return self.files[row]
 
     def take(self, rows: np.ndarray) -> Pictures:
         """The files at `rows`, in that order."""
@@ -233,7 +234,7 @@ class Pictures:
     def sha256(self) -> bytes:
         """A hash over the files' bytes."""
         digest = hashlib.sha256()
-        for file in self.files:
+        for file in map(self.file, range(len(self))):
             data = file if isinstance(file, bytes) else file.read_bytes()
             digest.update(hashlib.sha256(data).digest())
         return digest.digest()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semerge.common import UserError
+from semerge.common import UserError, reading
 from semerge.data.class_names import Notice, in_suite_order
 from semerge.data.hub import HUB, check_hub_data, hub_set
 from semerge.data.labelled import (
@@ -193,10 +193,8 @@ def chosen_sets(
     Raises:
         UserError: there is no such set, or it does not fit the suite.
     """
-    try:
+    with reading(data):
         file = Path(data).is_file()
-    except OSError as error:  # too long a name, or no right to look
-        raise UserError(f"{data} can't be read: {error.strerror}.") from None
     if task is not None and not file:
         raise UserError("A task can be named for a file alone; a folder says its tasks itself.")
     if str(data) == EXAMPLES:

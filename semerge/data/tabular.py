@@ -10,24 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semerge.common import UserError
+from semerge.common import UserError, reading
 
 MAX_TABLE = 10 * 2**20
 """Bytes of a file."""
 MAX_ROWS = 5_000
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One line, as it was read. `where` names it in messages and in the table of an inspection.
-    label: "" where none was asked for."""
+    """One line, as it was read, or one picture. `where` names it in messages and in the table of
+    an inspection. label: "" where none was asked for. task: None where none is named."""
 
     where: str
-    text: str
     label: str | int
+    text: str = ""
     text_b: str | None = None
     task: str | None = None
+    file: bytes = b""
 
 
 def read_records(path: Path, labelled: bool = True) -> list[Record]:
@@ -39,9 +40,8 @@ def read_records(path: Path, labelled: bool = True) -> list[Record]:
         UserError: it is too long, not UTF-8, or a line is not as it should be; one sentence.
     """
     text = _decoded(path)
-    if text.lstrip()[:1] == "{":
-        return _limited(_json_lines(text, labelled))
-    return _limited(_csv_rows(text, labelled))
+    read = _json_lines if text.lstrip()[:1] == "{" else _csv_rows
+    return _limited(read(text, labelled))
 
 
 def read_lines(path: Path) -> list[Record]:
@@ -51,7 +51,7 @@ def read_lines(path: Path) -> list[Record]:
         UserError: it is too long, or no text file; one sentence.
     """
     lines = enumerate(io.StringIO(_decoded(path)), start=1)
-    return _limited(Record(f"line {i}", line.strip(), "") for i, line in lines if line.strip())
+    return _limited(Record(f"line {i}", "", line.strip()) for i, line in lines if line.strip())
 
 
 def _limited(records: Iterator[Record]) -> list[Record]:
@@ -66,14 +66,10 @@ def _limited(records: Iterator[Record]) -> list[Record]:
 
 
 def _decoded(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_TABLE + 1)
-    except OSError as error:
-        raise UserError(f"The upload can't be read: {error.strerror}.") from None
+    with reading("The upload"), path.open("rb") as file:
+        data = file.read(MAX_TABLE + 1)
     if len(data) > MAX_TABLE:
-        limit = f"{MAX_TABLE // 2**20} MB"
-        raise UserError(f"This file is larger than the limit of {limit}.")
+        raise UserError(f"This file is larger than the limit of {MAX_TABLE // 2**20} MB.")
     if data[:2] == b"PK" or data[:2] == b"\x1f\x8b":
         raise UserError("This file is packed; unpack it and upload the CSV or JSONL inside.")
     try:
@@ -102,7 +98,7 @@ def json_object(text: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError):
-        raise UserError(f"{where} is no JSON object.") from None
+        row = None
     if not isinstance(row, dict):
         raise UserError(f"{where} is no JSON object.")
     return row
@@ -127,7 +123,7 @@ def _csv_rows(text: str, labelled: bool) -> Iterator[Record]:
             if len(cells) != len(names):
                 raise UserError(
                     f"line {reader.line_num} has {len(cells)} cells where the first line has "
-                    f"{len(names)}; put texts with a {_called(delimiter)} in quotes."
+                    f"{len(names)}; put texts with a {DELIMITERS[delimiter]} in quotes."
                 )
             row = dict(zip(names, cells, strict=True))
             given = {k: v for k, v in row.items() if v != ""}
@@ -148,8 +144,4 @@ def _record(number: int, row: dict[str, Any], labelled: bool) -> Record:
             raise UserError(f"{where}: {name} must be text.")
     if not row.get("text"):
         raise UserError(f"{where} has no text.")
-    return Record(where, row["text"], label, row.get("text_b") or None, row.get("task") or None)
-
-
-def _called(delimiter: str) -> str:
-    return {",": "comma", ";": "semicolon", "\t": "tab"}[delimiter]
+    return Record(where, label, row["text"], row.get("text_b") or None, row.get("task") or None)

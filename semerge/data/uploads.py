@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from semerge.common import UserError
+from semerge.common import UserError, naming, quoted, reading
 from semerge.data.archives import JUNK, MAX_FILES, read_archive
 from semerge.data.class_names import find_class
 from semerge.data.labelled import LabelledSet, Sets, balanced_rows
@@ -34,18 +34,6 @@ LISTED = 12
 Label = str | int
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """One sample before its task is known."""
-
-    name: str
-    label: Label
-    task: str | None
-    file: bytes = b""
-    text: str = ""
-    text_b: str | None = None
-
-
 def uploaded_sets(
     suite: Suite, path: str | Path, task: str | None = None, name: str | None = None
 ) -> Sets:
@@ -59,10 +47,8 @@ def uploaded_sets(
     path = Path(path)
     if task is not None:
         suite.index(task)
-    if suite.modality == "image":
-        samples = _pictures(suite, path)
-    else:
-        samples = [_sentence(record) for record in read_records(path)]
+    image = suite.modality == "image"
+    samples = _pictures(suite, path) if image else list(map(_sentence, read_records(path)))
     groups = _by_task(suite, samples, task)
     sets = tuple(_labelled(suite.task(t), found) for t, found in groups.items())
     rows = tuple(np.arange(len(s)) for s in sets)
@@ -106,13 +92,12 @@ def label_index(task: Task, label: Label) -> int:
     if index is None and by_number and text.isascii() and text.isdecimal():
         index = int(text[:9]) if int(text[:9]) < len(task.classes) else None
     if index is None:
-        classes = _listed(list(task.classes))
-        shown = repr(label) if len(repr(label)) < 60 else f"{repr(label)[:60]}..."
-        raise UserError(f"{shown} is no class of {task.name}; its classes are {classes}.")
+        classes = _listed(task.classes)
+        raise UserError(f"{quoted(label)} is no class of {task.name}; its classes are {classes}.")
     return index
 
 
-def _pictures(suite: Suite, path: Path) -> list[_Sample]:
+def _pictures(suite: Suite, path: Path) -> list[Record]:
     files = dict(read_archive(path))
     root = _common_root(list(files))
     found = []
@@ -124,11 +109,9 @@ def _pictures(suite: Suite, path: Path) -> list[_Sample]:
             task: str | None = name.parts[0]
         else:
             task = root.name if root and root.name in suite.task_names else None
-        try:
+        with naming(repr(str(whole))):
             decode_image(data)
-        except UserError as error:
-            raise UserError(f"{str(whole)!r}: {error}") from None
-        found.append(_Sample(str(whole), name.parts[-2], task, file=data))
+        found.append(Record(str(whole), name.parts[-2], task=task, file=data))
     return found
 
 
@@ -143,19 +126,15 @@ def _common_root(names: Sequence[PurePosixPath]) -> PurePosixPath | None:
         root = (root or PurePosixPath()) / first.pop()
 
 
-def _sentence(record: Record) -> _Sample:
-    try:
+def _sentence(record: Record) -> Record:
+    with naming(record.where):
         clean = clean_text(record.text, record.text_b)
-    except UserError as error:
-        raise UserError(f"{record.where}: {error}") from None
-    return _Sample(record.where, record.label, record.task, text=clean.text, text_b=clean.text_b)
+    return replace(record, text=clean.text, text_b=clean.text_b)
 
 
-def _by_task(
-    suite: Suite, samples: Sequence[_Sample], task: str | None
-) -> dict[str, list[_Sample]]:
+def _by_task(suite: Suite, samples: Sequence[Record], task: str | None) -> dict[str, list[Record]]:
     """Samples by task, in the suite's order."""
-    groups: dict[str, list[_Sample]] = {}
+    groups: dict[str, list[Record]] = {}
     unnamed = [s for s in samples if s.task is None]
     if unnamed and task is None:
         groups[infer_task(suite, [s.label for s in unnamed]).name] = unnamed
@@ -167,17 +146,15 @@ def _by_task(
     return {t: groups[t] for t in suite.task_names if t in groups}
 
 
-def _labelled(task: Task, samples: Sequence[_Sample]) -> LabelledSet:
+def _labelled(task: Task, samples: Sequence[Record]) -> LabelledSet:
     labels = []
     for sample in samples:
-        try:
+        with naming(sample.where):
             labels.append(label_index(task, sample.label))
-        except UserError as error:
-            raise UserError(f"{sample.name}: {error}") from None
-        if task.pair and sample.text and sample.text_b is None:
-            raise UserError(f"{sample.name}: {task.name} reads two sentences; text_b is missing.")
+            if task.pair and sample.text and sample.text_b is None:
+                raise UserError(f"{task.name} reads two sentences; text_b is missing.")
     content = [s.file or (s.text, s.text_b) for s in samples]
-    return LabelledSet.of(task, UPLOAD, labels, [s.name for s in samples], content)
+    return LabelledSet.of(task, UPLOAD, labels, [s.where for s in samples], content)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -211,14 +188,19 @@ def unlabelled_set(
     if limit is not None and limit < 1:
         raise UserError("The limit must be 1 or more samples.")
     path = Path(place)
-    try:
+    with reading(place):
         folder, file = path.is_dir(), path.is_file()
-    except OSError as error:  # too long a name, or no right to look
-        raise UserError(f"{place} can't be read: {error.strerror}.") from None
     if not folder and not file:
         raise UserError(f"There is no file or folder {place}.")
+    samples: Sequence[Path | bytes | tuple[str, str | None]]
     if suite.modality == "image":
-        return _images(suite, _in_folder(path) if folder else _in_archive(path), limit, seed)
+        files = _in_folder(path) if folder else _in_archive(path)
+        chosen = [files[i] for i in _rows(len(files), limit, seed)]
+        for name, picture in chosen:
+            with naming(repr(name)):
+                decode_image(picture)
+        names, samples = [name for name, _ in chosen], [picture for _, picture in chosen]
+        return _without_labels(suite, names, samples)
     if folder:
         raise UserError(
             f"Suite {suite.name} reads text: name a text file with one sentence on each line, or "
@@ -226,27 +208,9 @@ def unlabelled_set(
         )
     table = path.suffix.lower() in TABLES
     records = read_records(path, labelled=False) if table else read_lines(path)
-    return _sentences(suite, records, limit, seed)
-
-
-def _images(
-    suite: Suite, files: Sequence[tuple[str, Path | bytes]], limit: int | None, seed: int
-) -> LabelledSet:
-    chosen = [files[i] for i in _rows(len(files), limit, seed)]
-    for name, file in chosen:
-        try:
-            decode_image(file)
-        except UserError as error:
-            raise UserError(f"{name!r}: {error}") from None
-    return _without_labels(suite, [name for name, _ in chosen], [file for _, file in chosen])
-
-
-def _sentences(
-    suite: Suite, records: Sequence[Record], limit: int | None, seed: int
-) -> LabelledSet:
-    samples = [_sentence(records[i]) for i in _rows(len(records), limit, seed)]
-    texts = [(sample.text, sample.text_b) for sample in samples]
-    return _without_labels(suite, [sample.name for sample in samples], texts)
+    sentences = [_sentence(records[i]) for i in _rows(len(records), limit, seed)]
+    samples = [(one.text, one.text_b) for one in sentences]
+    return _without_labels(suite, [one.where for one in sentences], samples)
 
 
 def _rows(count: int, limit: int | None, seed: int) -> np.ndarray:
@@ -268,13 +232,11 @@ def _in_archive(path: Path) -> list[tuple[str, Path | bytes]]:
 
 def _in_folder(folder: Path) -> list[tuple[str, Path | bytes]]:
     found: list[tuple[str, Path | bytes]] = []
-    try:
+    with reading(folder):
         for path in _files(folder):
             if len(found) == MAX_FILES:
                 raise UserError(f"{folder} holds too many files; the limit is {MAX_FILES:,}.")
             found.append((str(path.relative_to(folder)), path))
-    except OSError as error:
-        raise UserError(f"{folder} can't be read: {error.strerror}.") from None
     if not found:
         raise UserError(f"{folder} holds no images.")
     return found
