@@ -39,18 +39,15 @@ class Sizes(Protocol):
 
     @property
     def pools(self) -> tuple[str, ...]:
-        """Ways to pool a block's output."""
-        ...
+        """Ways to pool a block's output: of `all`, `cls`, `mean`, `last`."""
 
     @property
     def depth(self) -> int:
         """L, the number of residual blocks."""
-        ...
 
     @property
     def shapes(self) -> Shapes:
         """Every parameter's shape, in the order of the forward pass."""
-        ...
 
 
 class Architecture:

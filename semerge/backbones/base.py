@@ -10,13 +10,17 @@ are (G, B, N, d) and group g is computed with the g-th set of weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from semerge.backbones.architecture import Sizes
 
 Params = Mapping[str, Tensor]
 
@@ -52,74 +56,47 @@ class Batch:
         )
 
 
-class Backbone(Protocol):
+class Backbone(Sizes, Protocol):
     """One architecture. `h` below is an activation (..., B, N, d); layers are counted from 1."""
-
-    @property
-    def depth(self) -> int:
-        """L, the number of residual blocks."""
-        ...
-
-    @property
-    def pools(self) -> tuple[str, ...]:
-        """Ways to pool a block's output: of `all`, `cls`, `mean`, `last`."""
-        ...
 
     @property
     def output_dim(self) -> int:
         """D, the width of the final embedding."""
-        ...
-
-    @property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Every parameter's shape, in the order of the forward pass."""
-        ...
 
     @property
     def linear_embed(self) -> bool:
         """Whether `embed` is linear in its parameters: then merging its outputs is enough."""
-        ...
 
     @property
     def segments(self) -> tuple[tuple[str, ...], ...]:
         """Parameter names by stage: embedding, block 1 .. block L, final embedding."""
-        ...
 
     def preprocess(self, sample: object, second: str | None = None) -> Batch:
         """One decoded image or cleaned sentence (pair) -> a batch of one."""
-        ...
 
     def notices(self, sample: object, second: str | None = None) -> tuple[str, ...]:
         """What `preprocess` leaves out of this sample, in sentences for a person."""
-        ...
 
     def random(self, generator: torch.Generator) -> Batch:
         """A batch of one that means nothing, of the usual size."""
-        ...
 
     def collate(self, batches: Sequence[Batch]) -> Batch:
         """Batches of one -> one batch."""
-        ...
 
     def embed(self, params: Params, batch: Batch) -> Tensor:
         """Input of the first block: (..., B, N, d)."""
-        ...
 
     def block(self, params: Params, layer: int, h: Tensor, batch: Batch) -> Tensor:
         """Output of residual block `layer`, 1..L: (..., B, N, d)."""
-        ...
 
     def final(self, params: Params, h: Tensor, batch: Batch) -> Tensor:
         """Final embedding, which the head reads: (..., B, D)."""
-        ...
 
     def pool(self, h: Tensor, how: str, batch: Batch) -> Tensor:
         """A block's output as one vector a sample: (..., B, K). Padding never counts."""
-        ...
 
     def logits(self, embedding: Tensor, head: Tensor) -> Tensor:
         """Final embeddings (B, D) and a head (C, D) -> logits (B, C)."""
-        ...
 
 
 def activations(
@@ -140,6 +117,17 @@ def embedding(backbone: Backbone, params: Params, batch: Batch) -> Tensor:
     for layer in range(1, backbone.depth + 1):
         h = backbone.block(params, layer, h, batch)
     return backbone.final(params, h, batch)
+
+
+def stages(names: Iterable[str], block: str) -> tuple[tuple[str, ...], ...]:
+    """Names of parameters, in the order of the forward pass, by stage. block: the pattern of how
+    the names of a residual block begin."""
+
+    def begin(name: str) -> str | None:
+        found = re.match(block, name)
+        return found and found[0]
+
+    return tuple(tuple(stage) for _, stage in groupby(names, begin))
 
 
 # ---- the operations of a transformer, for shared and for grouped weights -------------------------

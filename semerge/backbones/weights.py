@@ -52,11 +52,9 @@ def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
     """
     if layout == OWN_LAYOUT:
         return Checkpoint(open_raw(path), same(shapes, ""), shapes)
-    for architecture in ARCHITECTURES.values():
-        if layout in architecture.base_layouts:
-            found: Checkpoint = architecture.model.open_base(path, layout, shapes)
-            return found
-    raise _not_one_of(path, layout, "a base", BASE_LAYOUTS)
+    model = _reader(path, layout, "base_layouts", "a base", BASE_LAYOUTS)
+    base: Checkpoint = model.open_base(path, layout, shapes)
+    return base
 
 
 def open_expert(path: Path, layout: str, shapes: Shapes, base: Checkpoint) -> Mapping[str, Tensor]:
@@ -68,11 +66,9 @@ def open_expert(path: Path, layout: str, shapes: Shapes, base: Checkpoint) -> Ma
     if layout == OWN_LAYOUT:
         raw = open_raw(path)
         return Checkpoint(raw, same(raw.shapes.keys() & shapes.keys(), ""), shapes)
-    for architecture in ARCHITECTURES.values():
-        if layout in architecture.expert_layouts:
-            found: Mapping[str, Tensor] = architecture.model.open_expert(path, layout, shapes, base)
-            return found
-    raise _not_one_of(path, layout, "an expert", EXPERT_LAYOUTS)
+    model = _reader(path, layout, "expert_layouts", "an expert", EXPERT_LAYOUTS)
+    expert: Mapping[str, Tensor] = model.open_expert(path, layout, shapes, base)
+    return expert
 
 
 def check_config(
@@ -155,8 +151,12 @@ def _check_source(suite: Suite) -> None:
         )
 
 
-def _not_one_of(path: Path, layout: str, what: str, known: Iterable[str]) -> UserError:
-    return UserError(f"{path}: {layout!r} is no layout of {what}; valid are {', '.join(known)}.")
+def _reader(path: Path, layout: str, layouts: str, what: str, valid: Iterable[str]) -> Any:
+    """The module of the architecture that has a layout among its `layouts`."""
+    for architecture in ARCHITECTURES.values():
+        if layout in getattr(architecture, layouts):
+            return architecture.model
+    raise UserError(f"{path}: {layout!r} is no layout of {what}; valid are {', '.join(valid)}.")
 
 
 # ---- what a file tells of itself ----------------------------------------------------------------

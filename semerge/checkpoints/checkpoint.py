@@ -115,6 +115,23 @@ def check_finite(tensor: Tensor, what: str) -> None:
         raise UserError(f"{what} holds values that are not finite.")
 
 
+def head_of(path: Path, key: str, found: Tensor | None, rows: int, width: int) -> Tensor:
+    """A head (rows, width) that a file holds under `key`, as a copy in float32.
+
+    Raises:
+        UserError: there is none, it has not a row for each class, or it is not finite.
+    """
+    if found is None or tuple(found.shape) != (rows, width):
+        shape = "missing" if found is None else tuple(found.shape)
+        raise UserError(
+            f"{path}: {key} is {shape}, not {(rows, width)}: it must have a row for each class of "
+            "the task."
+        )
+    head = found.detach().to(torch.float32, copy=True)
+    check_finite(head, f"{path}: {key}")
+    return head
+
+
 def same(names: Iterable[str], prefix: str) -> dict[str, Origin]:
     """Layouts that use the canonical names, behind a prefix."""
     return {name: Origin((prefix + name,)) for name in names}

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from semerge.checkpoints.checkpoint import check_finite
+from semerge.checkpoints.checkpoint import head_of
 from semerge.checkpoints.rawfile import RawFile, check_there, is_archive
 from semerge.common import UserError, first_line
 
@@ -201,14 +201,7 @@ def read_head(path: Path, rows: int, width: int, logit_scale: float) -> Tensor:
     module = _read(path, "ClassificationHead")
     tensors = tensors_of(module, path)
     weight, bias = tensors.get("weight"), tensors.get("bias")
-    if weight is None or tuple(weight.shape) != (rows, width):
-        found = "missing" if weight is None else tuple(weight.shape)
-        raise UserError(
-            f"{path}: weight is {found}, not {(rows, width)}: it must have a row for each class of "
-            "the task."
-        )
-    weight = weight.detach().to(torch.float32, copy=True)
-    check_finite(weight, f"{path}: weight")
+    weight = head_of(path, "weight", weight, rows, width)
     if bias is not None and bool(bias.any()):
         raise UserError(f"{path}: bias is not zero, so this is no zero-shot head.")
     if not module.state.get("normalize"):

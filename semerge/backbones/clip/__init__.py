@@ -67,21 +67,19 @@ class TowerSizes:
 def block_shapes(d: int, layers: int, hidden: int) -> Shapes:
     """The residual blocks of either tower, `hidden` wide within."""
     block: Shapes = {
-        "ln_1.weight": (d,),
-        "ln_1.bias": (d,),
-        "attn.in_proj_weight": (3 * d, d),
-        "attn.in_proj_bias": (3 * d,),
-        "attn.out_proj.weight": (d, d),
-        "attn.out_proj.bias": (d,),
-        "ln_2.weight": (d,),
-        "ln_2.bias": (d,),
-        "mlp.c_fc.weight": (hidden, d),
-        "mlp.c_fc.bias": (hidden,),
-        "mlp.c_proj.weight": (d, hidden),
-        "mlp.c_proj.bias": (d,),
+        "ln_1.": (d,),
+        "attn.in_proj_": (3 * d, d),
+        "attn.out_proj.": (d, d),
+        "ln_2.": (d,),
+        "mlp.c_fc.": (hidden, d),
+        "mlp.c_proj.": (d, hidden),
     }
-    blocks = range(layers)
-    return {f"transformer.resblocks.{i}.{name}": s for i in blocks for name, s in block.items()}
+    shapes: Shapes = {}
+    for i in range(layers):
+        for name, weight in block.items():
+            at = f"transformer.resblocks.{i}.{name}"
+            shapes |= {f"{at}weight": weight, f"{at}bias": weight[:1]}
+    return shapes
 
 
 def text_shapes(embed_dim: int, config: Mapping[str, Any]) -> Shapes:

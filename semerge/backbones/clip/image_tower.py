@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from semerge.backbones.base import Batch, Params, attention, layer_norm, linear, per_group
+from semerge.backbones.base import Batch, Params, attention, layer_norm, linear, per_group, stages
 from semerge.backbones.clip import TowerSizes
 
 EPS = 1e-5  # of the layer norms
@@ -37,13 +37,7 @@ class VisionTransformer(TowerSizes):
 
     @cached_property
     def segments(self) -> tuple[tuple[str, ...], ...]:
-        names = list(self.shapes)
-        first = tuple(names[:5])
-        blocks = tuple(
-            tuple(n for n in names if n.startswith(f"transformer.resblocks.{i}."))
-            for i in range(self.layers)
-        )
-        return (first, *blocks, tuple(names[-3:]))
+        return stages(self.shapes, r"transformer\.resblocks\.\d+\.")
 
     def view(self, image: Image.Image) -> Image.Image:
         """The image as the model sees it: shorter side to `image_size`, centre crop (bicubic)."""

@@ -51,21 +51,16 @@ class GPT2Sizes:
         d = self.width
         shapes: Shapes = {"wte.weight": (self.vocab, d), "wpe.weight": (self.positions, d)}
         block: Shapes = {
-            "ln_1.weight": (d,),
-            "ln_1.bias": (d,),
-            "attn.c_attn.weight": (d, 3 * d),
-            "attn.c_attn.bias": (3 * d,),
-            "attn.c_proj.weight": (d, d),
-            "attn.c_proj.bias": (d,),
-            "ln_2.weight": (d,),
-            "ln_2.bias": (d,),
-            "mlp.c_fc.weight": (d, 4 * d),
-            "mlp.c_fc.bias": (4 * d,),
-            "mlp.c_proj.weight": (4 * d, d),
-            "mlp.c_proj.bias": (d,),
+            "ln_1": (d,),
+            "attn.c_attn": (d, 3 * d),
+            "attn.c_proj": (d, d),
+            "ln_2": (d,),
+            "mlp.c_fc": (d, 4 * d),
+            "mlp.c_proj": (4 * d, d),
         }
         for i in range(self.layers):
-            shapes |= {f"h.{i}.{name}": s for name, s in block.items()}
+            for name, weight in block.items():
+                shapes |= {f"h.{i}.{name}.weight": weight, f"h.{i}.{name}.bias": weight[-1:]}
         return shapes | {"ln_f.weight": (d,), "ln_f.bias": (d,)}
 
 

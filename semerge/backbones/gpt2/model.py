@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semerge.backbones.base import Backbone, Batch, Params, attention, layer_norm, linear
+from semerge.backbones.base import Backbone, Batch, Params, attention, layer_norm, linear, stages
 from semerge.backbones.gpt2 import ARCHITECTURE, GPT2Sizes
-from semerge.checkpoints.checkpoint import Checkpoint, check_finite, check_same, prefix_of, same
+from semerge.checkpoints.checkpoint import Checkpoint, check_same, head_of, prefix_of, same
 from semerge.checkpoints.files import read_config
 from semerge.checkpoints.rawfile import open_raw
 from semerge.common import UserError
@@ -52,11 +52,7 @@ class GPT2(GPT2Sizes):
 
     @cached_property
     def segments(self) -> tuple[tuple[str, ...], ...]:
-        names = list(self.shapes)
-        blocks = tuple(
-            tuple(n for n in names if n.startswith(f"h.{i}.")) for i in range(self.layers)
-        )
-        return (tuple(names[:2]), *blocks, tuple(names[-2:]))
+        return stages(self.shapes, r"h\.\d+\.")
 
     @property
     def limit(self) -> int:
@@ -269,15 +265,8 @@ def read_score(path: Path, rows: int, width: int) -> Tensor:
         UserError: there is none, or it does not have a row for each class.
     """
     raw = open_raw(path)
-    if raw.shapes.get("score.weight") != (rows, width):
-        found = raw.shapes.get("score.weight", "missing")
-        raise UserError(
-            f"{path}: score.weight is {found}, not {(rows, width)}: it must have a row for each "
-            "class of the task."
-        )
-    head = raw.tensor("score.weight").to(torch.float32, copy=True)
-    check_finite(head, f"{path}: score.weight")
-    return head
+    score = raw.tensor("score.weight") if "score.weight" in raw.shapes else None
+    return head_of(path, "score.weight", score, rows, width)
 
 
 def layout_of(keys: Sequence[str], pickled: bool) -> str | None:
