@@ -64,7 +64,13 @@ def run(args: argparse.Namespace) -> int:
     except UserError:
         file.unlink()  # so that the command can be given again
         raise
-    _report(out, raw)
+    print(f"{file}: base {raw['base']['layout']}, and")
+    for task in raw["tasks"]:
+        print(f"  {task['name']}: {task['layout']}, {len(task['classes'])} classes")
+    guessed = [t["name"] for t in raw["tasks"] if t["classes"][0] == PLACEHOLDER.format(0)]
+    if guessed:
+        print(f"fill in the class names of {', '.join(guessed)}; they are placeholders")
+    print(f"then: python -m semerge predict --suite {shlex.quote(str(out))} ...")
     return 0
 
 
@@ -115,10 +121,8 @@ def _suite(
         if tower.layout != "hf-clip":
             raise UserError(f"{tower.path} has the layout {tower.layout}; a CLIPModel is wanted.")
         model["text_cfg"] = describe(tower)["text_cfg"]
-        raw["text_tower"] = {
-            "weights": _bring(tower.path, out, "text_tower"),
-            "layout": tower.layout,
-        }
+        place = _bring(tower.path, out, "text_tower")
+        raw["text_tower"] = {"weights": place, "layout": tower.layout}
     if "tokenizer" in kind.json_files:
         model["tokenizer"] = _tokenizer(args, [base.path, *experts.values()], out)
     return raw | _defaults(model)
@@ -183,16 +187,10 @@ def _words() -> dict[str, dict[str, Any]]:
 
 def _task(name: str, modality: str, rows: int | None, words: dict[str, Any]) -> dict[str, Any]:
     fits = words if rows is None or len(words.get("classes", ())) == rows else {}
-    made = {
-        "name": name,
-        "title": name,
-        "about": "",
-        "classes": [PLACEHOLDER.format(i) for i in range(rows or 2)],
-        "templates": [TEMPLATE] if modality == "image" else [],
-        "pair": False,
-        "real": True,
-    }
-    return made | fits
+    classes = [PLACEHOLDER.format(i) for i in range(rows or 2)]
+    templates = [TEMPLATE] if modality == "image" else []
+    made = {"name": name, "title": name, "about": "", "classes": classes, "templates": templates}
+    return {**made, "pair": False, "real": True, **fits}
 
 
 def _tokenizer(args: argparse.Namespace, models: list[Path], out: Path) -> str:
@@ -238,13 +236,3 @@ def _validate(out: Path) -> None:
     for t in range(len(suite.tasks)):
         open_suite_expert(suite, t, backbone, base)
     check_heads(suite, backbone)
-
-
-def _report(out: Path, raw: dict[str, Any]) -> None:
-    print(f"{out / 'suite.json'}: base {raw['base']['layout']}, and")
-    for task in raw["tasks"]:
-        print(f"  {task['name']}: {task['layout']}, {len(task['classes'])} classes")
-    guessed = [t["name"] for t in raw["tasks"] if t["classes"][0] == PLACEHOLDER.format(0)]
-    if guessed:
-        print(f"fill in the class names of {', '.join(guessed)}; they are placeholders")
-    print(f"then: python -m semerge predict --suite {shlex.quote(str(out))} ...")

@@ -22,25 +22,13 @@ class Family:
     title: str
     source: str
     tasks: tuple[str, ...]
-    rows: Mapping[
-        str, tuple[float, ...]
-    ]  # method -> a figure a task, then their average; one alone is it
+    rows: Mapping[str, Sequence[float]]  # method -> a figure a task, then the mean; one alone is it
 
 
-def _families() -> dict[str, Family]:
-    known = read_json(ASSETS / "published.json")["families"]
-    return {
-        name: Family(
-            raw["title"],
-            raw["source"],
-            tuple(raw["tasks"]),
-            {method: tuple(figures) for method, figures in raw["rows"].items()},
-        )
-        for name, raw in known.items()
-    }
-
-
-FAMILIES = _families()
+FAMILIES = {
+    name: Family(raw["title"], raw["source"], tuple(raw["tasks"]), raw["rows"])
+    for name, raw in read_json(ASSETS / "published.json")["families"].items()
+}
 """By the `family` of a suite.json."""
 
 
@@ -77,8 +65,7 @@ def published_lines(
         lines.append(_line(name, wide, [*values, mean]))
     blank = [None] * len(known.tasks)
     for name, figures in known.rows.items():
-        cells = [*blank, *figures] if len(figures) == 1 else list(figures)
-        lines.append(_line(name, wide, cells))
+        lines.append(_line(name, wide, [*blank, *figures] if len(figures) == 1 else figures))
     return lines
 
 

@@ -27,7 +27,6 @@ SAFE = (".safetensors",)
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")  # what published layouts come in
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_REPO_PARTS = 2  # a file on the hub is owner/repo/file
 
 
 class SuiteReader:
@@ -99,14 +98,12 @@ class SuiteReader:
         if not classes:
             raise self.fail(f"{where}classes is empty")
         weights, layout = self.weights(raw, where)
+        kinds: dict[str, Any] = {"title": str, "about": str, "pair": bool, "real": bool}
         return Task(
             name=self.name(raw, where),
-            title=self.get(raw, "title", str, where),
-            about=self.get(raw, "about", str, where),
+            **{key: self.get(raw, key, kind, where) for key, kind in kinds.items()},
             classes=classes,
             templates=self.strings(raw, "templates", where),
-            pair=self.get(raw, "pair", bool, where),
-            real=self.get(raw, "real", bool, where),
             weights=weights,
             layout=layout,
             head=self.relative(raw, "head", where, WEIGHTS) if heads == HEAD_FILES else None,
@@ -114,15 +111,11 @@ class SuiteReader:
         )
 
     def defaults(self, raw: Any) -> Defaults:
-        where = "defaults."
-        return Defaults(
-            probe=self.get(raw, "probe", str, where),
-            layer=self.get(raw, "layer", (int, str), where),
-            pool=self.get(raw, "pool", str, where),
-            preset=self.get(raw, "preset", str, where),
-            static_lambda=self.number(raw, "static_lambda", where),
-            probe_lambda=self.number(raw, "probe_lambda", where),
-        )
+        kinds: dict[str, Any] = {"probe": str, "layer": (int, str), "pool": str, "preset": str}
+        chosen = {key: self.get(raw, key, kind, "defaults.") for key, kind in kinds.items()}
+        for key in ("static_lambda", "probe_lambda"):
+            chosen[key] = self.number(raw, key, "defaults.")
+        return Defaults(**chosen)
 
     def thresholds(self, raw: Any) -> dict[str, float | None]:
         return {
@@ -159,8 +152,9 @@ class SuiteReader:
     def source(self, file: str, raw: Any) -> Source:
         """Where a file lies on the hub; its path begins with the repository's id."""
         where = f"sources.{file}."
-        parts = PurePosixPath(file).parts
-        if len(parts) <= _REPO_PARTS or not _inside(file):
+        owner, _, rest = file.partition("/")
+        name, _, path = rest.partition("/")
+        if not (owner and name and path) or not _inside(file):
             raise self.fail(f"sources: {file!r} is not of the form owner/repo/file")
         revision = self.get(raw, "revision", str, where)
         if not _inside(revision):
@@ -169,13 +163,7 @@ class SuiteReader:
         digest = raw.get("sha256")
         if digest is not None and not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
             raise self.fail(f"{where}sha256 must be 64 hexadecimal digits")
-        return Source(
-            repo="/".join(parts[:_REPO_PARTS]),
-            file="/".join(parts[_REPO_PARTS:]),
-            revision=revision,
-            size=size,
-            sha256=digest,
-        )
+        return Source(f"{owner}/{name}", path, revision, size, digest)
 
     def suite(self, raw: Any) -> Suite:
         if self.get(raw, "format", int) != FORMAT:
@@ -221,14 +209,11 @@ class SuiteReader:
 
     def check(self, suite: Suite) -> None:
         """What holds between the keys."""
-        for file in own_files(suite):
+        for file in (*own_files(suite), *suite.sha256):
             self.get(suite.sha256, file, str, "sha256.")
-        for file in suite.sha256:
-            self.get(suite.sha256, file, str, "sha256.")
-        if suite.sources:
-            for file in loaded_files(suite):
-                if file not in suite.sources and not suite.path(file).is_file():
-                    raise self.fail(f"sources.{file} is missing, and so is the file itself")
+        for file in loaded_files(suite) if suite.sources else ():
+            if file not in suite.sources and not suite.path(file).is_file():
+                raise self.fail(f"sources.{file} is missing, and so is the file itself")
 
 
 def _inside(value: str) -> bool:
