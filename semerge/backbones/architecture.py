@@ -72,12 +72,9 @@ class Architecture:
 
     def check(self, raw: Mapping[str, Any]) -> None:
         """Check what suite.json says of the model: a wrong number would end in a division by zero,
-        or in a model that is not the one meant.
-
-        Raises:
-            UserError: a key is missing, is no number of its kind, or does not fit another one. The
-                sentence names the key; it has no file and no full stop.
-        """
+        or in a model that is not the one meant. Raises UserError where a key is missing, is no
+        number of its kind, or does not fit another one. The sentence names the key; it has no file
+        and no full stop."""
         raise NotImplementedError
 
     def sizes(self, raw: Mapping[str, Any]) -> Sizes:

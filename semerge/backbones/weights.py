@@ -33,10 +33,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def build_backbone(suite: Suite, inputs: bool = True) -> Backbone:
     """The model of a suite, without weights. inputs: False where it is to read none of its own.
-
-    Raises:
-        UserError: what it needs to read inputs is missing or damaged.
-    """
+    Raises UserError where what it needs to read inputs is missing or damaged."""
     backbone: Backbone = suite.kind.model.build(suite, inputs)
     return backbone
 
@@ -44,11 +41,8 @@ def build_backbone(suite: Suite, inputs: bool = True) -> Backbone:
 def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
     """The base of a suite: every parameter of the backbone.
 
-    Args:
-        shapes: of the backbone's parameters, by name.
-
-    Raises:
-        UserError: the file is missing or damaged, or a key, shape or type is not the layout's.
+    shapes: of the backbone's parameters, by name. Raises UserError where the file is missing or
+    damaged, or a key, shape or type is not the layout's.
     """
     if layout == OWN_LAYOUT:
         return Checkpoint(open_raw(path), same(shapes, ""), shapes)
@@ -58,10 +52,8 @@ def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
 
 
 def open_expert(path: Path, layout: str, shapes: Shapes, base: Checkpoint) -> Mapping[str, Tensor]:
-    """An expert: every parameter that its file holds; what is left out equals the base's.
-
-    Raises:
-        UserError: as `open_base`; or the file shows that the expert comes from another base.
+    """An expert: every parameter that its file holds; what is left out equals the base's. Raises
+    UserError as `open_base` does, and where the file shows that the expert comes from another base.
     """
     if layout == OWN_LAYOUT:
         raw = open_raw(path)
@@ -78,10 +70,7 @@ def check_config(
 
     Two models may have the same tensors and differ in the activation or in the number of heads: a
     GELU in the place of QuickGELU shifts CLIP's image embeddings by a few percent, and nothing
-    fails.
-
-    Raises:
-        UserError: they disagree.
+    fails. Raises UserError where they disagree.
     """
     if layout != OWN_LAYOUT:
         kind = ARCHITECTURES[architecture["kind"]]
@@ -90,10 +79,7 @@ def check_config(
 
 def open_suite_base(suite: Suite, backbone: Backbone) -> Checkpoint:
     """The base of a suite, opened and compared with config.json and with what makes the heads.
-
-    Raises:
-        UserError: it is missing or damaged, or one of them does not fit it.
-    """
+    Raises UserError where it is missing or damaged, or one of them does not fit it."""
     path = suite.path(suite.base_weights)
     base = open_base(path, suite.base_layout, backbone.shapes)
     check_config(base, path, suite.base_layout, suite.architecture)
@@ -104,11 +90,8 @@ def open_suite_base(suite: Suite, backbone: Backbone) -> Checkpoint:
 def open_suite_expert(
     suite: Suite, t: int, backbone: Backbone, base: Checkpoint
 ) -> Mapping[str, Tensor]:
-    """The expert of task number t, opened and compared with config.json.
-
-    Raises:
-        UserError: it is missing or damaged, or comes from another base.
-    """
+    """The expert of task number t, opened and compared with config.json. Raises UserError where it
+    is missing or damaged, or comes from another base."""
     task = suite.tasks[t]
     path = suite.path(task.weights)
     expert = open_expert(path, task.layout, backbone.shapes, base)
@@ -117,11 +100,8 @@ def open_suite_expert(
 
 
 def read_heads(suite: Suite, backbone: Backbone) -> dict[str, Tensor]:
-    """The head of each task by its name, (C, D).
-
-    Raises:
-        UserError: a file is missing or damaged, or does not fit the task's classes.
-    """
+    """The head of each task by its name, (C, D). Raises UserError where a file is missing or
+    damaged, or does not fit the task's classes."""
     _check_source(suite)
     if suite.head_source == HEAD_FILE:
         shapes = {task.name: (len(task.classes), backbone.output_dim) for task in suite.tasks}
@@ -131,11 +111,7 @@ def read_heads(suite: Suite, backbone: Backbone) -> dict[str, Tensor]:
 
 
 def check_heads(suite: Suite, backbone: Backbone) -> None:
-    """What can be told of the heads at little cost.
-
-    Raises:
-        UserError: as `read_heads`.
-    """
+    """What can be told of the heads at little cost. Raises UserError as `read_heads` does."""
     _check_source(suite)
     if suite.head_source == HEAD_FILE:
         read_heads(suite, backbone)
@@ -180,11 +156,8 @@ class Found:
 
 
 def detect(path: Path) -> Found:
-    """The layout of a file, told from its keys.
-
-    Raises:
-        UserError: the file can't be read, or has no layout that is known.
-    """
+    """The layout of a file, told from its keys. Raises UserError where the file can't be read, or
+    has no layout that is known."""
     raw, pickled = _open(path)
     keys = tuple(raw.shapes)
     for kind, architecture in ARCHITECTURES.items():
@@ -216,11 +189,8 @@ def _logit_scale(raw: RawFile) -> float | None:
 
 
 def describe(base: Found) -> dict[str, Any]:
-    """What suite.json says of the model whose base this is, but for files beside it.
-
-    Raises:
-        UserError: the file is no base.
-    """
+    """What suite.json says of the model whose base this is, but for files beside it. Raises
+    UserError where the file is no base."""
     path, architecture = base.path, ARCHITECTURES[base.kind]
     if base.layout not in architecture.base_layouts:
         raise UserError(

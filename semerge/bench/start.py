@@ -33,10 +33,7 @@ print(json.dumps(laps))
 
 def start_ms(suite: str, rounds: int) -> dict[str, float]:
     """Milliseconds by stage, medians over `rounds` fresh processes; the first one warms the disk.
-
-    Raises:
-        CalledProcessError: the child failed; its error is on stderr.
-    """
+    Raises CalledProcessError where the child failed; its error is on stderr."""
     laps = []
     for _ in range(rounds + 1):
         child = [sys.executable, "-c", _CHILD, suite]
@@ -48,11 +45,8 @@ def start_ms(suite: str, rounds: int) -> dict[str, float]:
 
 def page_ms(rounds: int) -> float:
     """Milliseconds from starting the app to the first answer to a request for its page, the median
-    of `rounds`; a round before them warms the disk.
-
-    Raises:
-        TimeoutError: the page did not answer.
-    """
+    of `rounds`; a round before them warms the disk. Raises TimeoutError where the page did not
+    answer."""
     return median([_page_ms() for _ in range(rounds + 1)][1:])
 
 

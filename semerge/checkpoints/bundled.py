@@ -42,19 +42,14 @@ class Statistics:
 
 def read_heads(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
     """The heads of a suite in the project's own format, by task: unit class embeddings (C, D).
-
-    Raises:
-        UserError: the file is damaged, a task is missing or unknown, or a shape is wrong.
+    Raises UserError where the file is damaged, a task is missing or unknown, or a shape is wrong.
     """
     return dict(Checkpoint(open_raw(path), same(shapes, ""), shapes))
 
 
 def check_files(suite: Suite) -> None:
-    """Compare every file that will be loaded with its hash in suite.json, where it has one.
-
-    Raises:
-        UserError: a file is missing or is not the one described.
-    """
+    """Compare every file that will be loaded with its hash in suite.json, where it has one. Raises
+    UserError where a file is missing or is not the one described."""
     for file in loaded_files(suite):
         if file in suite.sha256:
             _check_hash(suite.path(file), suite.sha256[file])
@@ -74,10 +69,8 @@ def _check_hash(path: Path, expected: str) -> None:
 def read_statistics(suite: Suite, path: Path) -> dict[Point, Statistics]:
     """What the cache probe compares with, for every valid layer and pool.
 
-    Keys are `mean/{layer}/{pool}`, and `whiten/{layer}/{pool}` or `scale/{layer}/{pool}`.
-
-    Raises:
-        UserError: the file is damaged, a key is missing or unknown, or shapes do not fit.
+    Keys are `mean/{layer}/{pool}`, and `whiten/{layer}/{pool}` or `scale/{layer}/{pool}`. Raises
+    UserError where the file is damaged, a key is missing or unknown, or shapes do not fit.
     """
     raw = open_raw(path)
     stored = Checkpoint(raw, same(raw.shapes, ""), raw.shapes)

@@ -116,11 +116,8 @@ def check_finite(tensor: Tensor, what: str) -> None:
 
 
 def head_of(path: Path, key: str, found: Tensor | None, rows: int, width: int) -> Tensor:
-    """A head (rows, width) that a file holds under `key`, as a copy in float32.
-
-    Raises:
-        UserError: there is none, it has not a row for each class, or it is not finite.
-    """
+    """A head (rows, width) that a file holds under `key`, as a copy in float32. Raises UserError
+    where there is none, it has not a row for each class, or it is not finite."""
     if found is None or tuple(found.shape) != (rows, width):
         shape = "missing" if found is None else tuple(found.shape)
         raise UserError(

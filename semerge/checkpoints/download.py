@@ -69,13 +69,10 @@ def download(
 ) -> Suite:
     """Fetch what is missing of a suite, and return it with every file located.
 
-    Args:
-        announce: gets a sentence on what is about to be fetched.
-        progress: gets bytes that are here, bytes in all, and the file that is coming.
-
-    Raises:
-        UserError: no network, not enough room, another file than the pinned one, or a connection
-            that stays away. What has been fetched stays for the next time.
+    announce: gets a sentence on what is about to be fetched. progress: gets bytes that are here,
+    bytes in all, and the file that is coming. Raises UserError where there is no network, not
+    enough room, another file than the pinned one, or a connection that stays away. What has been
+    fetched stays for the next time.
     """
     missing = missing_files(suite)
     if not missing:

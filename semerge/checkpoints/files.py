@@ -78,11 +78,8 @@ def missing_files(suite: Suite) -> tuple[str, ...]:
 
 
 def locate(suite: Suite) -> Suite:
-    """The suite with every file's place on this disk; a suite without hub files as it is.
-
-    Raises:
-        UserError: it has not been downloaded, or a file is not what was downloaded.
-    """
+    """The suite with every file's place on this disk; a suite without hub files as it is. Raises
+    UserError where it has not been downloaded, or a file is not what was downloaded."""
     if not suite.sources or suite.located:
         return suite
     lock = read_lock(suite)

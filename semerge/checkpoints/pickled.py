@@ -81,11 +81,8 @@ def _rebuilders() -> dict[str, Any]:
 
 
 def read_module(path: Path) -> Stub:
-    """The pickled module of a file, a torch archive or a bare pickle, as a stub.
-
-    Raises:
-        UserError: the file is missing, damaged or holds something else than a pickled object.
-    """
+    """The pickled module of a file, a torch archive or a bare pickle, as a stub. Raises UserError
+    where the file is missing, damaged or holds something else than a pickled object."""
     check_there(path)
     try:
         read: Callable[[Path], Any] = _archive if is_archive(path) else _bare
@@ -119,10 +116,7 @@ def _bare(path: Path) -> Any:
 
 def tensors_of(module: Stub, path: Path) -> dict[str, Tensor]:
     """Parameters and persistent buffers by dotted name: what `module.state_dict()` would give.
-
-    Raises:
-        UserError: a part of the module is not laid out as torch lays out modules.
-    """
+    Raises UserError where a part of the module is not laid out as torch lays out modules."""
     return dict(_walk(module, "", path, ()))
 
 
@@ -172,10 +166,8 @@ NORM_TOLERANCE = 1e-2  # relative: rows of a head are unit vectors times the log
 def open_pickled(path: Path) -> RawFile:
     """The tensors of a pickled `ImageEncoder` by name.
 
-    `quick_gelu` of the file tells which activation its blocks were pickled with, if any.
-
-    Raises:
-        UserError: the file is missing or damaged, or is no such module.
+    `quick_gelu` of the file tells which activation its blocks were pickled with, if any. Raises
+    UserError where the file is missing or damaged, or is no such module.
     """
     kinds: set[str] = set()
 
@@ -194,9 +186,7 @@ def read_head(path: Path, rows: int, width: int, logit_scale: float) -> Tensor:
     """The head of a pickled `ClassificationHead`, (C, D), as unit vectors.
 
     Its weight holds unit text embeddings times the logit scale, which is the backbone's business.
-
-    Raises:
-        UserError: as `open_pickled`; or it is no zero-shot head of this many classes.
+    Raises UserError as `open_pickled` does, and where it is no zero-shot head of this many classes.
     """
     module = _read(path, "ClassificationHead")
     tensors = tensors_of(module, path)
@@ -217,11 +207,8 @@ def read_head(path: Path, rows: int, width: int, logit_scale: float) -> Tensor:
 
 
 def head_rows(path: Path) -> int:
-    """The number of classes of a pickled `ClassificationHead`.
-
-    Raises:
-        UserError: as `open_pickled`; or it has no weight.
-    """
+    """The number of classes of a pickled `ClassificationHead`. Raises UserError as `open_pickled`
+    does, and where it has no weight."""
     weight = tensors_of(_read(path, "ClassificationHead"), path).get("weight")
     if weight is None or weight.dim() != 2:
         raise UserError(f"{path}: weight is missing or is no matrix.")

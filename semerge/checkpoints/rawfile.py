@@ -64,12 +64,9 @@ def check_there(path: Path) -> None:
 
 
 def open_raw(path: Path) -> RawFile:
-    """A safetensors file or a torch state dict. A file named so must be safetensors; of others
-    the content decides.
-
-    Raises:
-        UserError: the file is missing, damaged or holds more than tensors by name.
-    """
+    """A safetensors file or a torch state dict. A file named so must be safetensors; of others the
+    content decides. Raises UserError where the file is missing, damaged or holds more than tensors
+    by name."""
     check_there(path)
     try:
         with path.open("rb") as file:

@@ -50,11 +50,9 @@ _DAMAGED = "This zip archive is damaged or incomplete; make it once more."
 def read_archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     """(name, bytes) of every file of a zip archive, in the archive's order.
 
-    Folders and what desktops leave behind (`__MACOSX`, `.DS_Store`) are passed over.
-
-    Raises:
-        UserError: it is no zip archive, is damaged or encrypted, or breaks one of the limits; one
-            sentence. All that the archive's directory tells is checked before the first file.
+    Folders and what desktops leave behind (`__MACOSX`, `.DS_Store`) are passed over. Raises
+    UserError where it is no zip archive, is damaged or encrypted, or breaks one of the limits; one
+    sentence. All that the archive's directory tells is checked before the first file.
     """
     try:
         with path.open("rb") as file:

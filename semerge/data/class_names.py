@@ -29,10 +29,8 @@ def in_suite_order(names: Sequence[str], task: Task, where: str, notice: Notice)
     Other names than the suite's say nothing of the order, so theirs is taken to be the suite's,
     and `notice` is told; unless one that is the suite's shows that it is not.
 
-    where: the file or the set that names the classes.
-
-    Raises:
-        UserError: another count, a name twice, or other names in another order.
+    where: the file or the set that names the classes. Raises UserError for another count, a name
+    twice, or other names in another order.
     """
     count = len(task.classes)
     if len(names) != count:

@@ -73,11 +73,8 @@ class _Array:
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """The class names of classes.json, in label order.
-
-    Raises:
-        UserError: there is no such file, or it holds something else.
-    """
+    """The class names of classes.json, in label order. Raises UserError where there is no such
+    file, or it holds something else."""
     if not path.is_file():
         raise UserError(f"{path} is missing; it names the classes in label order.")
     with _damage_told(path), path.open("rb") as file:
@@ -94,11 +91,8 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def read_images(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays of an .npz file: x uint8 (N, H, W[, 3]) and y int64 (N,), 0 to classes - 1.
-
-    Raises:
-        UserError: the file is damaged, does not fit in memory, or holds something else.
-    """
+    """The arrays of an .npz file: x uint8 (N, H, W[, 3]) and y int64 (N,), 0 to classes - 1. Raises
+    UserError where the file is damaged, does not fit in memory, or holds something else."""
     with _damage_told(path), zipfile.ZipFile(path) as archive:
         x, y = (_header(path, archive, name) for name in ("x", "y"))
         _check_kinds(path, x, y)
@@ -115,10 +109,8 @@ def read_sentences(
 ) -> tuple[tuple[str, ...], tuple[str | None, ...], np.ndarray]:
     """The lines of a .jsonl.gz file: texts and second texts (N each), labels int64 (N,).
 
-    Empty lines are passed over.
-
-    Raises:
-        UserError: the file is damaged, too large, or a line is not as it should be.
+    Empty lines are passed over. Raises UserError where the file is damaged, too large, or a line is
+    not as it should be.
     """
     texts, seconds, labels = [], [], []
     for where, row in _rows(path):

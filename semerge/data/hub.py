@@ -55,11 +55,8 @@ class _Place:
 
 
 def check_hub_data(suite: Suite, split: str = "test", notice: Notice = lambda text: None) -> None:
-    """Say what a run on the hub's sets leaves out or can't keep apart.
-
-    Raises:
-        UserError: `datasets` is not installed or the suite names no sets.
-    """
+    """Say what a run on the hub's sets leaves out or can't keep apart. Raises UserError where
+    `datasets` is not installed or the suite names no sets."""
     if not any(task.data for task in suite.tasks):
         raise UserError(f"suite {suite.name} names no data sets on the hub; name a data folder.")
     if importlib.util.find_spec("datasets") is None:
@@ -83,10 +80,8 @@ def hub_set(
     `test` is the split that the published figures are of (GLUE's test labels are secret), and
     never one for training.
 
-    notice: told where the classes' names can't vouch for their order.
-
-    Raises:
-        UserError: the set can't be had, has no such split, or does not fit the task.
+    notice: told where the classes' names can't vouch for their order. Raises UserError where the
+    set can't be had, has no such split, or does not fit the task.
     """
     place = _place(task, modality)
     name = place.split if split == "test" else "train"

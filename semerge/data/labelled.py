@@ -74,11 +74,7 @@ class LabelledSet:
         return self.images is not None or self.files is not None
 
     def pixels(self, row: int | np.integer) -> np.ndarray:
-        """One image, uint8 (H, W) or (H, W, 3).
-
-        Raises:
-            ValueError: the samples are sentences.
-        """
+        """One image, uint8 (H, W[, 3]). Raises ValueError where the samples are sentences."""
         if self.files is not None:
             return self.files[row]
         if self.images is None:
@@ -111,11 +107,7 @@ class LabelledSet:
 
 
 def tasks_in(folder: Path) -> list[str]:
-    """Names of the tasks below a data folder.
-
-    Raises:
-        UserError: there is no such folder.
-    """
+    """Names of the tasks below a data folder. Raises UserError where there is no such folder."""
     with reading(f"The data folder {folder}"):
         found = sorted(p.parent.name for p in folder.glob("*/classes.json"))
         if not found and not folder.is_dir():
@@ -124,12 +116,9 @@ def tasks_in(folder: Path) -> list[str]:
 
 
 def read_set(folder: Path, task: str, split: str) -> LabelledSet:
-    """One split of one task. `train` and `validation` are the two parts of the file `train`.
-
-    Raises:
-        UserError: there is no such split or file, or a file is damaged or not in the format; one
-            sentence that names the file.
-    """
+    """One split of one task. `train` and `validation` are the two parts of the file `train`. Raises
+    UserError where there is no such split or file, or a file is damaged or not in the format; one
+    sentence that names the file."""
     check_split(split)
     if split == "test":
         return _read_file(folder / task, task, "test")
@@ -143,11 +132,8 @@ def check_split(split: str) -> None:
 
 
 def cut(whole: LabelledSet, split: str) -> LabelledSet:
-    """The part of a task's whole `train` that is its `train` or its `validation`.
-
-    Raises:
-        UserError: there are too few samples to hold one out.
-    """
+    """The part of a task's whole `train` that is its `train` or its `validation`. Raises UserError
+    where there are too few samples to hold one out."""
     held_out = validation_rows(whole.task, whole.labels)
     rows = np.flatnonzero(held_out if split == "validation" else ~held_out)
     if not len(rows):

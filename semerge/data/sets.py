@@ -41,13 +41,11 @@ def suite_sets(
 ) -> Sets:
     """The sets of a suite's tasks, in the suite's order.
 
-    data: a folder, "generated" for the tasks that the project renders, or "hub" for the sets that
-    a published suite names. Where a folder holds every real task of the suite, the rendered ones
-    are added. Folders of tasks that the suite does not know are skipped with a notice.
-    limit: at most so many samples a task, with the classes as even as they can be, seeded.
-
-    Raises:
-        UserError: no such folder or split, nothing of this suite in it, or classes that differ.
+    data: a folder, "generated" for the tasks that the project renders, or "hub" for the sets that a
+    published suite names. Where a folder holds every real task of the suite, the rendered ones are
+    added. Folders of tasks that the suite does not know are skipped with a notice. limit: at most
+    so many samples a task, with the classes as even as they can be, seeded. Raises UserError where
+    there is no such folder or split, nothing of this suite in it, or other classes.
     """
     check_split(split)
     check_limit(limit)
@@ -148,10 +146,8 @@ EXAMPLES = "examples"
 def example_sets(suite: Suite, examples: Examples) -> Sets:
     """Every bundled example of the suite's tasks, in the suite's order.
 
-    A sample is called after the example's place in its section, as `examples/vision/3`.
-
-    Raises:
-        UserError: there is no example for this suite, or one has a label that its task has not.
+    A sample is called after the example's place in its section, as `examples/vision/3`. Raises
+    UserError where there is no example for this suite, or one has a label that its task has not.
     """
     section = "vision" if suite.modality == "image" else "text"
     sets = []
@@ -188,10 +184,8 @@ def chosen_sets(
     what `suite_sets` takes: a data folder, "generated", or "hub".
 
     split: of a data folder. task: of a file's samples; None to infer it. limit: at most so many
-    samples a task, class-balanced and seeded.
-
-    Raises:
-        UserError: there is no such set, or it does not fit the suite.
+    samples a task, class-balanced and seeded. Raises UserError where there is no such set, or it
+    does not fit the suite.
     """
     with reading(data):
         file = Path(data).is_file()

@@ -34,10 +34,8 @@ class Record:
 def read_records(path: Path, labelled: bool = True) -> list[Record]:
     """Every line of a CSV file with a header, or of a JSONL file; what it is, its content says.
 
-    labelled: whether each line must have a label; else none is read.
-
-    Raises:
-        UserError: it is too long, not UTF-8, or a line is not as it should be; one sentence.
+    labelled: whether each line must have a label; else none is read. Raises UserError where it is
+    too long, not UTF-8, or a line is not as it should be; one sentence.
     """
     text = _decoded(path)
     read = _json_lines if text.lstrip()[:1] == "{" else _csv_rows
@@ -45,11 +43,8 @@ def read_records(path: Path, labelled: bool = True) -> list[Record]:
 
 
 def read_lines(path: Path) -> list[Record]:
-    """Every line of a text file as a sentence without a label; empty ones are passed over.
-
-    Raises:
-        UserError: it is too long, or no text file; one sentence.
-    """
+    """Every line of a text file as a sentence without a label; empty ones are passed over. Raises
+    UserError where it is too long, or no text file; one sentence."""
     lines = enumerate(io.StringIO(_decoded(path)), start=1)
     return _limited(Record(f"line {i}", "", line.strip()) for i, line in lines if line.strip())
 
@@ -90,11 +85,7 @@ def _json_lines(text: str, labelled: bool) -> Iterator[Record]:
 
 
 def json_object(text: str, where: str) -> dict[str, Any]:
-    """The JSON object that a line is.
-
-    Raises:
-        UserError: it is none; `where` names the line.
-    """
+    """The JSON object that a line is. Raises UserError where it is none; `where` names the line."""
     try:
         row = json.loads(text)
     except (ValueError, RecursionError):

@@ -39,10 +39,8 @@ def uploaded_sets(
 ) -> Sets:
     """Read an upload. Suites of images take a zip archive, suites of text CSV or JSONL.
 
-    task: the task of every sample; None to infer it. name: what the upload is called.
-
-    Raises:
-        UserError: it breaks a limit, or its labels fit no task; one sentence.
+    task: the task of every sample; None to infer it. name: what the upload is called. Raises
+    UserError where it breaks a limit, or its labels fit no task; one sentence.
     """
     path = Path(path)
     if task is not None:
@@ -57,11 +55,7 @@ def uploaded_sets(
 
 def infer_task(suite: Suite, labels: Sequence[Label]) -> Task:
     """The only task of the suite that has all of these labels and no other; where there is none,
-    the only one that has them all.
-
-    Raises:
-        UserError: none has, or more than one.
-    """
+    the only one that has them all. Raises UserError where none has, or more than one."""
     wanted = list(dict.fromkeys(labels))
     meant = {t.name: {find_class(t.classes, str(x)) for x in wanted} for t in suite.tasks}
     fits = [t for t in suite.tasks if None not in meant[t.name]]
@@ -80,12 +74,9 @@ def infer_task(suite: Suite, labels: Sequence[Label]) -> Task:
 
 
 def label_index(task: Task, label: Label) -> int:
-    """The class that a label means: by name, in any case and with - or _ for spaces and slashes,
-    or by number where no class of the task is called by a number.
-
-    Raises:
-        UserError: there is none.
-    """
+    """The class that a label means: by name, in any case and with - or _ for spaces and slashes, or
+    by number where no class of the task is called by a number. Raises UserError where there is
+    none."""
     index = find_class(task.classes, str(label))
     text = str(label).strip()
     by_number = isinstance(label, int) or not any(c.strip().isdecimal() for c in task.classes)
@@ -179,11 +170,9 @@ def unlabelled_set(
 ) -> LabelledSet:
     """The samples at `place`, every one checked as a single request is.
 
-    The set says the suite's first task and label 0 of all of them, which means nothing: batches
-    and distances ask for neither. limit: at most so many samples, seeded.
-
-    Raises:
-        UserError: there is nothing there, it does not fit the suite, or it breaks a limit.
+    The set says the suite's first task and label 0 of all of them, which means nothing: batches and
+    distances ask for neither. limit: at most so many samples, seeded. Raises UserError where there
+    is nothing there, it does not fit the suite, or it breaks a limit.
     """
     if limit is not None and limit < 1:
         raise UserError("The limit must be 1 or more samples.")

@@ -40,11 +40,8 @@ def published_suites() -> list[str]:
 
 
 def read_suite(name_or_path: str | Path) -> Suite:
-    """Read and validate a shipped suite by name, or any suite by its folder.
-
-    Raises:
-        UserError: no such suite, or its suite.json is damaged; the sentence says where.
-    """
+    """Read and validate a shipped suite by name, or any suite by its folder. Raises UserError where
+    there is no such suite, or its suite.json is damaged; the sentence says where."""
     file = _file(name_or_path)
     return SuiteReader(file).suite(_parse(file))
 

@@ -84,21 +84,15 @@ class Abstention:
 
 
 def read_report(suite: Suite) -> dict[str, Any] | None:
-    """A suite's report.json; None where there is none.
-
-    Raises:
-        ValueError: there is one that is no JSON object.
-    """
+    """A suite's report.json; None where there is none. Raises ValueError where there is one that is
+    no JSON object."""
     return read_object(suite.path("report.json"))
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None where there is no file. Read once as long as the file stays
-    as it is, so whoever asks is not to change it.
-
-    Raises:
-        ValueError: there is one that is no JSON object.
-    """
+    as it is, so whoever asks is not to change it. Raises ValueError where there is one that is no
+    JSON object."""
     if not path.exists():
         return None
     found = read_json(path, known=True)
@@ -108,11 +102,8 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 
 def read_diagnosis(suite: Suite) -> dict[str, Any] | None:
-    """The part "diagnosis" of a suite's report.json; None where there is none.
-
-    Raises:
-        ValueError: as `read_report`.
-    """
+    """The part "diagnosis" of a suite's report.json; None where there is none. Raises ValueError as
+    `read_report` does."""
     found = (read_report(suite) or {}).get("diagnosis")
     return found if isinstance(found, dict) else None
 
@@ -132,11 +123,8 @@ def read_abstention(suite: Suite) -> Abstention | None:
 
 
 def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
-    """From what `semerge.evaluation.diagnosis.diagnose` gave, for a suite of so many tasks.
-
-    Raises:
-        KeyError, TypeError, ValueError: a part is missing or is not what it should be.
-    """
+    """From what `semerge.evaluation.diagnosis.diagnose` gave, for a suite of so many tasks. Raises
+    KeyError, TypeError or ValueError where a part is missing or is not what it should be."""
     at, found = diagnosis["at"], diagnosis["abstention"]
     score, other = found["score"], found["other_probe"]
     if len(found["usual"]) != tasks or score not in found["thresholds"]:

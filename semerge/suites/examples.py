@@ -62,11 +62,8 @@ class Examples:
 
 
 def load_examples(folder: str | Path = EXAMPLES_FOLDER) -> Examples:
-    """Read and check the index. A folder without one gives no examples.
-
-    Raises:
-        UserError: the index is damaged; the sentence names the entry.
-    """
+    """Read and check the index. A folder without one gives no examples. Raises UserError where the
+    index is damaged; the sentence names the entry."""
     folder = Path(folder)
     file = folder / "index.json"
     if not file.is_file():

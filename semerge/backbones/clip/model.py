@@ -186,11 +186,8 @@ def open_text_tower(
 ) -> Checkpoint:
     """The text tower in a base's file, under the names of open_clip's `TextTransformer`.
 
-    Args:
-        config: `text_cfg` of open_clip: context_length, vocab_size, width, heads, layers.
-
-    Raises:
-        UserError: the file is missing or damaged, or a key, shape or type is not the layout's.
+    config: `text_cfg` of open_clip: context_length, vocab_size, width, heads, layers. Raises
+    UserError where the file is missing or damaged, or a key, shape or type is not the layout's.
     """
     if layout != "hf-clip":
         raise UserError(f"{path}: {layout!r} is no layout of a text tower; valid are hf-clip.")
@@ -291,12 +288,8 @@ def check_heads(suite: Suite, backbone: Backbone) -> None:
 
 
 def open_tower(suite: Suite, backbone: Backbone) -> Checkpoint:
-    """The text tower that makes the heads of a suite, opened.
-
-    Raises:
-        UserError: suite.json does not describe one, a task has no templates, or the file is missing
-            or damaged.
-    """
+    """The text tower that makes the heads of a suite, opened. Raises UserError where suite.json
+    does not describe one, a task has no templates, or the file is missing or damaged."""
     config = suite.architecture.get("text_cfg")
     if not isinstance(config, dict):
         raise UserError(
@@ -321,11 +314,8 @@ def check_base(suite: Suite, backbone: Backbone, base: Checkpoint) -> None:
 
 
 def check_tower(tower: Checkpoint, base: Checkpoint) -> None:
-    """Compare a text tower with what the base's file holds of its own.
-
-    Raises:
-        UserError: they differ, so the heads would be another model's.
-    """
+    """Compare a text tower with what the base's file holds of its own. Raises UserError where they
+    differ, so the heads would be another model's."""
     _check_anchors(tower.path, tower, base, "this text tower is another model's")
 
 

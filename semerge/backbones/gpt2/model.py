@@ -156,11 +156,8 @@ class GPT2(GPT2Sizes):
 
 def build(suite: Suite, inputs: bool = True) -> GPT2:
     """The model of a suite. inputs: False where it is not to read sentences, and so needs no
-    tokenizer.
-
-    Raises:
-        UserError: the tokenizer is missing or damaged, or has more tokens than the model.
-    """
+    tokenizer. Raises UserError where the tokenizer is missing or damaged, or has more tokens than
+    the model."""
     config = suite.architecture
     tokenizer = None
     if inputs:
@@ -178,10 +175,7 @@ def build(suite: Suite, inputs: bool = True) -> GPT2:
 
 def read_tokenizer(path: Path) -> Any:
     """A `tokenizers.Tokenizer` from tokenizer.json, or from vocab.json with merges.txt beside it.
-
-    Raises:
-        UserError: a file is missing or damaged.
-    """
+    Raises UserError where a file is missing or damaged."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     merges = path.with_name("merges.txt")
@@ -259,11 +253,8 @@ def read_heads(suite: Suite, backbone: Backbone) -> dict[str, Tensor]:
 
 
 def read_score(path: Path, rows: int, width: int) -> Tensor:
-    """The head (C, D) in the file of a `GPT2ForSequenceClassification`.
-
-    Raises:
-        UserError: there is none, or it does not have a row for each class.
-    """
+    """The head (C, D) in the file of a `GPT2ForSequenceClassification`. Raises UserError where
+    there is none, or it does not have a row for each class."""
     raw = open_raw(path)
     score = raw.tensor("score.weight") if "score.weight" in raw.shapes else None
     return head_of(path, "score.weight", score, rows, width)
