@@ -16,7 +16,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from recipes.curve import curve, table
+from recipes.curve import table
 from recipes.describe_ablation import describe
 from recipes.text_config import TextConfig
 from recipes.vision_config import VisionConfig
@@ -54,7 +54,7 @@ def ablate(
     for family in FAMILIES:
         vectors, settings = make(family, steps, loaded.suite.task_names)
         made = replace(loaded, vectors=vectors)
-        found = describe(made, validation, SAMPLES) | {"curve": curve(made, validation, SAMPLES)}
+        found = describe(made, validation, SAMPLES)
         rows.append({"experts": family, "steps": steps, "settings": settings, **found})
         logger.info("ablation, %s: %s", family, table(found["curve"]))
     path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

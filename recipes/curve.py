@@ -1,7 +1,7 @@
 """What one set of experts is worth at every λ: the static merge, and SE-Merging that probes it.
 
-One λ serves both, so the curve shows where the own expert becomes the nearest and whether the
-static merge works there. Measured on validation.
+One λ serves both, so the curve shows from where on the own expert is the nearest, and whether the
+static merge works there.
 """
 
 from __future__ import annotations
@@ -9,33 +9,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from recipes.selection import best_row, routing_row
 from semerge.data.labelled import LabelledSet, balanced_rows
 from semerge.engine import Engine
 from semerge.evaluation.measure import BASE, Plan, measure
-from semerge.evaluation.selection import every_key
-from semerge.loading import Loaded
+from semerge.evaluation.selection import accuracy, every_key
+from semerge.models import Point
+from semerge.routing import nearest
 
-SCALES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
+SCALES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
 
 
 def curve(
-    loaded: Loaded,
-    validation: Sequence[LabelledSet],
-    limit: int,
+    engine: Engine,
+    sets: Sequence[LabelledSet],
+    limit: int | None = None,
     scales: Sequence[float] = SCALES,
+    at: Point | None = None,
 ) -> dict[str, Any]:
-    """Accuracies and routing over λ, on at most `limit` samples a task.
+    """Accuracies and routing over λ, as means over tasks.
+
+    limit: samples a task at most. at: the (layer, pool) that is probed; without one, at each λ
+    the one that routes best.
 
     Returns base, expert, both by task, and `rows`, one a λ: `static` with the given head;
-    `nearest`, the share of samples whose own expert is nearest (probe `experts`), at the layer and
-    pooling where that is largest; preset `hard` there with the given and with the routed head; and
-    the first two by task.
+    `nearest`, the share of samples whose own expert is nearest (probe `experts`), and where that
+    was probed; preset `hard` there with the given and with the routed head; and the first two by
+    task.
     """
-    engine = Engine(loaded)
     names = engine.suite.task_names
-    sets = [s.take(balanced_rows(s.labels, limit, seed=0)) for s in validation]
-    keys = tuple(k for k in every_key(engine.suite, scales) if k.probe == "experts")
+    if limit is not None:
+        sets = [s.take(balanced_rows(s.labels, limit, seed=0)) for s in sets]
+    keys = tuple(
+        key
+        for key in every_key(engine.suite, scales)
+        if key.probe == "experts" and at in (None, key.point)
+    )
     measured = measure(engine, sets, Plan(keys, (BASE, *scales)))
     seen = measured.tasks.unique().tolist()
 
@@ -44,23 +52,20 @@ def curve(
 
     rows = []
     for scale in scales:
-        mine = [key for key in keys if key.probe_lambda == scale]
-        found = {(k.layer, k.pool): routing_row(engine.suite, measured, k) for k in mine}
-        best = best_row(list(found.values()), "experts")
-        key = next(k for k in mine if k.point == (best["layer"], best["pool"]))
+        figures = {key: accuracy(measured, key) for key in keys if key.probe_lambda == scale}
+        key = max(figures, key=lambda k: (figures[k]["routing"], figures[k]["hard_routed"]))
         static = measured.oracle(measured.answers[scale])
-        nearest = measured.distances[key].argmin(1) == measured.tasks
         rows.append(
             {
                 "lambda": scale,
                 "static": measured.macro(static),
-                "nearest": best["routing_all"],
-                "layer": best["layer"],
-                "pool": best["pool"],
-                "hard_given": best["hard_oracle_all"],
-                "hard_routed": best["hard_routed_all"],
+                "nearest": figures[key]["routing"],
+                "layer": key.layer,
+                "pool": key.pool,
+                "hard_given": figures[key]["hard_oracle"],
+                "hard_routed": figures[key]["hard_routed"],
                 "static_by_task": by_task(static),
-                "nearest_by_task": by_task(nearest),
+                "nearest_by_task": by_task(nearest(measured.distances[key]) == measured.tasks),
             }
         )
     base = measured.oracle(measured.answers[BASE])

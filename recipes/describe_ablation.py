@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from recipes.selection import STATIC_GRID, best_row, every_trial, routing_row, static_table
+from recipes.curve import curve
 from semerge.data.labelled import LabelledSet, balanced_rows
 from semerge.engine import Engine
 from semerge.evaluation.measure import BASE, Plan, measure
-from semerge.evaluation.selection import PROBE_LAMBDAS
+from semerge.evaluation.selection import accuracy, every_key
 from semerge.loading import Loaded
 
 PAPER_LAMBDA = 0.3
@@ -23,35 +23,39 @@ PAPER_LAMBDA = 0.3
 def describe(loaded: Loaded, validation: Sequence[LabelledSet], limit: int) -> dict[str, Any]:
     """Accuracies and routing of one set of experts, on at most `limit` samples a task.
 
-    Returns base, expert, static (Task Arithmetic at its best λ, with the given head) and, for the
-    probes `experts` and `base` and for `experts` at the paper's λ, the layer and pooling with the
-    best routing accuracy.
+    Returns its curve over λ, and of that: base, expert, static (Task Arithmetic at its best λ, with
+    the given head) and where the probe `experts` routes best, at any λ and at the paper's; beside
+    it where the probe `base` does.
     """
     engine = Engine(loaded)
     sets = [s.take(balanced_rows(s.labels, limit, seed=0)) for s in validation]
-    keys = tuple(
-        k for k in every_trial(engine.suite, PROBE_LAMBDAS) if k.probe in ("experts", "base")
-    )
-    measured = measure(engine, sets, Plan(keys, (BASE, *STATIC_GRID), own_only=False))
-    static, _ = static_table(engine, sets, measured)
-    rows = [routing_row(engine.suite, measured, key) for key in keys]
-    at_paper = [r for r in rows if r["probe"] == "experts" and r["probe_lambda"] == PAPER_LAMBDA]
-    best = {
-        "experts": best_row(rows, "experts"),
-        f"experts, λ {PAPER_LAMBDA}": best_row(at_paper, "experts"),
-        "base": best_row(rows, "base"),
+    found = curve(engine, sets)
+    rows = found["rows"]
+    static = max(rows, key=lambda row: row["static"])
+    routing = {
+        "experts": max(rows, key=lambda row: row["nearest"]),
+        f"experts, λ {PAPER_LAMBDA}": next(r for r in rows if r["lambda"] == PAPER_LAMBDA),
     }
+    keys = tuple(key for key in every_key(engine.suite, []) if key.probe == "base")
+    measured = measure(engine, sets, Plan(keys))
+    figures = {key: accuracy(measured, key)["routing"] for key in keys}
+    best = max(figures, key=lambda key: figures[key])
+    base = {"lambda": BASE, "layer": best.layer, "pool": best.pool, "nearest": figures[best]}
     return {
-        "samples": int(sum(len(s) for s in sets)),
-        "base": measured.macro(measured.oracle(measured.answers[BASE])),
-        "expert": measured.macro(measured.oracle(measured.expert_of(measured.tasks))),
-        "static": measured.macro(measured.oracle(measured.answers[static])),
-        "static_lambda": static,
+        **{name: found[name] for name in ("samples", "base", "expert")},
+        "static": static["static"],
+        "static_lambda": static["lambda"],
         "routing": {
-            name: {k: row[k] for k in ("probe_lambda", "layer", "pool", "routing_all")}
-            for name, row in best.items()
+            name: {
+                "probe_lambda": row["lambda"],
+                "layer": row["layer"],
+                "pool": row["pool"],
+                "routing_all": row["nearest"],
+            }
+            for name, row in {**routing, "base": base}.items()
         },
         "drift_correlation": drift_correlation(loaded),
+        "curve": found,
     }
 
 

@@ -21,7 +21,6 @@ from semerge.data.sets import generated_set, suite_sets
 from semerge.engine import load_engine
 from semerge.evaluation.diagnosis import SAMPLES, diagnose
 from semerge.evaluation.report import rounded, write_report
-from semerge.evaluation.selection import PROBE_LAMBDAS
 from semerge.loading import load
 from semerge.suites import Defaults, Suite, read_suite
 
@@ -59,12 +58,9 @@ def finish(
     test = replace(test, data=test.data.replace(str(data), data.name, 1))
     samples = cached_samples(suite, data, limit or statistics.SAMPLES)
 
-    logger.info("statistics of the cache probe, %d samples a task", len(samples[0]))
-    engine = selection.with_defaults(loaded, UNDECIDED)
-    caches = statistics.build(engine, samples, PROBE_LAMBDAS, own=True)
     logger.info("choosing defaults on %d validation samples", validation.total)
-    chosen = selection.select(loaded, validation.sets, caches)
-    scale = chosen.defaults.probe_lambda
+    chosen = selection.select(loaded, validation.sets, samples)
+    caches, scale = chosen.caches, chosen.defaults.probe_lambda
     record = statistics.record(samples, scale)
     kept = caches[statistics.CACHE, scale]
     statistics.save(folder / "statistics.safetensors", kept, record)

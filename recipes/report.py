@@ -13,7 +13,8 @@ from torch import Tensor
 
 import semerge
 from recipes import lines
-from recipes.selection import Row, Selection, every_trial, routing_row
+from recipes.curve import curve
+from recipes.selection import Row, Selection, best_preset, every_trial, routing_row
 from recipes.statistics import CACHE_OWN
 from semerge.data.labelled import SPLITS, LabelledSet, Sets, read_set
 from semerge.data.sets import GENERATED_COUNT
@@ -41,14 +42,12 @@ def make_report(
 ) -> dict[str, Any]:
     """Every figure of a finished suite.
 
-    caches: statistics of both variants at the λ of the best rows and of the suite.
+    caches: statistics of both variants at the suite's λ.
     facts: what only the training knows; taken over as they are, under the keys `data`, `seed`,
         `statistics`, `training`, `ablation`, `trivial` (accuracies of a trivial model by task).
     """
     suite = engine.suite
-    scales = {suite.defaults.probe_lambda}
-    scales |= {row["probe_lambda"] for row in selection.best.values()} - {BASE}
-    keys = tuple(every_trial(suite, sorted(scales)))
+    keys = tuple(every_trial(suite, [suite.defaults.probe_lambda]))
     answers = (BASE, PAPER_LAMBDA, suite.defaults.static_lambda)
     plan = Plan(keys, tuple(dict.fromkeys(answers)), caches=caches)
     measured = measure(engine, test.sets, plan)
@@ -61,7 +60,7 @@ def make_report(
     }
     averages = {"real": default["average_real"], "all": default["average_all"]}
     found = [
-        *lines.gap_lines(averages),
+        *lines.regime_lines(averages, suite.modality),
         *lines.recovery_lines(averages, suite.modality),
         *lines.expert_lines(default["tasks"]),
         *lines.trivial_lines(facts.get("trivial", {})),
@@ -78,6 +77,7 @@ def make_report(
         "defaults": vars(suite.defaults),
         "validation": {"n": validation.total, **selection.to_dict()},
         "test": {"n": test.total, "data": test.data, **default},
+        "curve": curve(engine, test.sets, at=(suite.defaults.layer, suite.defaults.pool)),
         "task_arithmetic": arithmetic,
         "presets": presets,
         "probes": probes,
@@ -111,7 +111,7 @@ def _probes(
         row = key._asdict() | routing_row(suite, measured, key)
         own = [r for r in selection.presets if r["probe"] == probe]
         if own:
-            preset = max(own, key=lambda r: (r["met"], r["score"]))["preset"]
+            preset = best_preset(own, probe)
             resolved = Settings(preset=preset).resolve(suite)  # only its preset matters here
             run = second_pass(engine, test.sets, measured, measured.distances[key], resolved)
             rows = tuple(make_rows(suite, test, measured, run))

@@ -1,12 +1,12 @@
 """A suite's defaults, chosen on the validation split and nowhere else.
 
-1. Static λ: the best mean accuracy with the given head over the grid, which is made wider while
-   the winner is at an edge.
-2. For each probe: the probe_lambda, layer and pooling with the best routing accuracy.
+1. λ, one for the static merge and for the probe: of those whose static merge, with the given head,
+   is within half a point of the best, the one at which the paper's probe `experts` routes best, at
+   whichever layer and pooling that is.
+2. For each probe, at that λ: the layer and pooling with the best routing accuracy.
 3. For each probe, there: the preset that meets most of the recovery lines; of those the one with
    the best mean of both head modes' accuracies.
-4. The probe: `experts`, the paper's, if its preset meets every recovery line, else the best of the
-   three by the rule of step 3.
+4. The probe is `experts`; the others have rows in the report.
 5. Thresholds: quantiles of what validation shows at the defaults, see `thresholds`.
 All means are over tasks, each counting the same.
 """
@@ -20,13 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recipes import statistics
+from recipes.curve import curve
 from recipes.lines import recovery_lines
 from recipes.statistics import CACHE, CACHE_OWN
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
 from semerge.evaluation.collect import SecondPass, second_pass
 from semerge.evaluation.measure import BASE, Measurement, Plan, measure
-from semerge.evaluation.selection import PROBE_LAMBDAS, every_key
+from semerge.evaluation.selection import every_key
 from semerge.loading import Loaded
 from semerge.probe import Caches
 from semerge.probes import PROBES
@@ -35,7 +37,9 @@ from semerge.routing import margin
 from semerge.settings import PRESETS, Settings
 from semerge.suites import Defaults, Suite
 
-STATIC_GRID = tuple(round(0.05 * i, 2) for i in range(1, 21))
+PAPER = "experts"
+WITHIN = 0.005
+"""Accuracy that the static merge may lose to the best λ's."""
 NEAR_TIE, FLAT, FAR = 0.05, 0.01, 0.99
 """Quantiles on validation; see `thresholds`."""
 
@@ -48,89 +52,66 @@ class Selection:
 
     defaults: Defaults
     thresholds: dict[str, float | None]
-    static: list[Row]  # static λ and its accuracy
+    curve: Row  # see `recipes.curve`: what λ was chosen from
     routing: list[Row]  # probe x probe_lambda x layer x pool
     presets: list[Row]  # probe x preset, at each probe's best point
     best: dict[str, Row]  # by probe: its best row of `routing`
+    caches: Caches  # statistics of both variants at the λ that was chosen
 
     def to_dict(self) -> dict[str, Any]:
         """For report.json."""
         return {
             "defaults": vars(self.defaults),
             "thresholds": self.thresholds,
-            "static_lambda": self.static,
+            "curve": self.curve,
             "routing": self.routing,
             "presets": self.presets,
             "best": self.best,
         }
 
 
-def select(loaded: Loaded, validation: Sequence[LabelledSet], caches: Caches) -> Selection:
+def select(
+    loaded: Loaded, validation: Sequence[LabelledSet], samples: Sequence[LabelledSet]
+) -> Selection:
     """Choose the defaults of a suite whose weights are in memory.
 
-    caches: statistics of both variants at every one of PROBE_LAMBDAS.
+    samples: training samples of every task, for the statistics of the cache probe.
     """
-    engine = Engine(loaded)
-    suite = engine.suite
-    keys = tuple(every_trial(suite, PROBE_LAMBDAS))
-    plan = Plan(keys, (BASE, *STATIC_GRID), caches=caches)
-    measured = measure(engine, validation, plan)
-    static, rows = static_table(engine, validation, measured)
+    seen = curve(Engine(loaded), validation)
+    scale = one_lambda(seen["rows"])
+    chosen = with_defaults(loaded, replace(loaded.suite.defaults, static_lambda=scale))
+    caches = statistics.build(chosen, samples, [scale], own=True)
+    suite, keys = chosen.suite, tuple(every_trial(chosen.suite, [scale]))
+    measured = measure(chosen, validation, Plan(keys, (BASE, scale), caches=caches))
     routing = [routing_row(suite, measured, key) for key in keys]
     best = {probe: best_row(routing, probe) for probe in PROBES.names}
 
     presets: list[Row] = []
-    for probe in PROBES.names:
-        at = best[probe]
-        defaults = Defaults(
-            probe, at["layer"], at["pool"], "hard", static, at["probe_lambda"] or PROBE_LAMBDAS[0]
-        )
+    for probe, at in best.items():
+        defaults = Defaults(probe, at["layer"], at["pool"], "hard", scale, scale)
         chosen = with_defaults(loaded, defaults)
         for preset in PRESETS:
             resolved = Settings(preset=preset).resolve(chosen.suite)
             distances = measured.distances[resolved.probing]
             second = second_pass(chosen, validation, measured, distances, resolved)
             presets.append(preset_row(chosen.suite, measured, second, probe, preset))
-    probe, preset = choose(presets)
-    at = best[probe]
-    scale = at["probe_lambda"] or best["experts"]["probe_lambda"]
-    defaults = Defaults(probe, at["layer"], at["pool"], preset, static, scale)
-    key = Key(probe, at["layer"], at["pool"], at["probe_lambda"])
-    limits = thresholds(measured.distances[key])
-    return Selection(defaults, limits, rows, routing, presets, best)
+    at, preset = best[PAPER], best_preset(presets, PAPER)
+    defaults = Defaults(PAPER, at["layer"], at["pool"], preset, scale, scale)
+    limits = thresholds(measured.distances[Key(PAPER, at["layer"], at["pool"], scale)])
+    return Selection(defaults, limits, seen, routing, presets, best, caches)
+
+
+def one_lambda(rows: Sequence[Row]) -> float:
+    """The λ of step 1, from the rows of a curve; of equals the smallest."""
+    enough = max(row["static"] for row in rows) - WITHIN
+    good = [row for row in rows if row["static"] >= enough]
+    return float(max(good, key=lambda row: (row["nearest"], -row["lambda"]))["lambda"])
 
 
 def every_trial(suite: Suite, scales: Sequence[float]) -> list[Key]:
     """Every key that a request may have, and those of the variant CACHE_OWN."""
     keys = list(every_key(suite, scales))
     return keys + [key._replace(probe=CACHE_OWN) for key in keys if key.probe == CACHE]
-
-
-def static_table(
-    engine: Engine, sets: Sequence[LabelledSet], measured: Measurement
-) -> tuple[float, list[Row]]:
-    """The best static λ (the smallest of equals), and accuracy by λ.
-
-    Widens the grid while the winner is at an edge; the answers go to `measured`.
-    """
-    seen = {
-        scale: measured.macro(measured.oracle(answers))
-        for scale, answers in measured.answers.items()
-        if isinstance(scale, float) and scale != BASE
-    }
-    step = STATIC_GRID[1] - STATIC_GRID[0]
-    while True:
-        best = max(sorted(seen), key=lambda scale: seen[scale])
-        if best == min(seen) and best > 0.01:
-            more = [round(best * part, 4) for part in (0.2, 0.4, 0.6, 0.8)]
-        elif best == max(seen) and best < 3:
-            more = [round(best + step * i, 4) for i in range(1, 6)]
-        else:
-            rows = [{"lambda": scale, "accuracy": seen[scale]} for scale in sorted(seen)]
-            return best, rows
-        wider = measure(engine, sets, Plan(answers=tuple(more), own_only=True))
-        measured.answers.update(wider.answers)
-        seen |= {scale: wider.macro(wider.oracle(wider.answers[scale])) for scale in more}
 
 
 def routing_row(suite: Suite, measured: Measurement, key: Key) -> Row:
@@ -172,17 +153,10 @@ def preset_row(
     }
 
 
-def choose(presets: Sequence[Row]) -> tuple[str, str]:
-    """(probe, preset) by steps 3 and 4; see above."""
-
-    def rank(row: Row) -> tuple[int, float]:
-        return row["met"], row["score"]
-
-    paper = max((row for row in presets if row["probe"] == "experts"), key=rank)
-    if paper["met"] == len(paper["lines"]):
-        return paper["probe"], paper["preset"]
-    best = max(presets, key=rank)
-    return best["probe"], best["preset"]
+def best_preset(presets: Sequence[Row], probe: str) -> str:
+    """A probe's preset by step 3, from rows of `preset_row`."""
+    own = [row for row in presets if row["probe"] == probe]
+    return str(max(own, key=lambda row: (row["met"], row["score"]))["preset"])
 
 
 def averages(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -11,10 +10,9 @@ from labelled import DATA, plane_engine, plane_sets
 from tiny import SUITES
 
 from recipes import lines, selection
-from recipes.finish import UNDECIDED, cached_samples
-from recipes.statistics import build
+from recipes.finish import cached_samples
 from semerge.data.sets import suite_sets
-from semerge.evaluation.measure import BASE, Measurement, Plan, measure
+from semerge.evaluation.measure import BASE, Plan, measure
 from semerge.loading import load
 from semerge.probes import PROBES
 from semerge.registry import Key
@@ -22,42 +20,20 @@ from semerge.settings import PRESETS
 from semerge.suites import read_suite
 
 
-def graded(best: float, scales: tuple[float, ...]) -> Measurement:
-    """1000 samples of one task; the merge at λ gets the more right the nearer λ is to `best`."""
-    answers = {BASE: torch.zeros(1000, 1, dtype=torch.int16)}
-    for scale in scales:
-        right = round(100 - 10 * abs(scale - best), 6)
-        answers[scale] = (torch.arange(1000) < 10 * right).to(torch.int16)[:, None]
-    ones, none = torch.ones(1000, dtype=torch.int64), torch.zeros(1000, dtype=torch.int64)
-    return Measurement(none, ones, {}, answers, torch.zeros(1, 1000, 1, dtype=torch.int16))
-
-
 @pytest.mark.parametrize(
-    ("best", "expected"), [(0.4, 0.4), (1.0, 1.0), (1.7, 1.7), (0.02, 0.02), (9.0, 3.0)]
+    ("rows", "expected"),
+    [
+        # the best static merge alone is good enough
+        ([(0.3, 0.70, 0.2), (0.6, 0.76, 0.8), (0.9, 0.75, 0.9)], 0.6),
+        # within half a point of it another routes better
+        ([(0.3, 0.70, 0.2), (0.6, 0.76, 0.8), (0.9, 0.755, 0.9)], 0.9),
+        # of equals the smallest
+        ([(0.6, 0.76, 0.9), (0.7, 0.757, 0.9), (0.8, 0.758, 0.9)], 0.6),
+    ],
 )
-def test_static_lambda_and_a_grid_that_widens(
-    monkeypatch: pytest.MonkeyPatch, best: float, expected: float
-) -> None:
-    asked: list[float] = []
-
-    def wider(engine: Any, sets: Any, plan: Plan) -> Measurement:
-        asked.extend(plan.answers)
-        return graded(best, plan.answers)
-
-    monkeypatch.setattr(selection, "measure", wider)
-    measured = graded(best, selection.STATIC_GRID)
-    found, rows = selection.static_table(None, [], measured)  # type: ignore[arg-type]
-    assert found == pytest.approx(expected, abs=0.05)
-    assert [r["lambda"] for r in rows] == sorted(r["lambda"] for r in rows)
-    assert found in measured.answers
-    assert bool(asked) == (best != 0.4)
-    assert min(r["lambda"] for r in rows) < found or found <= 0.01
-    assert max(r["lambda"] for r in rows) > found or found >= 3
-
-
-def test_of_equal_lambdas_the_smallest() -> None:
-    measured = graded(0.5, (0.3, 0.4, 0.6, 0.7))
-    assert selection.static_table(None, [], measured)[0] == 0.4  # type: ignore[arg-type]
+def test_one_lambda_by_its_rule(rows: list[tuple[float, float, float]], expected: float) -> None:
+    table = [dict(zip(("lambda", "static", "nearest"), row, strict=True)) for row in rows]
+    assert selection.one_lambda(table) == expected
 
 
 def test_routing_row_of_the_plane() -> None:
@@ -91,27 +67,18 @@ def test_best_row() -> None:
     assert selection.best_row(rows, "experts")["n"] == 2
 
 
-def preset_row(probe: str, preset: str, met: int, score: float) -> dict[str, Any]:
-    return {"probe": probe, "preset": preset, "met": met, "score": score, "lines": [{}] * 4}
-
-
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        # experts meets every line: it is the default though another probe scores more
-        ([("experts", "sharp", 4, 0.8), ("cache", "hard", 4, 0.9)], ("experts", "sharp")),
-        # it does not: the one that meets most
-        ([("experts", "sharp", 3, 0.9), ("cache", "hard", 4, 0.8)], ("cache", "hard")),
-        # as many: the better score
-        ([("experts", "hard", 2, 0.7), ("base", "hard", 2, 0.8)], ("base", "hard")),
-        # within a probe: lines before score
-        ([("experts", "literal", 4, 0.7), ("experts", "hard", 3, 0.9)], ("experts", "literal")),
+        ([("experts", "sharp", 4, 0.8), ("cache", "hard", 4, 0.9)], "sharp"),
+        ([("experts", "sharp", 3, 0.9), ("experts", "hard", 3, 0.8)], "sharp"),
+        # lines before score
+        ([("experts", "literal", 4, 0.7), ("experts", "hard", 3, 0.9)], "literal"),
     ],
 )
-def test_choice_of_probe_and_preset(
-    rows: list[tuple[str, str, int, float]], expected: tuple[str, str]
-) -> None:
-    assert selection.choose([preset_row(*r) for r in rows]) == expected
+def test_choice_of_the_preset(rows: list[tuple[str, str, int, float]], expected: str) -> None:
+    table = [dict(zip(("probe", "preset", "met", "score"), row, strict=True)) for row in rows]
+    assert selection.best_preset(table, "experts") == expected
 
 
 def test_thresholds_are_quantiles() -> None:
@@ -128,18 +95,31 @@ def test_thresholds_are_quantiles() -> None:
 
 
 def test_lines_by_hand() -> None:
-    figures = {"expert": 0.9, "static_oracle": 0.7, "base_oracle": 0.85}
-    figures |= {"se_oracle": 0.89, "se_routed": 0.87}
+    figures = {"expert": 0.9, "static_oracle": 0.7, "base_oracle": 0.66, "routing": 0.965}
+    figures |= {"se_oracle": 0.892, "se_routed": 0.86}
     found = {x["line"]: x for x in lines.recovery_lines({"all": figures}, "image")}
-    assert found["recovery_oracle"]["value"] == pytest.approx(0.95)
-    assert found["recovery_routed"]["value"] == pytest.approx(0.85)
-    assert not found["recovery_routed"]["met"]
+    assert found["recovery_oracle"]["value"] == pytest.approx(0.96)
+    assert found["recovery_routed"]["value"] == pytest.approx(0.80)
+    assert not found["recovery_oracle"]["met"] and not found["recovery_routed"]["met"]
     on_text = lines.recovery_lines({"all": figures}, "text")
-    assert [x["target"] for x in on_text] == [0.95, 0.80] and on_text[1]["met"]
-    gaps = {x["line"]: x["met"] for x in lines.gap_lines({"all": figures})}
-    assert gaps == {"experts_above_static": True, "experts_above_base": False}
-    floors = lines.expert_lines({"mnist": {"expert": 0.97}, "cifar10": {"expert": 0.56}})
-    assert [x["met"] for x in floors] == [True, False, True, True]
+    assert [(x["target"], x["met"]) for x in on_text] == [(0.95, True), (0.55, True)]
+    for modality, met in (("image", [False, True, False]), ("text", [False, True, True])):
+        regime = lines.regime_lines({"all": figures}, modality)
+        assert [x["line"] for x in regime[:3]] == [
+            "static_above_base",
+            "experts_above_static",
+            "own_nearest",
+        ]
+        assert [x["met"] for x in regime[:3]] == met
+    assert regime[3] == {
+        "line": "expert_floor",
+        "on": "all",
+        "value": 0.9,
+        "target": 0.9207,
+        "met": False,
+    }
+    floors = lines.expert_lines({"mnist": {"expert": 0.975}, "cifar10": {"expert": 0.71}})
+    assert [x["met"] for x in floors] == [True, True, False, True]
     assert [x["met"] for x in lines.trivial_lines({"charts": 0.7, "textures": 0.9})] == [
         True,
         False,
@@ -147,12 +127,12 @@ def test_lines_by_hand() -> None:
 
 
 def test_a_missed_line_has_its_cause() -> None:
-    figures = {"expert": 0.9, "static_oracle": 0.7, "base_oracle": 0.85}
-    sharp = figures | {"se_oracle": 0.88, "se_routed": 0.81}
-    hard = figures | {"se_oracle": 0.895, "se_routed": 0.82}
+    figures = {"expert": 0.78, "static_oracle": 0.7, "base_oracle": 0.68, "routing": 0.9}
+    sharp = figures | {"se_oracle": 0.77, "se_routed": 0.72}
+    hard = figures | {"se_oracle": 0.779, "se_routed": 0.73}
     missed = [
         *lines.recovery_lines({"all": sharp}, "image"),
-        *lines.gap_lines({"all": sharp}),
+        *lines.regime_lines({"all": sharp}, "image"),
         *lines.expert_lines({"mnist": {"expert": 0.9}}),
         *lines.trivial_lines({"charts": 0.95}),
     ]
@@ -160,8 +140,9 @@ def test_a_missed_line_has_its_cause() -> None:
     assert told == [
         ("recovery_oracle", "merge"),  # the nearest expert as it is would have reached it
         ("recovery_routed", "routing"),
-        ("experts_above_static", None),  # met
-        ("experts_above_base", "gap"),
+        ("static_above_base", "merge"),
+        ("experts_above_static", "gap"),
+        ("own_nearest", "routing"),
         ("expert_floor", "expert"),
         ("expert_above_sanity", "expert"),
         ("trivial_below", "task"),
@@ -175,25 +156,26 @@ def test_select_on_a_tiny_suite(modality: str, tmp_path: Path) -> None:
     for file in data.glob("*/test.*"):
         file.unlink()  # whatever reads the test split fails
     suite = loaded.suite
-    engine = selection.with_defaults(loaded, UNDECIDED)
     validation = suite_sets(suite, data, "validation")
     if modality == "image":
-        caches = build(engine, cached_samples(suite, data, 8), selection.PROBE_LAMBDAS, own=True)
+        samples = cached_samples(suite, data, 8)
     else:  # `cached_samples` of text reads the test split, to leave its sentences out
-        train = suite_sets(suite, data, "train").sets
-        caches = build(engine, train, selection.PROBE_LAMBDAS, own=True)
-    found = selection.select(loaded, validation.sets, caches)
-    points = 7 + (5 if modality == "text" else 7)
-    assert len(found.routing) == 7 * (1 + 6) + 2 * 6 * (points - 7)
+        samples = list(suite_sets(suite, data, "train").sets)
+    found = selection.select(loaded, validation.sets, samples)
     assert [(r["probe"], r["preset"]) for r in found.presets] == [
         (probe, preset) for probe in PROBES.names for preset in PRESETS
     ]
     default = found.defaults
-    assert (default.probe, default.preset) == selection.choose(found.presets)
+    assert default.probe == "experts"
+    assert default.static_lambda == default.probe_lambda
+    assert default.static_lambda == selection.one_lambda(found.curve["rows"])
+    assert default.preset == selection.best_preset(found.presets, "experts")
     assert (default.layer, default.pool) == tuple(
-        found.best[default.probe][k] for k in ("layer", "pool")
+        found.best["experts"][k] for k in ("layer", "pool")
     )
-    assert default.static_lambda == max(found.static, key=lambda r: r["accuracy"])["lambda"]
+    at = next(r for r in found.curve["rows"] if r["lambda"] == default.probe_lambda)
+    assert at["nearest"] == pytest.approx(found.best["experts"]["routing_all"])
+    assert at["hard_given"] == pytest.approx(found.best["experts"]["hard_oracle_all"])
     hard = [r for r in found.presets if r["preset"] == "hard"]
     for r in hard:  # two ways to the same figures
         best = found.best[r["probe"]]

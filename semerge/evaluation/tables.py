@@ -25,8 +25,10 @@ CAUSES = {
 }
 """Of a line that is missed."""
 WORDS = {
+    "static_above_base": "static Task Arithmetic above the base",
     "experts_above_static": "experts above static Task Arithmetic at its best λ",
     "experts_above_base": "experts above the base",
+    "own_nearest": "own expert is the nearest",
     "recovery_oracle": "gap recovered, given head",
     "recovery_routed": "gap recovered, routed head",
     "expert_floor": "expert at its floor",
