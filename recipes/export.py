@@ -98,11 +98,12 @@ def write_suite(
     defaults: Defaults,
     thresholds: Mapping[str, float | None],
     extra: tuple[str, ...] = (),
+    temperatures: Mapping[str, float] | None = None,
 ) -> Path:
     """Write suite.json over the files that lie in `folder`, each with its sha256.
 
     statistics.safetensors and second moments are named if they are there; `extra` are further files
-    to hash.
+    to hash. temperatures: of the heads, by task.
 
     Raises:
         ValueError: a file is FILE_LIMIT bytes or larger.
@@ -121,6 +122,7 @@ def write_suite(
         asdict(task)
         | {"weights": f"experts/{task.name}.safetensors"}
         | ({"moments": moments[task.name]} if task.name in moments else {})
+        | ({"temperature": temperatures[task.name]} if temperatures else {})
         for task in spec.tasks
     ]
     content = {

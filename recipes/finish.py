@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recipes import report, selection, statistics
+from recipes import calibration, report, selection, statistics
 from recipes.card import write_card
 from recipes.export import SuiteSpec, Trained, write_suite, write_weights
 from recipes.lines import TRIVIAL_LIMIT
 from semerge.common import UserError
 from semerge.data.labelled import LabelledSet, balanced_rows, read_set
 from semerge.data.sets import generated_set, suite_sets
-from semerge.engine import load_engine
+from semerge.engine import Engine, load_engine
 from semerge.evaluation.diagnosis import SAMPLES, diagnose
 from semerge.evaluation.report import rounded, write_report
 from semerge.loading import load
@@ -64,7 +64,8 @@ def finish(
     record = statistics.record(samples, scale)
     kept = caches[statistics.CACHE, scale]
     statistics.save(folder / "statistics.safetensors", kept, record)
-    write_suite(folder, spec, chosen.defaults, chosen.thresholds, extra)
+    temperatures = calibration.temperatures(Engine(loaded), validation.sets)
+    write_suite(folder, spec, chosen.defaults, chosen.thresholds, extra, temperatures)
 
     logger.info("defaults %s; measuring %d test samples", chosen.defaults, test.total)
     engine = load_engine(folder)

@@ -58,6 +58,8 @@ FLOORS = {
 """What an expert has to reach at least."""
 AVERAGE_FLOOR = {"text": 0.9207}
 """What the experts have to reach on average: what those of the first suite had."""
+CALIBRATED = 0.04
+"""What the expected calibration error may be at most."""
 TRIVIAL_LIMIT = 0.90
 """What the same trivial model has to stay below on rendered tasks."""
 
@@ -108,6 +110,12 @@ def expert_lines(tasks: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any
             line = _line("expert_above_sanity", task, value, target)
             found.append(line | {"met": value > target})
     return found
+
+
+def calibration_lines(error: float) -> list[dict[str, Any]]:
+    """The experts' expected calibration error, averaged over tasks, at or below its limit."""
+    line = _line("calibration_error", "all", error, CALIBRATED)
+    return [line | {"met": error <= CALIBRATED}]
 
 
 def trivial_lines(accuracies: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import semerge
-from recipes import lines
+from recipes import calibration, lines
 from recipes.curve import curve
 from recipes.selection import Row, Selection, best_preset, every_trial, routing_row
 from recipes.statistics import CACHE_OWN
@@ -59,10 +59,12 @@ def make_report(
         for scale in dict.fromkeys(answers[1:])
     }
     averages = {"real": default["average_real"], "all": default["average_all"]}
+    errors = calibration.errors(engine, test.sets)
     found = [
         *lines.regime_lines(averages, suite.modality),
         *lines.recovery_lines(averages, suite.modality),
         *lines.expert_lines(default["tasks"]),
+        *lines.calibration_lines(errors["average"]["after"]),
         *lines.trivial_lines(facts.get("trivial", {})),
     ]
     hard = {"real": presets["hard"]["average_real"], "all": presets["hard"]["average_all"]}
@@ -82,6 +84,7 @@ def make_report(
         "presets": presets,
         "probes": probes,
         "routing": [routing_row(suite, measured, key) for key in keys],
+        "calibration": errors,
         "lines": found,
         "lines_met": sum(line["met"] for line in found),
     }

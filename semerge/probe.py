@@ -295,8 +295,10 @@ class Steps:
 
     @torch.inference_mode()
     def logits(self, embedding: Tensor, task_name: str) -> Tensor:
-        """Final embeddings (B, D) -> logits (B, C) by the head of one task."""
-        return self.backbone.logits(embedding.float(), self.models.heads[task_name])
+        """Final embeddings (B, D) -> logits (B, C) by the head of one task, over its temperature:
+        their softmax is calibrated for the task's own expert."""
+        found = self.backbone.logits(embedding.float(), self.models.heads[task_name])
+        return found / self.suite.task(task_name).temperature
 
     def weights_sha256(self) -> str:
         """The hash over all loaded weights, as it was when they were loaded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,3 +122,21 @@ def summary(rows: Sequence[Row], real: Collection[str]) -> dict[str, Any]:
         "recovery": {"all": recovery(everything), "real": recovery(on_real)},
         **changes(rows),
     }
+
+
+# ---- scores that mean what they say --------------------------------------------------------------
+
+BINS = 15
+
+
+def calibration_error(scores: Sequence[float], right: Sequence[bool]) -> float:
+    """Expected calibration error: the mean gap between score and accuracy, over bins of equal
+    width by score (Naeini et al. 2015; Guo et al., arXiv 1706.04599).
+
+    scores: of the answers, in [0, 1]. right: whether each is right. A fraction; 0 without samples.
+    """
+    gaps = [0.0] * BINS
+    for score, hit in zip(scores, right, strict=True):
+        # bins are open at their lower end, as there
+        gaps[max(0, math.ceil(score * BINS) - 1)] += hit - score
+    return sum(map(abs, gaps)) / max(1, len(scores))

@@ -33,6 +33,7 @@ WORDS = {
     "recovery_routed": "gap recovered, routed head",
     "expert_floor": "expert at its floor",
     "expert_above_sanity": "expert above the trivial model",
+    "calibration_error": "calibration error of the experts, at most",
     "trivial_below": "trivial model below the limit",
 }
 SHOWN = {

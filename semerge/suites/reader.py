@@ -78,6 +78,12 @@ class SuiteReader:
             raise self.fail(f"{where}{key} must be finite")
         return value
 
+    def temperature(self, raw: Any, where: str) -> float:
+        value = self.number(raw, "temperature", where)
+        if value <= 0:
+            raise self.fail(f"{where}temperature must be above 0")
+        return value
+
     def layout(self, raw: Any, where: str, known: tuple[str, ...]) -> str:
         value = self.get(raw, "layout", str, where) if "layout" in raw else OWN_LAYOUT
         if value not in known:
@@ -108,6 +114,7 @@ class SuiteReader:
             layout=layout,
             head=self.relative(raw, "head", where, WEIGHTS) if heads == HEAD_FILES else None,
             data=self.get(raw, "data", dict, where) if "data" in raw else {},
+            temperature=self.temperature(raw, where) if "temperature" in raw else 1.0,
         )
 
     def defaults(self, raw: Any) -> Defaults:

@@ -50,6 +50,7 @@ class Task:
     layout: str = OWN_LAYOUT
     head: str | None = None  # its own head's file, where heads come in files
     data: Mapping[str, Any] = field(default_factory=dict)  # its labelled set on the hub
+    temperature: float = 1.0  # logits of its head are divided by it, so that scores are calibrated
 
 
 @dataclass(frozen=True)
