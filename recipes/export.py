@@ -99,11 +99,12 @@ def write_suite(
     thresholds: Mapping[str, float | None],
     extra: tuple[str, ...] = (),
     temperatures: Mapping[str, float] | None = None,
+    displacements: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write suite.json over the files that lie in `folder`, each with its sha256.
 
     statistics.safetensors and second moments are named if they are there; `extra` are further files
-    to hash. temperatures: of the heads, by task.
+    to hash. temperatures: of the heads, by task. displacements: as suite.json has them.
 
     Raises:
         ValueError: a file is FILE_LIMIT bytes or larger.
@@ -136,6 +137,7 @@ def write_suite(
         "tasks": tasks,
         "heads": "heads.safetensors",
         "statistics": "statistics.safetensors" if "statistics.safetensors" in files else None,
+        **({"displacements": dict(displacements)} if displacements else {}),
         "defaults": asdict(defaults),
         "thresholds": dict(thresholds),
         "sha256": {file: sha256_of(folder / file) for file in sorted(files)},

@@ -19,6 +19,7 @@ from semerge.common import UserError
 from semerge.data.labelled import LabelledSet, balanced_rows, read_set
 from semerge.data.sets import generated_set, suite_sets
 from semerge.engine import Engine, load_engine
+from semerge.evaluation.choice import stored
 from semerge.evaluation.diagnosis import SAMPLES, diagnose
 from semerge.evaluation.report import rounded, write_report
 from semerge.loading import load
@@ -65,7 +66,8 @@ def finish(
     kept = caches[statistics.CACHE, scale]
     statistics.save(folder / "statistics.safetensors", kept, record)
     temperatures = calibration.temperatures(Engine(loaded), validation.sets)
-    write_suite(folder, spec, chosen.defaults, chosen.thresholds, extra, temperatures)
+    moved = stored(chosen.displacements, suite)
+    write_suite(folder, spec, chosen.defaults, chosen.thresholds, extra, temperatures, moved)
 
     logger.info("defaults %s; measuring %d test samples", chosen.defaults, test.total)
     engine = load_engine(folder)

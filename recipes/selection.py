@@ -13,7 +13,7 @@ All means are over tasks, each counting the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,10 +26,12 @@ from recipes.lines import recovery_lines
 from recipes.statistics import CACHE, CACHE_OWN
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
+from semerge.evaluation.choice import mean_displacements
 from semerge.evaluation.collect import SecondPass, second_pass
 from semerge.evaluation.measure import BASE, Measurement, Plan, measure
 from semerge.evaluation.selection import every_key
 from semerge.loading import Loaded
+from semerge.models import Point
 from semerge.probe import Caches
 from semerge.probes import PROBES
 from semerge.registry import Key
@@ -57,6 +59,7 @@ class Selection:
     presets: list[Row]  # probe x preset, at each probe's best point
     best: dict[str, Row]  # by probe: its best row of `routing`
     caches: Caches  # statistics of both variants at the λ that was chosen
+    displacements: Mapping[Point, tuple[float, ...]]  # of each expert, over the same samples
 
     def to_dict(self) -> dict[str, Any]:
         """For report.json."""
@@ -79,6 +82,8 @@ def select(
     """
     seen = curve(Engine(loaded), validation)
     scale = one_lambda(seen["rows"])
+    moved = mean_displacements(Engine(loaded), samples)
+    loaded = replace(loaded, suite=replace(loaded.suite, displacements=moved))
     chosen = with_defaults(loaded, replace(loaded.suite.defaults, static_lambda=scale))
     caches = statistics.build(chosen, samples, [scale], own=True)
     suite, keys = chosen.suite, tuple(every_trial(chosen.suite, [scale]))
@@ -98,7 +103,7 @@ def select(
     at, preset = best[PAPER], best_preset(presets, PAPER)
     defaults = Defaults(PAPER, at["layer"], at["pool"], preset, scale, scale)
     limits = thresholds(measured.distances[Key(PAPER, at["layer"], at["pool"], scale)])
-    return Selection(defaults, limits, seen, routing, presets, best, caches)
+    return Selection(defaults, limits, seen, routing, presets, best, caches, moved)
 
 
 def one_lambda(rows: Sequence[Row]) -> float:

@@ -39,10 +39,10 @@ class ExpertConfig:
     rare word comes by too seldom to be learnt at the rate of the blocks.
     """
 
-    steps: int = 1000
+    steps: int = 700
     rate: float = 5e-4
     tokens: int = 900
-    other_tokens: int = 900
+    other_tokens: int = 600
     word_drop: float = 0.1
     dropout: float = 0.1
     smoothing: float = 0.1

@@ -110,6 +110,12 @@ def parser() -> Parser:
     one.add_argument("--limit", type=int, metavar="N", help="N of the samples")
     one.add_argument("--seed", type=int, default=0, metavar="N", help="of the limit's choice")
     one.add_argument("--json", action="store_true", help="print JSON, with every candidate")
+    one.add_argument(
+        "--write",
+        action="store_true",
+        help="store in suite.json how far the experts move these samples, for the probe "
+        "displacement",
+    )
 
     one = commands.add_parser("demo", help="serve the app", allow_abbrev=False)
     one.add_argument("suites", nargs="*", metavar="SUITE", help="folders or names, shown first")

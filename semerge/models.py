@@ -162,6 +162,16 @@ class Models:
             raise UserError("The suite has no statistics there for the cache probe.")
         return self.statistics[key.point]
 
+    def displacements_at(self, key: Key) -> Tensor:
+        """How far each expert moves a sample on average at a key, (T,).
+
+        Raises:
+            UserError: the suite does not say.
+        """
+        if key.point not in self._suite.displacements:
+            raise UserError("The suite does not say there how far its experts move samples.")
+        return torch.tensor(self._suite.displacements[key.point], device=self.device)
+
     def base(self, stage: int) -> Params:
         """θ0."""
         return self._base[stage]

@@ -96,7 +96,7 @@ def run(
             own = None if whole else keep(t)
             for point, r in models.representations(stage, batch, points, begin, own):
                 for key in compared.get(point, ()):
-                    d = probing[key].distances(r)  # (B,) or (T, B)
+                    d = probing[key].distances(r, None if whole else t)  # (B,) or (T, B)
                     columns[key].append(d.reshape(-1, len(batch)).mT)
                 if point == END and t in alone:
                     embeddings[t] = r
@@ -117,10 +117,16 @@ class _Probing:
         self._statistics = None
         if "statistics" in self.needs:
             self._statistics = models.statistics_at(key) if trial is None else trial[key.point]
+        self._displacements = None
+        if "displacements" in self.needs:
+            self._displacements = models.displacements_at(key)
 
-    def distances(self, expert: Tensor | None = None) -> Tensor:
-        """Of one expert or of all, or without one where the probe needs none."""
-        at = At(self.merged, self.base, expert, self._statistics)  # type: ignore[arg-type]
+    def distances(self, expert: Tensor | None = None, t: int | None = None) -> Tensor:
+        """Of expert t, of all (t None), or without one where the probe needs none."""
+        usual = self._displacements
+        if usual is not None:
+            usual = usual[:, None] if t is None else usual[t]
+        at = At(self.merged, self.base, expert, self._statistics, usual)  # type: ignore[arg-type]
         found: Tensor = self._function(at)
         return found
 
@@ -189,7 +195,8 @@ class Steps:
     @torch.inference_mode()
     def early(self, batch: Batch, resolved: Resolved) -> fast.Early:
         """The fast mode's probe of one sample; see `semerge.fast`."""
-        if "experts" not in PROBES[resolved.probe].needs:
+        needs = PROBES[resolved.probe].needs
+        if "experts" not in needs or "displacements" in needs:  # the last blocks tell these apart
             distances = self.distances(batch, resolved)[resolved.probing]
             return fast.Early(distances, resolved.layer, len(self.suite.tasks), {})
         return fast.probe(self.models, batch, resolved)

@@ -352,6 +352,11 @@ class Settings:
         name = PROBES[spec].name
         if name in valid:
             return spec
+        if name == "displacement":
+            raise UserError(
+                "The suite does not say how far its experts move samples on average; "
+                "`python -m semerge choose --write` measures it."
+            )
         if name in valid_probes(suite):
             raise UserError(
                 f"The {name} probe's statistics were made with {TASK_ARITHMETIC}; "
@@ -387,14 +392,13 @@ def checked_coefficients(
 
 
 def valid_probes(suite: Suite, method: str = TASK_ARITHMETIC) -> tuple[str, ...]:
-    """Names of the probes on offer: one that needs statistics where the suite ships them, for the
-    method that they were made with."""
+    """Names of the probes on offer: one that needs statistics or displacements where the suite has
+    them, statistics for the method that they were made with."""
     usual = METHODS.spec(method) == TASK_ARITHMETIC
-    return tuple(
-        probe.name
-        for probe in PROBES
-        if "statistics" not in probe.needs or (suite.statistics and usual)
-    )
+    lacks = set() if suite.displacements else {"displacements"}
+    if not (suite.statistics and usual):
+        lacks.add("statistics")
+    return tuple(probe.name for probe in PROBES if lacks.isdisjoint(probe.needs))
 
 
 def valid_pools(suite: Suite, probe: str, layer: int | str) -> tuple[str, ...]:

@@ -65,6 +65,12 @@ def test_the_choice_is_that_of_single_requests(own: Path, engine: Engine) -> Non
     for key in candidates(engine):
         rows = [engine.probe(x, settings_of(key)).distances for x in samples]
         distances[key] = torch.cat([row[key] for row in rows])
+    # the suite stores no displacements: these samples' own stand for them
+    distances |= {
+        Key("displacement", *key.point): d.mean(0) / d
+        for key, d in distances.items()
+        if key.probe == "base"
+    }
     expected = {c.key: c for c in choice.rank(distances)}
     found = choose(engine, unlabelled_set(engine.suite, own))
     assert found.n == len(samples) == 12 and len(found.ranked) == len(expected)

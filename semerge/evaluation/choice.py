@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from torch import Tensor
+
 import semerge
 from semerge.checkpoints.files import locate
-from semerge.common import UserError, tell
+from semerge.common import UserError, read_json, tell, write_text
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
 from semerge.evaluation.diagnosis import candidates
 from semerge.evaluation.measure import Cancelled, Plan, Progress, measure
-from semerge.evaluation.selection import NOTHING, Candidate, rank
+from semerge.evaluation.selection import NOTHING, Candidate, every_key, rank
+from semerge.models import Point
 from semerge.probes import PROBES
+from semerge.probes.displacement import relative
 from semerge.registry import Key
 from semerge.routing import nearest
 from semerge.settings import FINAL, Settings
-from semerge.suites import read_suite
+from semerge.suites import Suite, read_suite
 
 FEWEST = 2
 """Samples for each task of the suite: with fewer, candidates agree by chance."""
@@ -37,6 +42,7 @@ class Choice:
     default: int
     chosen: dict[str, int]
     weights_sha256: str
+    displacements: dict[Point, tuple[float, ...]]  # of the experts, means over these samples
 
     @property
     def pick(self) -> Candidate:
@@ -65,7 +71,8 @@ def choose(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> Choice:
-    """Rank every way to measure distances that the suite offers by `selection.rank`.
+    """Rank every way to measure distances that the suite offers by `selection.rank`, and the probe
+    `displacement` by these samples' own displacements where the suite has none.
 
     samples: of all tasks together, as `unlabelled_set` reads them; labels are not looked at.
 
@@ -82,13 +89,19 @@ def choose(
         )
     # of answers there is no use
     measured = measure(engine, [samples], Plan(keys, own_only=True), progress, cancelled)
-    ranked = rank(measured.distances)
+    distances = measured.distances
+    moved = {key.point: d for key, d in distances.items() if key.probe == "base"}
+    if not suite.displacements:
+        distances |= {
+            Key("displacement", *point): relative(d, d.mean(0)) for point, d in moved.items()
+        }
+    ranked = rank(distances)
     if ranked[0].score < NOTHING:
         raise UserError(
             "Every candidate sends all of these samples to one expert, so there is nothing to "
             "choose by; use samples of several tasks."
         )
-    counts = nearest(measured.distances[ranked[0].key]).bincount(minlength=len(suite.tasks))
+    counts = nearest(distances[ranked[0].key]).bincount(minlength=len(suite.tasks))
     usual = Settings().resolve(suite).probing
     return Choice(
         suite=suite.name,
@@ -97,7 +110,23 @@ def choose(
         default=1 + [candidate.key for candidate in ranked].index(usual),
         chosen=dict(zip(suite.task_names, counts.tolist(), strict=True)),
         weights_sha256=engine.weights_sha256(),
+        displacements=means(moved),
     )
+
+
+def mean_displacements(
+    engine: Engine, samples: Sequence[LabelledSet]
+) -> dict[Point, tuple[float, ...]]:
+    """How far each of T experts moves a sample from the base, as a mean over all samples: (T,) by
+    (layer, pool). Labels are not looked at."""
+    keys = tuple(key for key in every_key(engine.suite, ()) if key.probe == "base")
+    measured = measure(engine, samples, Plan(keys, own_only=True))
+    return means({key.point: d for key, d in measured.distances.items()})
+
+
+def means(moved: Mapping[Point, Tensor]) -> dict[Point, tuple[float, ...]]:
+    """Of distances (N, T) from the base, over the samples."""
+    return {point: tuple(d.mean(0).tolist()) for point, d in moved.items()}
 
 
 def options(key: Key) -> str:
@@ -129,11 +158,34 @@ def run(args: argparse.Namespace) -> int:
     engine = load_engine(suite)
     tell(0, len(samples), "samples")
     found = choose(engine, samples, partial(tell, what="samples"))
+    if args.write:
+        write(suite, found)
     if args.json:
         print(json.dumps(found.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
     else:
         print("\n".join(lines(found)))
     return 0
+
+
+def write(suite: Suite, found: Choice) -> None:
+    """Store in suite.json how far the experts move the samples: what the probe `displacement`
+    compares with.
+
+    Raises:
+        UserError: the file can't be written.
+    """
+    path = suite.folder / "suite.json"
+    raw = read_json(path)
+    raw["displacements"] = stored(found.displacements, suite)
+    write_text(path, json.dumps(raw, indent=1, ensure_ascii=False) + "\n")
+
+
+def stored(displacements: Mapping[Point, Sequence[float]], suite: Suite) -> dict[str, Any]:
+    """Displacements as suite.json has them."""
+    return {
+        f"{layer}/{pool}": dict(zip(suite.task_names, row, strict=True))
+        for (layer, pool), row in displacements.items()
+    }
 
 
 def lines(found: Choice) -> list[str]:
@@ -143,13 +195,13 @@ def lines(found: Choice) -> list[str]:
         key = candidate.key
         scale = f"{key.probe_lambda:g}" if key.probe_lambda else ""
         rows.append(
-            f"{place:>4}  {key.probe:8} {key.layer!s:>5}  {key.pool:6} {scale:>6} "
+            f"{place:>4}  {key.probe:12} {key.layer!s:>5}  {key.pool:6} {scale:>6} "
             f"{candidate.margin:>7.3f} {candidate.agreement:>10.3f} {candidate.score:>6.3f}"
         )
     counts = ", ".join(f"{task} {count}" for task, count in found.chosen.items())
     return [
         f"{found.suite}: {found.n:,} unlabelled samples, {len(found.ranked)} candidates",
-        f"      {'probe':8} layer  {'pool':6} {'λ':>6}  margin  agreement  score",
+        f"      {'probe':12} layer  {'pool':6} {'λ':>6}  margin  agreement  score",
         *rows,
         f"pick: {options(found.pick.key)}",
         f"it sends the samples to: {counts}",

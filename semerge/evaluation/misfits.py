@@ -351,12 +351,15 @@ def _without_each(engine: Engine, placed: Batch, key: Key) -> Tensor:
     at = partial(represent, engine, placed=placed, point=key.point)
     experts = torch.stack([at(partial(models.expert, t)) for t in range(count)])  # (T, B, K)
     base = at(models.base) if "base" in probe.needs else None
+    moves = "displacements" in probe.needs
     found = []
     for t in range(count):
         scales = torch.full((count,), key.probe_lambda, device=models.device)
         scales[t] = 0.0
         merged = at(models.merged(scales)) if "merged" in probe.needs else None
-        seen = At(merged, base, experts[_others(t, count)], None)  # type: ignore[arg-type]
+        rest = _others(t, count)
+        usual = models.displacements_at(key)[rest, None] if moves else None
+        seen = At(merged, base, experts[rest], None, usual)  # type: ignore[arg-type]
         found.append(probe.function(seen, **PROBES.chosen(key.probe)).mT)
     return torch.stack(found)
 

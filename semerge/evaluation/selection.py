@@ -36,10 +36,13 @@ NOTHING = 1e-6
 
 
 def every_key(suite: Suite, scales: Iterable[float]) -> Iterable[Key]:
-    """All probes at every layer and pooling; one that runs no merged model has no λ."""
+    """All probes at every layer and pooling; one that runs no merged model has no λ, and one of
+    displacements is where the suite has some."""
     for probe in PROBES:
         for layer in valid_layers(suite):
             for pool in valid_pools(suite, probe.name, layer):
+                if "displacements" in probe.needs and (layer, pool) not in suite.displacements:
+                    continue
                 for scale in scales if "merged" in probe.needs else [BASE]:
                     yield Key(probe.name, layer, pool, scale)
 

@@ -7,9 +7,10 @@ keyword options:
     def base(at: At) -> Tensor: ...
 
 `needs` says which models are run to that layer: "merged" (the merged model at the probe's λ),
-"base", "experts"; and "statistics": what the suite stores of some samples of each task. A probe
-that needs experts is asked for one expert after the other, or for all in one stack, and answers
-(B,) or (T, B); one without is asked once and answers (B, T).
+"base", "experts"; and what the suite has to have stored: "statistics" of some samples of each task,
+"displacements", how far each expert moves samples on average. A probe that needs experts is asked
+for one expert after the other, or for all in one stack, and answers (B,) or (T, B); one without is
+asked once and answers (B, T).
 
 Importing this room costs no torch: a probe's file imports it inside the function.
 """
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from semerge.checkpoints.bundled import Statistics
 
 F = TypeVar("F", bound=Callable[..., Any])
-NEEDS = ("merged", "base", "experts", "statistics")
+NEEDS = ("merged", "base", "experts", "statistics", "displacements")
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,15 @@ class At:
     """What a probe sees at one layer and pooling; what it did not say that it needs is not there.
 
     merged, base: representations (B, K). expert: those of one expert, (B, K), or of all, (T, B, K).
-    statistics: what the suite stores of the probed model's representations here.
+    statistics: what the suite stores of the probed model's representations here. displacements: of
+    that expert how far it moves a sample on average, (), or of all, (T, 1).
     """
 
     merged: Tensor
     base: Tensor
     expert: Tensor
     statistics: Statistics
+    displacements: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,22 @@ class SuiteReader:
             self.relative(raw, key, "architecture.", (".json",))
         return dict(raw)
 
+    def displacements(
+        self, raw: Any, tasks: list[str]
+    ) -> dict[tuple[int | str, str], tuple[float, ...]]:
+        """From "layer/pool" and numbers above 0, one a task."""
+        found: dict[tuple[int | str, str], tuple[float, ...]] = {}
+        for at, row in self.get(raw, "displacements", dict).items():
+            layer, _, pool = at.partition("/")
+            where = f"displacements.{at}."
+            if not isinstance(row, dict) or list(row) != tasks:
+                raise self.fail(f"displacements.{at} must have a number for each task, in order")
+            numbers = tuple(self.number(row, task, where) for task in tasks)
+            if min(numbers) <= 0:
+                raise self.fail(f"displacements.{at} must be above 0")
+            found[int(layer) if layer.isdecimal() else layer, pool] = numbers
+        return found
+
     def heads(self, raw: Any) -> tuple[str | None, str]:
         """The heads' file, if there is one, and where heads come from."""
         if not isinstance(raw.get("heads"), dict):
@@ -210,6 +226,7 @@ class SuiteReader:
             sha256=self.get(raw, "sha256", dict),
             sources={file: self.source(file, entry) for file, entry in sources.items()},
             family=self.get(raw, "family", str) if "family" in raw else None,
+            displacements=self.displacements(raw, names) if "displacements" in raw else {},
         )
         self.check(suite)
         return suite

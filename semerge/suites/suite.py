@@ -88,6 +88,8 @@ class Suite:
     text_tower_layout: str | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)  # file -> its place on the hub
     family: str | None = None  # whose published figures it may be compared with
+    # (layer, pool) -> how far each of T experts moves a sample on average; empty: not measured
+    displacements: Mapping[tuple[int | str, str], tuple[float, ...]] = field(default_factory=dict)
     located: Mapping[str, Path] = field(default_factory=dict)  # file -> its place on this disk
 
     @cached_property
