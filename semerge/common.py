@@ -1,4 +1,4 @@
-"""What every room uses: the one error for people, pieces of sentences, progress, and clocks."""
+"""What every room uses: the one error for people, pieces of sentences, progress, a stopwatch."""
 
 from __future__ import annotations
 
@@ -201,31 +201,6 @@ class Counter:
             print(f"\r{text}", end=end, file=self._stream, flush=True)
         elif done == 0:
             print(text, file=self._stream, flush=True)
-
-
-# --------------------------------------------------------------------------------------------------
-# Stage timings: of one request, and of a start.
-
-STAGES = ("preprocess", "probe", "route", "merge", "predict")
-
-
-class Clock:
-    """A stopwatch that is started when it is made; each lap ends one stage."""
-
-    def __init__(self) -> None:
-        self._start = self._last = perf_counter()
-        self._seconds = dict.fromkeys(STAGES, 0.0)
-
-    def lap(self, stage: str) -> None:
-        """Everything since the last lap belongs to `stage`."""
-        now = perf_counter()
-        self._seconds[stage] += now - self._last
-        self._last = now
-
-    def timings(self) -> dict[str, float]:
-        """Milliseconds by stage, and `total`."""
-        stages = {stage: 1e3 * seconds for stage, seconds in self._seconds.items()}
-        return {**stages, "total": 1e3 * (self._last - self._start)}
 
 
 class Stopwatch:

@@ -23,14 +23,13 @@ from torch import Tensor
 import semerge
 from semerge import fast
 from semerge.backbones import Batch
-from semerge.common import Clock, UserError, first_line
+from semerge.common import UserError, first_line
 from semerge.loading import load
 from semerge.methods import METHODS
 from semerge.models import BASE, Model, Reached, Variant
 from semerge.probe import Steps
-from semerge.probes import PROBES
 from semerge.registry import TASK_ARITHMETIC, Key
-from semerge.result import Prediction, Result
+from semerge.result import Clock, Prediction, Result
 from semerge.routing import Routing
 from semerge.routing import nearest as nearest_of
 from semerge.settings import (
@@ -40,7 +39,6 @@ from semerge.settings import (
     Resolved,
     Settings,
     checked_coefficients,
-    valid_layers,
 )
 from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import Abstention
@@ -105,12 +103,16 @@ class Engine(Steps):
     """One suite in memory. Safe to share between threads; nothing is written after `__init__`."""
 
     def predict(
-        self, sample: object, settings: Settings | None = None, cache: Cache | None = None
+        self,
+        sample: object,
+        settings: Settings | Resolved | None = None,
+        cache: Cache | None = None,
     ) -> Result:
         """Route, merge and answer for one input.
 
         Args:
             sample: a `DecodedImage`, a `CleanText`, a PIL image or a sentence.
+            settings: what to choose; or what that is for this suite, where the caller knows.
             cache: what was probed of earlier inputs, to be used again; in the timings, a stage
                 that was run for an earlier answer is then None.
 
@@ -206,8 +208,9 @@ class Engine(Steps):
         backbone: Any = self.backbone  # those of images alone have a view
         return backbone.view(content[0]) if self.suite.modality == "image" else None
 
-    def _resolve(self, settings: Settings | None) -> Resolved:
-        resolved = (settings or Settings()).resolve(self.suite)
+    def _resolve(self, settings: Settings | Resolved | None) -> Resolved:
+        settings = settings or Settings()
+        resolved = settings if isinstance(settings, Resolved) else settings.resolve(self.suite)
         self.check(resolved)
         return resolved
 
@@ -228,13 +231,12 @@ class Engine(Steps):
             place = resolved.probing if resolved.fast else None
             key = self.models.sha256, _digest(model_input, notices), resolved.method, place
             earlier = cache.get(key)
-            needed = [*self.needed(resolved), *self.combinations(resolved, layers or (), None)]
+            needed = *self.needed(resolved), *self.combinations(resolved, layers or ())
             if earlier is not None and earlier.fits(resolved, needed):
                 clock.lap("preprocess")
                 return earlier, {"preprocess", "probe"}
             # layers on the way cost a norm each, and may be asked for next
-            known = valid_layers(self.suite)
-            layers = layers or known[: known.index(resolved.layer) + 1]
+            layers = layers or self.layers[: self.layers.index(resolved.layer) + 1]
         if earlier is None:
             notices += self.backbone.notices(*model_input)
             batch = self.models.place(self.backbone.preprocess(*model_input))
@@ -288,6 +290,7 @@ class Engine(Steps):
 
         chosen = int(routing.chosen[0])
         head = self.suite.task_names[chosen] if resolved.head == AUTO else resolved.head
+        task = self.suite.tasks[self.suite.task_names.index(head)]
         coefficients = routing.coefficients  # (1, T)
         expert = probed.columns["expert"]
         if chosen != probed.nearest:  # another layer than the one that probed
@@ -319,7 +322,7 @@ class Engine(Steps):
             embeddings["se"], fallback = embeddings["static"], True
             coefficients = torch.full_like(coefficients, resolved.static_lambda)
         logits = {kind: self.logits(z, head)[0] for kind, z in embeddings.items()}  # (C,) each
-        predictions = predictions_of(logits, self.suite.task(head).classes)
+        predictions = predictions_of(logits, task.classes)
         clock.lap("predict")
         notices = (
             *probed.notices,
@@ -333,11 +336,8 @@ class Engine(Steps):
 
         return Result(
             suite=self.suite.name,
-            method=METHODS[resolved.method].name,
-            method_options=METHODS.chosen(resolved.method),
+            **resolved.entries,
             preset=resolved.preset,
-            probe=PROBES[resolved.probe].name,
-            probe_options=PROBES.chosen(resolved.probe),
             layer=resolved.layer,
             pool=resolved.pool,
             tasks=self.suite.task_names,

@@ -21,10 +21,11 @@ from torch import Tensor
 
 from semerge.backbones import Backbone, Batch, Params
 from semerge.checkpoints.bundled import Statistics
-from semerge.common import Clock, UserError, gigabytes, listed
+from semerge.common import UserError, gigabytes, listed
 from semerge.loading import Loaded
 from semerge.methods import METHODS
 from semerge.registry import TASK_ARITHMETIC, Key
+from semerge.result import Clock
 from semerge.settings import FINAL
 from semerge.suites.memory import available
 from semerge.task_vectors import TaskVectors

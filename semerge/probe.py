@@ -5,8 +5,9 @@ What one request does with one sample, evaluation does with many; this is the sa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -14,11 +15,12 @@ from torch import Tensor
 from semerge import fast
 from semerge.backbones import Batch
 from semerge.checkpoints.bundled import Statistics
-from semerge.common import Clock, UserError
+from semerge.common import UserError
 from semerge.loading import Loaded
 from semerge.models import BASE, END, Keep, Model, Models, Point, Reached, Stage
 from semerge.probes import PROBES, At
 from semerge.registry import TASK_ARITHMETIC, Key
+from semerge.result import Clock
 from semerge.routing import Calibration, Reading, Routing, route
 from semerge.settings import (
     FINAL,
@@ -29,63 +31,100 @@ from semerge.settings import (
     valid_pools,
     valid_probes,
 )
+from semerge.suites import Suite
 from semerge.suites.abstention import Abstention
 
 Caches = Mapping[tuple[str, float], Mapping[Point, Statistics]]
+KEPT = 1024  # places, and lists of keys, that are made once and held
 
 
-def model_of(key: Key) -> Model:
-    """The merged model that a probe at `key` runs."""
-    return key.method, key.probe_lambda
+@dataclass(frozen=True)
+class Place:
+    """A probe at one key, ready to run: what a request would look up anew each time.
+
+    point: (layer, pool). model: the merged model that is run, where the probe needs one. function:
+    the probe with its options. statistics, displacements (T,): what the suite has stored there,
+    where it needs that.
+    """
+
+    key: Key
+    point: Point
+    model: Model
+    needs: tuple[str, ...]
+    function: Callable[[At], Tensor]
+    statistics: Statistics | None
+    displacements: Tensor | None
+
+    @classmethod
+    def of(cls, models: Models, key: Key, caches: Caches | None = None) -> Place:
+        """Of a key.
+
+        caches: statistics that are on trial, by (probe, λ); their probes are named as one likes.
+
+        Raises:
+            UserError: the probe needs what the suite has not stored.
+        """
+        trial = (caches or {}).get((key.probe, key.probe_lambda))
+        spec = key.probe if trial is None else "cache"
+        entry, statistics, displacements = PROBES[spec], None, None
+        if "statistics" in entry.needs:
+            statistics = models.statistics_at(key) if trial is None else trial[key.point]
+        if "displacements" in entry.needs:
+            displacements = models.displacements_at(key)
+        function = partial(entry.function, **PROBES.chosen(spec))
+        model = key.method, key.probe_lambda
+        return cls(key, key.point, model, entry.needs, function, statistics, displacements)
 
 
 def run(
     models: Models,
     batch: Batch,
-    keys: Collection[Key],
+    places: Collection[Place],
     ends: Collection[Model] = (),
     stacked: bool = False,
     reached: dict[Model, Reached] | None = None,
-    caches: Caches | None = None,
 ) -> tuple[dict[Key, Tensor], dict[Model, Tensor]]:
-    """The one probe loop: distances (B, T) at keys, and final embeddings (B, D) of models.
+    """The one probe loop: distances (B, T) at places, and final embeddings (B, D) of models.
 
     Every model that is needed runs once, to the deepest layer that it is needed at; what all
     compute alike runs once for all. Experts come one after the other, or, small and `stacked`, at
     once.
 
     ends: models whose final embedding is wanted. reached: filled with how far models were run.
-    caches: statistics that are on trial, by (probe, λ); their probes are named as one likes.
-
-    Raises:
-        UserError: a probe with statistics is asked for that the suite does not have.
     """
-    probing = {key: _Probing(key, models, caches or {}) for key in keys}
+    places = list({place.key: place for place in places}.values())  # each once
     wanted: dict[Model, set[Point]] = {model: {END} for model in ends if not isinstance(model, int)}
-    compared: dict[Point, list[Key]] = {}  # what the experts are run for
-    for key, at in probing.items():
-        if "merged" in at.needs:
-            wanted.setdefault(model_of(key), set()).add(key.point)
-        if "base" in at.needs:
-            wanted.setdefault(BASE, set()).add(key.point)
-        if "experts" in at.needs:
-            compared.setdefault(key.point, []).append(key)
+    compared: dict[Point, list[Place]] = {}  # what the experts are run for
+    for place in places:
+        if "merged" in place.needs:
+            wanted.setdefault(place.model, set()).add(place.point)
+        if "base" in place.needs:
+            wanted.setdefault(BASE, set()).add(place.point)
+        if "experts" in place.needs:
+            compared.setdefault(place.point, []).append(place)
 
     def keep(model: Model) -> Keep | None:
         return None if reached is None else partial(reached.__setitem__, model)
 
-    start = started(models, batch, [key.layer for key in keys])
+    start = started(models, batch, [place.key.layer for place in places])
     found: dict[Model, dict[Point, Tensor]] = {}
     for model, points in wanted.items():
         stage = models.stage(model)
         found[model] = dict(models.representations(stage, batch, points, start, keep(model)))
     embeddings = {model: points[END] for model, points in found.items() if model in ends}
 
+    def distances(place: Place, expert: Tensor | None = None, t: int | None = None) -> Tensor:
+        """Of expert t, of all (t None), or without one where the probe needs none."""
+        merged = found[place.model][place.point] if "merged" in place.needs else None
+        base = found[BASE][place.point] if "base" in place.needs else None
+        usual = place.displacements
+        if usual is not None:
+            usual = usual[:, None] if t is None else usual[t]
+        return place.function(At(merged, base, expert, place.statistics, usual))  # type: ignore[arg-type]
+
     columns: dict[Key, list[Tensor]] = {}  # (B, T), or T of (B, 1)
-    for key, at in probing.items():
-        at.merged = found[model_of(key)][key.point] if "merged" in at.needs else None
-        at.base = found[BASE][key.point] if "base" in at.needs else None
-        columns[key] = [] if "experts" in at.needs else [at.distances()]
+    for place in places:
+        columns[place.key] = [] if "experts" in place.needs else [distances(place)]
 
     alone = {model for model in ends if isinstance(model, int)}
     if compared or alone:
@@ -95,40 +134,12 @@ def run(
             points = set(compared) | ({END} if t in alone else set())
             own = None if whole else keep(t)
             for point, r in models.representations(stage, batch, points, begin, own):
-                for key in compared.get(point, ()):
-                    d = probing[key].distances(r, None if whole else t)  # (B,) or (T, B)
-                    columns[key].append(d.reshape(-1, len(batch)).mT)
+                for place in compared.get(point, ()):
+                    d = distances(place, r, None if whole else t)  # (B,) or (T, B)
+                    columns[place.key].append(d.reshape(-1, len(batch)).mT)
                 if point == END and t in alone:
                     embeddings[t] = r
     return {key: torch.cat(parts, dim=1) for key, parts in columns.items()}, embeddings
-
-
-class _Probing:
-    """A probe at one key, with what it needs there."""
-
-    def __init__(self, key: Key, models: Models, caches: Caches) -> None:
-        trial = caches.get((key.probe, key.probe_lambda))
-        spec = key.probe if trial is None else "cache"
-        entry = PROBES[spec]
-        self.needs = entry.needs
-        self.merged: Tensor | None = None
-        self.base: Tensor | None = None
-        self._function = partial(entry.function, **PROBES.chosen(spec))
-        self._statistics = None
-        if "statistics" in self.needs:
-            self._statistics = models.statistics_at(key) if trial is None else trial[key.point]
-        self._displacements = None
-        if "displacements" in self.needs:
-            self._displacements = models.displacements_at(key)
-
-    def distances(self, expert: Tensor | None = None, t: int | None = None) -> Tensor:
-        """Of expert t, of all (t None), or without one where the probe needs none."""
-        usual = self._displacements
-        if usual is not None:
-            usual = usual[:, None] if t is None else usual[t]
-        at = At(self.merged, self.base, expert, self._statistics, usual)  # type: ignore[arg-type]
-        found: Tensor = self._function(at)
-        return found
 
 
 def started(models: Models, batch: Batch, layers: Iterable[int | str]) -> Reached | None:
@@ -151,6 +162,12 @@ class Steps:
         found = loaded.abstention  # made with other weights, it says nothing of these
         own = found is not None and found.weights_sha256 == self.models.sha256
         self.abstention: Abstention | None = found if own else None
+        self.layers = valid_layers(loaded.suite)
+        self._temperatures = {task.name: task.temperature for task in loaded.suite.tasks}
+        self._usual = Settings().resolve(loaded.suite).probing
+        # requests ask the same again and again
+        self._place = lru_cache(KEPT)(partial(Place.of, self.models))
+        self._combinations = lru_cache(KEPT)(partial(combinations, self.suite))
 
     @torch.inference_mode()
     def distances(
@@ -186,7 +203,8 @@ class Steps:
         Raises:
             UserError: a probe with statistics is asked for that the suite does not have.
         """
-        return run(self.models, batch, keys, stacked=True, reached=reached)[0]
+        places = [self._place(key) for key in keys]
+        return run(self.models, batch, places, stacked=True, reached=reached)[0]
 
     def start(self, batch: Batch, keys: Iterable[Key]) -> Reached | None:
         """What all models compute alike before any of the layers in `keys`, if there is such."""
@@ -208,7 +226,7 @@ class Steps:
         probe, layer, pool and probe_lambda alone.
         """
         thresholds = dict(self.suite.thresholds)
-        if resolved.probing != Settings().resolve(self.suite).probing:
+        if resolved.probing != self._usual:
             thresholds["far"] = None
         return route(distances, resolved, thresholds)
 
@@ -305,7 +323,7 @@ class Steps:
         """Final embeddings (B, D) -> logits (B, C) by the head of one task, over its temperature:
         their softmax is calibrated for the task's own expert."""
         found = self.backbone.logits(embedding.float(), self.models.heads[task_name])
-        return found / self.suite.task(task_name).temperature
+        return found / self._temperatures[task_name]
 
     def weights_sha256(self) -> str:
         """The hash over all loaded weights, as it was when they were loaded."""
@@ -321,24 +339,41 @@ class Steps:
         layers: Iterable[int | str] | None = None,
         pools: Iterable[str] | None = None,
         probes: Iterable[str] | None = None,
-    ) -> list[Key]:
-        """Every key with a meaning, without repeats."""
-        probes = [resolved.probe] if probes is None else list(probes)
-        layers = [resolved.layer] if layers is None else list(layers)
-        pools = [resolved.pool] if pools is None else list(pools)
-        for name, values, valid in (
-            ("probe", [PROBES[probe].name for probe in probes], valid_probes(self.suite)),
-            ("layer", layers, valid_layers(self.suite)),
-            ("pool", pools, (*POOLS[self.suite.modality], FINAL)),
-        ):
-            for value in values:
-                if value not in valid:
-                    known = ", ".join(map(str, valid))
-                    raise UserError(f"{name} {value!r} is unknown; valid are {known}.")
-        keys: dict[Key, None] = {}
-        for probe in probes:
-            for layer in layers:
-                for pool in valid_pools(self.suite, probe, layer):
-                    if layer == FINAL or pool in pools:
-                        keys[resolved.key(probe, layer, pool)] = None
-        return list(keys)
+    ) -> tuple[Key, ...]:
+        """Every key with a meaning, without repeats.
+
+        Raises:
+            UserError: a layer, a pooling or a probe is unknown.
+        """
+        return self._combinations(
+            resolved,
+            (resolved.layer,) if layers is None else tuple(layers),
+            (resolved.pool,) if pools is None else tuple(pools),
+            (resolved.probe,) if probes is None else tuple(probes),
+        )
+
+
+def combinations(
+    suite: Suite,
+    resolved: Resolved,
+    layers: tuple[int | str, ...],
+    pools: tuple[str, ...],
+    probes: tuple[str, ...],
+) -> tuple[Key, ...]:
+    """See `Steps.combinations`."""
+    for name, values, valid in (
+        ("probe", [PROBES[probe].name for probe in probes], valid_probes(suite)),
+        ("layer", layers, valid_layers(suite)),
+        ("pool", pools, (*POOLS[suite.modality], FINAL)),
+    ):
+        for value in values:
+            if value not in valid:
+                known = ", ".join(map(str, valid))
+                raise UserError(f"{name} {value!r} is unknown; valid are {known}.")
+    keys: dict[Key, None] = {}
+    for probe in probes:
+        for layer in layers:
+            for pool in valid_pools(suite, probe, layer):
+                if layer == FINAL or pool in pools:
+                    keys[resolved.key(probe, layer, pool)] = None
+    return tuple(keys)

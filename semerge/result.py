@@ -1,10 +1,12 @@
-"""The answer to one request: what the app, the command line, CSV and JSON all show."""
+"""The answer to one request: what the app, the command line, CSV and JSON all show; and its stages,
+timed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from time import perf_counter
 from typing import Any
 
 
@@ -64,7 +66,7 @@ class Result:
     notices: tuple[str, ...] = told("Notices")
     # se, static, expert, base; best first
     predictions: Mapping[str, tuple[Prediction, ...]] = told("Predictions")
-    # preprocess, probe, route, merge, predict, total; None: it was run for an earlier answer
+    # by stage, and total; None: it was run for an earlier answer
     timings_ms: Mapping[str, float | None] = told("Milliseconds")
     version: str = told("Version")
     weights_sha256: str = told("Weights")
@@ -88,3 +90,28 @@ def _plain(value: Any) -> Any:
 def _finite(value: float) -> float | None:
     """JSON has no NaN and no infinity."""
     return value if math.isfinite(value) else None
+
+
+# --------------------------------------------------------------------------------------------------
+# The stages of one request, timed.
+
+STAGES = ("preprocess", "probe", "route", "merge", "predict")
+
+
+class Clock:
+    """A stopwatch that is started when it is made; each lap ends one stage."""
+
+    def __init__(self) -> None:
+        self._start = self._last = perf_counter()
+        self._seconds = dict.fromkeys(STAGES, 0.0)
+
+    def lap(self, stage: str) -> None:
+        """Everything since the last lap belongs to `stage`."""
+        now = perf_counter()
+        self._seconds[stage] += now - self._last
+        self._last = now
+
+    def timings(self) -> dict[str, float]:
+        """Milliseconds by stage, and `total`."""
+        stages = {stage: 1e3 * seconds for stage, seconds in self._seconds.items()}
+        return {**stages, "total": 1e3 * (self._last - self._start)}

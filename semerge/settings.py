@@ -142,11 +142,17 @@ class Resolved:
     fallback: str = "route"  # where no expert fits: route all the same, or "static"
     quantise: int | None = None  # coefficients are whole multiples of mass / quantise
     changed: tuple[str, ...] = ()  # "temperature 0.5": what was overridden in the preset
+    probing: Key = field(init=False, compare=False)  # where this request measures distances
+    # method, method_options, probe, probe_options: the specs, taken apart for a Result
+    entries: Mapping[str, Any] = field(init=False, compare=False, repr=False)
 
-    @property
-    def probing(self) -> Key:
-        """Where this request measures distances."""
-        return self.key(self.probe, self.layer, self.pool)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "probing", self.key(self.probe, self.layer, self.pool))
+        specs = (("method", METHODS, self.method), ("probe", PROBES, self.probe))
+        entries: dict[str, Any] = {}
+        for name, registry, spec in specs:
+            entries |= {name: registry[spec].name, f"{name}_options": registry.chosen(spec)}
+        object.__setattr__(self, "entries", entries)
 
     def key(self, probe: str, layer: int | str, pool: str) -> Key:
         """The same place with another probe, layer or pooling."""

@@ -17,10 +17,10 @@ from torch import Tensor
 from semerge import fast
 from semerge.backbones import Batch
 from semerge.bench.subject import Subject
-from semerge.common import Clock
 from semerge.engine import Engine
 from semerge.models import Reached
 from semerge.probes import PROBES
+from semerge.result import Clock
 from semerge.settings import Resolved
 
 SWEPT = 16  # inputs that a sweep takes at once

@@ -21,7 +21,7 @@ from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
 from semerge.models import BASE as BASE_MODEL
 from semerge.models import Model, Point, Stage
-from semerge.probe import Caches, run
+from semerge.probe import Caches, Place, run
 from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.settings import Resolved
 
@@ -190,9 +190,8 @@ def _run(
     """One batch of task `own` through every model of the plan; fills `rows` of `found`."""
     merges = {merge: model_at(merge) for merge in plan.answers}
     experts = [own] if plan.own_only else list(range(len(found.experts)))
-    distances, ends = run(
-        engine.models, batch, plan.keys, {*merges.values(), *experts}, caches=plan.caches
-    )
+    places = [Place.of(engine.models, key, plan.caches) for key in plan.keys]
+    distances, ends = run(engine.models, batch, places, {*merges.values(), *experts})
     of_merges = {merge: answers_of(engine, ends[model]) for merge, model in merges.items()}
     of_experts = {t: answers_of(engine, ends[t]) for t in experts}
     parts: list[tuple[Any, dict[Any, Tensor]]] = [

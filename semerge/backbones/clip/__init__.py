@@ -42,7 +42,7 @@ class TowerSizes:
 
     pools = ("all", "cls", "mean")
 
-    @property
+    @cached_property
     def depth(self) -> int:
         return self.layers
 

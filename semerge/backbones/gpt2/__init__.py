@@ -36,7 +36,7 @@ class GPT2Sizes:
 
     pools = ("all", "mean", "last")
 
-    @property
+    @cached_property
     def depth(self) -> int:
         return self.layers
 
