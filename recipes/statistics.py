@@ -118,7 +118,7 @@ class _Spreads:
         rows = [torch.cat(kept).cpu().double() for kept in tasks]  # (n, K) each
         means = torch.stack([r.mean(0) for r in rows])  # (T, K)
         centred = torch.cat([r - m for r, m in zip(rows, means, strict=True)])
-        return Statistics(means.float(), whiten=whitening(centred).float())
+        return Statistics(means.float(), whitening(centred).float())
 
     def _variances(self, tasks: list[list[Tensor]]) -> Statistics:
         n, total, squares = torch.stack([kept[0] for kept in tasks]).cpu().unbind(1)  # (T, K) each
@@ -127,7 +127,7 @@ class _Spreads:
         variance = (1 - SHRINKAGE) * variance + SHRINKAGE * variance.mean()
         scale = variance.clamp(min=torch.finfo(torch.float32).tiny).rsqrt()
         # half precision on disk for the means, so they are rounded before they are ever used
-        return Statistics(means.half().float(), scale=scale.float())
+        return Statistics(means.half().float(), scale.float())
 
 
 def whitening(centred: Tensor) -> Tensor:
@@ -151,11 +151,9 @@ def tensors(statistics: Mapping[Point, Statistics]) -> Iterator[tuple[str, Tenso
     """(name, tensor) pairs as they are stored: `mean/{layer}/{pool}` and `whiten` or `scale`."""
     for (layer, pool), s in statistics.items():
         at = f"{layer}/{pool}"
-        yield f"mean/{at}", s.mean.half() if s.whiten is None else s.mean
-        if s.whiten is not None:
-            yield f"whiten/{at}", s.whiten
-        elif s.scale is not None:
-            yield f"scale/{at}", s.scale
+        scales = s.by.dim() == 1
+        yield f"mean/{at}", s.mean.half() if scales else s.mean
+        yield f"{'scale' if scales else 'whiten'}/{at}", s.by
 
 
 def record(samples: Sequence[LabelledSet], probe_lambda: float) -> dict[str, str]:

@@ -377,7 +377,7 @@ class Models:
         yield from self.vectors.tensors()
         yield from self.heads.values()
         for s in self.statistics.values():
-            yield from (x for x in (s.mean, s.whiten, s.scale) if x is not None)
+            yield from (s.mean, s.by)
 
 
 def _sha256(tensors: Iterable[Tensor]) -> str:

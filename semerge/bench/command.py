@@ -17,6 +17,8 @@ from semerge.suites import published_suites, read_suite
 
 ROUNDS, LARGE_ROUNDS = 15, 5
 INPUTS = 16
+MET = {None: "not measured", True: "met", False: "missed"}
+POINT = ("probe", "layer", "pool", "preset", "probe_lambda")  # what tells where exact measures
 LIMIT = 200  # samples a task of labelled data; 0 stands for all
 
 
@@ -47,12 +49,13 @@ def bench(args: argparse.Namespace, reference: Any = None) -> dict[str, Any]:
         inputs, rounds = INPUTS // 4, min(rounds, 2)
     make = partial(subject.published if large else subject.bundled, args.suite, inputs)
     made, peak = figures.peak(make)
+    at = made.settings.resolve(made.suite)
     found: dict[str, Any] = {
         "suite": args.suite,
         "weights": made.weights,
         "weights_sha256": made.engine.weights_sha256(),
         "experts": made.engine.models.vectors.count,
-        "exact": _named(made),
+        "exact": {key: getattr(at, key) for key in POINT},
         **figures.figures(made, rounds, _tell, reference),
     }
     found["figures"]["peak_over_weights"] = peak
@@ -102,7 +105,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     told = {row["figure"]: row for row in found["acceptance"]}
     for name, value in found["figures"].items():
         row = told.get(name)
-        limit = "" if row is None else f"  {row['limit']:>9}  {_met(row['met'])}"
+        limit = "" if row is None else f"  {row['limit']:>9}  {MET[row['met']]}"
         text.append(f"  {name:28} {'-' if value is None else f'{value:8.3f}'}{limit}")
     for title in ("cases_ms", "stages_ms", "start_ms"):
         if found[title]:
@@ -115,15 +118,6 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"alone {row['alone']:.4f}"
         )
     return [*text, *(f"growth: {row}" for row in found["growth"])]
-
-
-def _met(met: bool | None) -> str:
-    return "not measured" if met is None else ("met" if met else "missed")
-
-
-def _named(subject: Any) -> dict[str, Any]:
-    at = subject.settings.resolve(subject.suite)
-    return {key: getattr(at, key) for key in ("probe", "layer", "pool", "preset", "probe_lambda")}
 
 
 def _processor() -> str:

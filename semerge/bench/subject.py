@@ -100,7 +100,7 @@ def random_weights(suite: Suite, backbone: Backbone, seed: int = 0) -> Loaded:
     point = (suite.defaults.layer, suite.defaults.pool)
     size = _pooled_size(backbone, segments[0].unflatten(segments[0].weights[0]), *point)
     mean = torch.randn(count, size, generator=random)
-    statistics = {point: Statistics(mean, scale=torch.ones(size))}
+    statistics = {point: Statistics(mean, torch.ones(size))}
     unit = {task: torch.nn.functional.normalize(head, dim=-1) for task, head in heads.items()}
     return Loaded(suite, backbone, TaskVectors.of(segments, count), unit, statistics)
 
@@ -111,10 +111,7 @@ def fewer(loaded: Loaded, count: int) -> Loaded:
         Segment(s.names, s.shapes, s.weights[: 1 + count], s.rest) for s in loaded.vectors.segments
     ]
     suite = replace(loaded.suite, tasks=loaded.suite.tasks[:count])
-    statistics = {
-        point: Statistics(s.mean[:count], s.whiten, s.scale)
-        for point, s in loaded.statistics.items()
-    }
+    statistics = {point: Statistics(s.mean[:count], s.by) for point, s in loaded.statistics.items()}
     vectors = TaskVectors.of(segments, count)
     return replace(loaded, suite=suite, vectors=vectors, statistics=statistics)
 

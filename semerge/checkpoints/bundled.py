@@ -26,18 +26,15 @@ Point = tuple[int | str, str]  # (layer, pool)
 class Statistics:
     """What the cache probe compares with at one layer and pooling; see `semerge.probes.cache`.
 
-    mean: (T, K), one row a task. whiten: (K, K') and scale: (K,); exactly one of the two is there.
+    mean: (T, K), one row a task. by: a matrix (K, K') that whitens differences, or scales (K,).
     """
 
     mean: Tensor
-    whiten: Tensor | None = None
-    scale: Tensor | None = None
+    by: Tensor
 
     def to(self, device: torch.device | str) -> Statistics:
         """The same on a device."""
-        whiten = None if self.whiten is None else self.whiten.to(device)
-        scale = None if self.scale is None else self.scale.to(device)
-        return Statistics(self.mean.to(device), whiten, scale)
+        return Statistics(self.mean.to(device), self.by.to(device))
 
 
 def read_heads(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
@@ -52,18 +49,14 @@ def check_files(suite: Suite) -> None:
     UserError where a file is missing or is not the one described."""
     for file in loaded_files(suite):
         if file in suite.sha256:
-            _check_hash(suite.path(file), suite.sha256[file])
-
-
-def _check_hash(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise UserError(f"{path} is missing.")
-    actual = sha256_of(path)
-    if actual != expected:
-        raise UserError(
-            f"{path} is not the file that suite.json describes: its sha256 is {actual[:12]}..., "
-            f"not {expected[:12]}...."
-        )
+            path, expected = suite.path(file), suite.sha256[file]
+            if not path.is_file():
+                raise UserError(f"{path} is missing.")
+            if (actual := sha256_of(path)) != expected:
+                raise UserError(
+                    f"{path} is not the file that suite.json describes: its sha256 is "
+                    f"{actual[:12]}..., not {expected[:12]}...."
+                )
 
 
 def read_statistics(suite: Suite, path: Path) -> dict[Point, Statistics]:
@@ -81,16 +74,14 @@ def read_statistics(suite: Suite, path: Path) -> dict[Point, Statistics]:
             at = f"{layer}/{pool}"
             mean = tensors.pop(f"mean/{at}", None)
             whiten, scale = tensors.pop(f"whiten/{at}", None), tensors.pop(f"scale/{at}", None)
-            if mean is None or (whiten is None) == (scale is None):
+            rows, by = (1, scale) if whiten is None else (2, whiten)
+            if mean is None or by is None or (scale is not None and whiten is not None):
                 raise UserError(f"{path}: {at} needs mean and one of whiten and scale.")
-            by = scale if whiten is None else whiten
-            assert by is not None
-            rows = 1 if whiten is None else 2
             if mean.shape[:1] != (len(suite.tasks),) or mean.dim() != 2 or by.dim() != rows:
                 raise UserError(f"{path}: the shapes at {at} do not fit {len(suite.tasks)} tasks.")
             if by.shape[0] != mean.shape[1]:
                 raise UserError(f"{path}: the shapes at {at} do not fit each other.")
-            statistics[layer, pool] = Statistics(mean, whiten, scale)
+            statistics[layer, pool] = Statistics(mean, by)
     for key in tensors:
         raise UserError(f"{path}: {key} is not a known key.")
     return statistics

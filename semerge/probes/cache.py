@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 def cache(at: At) -> Tensor:
     """The distance of the merged model's representation to those of each task's stored samples.
 
-    ||(r - mean_t) @ whiten||, or ||(r - mean_t) * scale||: what the suite stores has one of them.
+    ||(r - mean_t) @ W||, or ||(r - mean_t) * s||, by the matrix or the scales that a suite stores.
     """
     import torch
 
-    stored = at.statistics
-    difference = at.merged.float()[:, None] - stored.mean  # (B, T, K)
-    if stored.whiten is not None:
-        return torch.linalg.vector_norm(difference @ stored.whiten, dim=-1)
-    assert stored.scale is not None
-    return torch.linalg.vector_norm(difference * stored.scale, dim=-1)
+    mean, by = at.statistics.mean, at.statistics.by
+    difference = at.merged.float()[:, None] - mean  # (B, T, K)
+    scaled = difference @ by if by.dim() == 2 else difference * by
+    return torch.linalg.vector_norm(scaled, dim=-1)

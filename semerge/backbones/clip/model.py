@@ -50,13 +50,13 @@ _LEFT_OVER = (
     r"|ln_final\.(weight|bias)|attn_mask|transformer\..+"
 )
 _BLOCK = {
-    "attn.in_proj_weight": ("self_attn.{}_proj.weight", "qkv"),
-    "attn.in_proj_bias": ("self_attn.{}_proj.bias", "qkv"),
-    "attn.out_proj": ("self_attn.out_proj", ""),
-    "mlp.c_fc": ("mlp.fc1", ""),
-    "mlp.c_proj": ("mlp.fc2", ""),
-    "ln_1": ("layer_norm1", ""),
-    "ln_2": ("layer_norm2", ""),
+    "attn.in_proj_weight": "self_attn.{}_proj.weight",  # q, k and v, one after the other
+    "attn.in_proj_bias": "self_attn.{}_proj.bias",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
 }
 # transformers spells pre_layrnorm so
 _IMAGE_ENDS = {
@@ -113,18 +113,11 @@ def _origins(
                 origins[name] = Origin((key,), transposed=True)
         elif name.startswith("transformer.resblocks."):
             _, _, layer, part = name.split(".", 3)
-            origins[name] = Origin(_block(f"{tower}encoder.layers.{layer}.", part))
+            key = f"{tower}encoder.layers.{layer}.{_renamed(part, _BLOCK)}"
+            origins[name] = Origin(tuple(dict.fromkeys(key.format(letter) for letter in "qkv")))
         else:
             origins[name] = Origin((tower + _renamed(name, ends),))
     return origins
-
-
-def _block(at: str, part: str) -> tuple[str, ...]:
-    if part in _BLOCK:
-        pattern, letters = _BLOCK[part]
-        return tuple(at + pattern.format(letter) for letter in letters)
-    module, _, kind = part.rpartition(".")
-    return (f"{at}{_BLOCK[module][0]}.{kind}",)
 
 
 def _renamed(name: str, table: Mapping[str, str]) -> str:
@@ -163,8 +156,7 @@ def open_expert(
         origins = image_origins(shapes, tower, projection=None)
         return Checkpoint(raw, origins, shapes, re.escape(tower) + _POSITION_IDS)
     expert = _open_clip(path, layout, shapes)
-    what = "this expert was tuned from another base"
-    _check_anchors(expert.path, expert.anchors, base, what)
+    _check_anchors(path, expert.anchors, base, "this expert was tuned from another base")
     return expert
 
 
@@ -264,16 +256,13 @@ def check_config(
 def read_heads(suite: Suite, backbone: Backbone) -> dict[str, Tensor]:
     """By the text tower, or from pickled classification heads."""
     if suite.head_source != TEXT_TOWER:
-        scale = float(suite.architecture["logit_scale"])
+        sizes = backbone.output_dim, float(suite.architecture["logit_scale"])
         return {
-            task.name: read_head(
-                suite.path(str(task.head)), len(task.classes), backbone.output_dim, scale
-            )
+            task.name: read_head(suite.path(str(task.head)), len(task.classes), *sizes)
             for task in suite.tasks
         }
-    tower = open_tower(suite, backbone)
     words = [(task.classes, task.templates) for task in suite.tasks]
-    config = suite.architecture
+    config, tower = suite.architecture, open_tower(suite, backbone)
     quick = bool(config.get("quick_gelu", False))
     heads = zero_shot_heads(tower, config["text_cfg"], quick, words)
     return dict(zip(suite.task_names, heads, strict=True))
