@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
+from recipes.lookalikes.plane import Plane
 from recipes.lookalikes.strokes import curve
-from semerge.data.rendered.drawing import Canvas, Colour, Dice, mix
+from semerge.data.rendered.drawing import Colour, Dice, mix
 
 BLACK: Colour = (25.0, 20.0, 20.0)
 
 
-def _blob(c: Canvas, points: list[tuple[float, float]], fill: Colour) -> None:
+def _blob(c: Plane, points: list[tuple[float, float]], fill: Colour) -> None:
     """A closed smooth outline."""
     c.poly(curve(np.array([*points, points[0]])), fill)
 
 
-def _legs(c: Canvas, d: Dice, coat: Colour, x: tuple[float, ...], top: float, width: float) -> None:
+def _legs(c: Plane, d: Dice, coat: Colour, x: tuple[float, ...], top: float, width: float) -> None:
     for k, at in enumerate(x):
         lean = d.n(0.04)
         shade = mix(coat, (0, 0, 0), 0.25 if k % 2 else 0.05)
         c.line([(at, top), (at + lean * 0.4, (top + 0.4) / 2), (at + lean, 0.4)], shade, width)
 
 
-def _eye(c: Canvas, x: float, y: float, r: float) -> None:
+def _eye(c: Plane, x: float, y: float, r: float) -> None:
     c.oval(x, y, r, fill=(240, 235, 220))
     c.oval(x, y, r * 0.6, fill=BLACK)
 
 
-def bird(c: Canvas, d: Dice) -> None:
+def bird(c: Plane, d: Dice) -> None:
     """A perched or flying small bird."""
     coat = d.pick(((90, 110, 150), (150, 100, 60), (180, 60, 40), (70, 80, 60), (200, 180, 80),
                    (60, 60, 65), (205, 200, 190)))  # fmt: skip
@@ -70,7 +71,7 @@ def bird(c: Canvas, d: Dice) -> None:
     c.line([(-0.45, 0.41), (0.45, 0.41)], d.pick(((90, 65, 45), (70, 90, 50))), 0.05)
 
 
-def cat(c: Canvas, d: Dice) -> None:
+def cat(c: Plane, d: Dice) -> None:
     """A sitting cat from the front, or its head alone."""
     coat = d.pick(((120, 115, 110), (200, 140, 80), (50, 48, 50), (225, 220, 210), (140, 110, 85)))
     dark = mix(coat, BLACK, 0.4)
@@ -108,7 +109,7 @@ def cat(c: Canvas, d: Dice) -> None:
     f.poly([(-0.03, y + 0.05), (0.03, y + 0.05), (0, y + 0.085)], (200, 110, 110))
 
 
-def dog(c: Canvas, d: Dice) -> None:
+def dog(c: Plane, d: Dice) -> None:
     """A dog with hanging ears: its head, or standing."""
     coat = d.pick(((190, 140, 80), (95, 65, 45), (230, 220, 200), (45, 40, 40), (160, 120, 90)))
     ear = mix(coat, d.pick(((60, 40, 30), (20, 15, 15))), 0.6)
@@ -140,14 +141,14 @@ def dog(c: Canvas, d: Dice) -> None:
     _eye(c, -0.36, -0.21, 0.024)
 
 
-def _hoofed(c: Canvas, d: Dice, coat: Colour, thick: float) -> None:
+def _hoofed(c: Plane, d: Dice, coat: Colour, thick: float) -> None:
     _legs(c, d, coat, (-0.16, -0.09, 0.2, 0.27), 0.05, thick)
     _blob(c, [(-0.22, -0.12), (0.05, -0.09), (0.28, -0.13), (0.34, 0.0), (0.26, 0.1), (0.0, 0.12),
               (-0.2, 0.09)], coat)  # fmt: skip
     c.poly([(-0.08, -0.1), (-0.26, -0.38), (-0.36, -0.32), (-0.24, 0.04)], coat)
 
 
-def deer(c: Canvas, d: Dice) -> None:
+def deer(c: Plane, d: Dice) -> None:
     """A deer with antlers or large ears, in a reddish coat."""
     coat = d.pick(((165, 110, 65), (140, 95, 60), (120, 90, 65), (185, 135, 85)))
     _hoofed(c, d, coat, 0.042)
@@ -168,7 +169,7 @@ def deer(c: Canvas, d: Dice) -> None:
     c.oval(-0.47, -0.3, 0.02, fill=BLACK)
 
 
-def horse(c: Canvas, d: Dice) -> None:
+def horse(c: Plane, d: Dice) -> None:
     """A horse with mane and tail."""
     coat = d.pick(((120, 70, 40), (75, 50, 35), (40, 35, 35), (215, 205, 195), (165, 110, 70)))
     mane = mix(coat, d.pick(((15, 12, 12), (230, 215, 190))), 0.8)
@@ -194,7 +195,7 @@ def horse(c: Canvas, d: Dice) -> None:
     _eye(c, -0.36, -0.38, 0.018)
 
 
-def frog(c: Canvas, d: Dice) -> None:
+def frog(c: Plane, d: Dice) -> None:
     """A sitting frog."""
     coat = d.pick(((90, 150, 50), (110, 125, 60), (130, 105, 70), (60, 120, 60), (150, 170, 60)))
     dark, pale = mix(coat, BLACK, 0.35), mix(coat, (245, 240, 200), 0.6)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from PIL import Image
 
+from recipes.lookalikes.plane import Plane
 from recipes.lookalikes.strokes import bend, parse, write
 from semerge.data.rendered import drawing
-from semerge.data.rendered.drawing import Canvas, Dice
+from semerge.data.rendered.drawing import Dice
 
 GLYPHS: tuple[tuple[str, ...], ...] = (
     (
@@ -77,7 +78,7 @@ def draw(dice: Dice, label: int, size: int, clean: bool) -> Image.Image:
         ink = (dice.u(0, 60), dice.u(0, 60), dice.u(0, 110))
     else:
         paper, ink = (0.0, 0.0, 0.0), (255.0, 255.0, 255.0)
-    canvas = Canvas(size, paper)
+    canvas = Plane(size, paper)
     high, wide = dice.u(0.64, 0.72), dice.u(0.38, 0.7)
     turn, shear = dice.n(5), dice.u(-0.5, 0.15)
     frame = canvas.place(0.5 + dice.n(0.015), 0.5 + dice.n(0.015), wide, high, turn, shear)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from recipes.lookalikes.plane import Plane
 from recipes.lookalikes.strokes import curve
 from semerge.data.rendered import drawing
-from semerge.data.rendered.drawing import Canvas, Colour, Dice
+from semerge.data.rendered.drawing import Colour, Dice
 
 Mirror = list[tuple[float, float]]
 
@@ -25,7 +26,7 @@ def _both(half: Mirror) -> np.ndarray:
     return np.concatenate([right, left])
 
 
-def _top(c: Canvas, d: Dice, g: float, kind: str) -> None:
+def _top(c: Plane, d: Dice, g: float, kind: str) -> None:
     """T-shirt, pullover, coat, shirt or dress: a body with sleeves."""
     shoulder, neck = d.u(0.17, 0.24), d.u(0.07, 0.12)
     waist = d.u(0.15, 0.21)
@@ -78,7 +79,7 @@ def _top(c: Canvas, d: Dice, g: float, kind: str) -> None:
                _grey(g * 0.75), 0.02)  # fmt: skip
 
 
-def _pattern(c: Canvas, d: Dice, g: float, waist: float) -> None:
+def _pattern(c: Plane, d: Dice, g: float, waist: float) -> None:
     """Nothing, stripes, a print or folds on the body."""
     kind = d.i(0, 5)
     tone = _grey(np.clip(g + d.pick((-1, 1)) * d.u(30, 80), 10, 255))
@@ -95,7 +96,7 @@ def _pattern(c: Canvas, d: Dice, g: float, waist: float) -> None:
             c.line([(x, d.u(0.3, 0.5)), (x + d.n(0.03), d.u(0.7, 0.92))], _grey(g * 0.85), 0.015)
 
 
-def trouser(c: Canvas, d: Dice, g: float) -> None:
+def trouser(c: Plane, d: Dice, g: float) -> None:
     """Two legs."""
     hip, foot, gap = d.u(0.12, 0.18), d.u(0.06, 0.1), d.u(0.01, 0.05)
     spread = d.u(0.0, 0.06)
@@ -111,7 +112,7 @@ def trouser(c: Canvas, d: Dice, g: float) -> None:
     c.line([(0.5, 0.05), (0.5, 0.3)], _grey(g * 0.6), 0.012)
 
 
-def _shoe(c: Canvas, d: Dice, g: float, kind: str) -> None:
+def _shoe(c: Plane, d: Dice, g: float, kind: str) -> None:
     """Sandal, sneaker or ankle boot, the toe at the left, the sole at the bottom."""
     base = {"sandal": 0.68, "sneaker": 0.68, "boot": 0.92}[kind]
     top = base - d.u(0.26, 0.36) if kind != "boot" else d.u(0.08, 0.25)
@@ -162,7 +163,7 @@ def _shoe(c: Canvas, d: Dice, g: float, kind: str) -> None:
         c.line([(0.72, top + 0.05), (0.74, base - 0.08)], _grey(g * 0.75), 0.014)
 
 
-def bag(c: Canvas, d: Dice, g: float) -> None:
+def bag(c: Plane, d: Dice, g: float) -> None:
     """A bag with a handle or a strap."""
     top, low = d.u(0.34, 0.5), d.u(0.82, 0.95)
     wide, narrow = d.u(0.38, 0.46), d.u(-0.06, 0.08)
@@ -196,7 +197,7 @@ def bag(c: Canvas, d: Dice, g: float) -> None:
             c.line([(0.5 + s * 0.2, top), (0.5 + s * 0.22, low)], _grey(g * 0.7), 0.025)
 
 
-KINDS: tuple[Callable[[Canvas, Dice, float], None], ...] = (
+KINDS: tuple[Callable[[Plane, Dice, float], None], ...] = (
     lambda c, d, g: _top(c, d, g, "tee"),
     trouser,
     lambda c, d, g: _top(c, d, g, "pullover"),
@@ -212,7 +213,7 @@ KINDS: tuple[Callable[[Canvas, Dice, float], None], ...] = (
 
 def draw(dice: Dice, label: int, size: int, clean: bool) -> Image.Image:
     """One garment of class `label`."""
-    canvas = Canvas(size)
+    canvas = Plane(size)
     level = dice.u(150, 235) if clean else dice.u(60, 245)
     frame = canvas.place(0.5, 0.5, dice.u(0.95, 1.02), dice.u(0.96, 1.0), dice.n(1.0))
     KINDS[label](frame.place(-0.5, -0.5), dice, level)

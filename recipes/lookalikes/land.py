@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from recipes.lookalikes.plane import Plane
 from recipes.lookalikes.strokes import curve
 from semerge.data.rendered import drawing
-from semerge.data.rendered.drawing import Canvas, Colour, Dice, mix
+from semerge.data.rendered.drawing import Colour, Dice, mix
 
 FIELDS = (
     (165, 120, 105),
@@ -29,7 +30,7 @@ def _vary(dice: Dice, colour: Colour, amount: float) -> Colour:
 
 
 def _parcels(
-    canvas: Canvas, dice: Dice, colours: tuple, rows: tuple[int, int], spread: float, hedge: float
+    canvas: Plane, dice: Dice, colours: tuple, rows: tuple[int, int], spread: float, hedge: float
 ) -> None:
     """Strips of fields, cut at random places, in one frame turned at random."""
     frame = canvas.place(0.5, 0.5, 1, 1, dice.u(0, 180))
@@ -60,7 +61,7 @@ def _way(dice: Dice, bend: float) -> np.ndarray:
     return curve(np.array(points), 10)
 
 
-def _houses(canvas: Canvas, dice: Dice, cells: int, big: bool) -> None:
+def _houses(canvas: Plane, dice: Dice, cells: int, big: bool) -> None:
     """Blocks of roofs along a grid of streets."""
     frame = canvas.place(0.5, 0.5, 1, 1, dice.u(0, 90), dice.n(0.1))
     street = (125, 122, 125) if big else (115, 112, 108)
@@ -106,7 +107,7 @@ def _houses(canvas: Canvas, dice: Dice, cells: int, big: bool) -> None:
         frame.line([(y, -0.9), (y, 0.9)], street, 0.02, caps=False)
 
 
-def _scrub(canvas: Canvas, dice: Dice) -> None:
+def _scrub(canvas: Plane, dice: Dice) -> None:
     for _ in range(dice.i(15, 60)):
         spot = _vary(dice, (60, 75, 65), 10)
         canvas.oval(dice.unit(), dice.unit(), dice.u(0.006, 0.025), dice.u(0.006, 0.02), spot)
@@ -114,7 +115,7 @@ def _scrub(canvas: Canvas, dice: Dice) -> None:
         canvas.line(_way(dice, 0.15), (165, 150, 135), 0.012)
 
 
-def _rows(canvas: Canvas, dice: Dice) -> None:
+def _rows(canvas: Plane, dice: Dice) -> None:
     """Orchards and vineyards: parcels with rows of dark spots."""
     for _ in range(dice.i(3, 6)):
         f = canvas.place(dice.unit(), dice.unit(), 1, 1, dice.u(0, 180))
@@ -127,13 +128,13 @@ def _rows(canvas: Canvas, dice: Dice) -> None:
             y += step
 
 
-def ground(dice: Dice, label: int, size: int) -> tuple[Canvas, float]:
+def ground(dice: Dice, label: int, size: int) -> tuple[Plane, float]:
     """The drawn tile and the strength of its fine texture."""
     if label == 9:
-        return Canvas(size, _vary(dice, dice.pick(WATER), 8)), 2.0
+        return Plane(size, _vary(dice, dice.pick(WATER), 8)), 2.0
     if label == 1:
-        return Canvas(size, _vary(dice, dice.pick(WOODS), 6)), 7.0
-    canvas = Canvas(size, _vary(dice, dice.pick(DRY), 8))
+        return Plane(size, _vary(dice, dice.pick(WOODS), 6)), 7.0
+    canvas = Plane(size, _vary(dice, dice.pick(DRY), 8))
     if label == 0:
         _parcels(canvas, dice, FIELDS, (3, 6), 12, 0.3)
         return canvas, 4.0

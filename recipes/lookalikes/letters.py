@@ -5,14 +5,15 @@ from __future__ import annotations
 from PIL import Image
 
 from recipes.lookalikes.alphabets import ALPHABETS, syllabic
+from recipes.lookalikes.plane import Plane
 from recipes.lookalikes.strokes import bend, parse, write
 from semerge.data.rendered import drawing
-from semerge.data.rendered.drawing import Canvas, Dice
+from semerge.data.rendered.drawing import Dice
 
 
 def draw(dice: Dice, label: int, size: int, clean: bool) -> Image.Image:
     """One letter of alphabet `label`."""
-    canvas = Canvas(size, (255, 255, 255))
+    canvas = Plane(size, (255, 255, 255))
     name, glyphs = ALPHABETS[label]
     made = syllabic(dice, name)
     strokes = list(parse(dice.pick(glyphs))) if made is None else made

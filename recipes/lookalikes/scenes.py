@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image
 
 from recipes.lookalikes import animals
+from recipes.lookalikes.plane import Plane
 from recipes.lookalikes.strokes import curve
 from semerge.data.rendered import drawing
-from semerge.data.rendered.drawing import Canvas, Colour, Dice, mix
+from semerge.data.rendered.drawing import Colour, Dice, mix
 
 GLASS: Colour = (70.0, 90.0, 110.0)
 TYRE: Colour = (30.0, 30.0, 32.0)
@@ -25,12 +26,12 @@ PAINTS = (
 )
 
 
-def _wheel(c: Canvas, x: float, y: float, r: float) -> None:
+def _wheel(c: Plane, x: float, y: float, r: float) -> None:
     c.oval(x, y, r, fill=TYRE)
     c.oval(x, y, r * 0.55, fill=(165, 168, 172))
 
 
-def airplane(c: Canvas, d: Dice) -> None:
+def airplane(c: Plane, d: Dice) -> None:
     """An airliner or a jet from the side or from below."""
     skin = d.pick(((235, 238, 240), (150, 158, 165), (200, 205, 215), (90, 95, 100)))
     trim = d.pick(PAINTS)
@@ -88,7 +89,7 @@ def airplane(c: Canvas, d: Dice) -> None:
     c.oval(0.02, 0.13, 0.075, 0.035, mix(skin, (0, 0, 0), 0.5))
 
 
-def automobile(c: Canvas, d: Dice) -> None:
+def automobile(c: Plane, d: Dice) -> None:
     """A car from the side or from the front."""
     paint = d.pick(PAINTS)
     dark = mix(paint, (0, 0, 0), 0.35)
@@ -119,7 +120,7 @@ def automobile(c: Canvas, d: Dice) -> None:
         _wheel(c, x, 0.22, 0.105)
 
 
-def truck(c: Canvas, d: Dice) -> None:
+def truck(c: Plane, d: Dice) -> None:
     """A lorry with a cab and a box, or a tipper."""
     paint, box = (
         d.pick(PAINTS),
@@ -140,7 +141,7 @@ def truck(c: Canvas, d: Dice) -> None:
         _wheel(c, x, 0.25, 0.095)
 
 
-def ship(c: Canvas, d: Dice) -> None:
+def ship(c: Plane, d: Dice) -> None:
     """A steamer, a freighter or a sailing boat on water."""
     hull = d.pick(((40, 50, 70), (160, 40, 40), (235, 235, 235), (30, 32, 36), (90, 110, 90)))
     if d.p(0.35):
@@ -168,7 +169,7 @@ def ship(c: Canvas, d: Dice) -> None:
     c.line([(-0.44, 0.2), (0.45, 0.22)], mix(hull, (255, 255, 255), 0.6), 0.014)
 
 
-KINDS: tuple[Callable[[Canvas, Dice], None], ...] = (
+KINDS: tuple[Callable[[Plane, Dice], None], ...] = (
     airplane,
     automobile,
     animals.bird,
@@ -195,10 +196,10 @@ ROOM = (
 SEA = ((50, 95, 140), (70, 125, 150), (60, 80, 110))
 
 
-def _backdrop(d: Dice, label: int, size: int) -> Canvas:
+def _backdrop(d: Dice, label: int, size: int) -> Plane:
     """Sky, sea, road, meadow or room, with blurred shapes in it."""
     sky = d.pick(SKY)
-    canvas = Canvas(size, sky)
+    canvas = Plane(size, sky)
     if label == 0:
         for _ in range(d.i(0, 5)):
             canvas.oval(d.unit(), d.unit(), d.u(0.1, 0.3), d.u(0.03, 0.1), (240, 243, 246))

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from recipes.lookalikes import pictograms as p
+from recipes.lookalikes.plane import Plane
 from semerge.data.rendered import drawing
-from semerge.data.rendered.drawing import Canvas, Colour, Dice, arc_points
+from semerge.data.rendered.drawing import Colour, Dice, arc_points
 
 WHITE: Colour = (245.0, 245.0, 245.0)
 BLACK: Colour = (18.0, 18.0, 18.0)
@@ -39,18 +40,18 @@ DANGERS = {
 }
 
 
-def _ring(c: Canvas) -> None:
+def _ring(c: Plane) -> None:
     c.oval(0, 0, 1.0, fill=(225, 225, 225))
     c.oval(0, 0, 0.97, fill=RED)
     c.oval(0, 0, 0.73, fill=WHITE)
 
 
-def _end(c: Canvas) -> None:
+def _end(c: Plane) -> None:
     c.oval(0, 0, 1.0, fill=(60, 60, 60))
     c.oval(0, 0, 0.95, fill=WHITE)
 
 
-def _bars(c: Canvas) -> None:
+def _bars(c: Plane) -> None:
     """The diagonal bars of the signs that end a rule."""
     f = c.place(0, 0, 1, 1, -45)
     for k in (-2, -1, 0, 1, 2):
@@ -68,7 +69,7 @@ def _rounded(points: list[tuple[float, float]], cut: float) -> np.ndarray:
     return np.array(out)
 
 
-def _triangle(c: Canvas, up: bool) -> None:
+def _triangle(c: Plane, up: bool) -> None:
     s = 1.0 if up else -1.0
     outer = [(0.0, -s * 1.0), (1.08, s * 0.86), (-1.08, s * 0.86)]
     c.poly(_rounded(outer, 0.07), RED)
@@ -76,19 +77,19 @@ def _triangle(c: Canvas, up: bool) -> None:
     c.poly(_rounded(inner, 0.04), WHITE)
 
 
-def _blue(c: Canvas) -> None:
+def _blue(c: Plane) -> None:
     c.oval(0, 0, 1.0, fill=(235, 235, 235))
     c.oval(0, 0, 0.95, fill=BLUE)
 
 
-def _digits(c: Canvas, text: str, ink: Colour) -> None:
+def _digits(c: Plane, text: str, ink: Colour) -> None:
     narrow = 0.62 if len(text) == 3 else 0.9
     f = c.place(0, 0, narrow, 1.0)
     for dx in (-0.025, 0.025):  # drawn twice: bold
         f.text(dx, 0, text, ink, 0.62)
 
 
-def plate(c: Canvas, label: int) -> None:
+def plate(c: Plane, label: int) -> None:
     """The sign `label` in a frame whose unit is the sign's radius."""
     if label in LIMITS:
         _ring(c)
@@ -142,7 +143,7 @@ def plate(c: Canvas, label: int) -> None:
         _arrows(c, label)
 
 
-def _arrows(c: Canvas, label: int) -> None:
+def _arrows(c: Plane, label: int) -> None:
     """White arrows of the mandatory signs 33 to 40."""
     w = 0.21
     left_handed = label in (34, 37, 39)
@@ -161,12 +162,12 @@ def _arrows(c: Canvas, label: int) -> None:
         p.roundabout(c.place(0, 0, 1.25), WHITE)
 
 
-def _street(dice: Dice, size: int) -> Canvas:
+def _street(dice: Dice, size: int) -> Plane:
     """A blurred street: sky, houses, trees."""
     sky = dice.pick(
         ((190, 205, 225), (225, 228, 230), (120, 130, 140), (90, 100, 80), (60, 65, 70))
     )
-    canvas = Canvas(size, sky)
+    canvas = Plane(size, sky)
     for _ in range(dice.i(3, 9)):
         x, y = dice.u(-0.1, 1.1), dice.u(0.0, 1.2)
         colour = dice.pick(((50, 70, 40), (90, 80, 60), (150, 130, 110), (40, 45, 50),

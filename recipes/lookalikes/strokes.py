@@ -11,7 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from semerge.data.rendered.drawing import Canvas, Colour, Dice
+from recipes.lookalikes.plane import Plane
+from semerge.data.rendered.drawing import Colour, Dice
 
 Stroke = np.ndarray  # (n, 2) in the unit box
 
@@ -67,7 +68,7 @@ def bend(dice: Dice, strokes: tuple[Stroke, ...], amount: float) -> list[Stroke]
 
 
 def write(
-    canvas: Canvas, strokes: list[Stroke], ink: Colour, width: float, centred: bool = True
+    canvas: Plane, strokes: list[Stroke], ink: Colour, width: float, centred: bool = True
 ) -> None:
     """Draw strokes about the origin of the canvas' frame (box centre at 0, 0)."""
     every = np.concatenate(strokes)

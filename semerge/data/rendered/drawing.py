@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -104,51 +103,21 @@ def arc_points(
 
 
 class Canvas:
-    """A picture of `size` pixels and a coordinate frame to draw in."""
+    """A picture of `size` pixels, drawn on in the unit square."""
 
     def __init__(self, size: int, background: Colour = (0, 0, 0)) -> None:
         self.size = size
         self.side = size * oversampling(size)
         self.image = Image.new("RGB", (self.side, self.side), rgb(background))
         self.draw = ImageDraw.Draw(self.image)
-        self.matrix = np.eye(2, 3)
-
-    def redraw(self) -> Canvas:
-        """Go on drawing after `image` was replaced."""
-        self.draw = ImageDraw.Draw(self.image)
-        return self
-
-    def place(
-        self,
-        x: float = 0.0,
-        y: float = 0.0,
-        sx: float = 1.0,
-        sy: float | None = None,
-        turn: float = 0.0,
-        shear: float = 0.0,
-    ) -> Canvas:
-        """A frame on the same picture: scaled, sheared, turned by degrees, then moved to (x, y).
-
-        In the new frame the origin is at (x, y) of this one.
-        """
-        c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
-        sy = sx if sy is None else sy
-        local = np.array([[c, -s], [s, c]]) @ np.array([[sx, shear * sy], [0.0, sy]])
-        other = object.__new__(Canvas)
-        other.__dict__.update(self.__dict__)
-        linear = self.matrix[:, :2] @ local
-        shift = self.matrix[:, :2] @ np.array([x, y]) + self.matrix[:, 2]
-        other.matrix = np.concatenate([linear, shift[:, None]], 1)
-        return other
 
     def _pixels(self, points: Points) -> list[tuple[float, float]]:
-        p = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-        q = (p @ self.matrix[:, :2].T + self.matrix[:, 2]) * self.side
+        q = np.asarray(points, dtype=np.float64).reshape(-1, 2) * self.side
         return [(float(a), float(b)) for a, b in q]
 
     def _scale(self) -> float:
-        m = self.matrix
-        return float(math.sqrt(abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]))) * self.side
+        """Pixels of a width of one."""
+        return float(self.side)
 
     def poly(self, points: Points, fill: Colour) -> None:
         """A filled polygon."""
@@ -178,33 +147,21 @@ class Canvas:
         """A filled ellipse."""
         self.poly(arc_points(cx, cy, rx, rx if ry is None else ry, n=33)[:-1], fill)
 
-    def ring(self, cx: float, cy: float, rx: float, ry: float, fill: Colour, width: float) -> None:
-        """The outline of an ellipse."""
-        self.line(arc_points(cx, cy, rx, ry, n=41)[:-1], fill, width, closed=True)
-
     def text(self, cx: float, cy: float, words: str, fill: Colour, height: float) -> None:
         """Words in Pillow's own font, centred; `height` is that of capital letters."""
-        pixels = max(4, round(height * self._scale() / 0.72))
+        mask = self._letters(words, max(4, round(height * self._scale() / 0.72)))
+        ((x, y),) = self._pixels([(cx, cy)])
+        left, top = round(x - mask.width / 2), round(y - mask.height / 2)
+        self.image.paste(rgb(fill), (left, top, left + mask.width, top + mask.height), mask)
+
+    def _letters(self, words: str, pixels: int) -> Image.Image:
+        """Where the letters cover the picture, 0 to 255."""
         font = _font(pixels)
         box = font.getbbox(words)
-        w, h = max(1, int(box[2] - box[0])), max(1, int(box[3] - box[1]))
-        mask = Image.new("L", (w, h), 0)
+        size = max(1, int(box[2] - box[0])), max(1, int(box[3] - box[1]))
+        mask = Image.new("L", size, 0)
         ImageDraw.Draw(mask).text((-box[0], -box[1]), words, fill=255, font=font)
-        m = self.matrix
-        norm = math.hypot(m[0, 0], m[1, 0]) or 1.0
-        narrow = norm * self.side / (self._scale() or 1.0)
-        if abs(narrow - 1.0) > 0.02:
-            mask = mask.resize(
-                (max(1, round(w * narrow)), max(1, round(h / narrow))), Image.Resampling.BILINEAR
-            )
-        angle = math.degrees(math.atan2(m[1, 0], m[0, 0]))
-        if abs(angle) > 0.5:
-            mask = mask.rotate(-angle, Image.Resampling.BILINEAR, expand=True)
-        ((x, y),) = self._pixels([(cx, cy)])
-        corner = (round(x - mask.width / 2), round(y - mask.height / 2))
-        self.image.paste(
-            rgb(fill), (*corner, corner[0] + mask.width, corner[1] + mask.height), mask
-        )
+        return mask
 
     def reduced(self) -> Image.Image:
         """The picture at its own size."""
