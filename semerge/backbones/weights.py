@@ -34,8 +34,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 def build_backbone(suite: Suite, inputs: bool = True) -> Backbone:
     """The model of a suite, without weights. inputs: False where it is to read none of its own.
     Raises UserError where what it needs to read inputs is missing or damaged."""
-    backbone: Backbone = suite.kind.model.build(suite, inputs)
-    return backbone
+    return suite.kind.model.build(suite, inputs)
 
 
 def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
@@ -47,8 +46,7 @@ def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
     if layout == OWN_LAYOUT:
         return Checkpoint(open_raw(path), same(shapes, ""), shapes)
     model = _reader(path, layout, "base_layouts", "a base", BASE_LAYOUTS)
-    base: Checkpoint = model.open_base(path, layout, shapes)
-    return base
+    return model.open_base(path, layout, shapes)
 
 
 def open_expert(path: Path, layout: str, shapes: Shapes, base: Checkpoint) -> Mapping[str, Tensor]:
@@ -59,8 +57,7 @@ def open_expert(path: Path, layout: str, shapes: Shapes, base: Checkpoint) -> Ma
         raw = open_raw(path)
         return Checkpoint(raw, same(raw.shapes.keys() & shapes.keys(), ""), shapes)
     model = _reader(path, layout, "expert_layouts", "an expert", EXPERT_LAYOUTS)
-    expert: Mapping[str, Tensor] = model.open_expert(path, layout, shapes, base)
-    return expert
+    return model.open_expert(path, layout, shapes, base)
 
 
 def check_config(
@@ -106,8 +103,7 @@ def read_heads(suite: Suite, backbone: Backbone) -> dict[str, Tensor]:
     if suite.head_source == HEAD_FILE:
         shapes = {task.name: (len(task.classes), backbone.output_dim) for task in suite.tasks}
         return bundled.read_heads(suite.path(str(suite.heads)), shapes)
-    heads: dict[str, Tensor] = suite.kind.model.read_heads(suite, backbone)
-    return heads
+    return suite.kind.model.read_heads(suite, backbone)
 
 
 def check_heads(suite: Suite, backbone: Backbone) -> None:
@@ -199,11 +195,10 @@ def describe(base: Found) -> dict[str, Any]:
         )
     config = read_config(path.with_name("config.json")) or {}
     try:
-        model: dict[str, Any] = architecture.model.describe(base, config)
+        return architecture.model.describe(base, config)
     except KeyError as error:
         raise UserError(f"{path}: {error.args[0]} is missing.") from None
     except (AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         raise UserError(
             f"{path}: its shapes, or config.json beside it, are of no model known here: {error}."
         ) from None
-    return model

@@ -43,10 +43,7 @@ def content_key(parts: Mapping[str, Any]) -> str:
 
 def find(kind: str, key: str, shape: tuple[int, ...]) -> Tensor | None:
     """The tensor of this shape that is kept under a key; None where there is none that is whole.
-
-    Args:
-        kind: a subfolder, e.g. "heads".
-    """
+    kind: a subfolder, e.g. "heads"."""
     file = _file(kind, key)
     try:
         found: Tensor | None = load_file(file).get(_NAME)

@@ -32,32 +32,45 @@ class Origin:
         return (whole[0] // len(self.keys), *whole[1:])
 
 
-class Checkpoint(Mapping[str, Tensor]):
+class Tensors(Mapping[str, Tensor]):
+    """Tensors that are read when they are asked for. sources: what each is made from."""
+
+    def __init__(self, sources: Mapping[str, Any]) -> None:
+        self._sources = sources
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sources
+
+
+class Checkpoint(Tensors):
     """The parameters of one model in float32, under the backbone's names.
 
     Keys, shapes and types are checked when it is made, values when a tensor is read. A tensor may
     be a view of a memory map: read it, use it, drop it.
 
-    Args:
-        raw: the file.
-        origins: what each parameter is made from.
-        shapes: of the parameters, in canonical form.
-        known: a pattern for keys of the file that are no parameters, which may be there or not.
-
-    Raises:
-        UserError: a key is missing or unknown, or a shape or type is wrong. The first one is named.
+    origins: what each parameter is made from. shapes: of the parameters, in canonical form. known:
+    a pattern for keys of the file that are no parameters, which may be there or not. Raises
+    UserError where a key is missing or unknown, or a shape or type is wrong; it names the first.
     """
 
     def __init__(
         self, raw: RawFile, origins: Mapping[str, Origin], shapes: Shapes, known: str = r"(?!)"
     ) -> None:
-        self._raw = raw
-        self._origins = dict(origins)
+        super().__init__(dict(origins))
+        self._raw, self.path = raw, raw.path
+        # whether the file says that its blocks use QuickGELU; None where it says nothing
+        self.quick_gelu = raw.quick_gelu
         # what else the file tells: left-overs of the text tower, the factor on cosine similarities
         self.anchors: Mapping[str, Tensor] = {}
         self.logit_scale: float | None = None
         used = set()
-        for name, origin in self._origins.items():
+        for name, origin in origins.items():
             for key in origin.keys:
                 check_stored(raw, key, origin.shape(shapes[name]))
                 used.add(key)
@@ -65,26 +78,8 @@ class Checkpoint(Mapping[str, Tensor]):
             if key not in used and not re.fullmatch(known, key):
                 raise UserError(f"{raw.path}: {key} is not a known key.")
 
-    @property
-    def path(self) -> Path:
-        return self._raw.path
-
-    @property
-    def quick_gelu(self) -> bool | None:
-        """Whether the file says that its blocks use QuickGELU; None where it says nothing."""
-        return self._raw.quick_gelu
-
-    def __len__(self) -> int:
-        return len(self._origins)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._origins)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._origins
-
     def __getitem__(self, name: str) -> Tensor:
-        origin = self._origins[name]
+        origin: Origin = self._sources[name]
         parts = [stored(self._raw, key) for key in origin.keys]
         tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
         return tensor.T.contiguous() if origin.transposed else tensor

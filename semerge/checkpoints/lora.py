@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from semerge.checkpoints.checkpoint import Checkpoint, Origin, Shapes, check_stored, stored
+from semerge.checkpoints.checkpoint import Checkpoint, Origin, Shapes, Tensors, check_stored, stored
 from semerge.checkpoints.files import read_config
 from semerge.checkpoints.rawfile import RawFile
 from semerge.common import UserError
@@ -35,16 +35,13 @@ _KEY = re.compile(
 )
 
 
-class LoraCheckpoint(Mapping[str, Tensor]):
+class LoraCheckpoint(Tensors):
     """The parameters that adapters change, with the adapters merged in.
 
-    Args:
-        origins: what each parameter of the model is made from, in the adapted model's naming.
-        blocks: how the names of modules begin that may have adapters.
-
-    Raises:
-        UserError: adapter_config.json is missing or asks for more than plain LoRA; a key is not
-            known, half of a pair is missing, a shape does not fit.
+    origins: what each parameter of the model is made from, in the adapted model's naming. blocks:
+    how the names of modules begin that may have adapters. Raises UserError where
+    adapter_config.json is missing or asks for more than plain LoRA, a key is not known, half of a
+    pair is missing, or a shape does not fit.
     """
 
     def __init__(
@@ -72,7 +69,7 @@ class LoraCheckpoint(Mapping[str, Tensor]):
         if not pairs:
             raise UserError(f"{raw.path} holds no adapters.")
         # parameter: (part, of n, key of A, key of B), for each of its parts that has an adapter
-        self._parts: dict[str, list[tuple[int, int, str, str]]] = {}
+        changes: dict[str, list[tuple[int, int, str, str]]] = {}
         for module, pair in pairs.items():
             name, part, parts = weights[module]
             for half, other in (("A", "B"), ("B", "A")):
@@ -81,20 +78,12 @@ class LoraCheckpoint(Mapping[str, Tensor]):
             rows, columns = shapes[name]
             check_stored(raw, pair["A"], (rank, columns))
             check_stored(raw, pair["B"], (rows // parts, rank))
-            self._parts.setdefault(name, []).append((part, parts, pair["A"], pair["B"]))
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._parts
+            changes.setdefault(name, []).append((part, parts, pair["A"], pair["B"]))
+        super().__init__(changes)
 
     def __getitem__(self, name: str) -> Tensor:
         merged = self._base[name].clone()
-        for part, parts, key_a, key_b in self._parts[name]:
+        for part, parts, key_a, key_b in self._sources[name]:
             change = self._scale * (stored(self._raw, key_b) @ stored(self._raw, key_a))
             merged.chunk(parts)[part].add_(change)
         return merged

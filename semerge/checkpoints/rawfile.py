@@ -26,10 +26,8 @@ PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))  # how a pi
 class RawFile:
     """Named tensors of one file; nothing is read before it is asked for.
 
-    Args:
-        path: named in every message.
-        load: opens the file and returns its tensors, views of a fresh memory map where it can.
-        remap: False where `load` reads the whole file instead of mapping it.
+    load: opens the file and returns its tensors, views of a fresh memory map where it can. remap:
+    False where `load` reads the whole file instead of mapping it.
     """
 
     def __init__(
@@ -91,10 +89,9 @@ def is_archive(path: Path) -> bool:
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
     try:
-        tensors: dict[str, Tensor] = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} can't be read as safetensors: {error}.") from None
-    return tensors
 
 
 def _state_dict(path: Path, zipped: bool) -> Mapping[str, Tensor]:

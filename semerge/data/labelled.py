@@ -79,8 +79,7 @@ class LabelledSet:
             return self.files[row]
         if self.images is None:
             raise ValueError(f"{self.task} has no images")
-        image: np.ndarray = self.images[row]
-        return image
+        return self.images[row]
 
     def take(self, rows: Sequence[int] | np.ndarray) -> LabelledSet:
         """The samples at `rows`, in that order."""

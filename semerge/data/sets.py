@@ -77,7 +77,9 @@ def suite_sets(
             whole = _renumbered(found, task, task.data["id"], notice)
         else:
             continue
-        _check_kind(whole, suite)
+        if whole.visual != (suite.modality == "image"):
+            wanted = "images" if suite.modality == "image" else "sentences"
+            raise UserError(f"{whole.task}: suite {suite.name} needs {wanted}.")
         keep = np.arange(len(whole)) if limit is None else balanced_rows(whole.labels, limit, seed)
         # named as in suite.json, whose class names may be worded for people
         sets.append(replace(whole.take(keep), classes=task.classes))
@@ -129,12 +131,6 @@ def _renumbered(found: LabelledSet, task: Task, where: str, notice: Notice) -> L
         return found
     places = in_suite_order(found.classes, task, where, notice)
     return replace(found, labels=np.array(places)[found.labels], classes=task.classes)
-
-
-def _check_kind(found: LabelledSet, suite: Suite) -> None:
-    if found.visual != (suite.modality == "image"):
-        wanted = "images" if suite.modality == "image" else "sentences"
-        raise UserError(f"{found.task}: suite {suite.name} needs {wanted}.")
 
 
 # ---- the bundled examples ------------------------------------------------------------------------

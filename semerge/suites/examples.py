@@ -71,10 +71,12 @@ def load_examples(folder: str | Path = EXAMPLES_FOLDER) -> Examples:
     raw = read_json(file)
     if not isinstance(raw, dict):
         raise UserError(f"{file} must hold one JSON object.")
-    sections = {
-        name: tuple(_example(folder, name, i, entry) for i, entry in enumerate(_list(raw, name)))
-        for name in SECTIONS.values()
-    }
+    sections = {}
+    for name in SECTIONS.values():
+        entries = raw.get(name, [])
+        if not isinstance(entries, list):
+            raise UserError(f"examples/index.json: {name} must be a list.")
+        sections[name] = tuple(_example(folder, name, i, e) for i, e in enumerate(entries))
     first, hits, notes = (raw.get(key) or {} for key in ("first", "hits", "notes"))
     if not all(isinstance(value, dict) for value in (first, hits, notes)):
         raise UserError(f"{file}: first, hits and notes must be objects.")
@@ -100,13 +102,6 @@ def _stored(folder: Path, section: str) -> Mapping[str, Any] | None:
         return raw
     _log.warning("%s holds no result", file)
     return None
-
-
-def _list(raw: Mapping[str, Any], name: str) -> list[Any]:
-    value = raw.get(name, [])
-    if not isinstance(value, list):
-        raise UserError(f"examples/index.json: {name} must be a list.")
-    return value
 
 
 def _example(folder: Path, section: str, index: int, raw: Any) -> Example:

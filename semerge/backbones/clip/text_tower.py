@@ -47,25 +47,15 @@ def zero_shot_heads(
 ) -> list[Tensor]:
     """Class embeddings (C, D) of unit length for each task, from the cache or made now.
 
-    How many captions have been read is told (`semerge.common`) while heads are made.
-
-    Args:
-        tower: parameters of open_clip's `TextTransformer`; read only once if every head is kept.
-        config: open_clip's `text_cfg`.
+    How many captions have been read is told (`semerge.common`) while heads are made. tower:
+    parameters of open_clip's `TextTransformer`; read only once if every head is kept. config:
+    open_clip's `text_cfg`.
     """
-    digest, width = _digest(tower), tower["text_projection"].shape[1]
+    width = tower["text_projection"].shape[1]
+    model = {"version": VERSION, "tower": _digest(tower), "config": dict(config)}
     keys = [
-        content_key(
-            {
-                "version": VERSION,
-                "tower": digest,
-                "config": dict(config),
-                "quick_gelu": quick_gelu,
-                "classes": list(classes),
-                "templates": list(templates),
-            }
-        )
-        for classes, templates in tasks
+        content_key({**model, "quick_gelu": quick_gelu, "classes": list(c), "templates": list(t)})
+        for c, t in tasks
     ]
     heads: dict[str, Tensor] = {}
     wanted: dict[str, Words] = {}  # tasks of the same words have one head
@@ -76,10 +66,10 @@ def zero_shot_heads(
         else:
             heads[key] = kept
     if wanted:
-        model = _Tower(tower, config, quick_gelu)
+        text = _Tower(tower, config, quick_gelu)
         done, total = 0, sum(len(c) * len(t) for c, t in wanted.values())
         for key, (classes, templates) in wanted.items():
-            heads[key] = model.head(classes, templates, done, total)
+            heads[key] = text.head(classes, templates, done, total)
             keep(KIND, key, heads[key])
             done += len(classes) * len(templates)
     return [heads[key] for key in keys]
