@@ -17,7 +17,7 @@ from semerge.backbones.weights import build_backbone, open_suite_base, open_suit
 from semerge.checkpoints.bundled import Point, Statistics, check_files, read_statistics
 from semerge.checkpoints.checkpoint import Checkpoint
 from semerge.checkpoints.files import locate
-from semerge.common import UserError
+from semerge.common import UserError, naming
 from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.suites.abstention import Abstention, read_abstention
@@ -39,10 +39,8 @@ class Loaded:
 
 def load(suite: Suite) -> Loaded:
     """Read all weights of a suite. Raises UserError if anything is missing or damaged."""
-    try:
+    with naming(f"{suite.path('suite.json')}: defaults"):
         Settings().resolve(suite)
-    except UserError as error:
-        raise UserError(f"{suite.path('suite.json')}: defaults: {error}") from None
     suite = locate(suite)
     check_files(suite)
     backbone = build_backbone(suite)

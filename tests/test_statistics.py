@@ -57,7 +57,7 @@ def test_means_and_metric_equal_the_plain_way(engine: Engine, samples: list[Labe
     r = [representations(engine, s, everyone, 2, "mean") for s in samples]
     means = torch.stack([x.mean(0) for x in r])
     assert found.mean == pytest.approx(means.float(), rel=1e-4, abs=1e-5)
-    assert found.whiten is not None and found.scale is None
+    assert found.by.dim() == 2
     centred = torch.cat([x - m for x, m in zip(r, means, strict=True)]).numpy()
     inverse = np.linalg.inv(ledoit_wolf(centred))
     for x in torch.cat(r)[:5]:
@@ -75,7 +75,7 @@ def test_pool_all_has_variances(engine: Engine, samples: list[LabelledSet]) -> N
     variance = torch.cat([x - x.mean(0) for x in r]).square().mean(0)
     variance = (1 - SHRINKAGE) * variance + SHRINKAGE * variance.mean()
     at = found[1, "all"]
-    assert at.whiten is None and at.scale == pytest.approx(variance.rsqrt().float(), rel=1e-4)
+    assert at.by.dim() == 1 and at.by == pytest.approx(variance.rsqrt().float(), rel=1e-4)
     assert at.mean == pytest.approx(torch.stack([x.mean(0) for x in r]).float(), rel=2e-3, abs=1e-3)
 
 
@@ -100,10 +100,7 @@ def test_written_statistics_are_read_back(
     read = load_engine(folder).models.statistics
     assert set(read) == set(made) == set(statistics.points(engine))
     for point, s in made.items():
-        assert read[point].mean.equal(s.mean)
-        for name in ("whiten", "scale"):
-            mine, theirs = getattr(s, name), getattr(read[point], name)
-            assert (mine is None) == (theirs is None) and (mine is None or mine.equal(theirs))
+        assert read[point].mean.equal(s.mean) and read[point].by.equal(s.by)
     with safe_open(folder / "statistics.safetensors", "pt") as file:
         assert file.metadata()["samples_per_task"] == "36"
         assert file.metadata()["split"] == "train"

@@ -56,22 +56,18 @@ def find(kind: str, key: str, shape: tuple[int, ...]) -> Tensor | None:
 
 
 def keep(kind: str, key: str, tensor: Tensor) -> None:
-    """Keep a tensor under a key. Where the folder can't be written, the log says so."""
+    """Keep a tensor under a key, whole or not at all: others may read the folder at the same time.
+    Where it can't be written, the log says so."""
     file = _file(kind, key)
     try:
-        _write(file, tensor)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            unfinished = Path(folder) / file.name
+            save_file({_NAME: tensor}, unfinished)
+            unfinished.replace(file)
     except OSError as error:
         _log.warning("%s can't be written, so it will be computed again: %s", file, error)
 
 
 def _file(kind: str, key: str) -> Path:
     return cache_folder() / kind / f"{key}.safetensors"
-
-
-def _write(file: Path, tensor: Tensor) -> None:
-    """Whole or not at all: others may read the folder at the same time."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        unfinished = Path(folder) / file.name
-        save_file({_NAME: tensor}, unfinished)
-        unfinished.replace(file)

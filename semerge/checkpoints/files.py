@@ -83,15 +83,10 @@ def locate(suite: Suite) -> Suite:
     if not suite.sources or suite.located:
         return suite
     lock = read_lock(suite)
-    located, missing = {}, []
-    for name, source in suite.sources.items():
-        path = _place(suite, name, lock)
-        if path is None:
-            missing.append(source)
-        else:
-            located[name] = path
-    if missing:
-        raise UserError(f"{not_here(suite, sum(source.size for source in missing))}.")
+    places = {name: _place(suite, name, lock) for name in suite.sources}
+    located = {name: path for name, path in places.items() if path is not None}
+    if missing := [suite.sources[name].size for name in places if name not in located]:
+        raise UserError(f"{not_here(suite, sum(missing))}.")
     for name, path in located.items():
         if name in lock and path != suite.folder / name and path.stat().st_size != lock[name].size:
             raise UserError(
@@ -113,13 +108,11 @@ def not_here(suite: Suite, size: int) -> str:
 def _place(suite: Suite, name: str, lock: Lock) -> Path | None:
     """Where a file of the hub is on this disk: beside suite.json, as in a folder in hub layout, or
     in the hub's cache. What somebody has put beside suite.json is held to no download."""
-    beside = suite.folder / name
-    return beside if beside.is_file() else _find(suite.sources[name], lock.get(name))
-
-
-def _find(source: Source, pin: Pin | None) -> Path | None:
+    beside, source = suite.folder / name, suite.sources[name]
+    if beside.is_file():
+        return beside
     folder = repo_folder(source)
-    commit = pin.commit if pin else _cached_commit(folder, source.revision)
+    commit = lock[name].commit if name in lock else _cached_commit(folder, source.revision)
     path = folder / "snapshots" / commit / source.file if commit else None
     return path if path is not None and path.is_file() else None
 

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,9 @@ def read_lines(path: Path) -> list[Record]:
 
 
 def _limited(records: Iterator[Record]) -> list[Record]:
-    found: list[Record] = []
-    for record in records:
-        if len(found) == MAX_ROWS:
-            raise UserError(f"This file has too many samples; the limit is {MAX_ROWS:,}.")
-        found.append(record)
+    found = list(islice(records, MAX_ROWS + 1))
+    if len(found) > MAX_ROWS:
+        raise UserError(f"This file has too many samples; the limit is {MAX_ROWS:,}.")
     if not found:
         raise UserError("This file holds no samples.")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -220,15 +221,13 @@ def _in_archive(path: Path) -> list[tuple[str, Path | bytes]]:
 
 
 def _in_folder(folder: Path) -> list[tuple[str, Path | bytes]]:
-    found: list[tuple[str, Path | bytes]] = []
     with reading(folder):
-        for path in _files(folder):
-            if len(found) == MAX_FILES:
-                raise UserError(f"{folder} holds too many files; the limit is {MAX_FILES:,}.")
-            found.append((str(path.relative_to(folder)), path))
-    if not found:
+        files = list(islice(_files(folder), MAX_FILES + 1))
+    if len(files) > MAX_FILES:
+        raise UserError(f"{folder} holds too many files; the limit is {MAX_FILES:,}.")
+    if not files:
         raise UserError(f"{folder} holds no images.")
-    return found
+    return [(str(path.relative_to(folder)), path) for path in files]
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -84,17 +84,13 @@ class SuiteReader:
             raise self.fail(f"{where}temperature must be above 0")
         return value
 
-    def layout(self, raw: Any, where: str, known: tuple[str, ...]) -> str:
-        value = self.get(raw, "layout", str, where) if "layout" in raw else OWN_LAYOUT
-        if value not in known:
-            raise self.fail(f"{where}layout {value!r} is unknown; valid are {', '.join(known)}")
-        return str(value)
-
     def weights(
         self, raw: Any, where: str, known: tuple[str, ...] = EXPERT_LAYOUTS
     ) -> tuple[str, str]:
         """A file and its layout."""
-        layout = self.layout(raw, where, known)
+        layout: str = self.get(raw, "layout", str, where) if "layout" in raw else OWN_LAYOUT
+        if layout not in known:
+            raise self.fail(f"{where}layout {layout!r} is unknown; valid are {', '.join(known)}")
         suffixes = SAFE if layout == OWN_LAYOUT else WEIGHTS
         return self.relative(raw, "weights", where, suffixes), layout
 

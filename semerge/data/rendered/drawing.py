@@ -238,8 +238,6 @@ def picture(values: np.ndarray) -> Image.Image:
 def shrink(values: np.ndarray, size: int) -> np.ndarray:
     """Box average of (k*size, k*size, 3) to (size, size, 3)."""
     k = values.shape[0] // size
-    if k == 1:
-        return values
     return values.reshape(size, k, size, k, -1).mean((1, 3))
 
 

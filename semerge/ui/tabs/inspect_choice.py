@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semerge.common import UserError
+from semerge.common import UserError, reading
 from semerge.data.hub import HUB, check_hub_data
 from semerge.data.labelled import SPLITS, Sets
 from semerge.data.sets import (
@@ -139,12 +139,10 @@ class Choice:
     def _named(self) -> Sets:
         """A folder or file by its path, or a set by its name."""
         place = self._path() if self.kind == FOLDER else self.kind
-        try:
+        with reading(self.place.strip()):
             # a folder says its tasks itself; what is left in the box is of another kind of set
             task = self.task if self._of_file() else None
             return chosen_sets(self.suite, place, self.split, self.limit, task=task)
-        except OSError as error:
-            raise UserError(f"{self.place.strip()} can't be read: {error.strerror}.") from None
 
     def _path(self) -> str:
         """The place with the ~ of a home expanded: quoted in a command, no shell does."""
