@@ -21,14 +21,12 @@ from semerge.backbones import ARCHITECTURES
 from semerge.backbones.architecture import HEAD_FILE, OWN_LAYOUT
 from semerge.backbones.base import Backbone
 from semerge.checkpoints import bundled
-from semerge.checkpoints.checkpoint import Checkpoint, same
+from semerge.checkpoints.checkpoint import Checkpoint, Shapes, same
 from semerge.checkpoints.files import read_config
 from semerge.checkpoints.pickled import open_pickled
 from semerge.checkpoints.rawfile import RawFile, open_raw
 from semerge.common import UserError
 from semerge.suites.suite import BASE_LAYOUTS, EXPERT_LAYOUTS, Suite
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 def build_backbone(suite: Suite, inputs: bool = True) -> Backbone:

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from semerge.bench.subject import Subject, fewer, grown
-from semerge.bench.work import Case, Times, Work, interleaved
+from semerge.bench.work import Case, Tell, Times, Work, interleaved
 from semerge.engine import Engine
 from semerge.suites.memory import available
 
@@ -51,7 +51,6 @@ ABOUT = {
 GROWTH = (2, 4, 8, 16, 20)
 TIMED = 3  # inputs of a large model that are timed one by one; sweeps take them all
 HEADROOM = 1.3  # of the weights: memory that must be free before the growth is measured
-Tell = Callable[[str], None]
 
 
 def figures(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from semerge.backbones import Batch
 from semerge.bench.subject import Subject
-from semerge.bench.work import Work, interleaved, quick
+from semerge.bench.work import Tell, Work, interleaved, quick
 from semerge.data.batches import batches
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine
@@ -87,7 +87,7 @@ def measured(
     split: str,
     limit: int | None,
     rounds: int,
-    tell: Callable[[str], None] = lambda text: None,
+    tell: Tell = lambda text: None,
 ) -> dict[str, Any]:
     """Every mode's cost (over the static pass), agreement and accuracy on a labelled split.
 
@@ -128,9 +128,7 @@ def measured(
     return {"split": split, "n": len(own), "limit": limit, "modes": figures}
 
 
-def _cost(
-    subject: Subject, run: dict[str, Mode], rounds: int, tell: Callable[[str], None]
-) -> dict[str, float]:
+def _cost(subject: Subject, run: dict[str, Mode], rounds: int, tell: Tell) -> dict[str, float]:
     """One input at a time, over the static pass: medians of interleaved rounds on the inputs."""
     work = Work(subject)
     cases: dict[str, Any] = {"static pass": work.static}

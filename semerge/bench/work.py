@@ -28,6 +28,7 @@ SIDE = 1536  # of a matrix product that shows how fast the machine multiplies
 COPIED = 64_000_000  # numbers at most that are copied to measure the memory's bandwidth
 
 Case = Callable[[int], object]  # does one thing with sample i
+Tell = Callable[[str], None]  # hears how far it is
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,7 @@ class Times:
 
 
 def interleaved(
-    cases: Mapping[str, Case],
-    samples: int,
-    rounds: int,
-    progress: Callable[[str], None] = lambda text: None,
+    cases: Mapping[str, Case], samples: int, rounds: int, tell: Tell = lambda text: None
 ) -> Times:
     """Time all cases on samples 0 .. samples - 1.
 
@@ -63,7 +61,7 @@ def interleaved(
     """
     found: dict[str, list[list[float]]] = {name: [[] for _ in range(samples)] for name in cases}
     for number in range(rounds + 1):
-        progress(f"round {number} of {rounds}")
+        tell(f"round {number} of {rounds}")
         for i in range(samples):
             for name, case in cases.items():
                 began = time.perf_counter()
@@ -254,8 +252,7 @@ class Work:
 
     def merge_forward(self, i: int) -> Tensor:
         """What is left when the coefficients are known: merge and run."""
-        z = self.engine.merged_embedding(self.samples[i], self.coefficients[i])
-        return self.logits(z)
+        return self.logits(self.engine.merged_embedding(self.samples[i], self.coefficients[i]))
 
     def sandbox(self, i: int) -> object:
         """Coefficients that somebody sets, each another one: all of `Engine.answer_with`."""

@@ -74,11 +74,15 @@ def download(
     enough room, another file than the pinned one, or a connection that stays away. What has been
     fetched stays for the next time.
     """
+    from huggingface_hub import constants
+
     missing = missing_files(suite)
     if not missing:
         announce(f"{suite.name}: all {len(suite.sources)} files are on this disk.")
         return locate(suite)
-    _check_allowed(suite, missing)
+    if constants.HF_HUB_OFFLINE:
+        size = sum(suite.sources[name].size for name in missing)
+        raise UserError(f"{not_here(suite, size)}; start with HF_HUB_OFFLINE=0 to fetch it here.")
     remotes = _plan(suite, missing)
     total = sum(remote.pin.size for remote in remotes)
     here = sum(remote.here for remote in remotes)
@@ -92,14 +96,6 @@ def download(
         _fetch(remote, report)
         here = before + remote.pin.size
     return locate(suite)
-
-
-def _check_allowed(suite: Suite, missing: tuple[str, ...]) -> None:
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        size = sum(suite.sources[name].size for name in missing)
-        raise UserError(f"{not_here(suite, size)}; start with HF_HUB_OFFLINE=0 to fetch it here.")
 
 
 def _plan(suite: Suite, missing: tuple[str, ...]) -> list[Remote]:

@@ -58,8 +58,7 @@ def read_archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
         with path.open("rb") as file:
             _check_directory(file)
             with zipfile.ZipFile(file) as archive:
-                entries = _checked(archive.infolist())
-                for name, entry in entries:
+                for name, entry in _checked(archive.infolist()).items():
                     yield name, _unpack(archive, entry)
     except _DAMAGE:
         raise UserError(_DAMAGED) from None
@@ -84,7 +83,7 @@ def _check_directory(file: BinaryIO) -> None:
         raise UserError(f"This zip archive holds too many files; the limit is {MAX_FILES:,}.")
 
 
-def _checked(infos: list[zipfile.ZipInfo]) -> list[tuple[PurePosixPath, zipfile.ZipInfo]]:
+def _checked(infos: list[zipfile.ZipInfo]) -> dict[PurePosixPath, zipfile.ZipInfo]:
     found: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for info in infos:
         name = _name(info)
@@ -101,7 +100,7 @@ def _checked(infos: list[zipfile.ZipInfo]) -> list[tuple[PurePosixPath, zipfile.
     if total > MAX_UNPACKED:
         shown = f"{_mb(total)} when unpacked; the limit is {_mb(MAX_UNPACKED)}"
         raise UserError(f"This zip archive has {shown}.")
-    return list(found.items())
+    return found
 
 
 def _name(info: zipfile.ZipInfo) -> PurePosixPath:

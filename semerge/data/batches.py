@@ -27,10 +27,11 @@ def batches(
             images = [backbone.preprocess(picture(samples.pixels(i))) for i in rows]
             yield rows, backbone.collate(images)
         return
-    sentences = [
-        backbone.preprocess(*_clean(text, second, f"{samples.task}/{samples.split}/{i}"))
-        for i, (text, second) in enumerate(zip(samples.texts, samples.texts_b, strict=True))
-    ]
+    sentences = []
+    for i, pair in enumerate(zip(samples.texts, samples.texts_b, strict=True)):
+        with naming(f"{samples.task}/{samples.split}/{i}"):
+            clean = clean_text(*pair)
+        sentences.append(backbone.preprocess(clean.text, clean.text_b))
     order = np.argsort([s.data.shape[1] for s in sentences], kind="stable")
     for start in range(0, len(order), size):
         rows = order[start : start + size]
@@ -40,9 +41,3 @@ def batches(
 def picture(pixels: np.ndarray) -> Image.Image:
     """uint8 (H, W) or (H, W, 3) -> an RGB image."""
     return Image.fromarray(pixels).convert("RGB")
-
-
-def _clean(text: str, second: str | None, where: str) -> tuple[str, str | None]:
-    with naming(where):
-        clean = clean_text(text, second)
-    return clean.text, clean.text_b

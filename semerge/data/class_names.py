@@ -55,6 +55,4 @@ def in_suite_order(names: Sequence[str], task: Task, where: str, notice: Notice)
 
 def _plain(name: str) -> str:
     folded = unicodedata.normalize("NFKC", name).casefold()
-    for separator in SEPARATORS:
-        folded = folded.replace(separator, " ")
-    return "".join(folded.split())
+    return "".join(c for c in folded if c not in SEPARATORS and not c.isspace())

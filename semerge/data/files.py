@@ -41,7 +41,6 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
-    gzip.BadGzipFile,
     struct.error,
     EOFError,
     MemoryError,  # what an LZMA header asks for

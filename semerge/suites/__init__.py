@@ -31,12 +31,12 @@ SUITES_FOLDER = ASSETS / "suites"
 
 def available_suites() -> list[str]:
     """Names of the bundled suites, whose weights are in the repository, sorted."""
-    return [name for name, published in _shipped().items() if not published]
+    return [file.parent.name for file in _shipped_files() if not _has_sources(file)]
 
 
 def published_suites() -> list[str]:
     """Names of the suites whose weights come from the hub, sorted; each is a suite.json alone."""
-    return [name for name, published in _shipped().items() if published]
+    return [file.parent.name for file in _shipped_files() if _has_sources(file)]
 
 
 def read_suite(name_or_path: str | Path) -> Suite:
@@ -44,11 +44,6 @@ def read_suite(name_or_path: str | Path) -> Suite:
     there is no such suite, or its suite.json is damaged; the sentence says where."""
     file = _file(name_or_path)
     return SuiteReader(file).suite(_parse(file))
-
-
-def _shipped() -> dict[str, bool]:
-    """Name -> whether its weights are on the hub, in alphabetical order."""
-    return {file.parent.name: _has_sources(file) for file in _shipped_files()}
 
 
 def _shipped_files() -> list[Path]:

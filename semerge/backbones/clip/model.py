@@ -25,15 +25,21 @@ from semerge.backbones.base import Backbone
 from semerge.backbones.clip import ARCHITECTURE, text_shapes
 from semerge.backbones.clip.image_tower import VisionTransformer
 from semerge.backbones.clip.text_tower import zero_shot_heads
-from semerge.checkpoints.checkpoint import Checkpoint, Origin, check_same, prefix_of, same, stored
+from semerge.checkpoints.checkpoint import (
+    Checkpoint,
+    Origin,
+    Shapes,
+    check_same,
+    prefix_of,
+    same,
+    stored,
+)
 from semerge.checkpoints.files import read_config
 from semerge.checkpoints.lora import LoraCheckpoint
 from semerge.checkpoints.pickled import open_pickled, read_head
 from semerge.checkpoints.rawfile import RawFile, open_raw
 from semerge.common import UserError
 from semerge.suites.suite import Suite
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 # An expert of one of the open_clip layouts carries these unchanged; they are small and tell bases
 # apart. The token embeddings would as well, but are a hundred megabytes.

@@ -20,13 +20,11 @@ from torch import Tensor
 
 from semerge.backbones.base import Backbone, Batch, Params, attention, layer_norm, linear, stages
 from semerge.backbones.gpt2 import ARCHITECTURE, GPT2Sizes
-from semerge.checkpoints.checkpoint import Checkpoint, check_same, head_of, prefix_of, same
+from semerge.checkpoints.checkpoint import Checkpoint, Shapes, check_same, head_of, prefix_of, same
 from semerge.checkpoints.files import read_config
 from semerge.checkpoints.rawfile import open_raw
 from semerge.common import UserError
 from semerge.suites.suite import Suite
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 END_OF_TEXT = "<|endoftext|>"  # the one special token
 RANDOM_TOKENS = 32  # of a random sentence
