@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +12,11 @@ from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from PIL.Image import Image
 
 _PACKAGE = Path(__file__).resolve().parent
 # a wheel holds them in the package, a checkout beside it
@@ -147,6 +153,32 @@ def wanted(row: dict[str, Any]) -> str:
     sign, limit = row["limit"].split()
     told = f"{100 * float(limit):g} %" if row["figure"] in SHARES else f"{float(limit):,g}"
     return f"{'≤' if sign == '<=' else '≥'} {told}"
+
+
+# --------------------------------------------------------------------------------------------------
+# What HTML is made of.
+
+
+@lru_cache(maxsize=1)
+def templates() -> Environment:
+    """Those of assets/templates. Values are escaped; one that was not given is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(ASSETS / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+
+
+def png_url(image: Image) -> str:
+    """A picture as an address that holds it, every pixel as it is."""
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
 
 
 # --------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ Relies on `collect`, which evaluate and inspect run too, so every row is theirs.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,7 @@ from semerge.data.labelled import Sets
 from semerge.engine import Engine
 from semerge.evaluation.collect import Collected, collect
 from semerge.evaluation.figures import Row
-from semerge.evaluation.inspection import ABOUT, Inspection, cell
+from semerge.evaluation.inspection import ABOUT, Inspection, write_table
 from semerge.evaluation.measure import Cancelled, Progress
 from semerge.settings import Resolved
 
@@ -102,27 +101,22 @@ def compare(
     Raises:
         UserError: as `collect`.
     """
-    if a.engine is b.engine and a.sets is b.sets:
-
-        def paired(found: Collected) -> Comparison:
-            return Comparison(a.inspection(found), b.inspection(found, 1))
-
-        tell = None if so_far is None else lambda found: so_far(paired(found))
-        settings = [a.resolved, b.resolved]
-        return paired(collect(a.engine, a.sets, settings, progress, cancelled, tell))
-
-    total = a.sets.total + b.sets.total
+    together = a.engine is b.engine and a.sets is b.sets
+    total = a.sets.total if together else a.sets.total + b.sets.total
 
     def told(before: int) -> Progress | None:
         return None if progress is None else lambda done, _: progress(before + done, total)
 
-    first = collect(a.engine, a.sets, [a.resolved], told(0), cancelled)
+    first, settings = None, [a.resolved, b.resolved]
+    if not together:
+        first = collect(a.engine, a.sets, [settings.pop(0)], told(0), cancelled)
 
-    def beside(found: Collected) -> Comparison:
-        return Comparison(a.inspection(first), b.inspection(found))
+    def paired(found: Collected) -> Comparison:
+        return Comparison(a.inspection(first or found), b.inspection(found, len(settings) - 1))
 
-    tell = None if so_far is None else lambda found: so_far(beside(found))
-    return beside(collect(b.engine, b.sets, [b.resolved], told(len(first.places)), cancelled, tell))
+    tell = None if so_far is None else lambda found: so_far(paired(found))
+    before = len(first.places) if first else 0
+    return paired(collect(b.engine, b.sets, settings, told(before), cancelled, tell))
 
 
 # ---- what differs -------------------------------------------------------------------------------
@@ -150,10 +144,8 @@ def right(found: Comparison, head: str = "routed") -> dict[str, tuple[int, int]]
     counts = {}
     for name in COLUMNS:
         column = name if name in ("expert", "routing") else f"{name}_{head}"
-        counts[name] = (
-            sum(a.right(column) for a, _ in found.rows),
-            sum(b.right(column) for _, b in found.rows),
-        )
+        hits = [(a.right(column), b.right(column)) for a, b in found.rows]
+        counts[name] = (sum(a for a, _ in hits), sum(b for _, b in hits))
     return counts
 
 
@@ -161,41 +153,31 @@ def right(found: Comparison, head: str = "routed") -> dict[str, tuple[int, int]]
 
 
 def write_csv(found: Comparison, file: TextIO, head: str = "routed", kind: str = ALL) -> None:
-    """The pairs that differ in this way as CSV with a header; cells as in `exports`."""
-    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(HEADER)
-    for record in records(found, head, kind):
-        writer.writerow([cell(record[name]) for name in HEADER])
+    """The pairs that differ in this way as CSV with a header; see `inspection.cell`."""
+    write_table(file, HEADER, records(found, head, kind))
 
 
 def records(found: Comparison, head: str = "routed", kind: str = ALL) -> Iterator[dict[str, Any]]:
     """The pairs that differ in this way as dictionaries with the keys of HEADER."""
-    about = {
-        f"{side}_{name}": of.about()[name]
-        for side, of in (("a", found.a), ("b", found.b))
-        for name in ABOUT
-    }
+    origins = [found.a.about(), found.b.about()]
     for i in differing(found, head, kind):
         a, b = found.rows[i]
         text, text_b = found.a.text(found.pairs[i][0])
-        yield {
+        record = {
             "id": a.id,
             "task": a.task,
             "label": a.label,
             "difference": difference(a, b, head),
             "head": head,
-            **_side("a", a, head),
-            **_side("b", b, head),
             "text": text,
             "text_b": text_b,
-            **about,
         }
-
-
-def _side(side: str, row: Row, head: str) -> dict[str, Any]:
-    return {
-        f"{side}_chosen": row.chosen,
-        f"{side}_answer": getattr(row, f"se_{head}"),
-        f"{side}_right": row.right(f"se_{head}"),
-        f"{side}_margin": row.margin,
-    }
+        for side, row, origin in zip("ab", (a, b), origins, strict=True):
+            of_side = {name: origin[name] for name in ABOUT} | {
+                "chosen": row.chosen,
+                "answer": getattr(row, f"se_{head}"),
+                "right": row.right(f"se_{head}"),
+                "margin": row.margin,
+            }
+            record |= {f"{side}_{name}": value for name, value in of_side.items()}
+        yield record

@@ -13,13 +13,16 @@ from semerge.common import UserError
 from semerge.data.sets import chosen_sets
 from semerge.engine import NOT_WATCHED, Engine
 from semerge.evaluation.collect import collect
-from semerge.evaluation.figures import COLUMNS, Row, average, recovery, summary
+from semerge.evaluation.figures import COLUMNS, Row, average, recovery
 from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.probes import PROBES
 from semerge.settings import FINAL, PRESETS, Resolved, Settings, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
 from semerge.suites import Suite
+
+DESCRIBED = ("method", "probe", "layer", "pool", "preset", "static_lambda", "probe_lambda")
+"""The settings that a line of the table tells."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,6 @@ class Evaluation:
     """The answer to a Request; `to_dict` is the object of `evaluate --json`."""
 
     inspection: Inspection  # the main run, sample by sample
-    complete: bool  # every task of the suite, no limit, not stopped
     default: bool  # with the suite's own settings
     config: dict[str, Any]
     table: tuple[dict[str, Any], ...]
@@ -111,17 +113,23 @@ def evaluate(
     collected = collect(engine, found, (main, *others), progress, cancelled)
     if not collected.places:
         raise Interrupted
-    real = {task.name for task in suite.tasks if task.real}
     table = []
-    for resolved, rows in zip(others, collected.rows[1:], strict=True):
-        found_there = summary(rows, real)
-        kept = {key: found_there[key] for key in ("average_all", "average_real", "recovery")}
-        table.append(_describe(resolved) | kept)
+    for column, resolved in enumerate(others, 1):
+        averages = figures(Inspection.of(engine, found, resolved, collected, column))
+        table.append(
+            {name: getattr(resolved, name) for name in DESCRIBED}
+            | {name: averages[name] for name in ("average_all", "average_real", "recovery")}
+        )
     return Evaluation(
         inspection=Inspection.of(engine, found, main, collected),
-        complete=found.complete and collected.complete,
         default=main == Settings().resolve(suite),
-        config=_config(engine, request, main),
+        config={name: getattr(main, name) for name in CONFIGURATION}
+        | {
+            "limit": request.limit,
+            "seed": request.seed,
+            "version": semerge.__version__,
+            "weights_sha256": engine.models.sha256,
+        },
         table=tuple(table),
     )
 
@@ -164,20 +172,6 @@ def combinations(suite: Suite, request: Request) -> Iterator[Resolved]:
 def _with_options(probe: str, options: Mapping[str, Any]) -> str:
     own = {option.name for option in PROBES[probe].options}
     return PROBES.spec(probe, {name: x for name, x in options.items() if name in own})
-
-
-def _describe(resolved: Resolved) -> dict[str, Any]:
-    names = ("method", "probe", "layer", "pool", "preset", "static_lambda", "probe_lambda")
-    return {name: getattr(resolved, name) for name in names}
-
-
-def _config(engine: Engine, request: Request, main: Resolved) -> dict[str, Any]:
-    return {name: getattr(main, name) for name in CONFIGURATION} | {
-        "limit": request.limit,
-        "seed": request.seed,
-        "version": semerge.__version__,
-        "weights_sha256": engine.models.sha256,
-    }
 
 
 def compare(found: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:

@@ -41,34 +41,22 @@ class Row:
         return answer == self.label
 
 
-def by_task(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows grouped by task, tasks in the order in which they first appear."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.task, []).append(row)
-    return groups
-
-
 # ---- accuracies, averages and recovered shares of the gap ----------------------------------------
 
-COLUMNS = (
-    "base_oracle",
-    "base_routed",
-    "static_oracle",
-    "static_routed",
-    "se_oracle",
-    "se_routed",
-    "expert",
-    "routing",
-)
+COLUMNS = {  # what is counted of rows: its heading
+    "base_oracle": "base",
+    "base_routed": "base r.",
+    "static_oracle": "static",
+    "static_routed": "static r.",
+    "se_oracle": "SE",
+    "se_routed": "SE r.",
+    "expert": "expert",
+    "routing": "routing",
+}
 HEADS = ("oracle", "routed")
+FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "fixed", "broken", "both wrong", "both right"
 
 Figures = dict[str, float]
-
-
-def task_figures(rows: Sequence[Row]) -> dict[str, Any]:
-    """Accuracies of one task, as fractions, with its number of samples `n`."""
-    return {"n": len(rows)} | {c: sum(r.right(c) for r in rows) / len(rows) for c in COLUMNS}
 
 
 def average(
@@ -97,22 +85,34 @@ def recovery(figures: Mapping[str, float]) -> Figures:
     return found
 
 
+def status(row: Row, head: str = "oracle") -> str:
+    """What SE-Merging made of the static merge's answer, both under the same head: `oracle`, the
+    task's own, or `routed`, the chosen expert's, where a wrong expert is a wrong answer."""
+    static, se = row.right(f"static_{head}"), row.right(f"se_{head}")
+    if static == se:
+        return BOTH_RIGHT if se else BOTH_WRONG
+    return FIXED if se else BROKEN
+
+
 def changes(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
-    """By head mode: samples that static has wrong and SE right (`fixed`), and the other way round
-    (`broken`). Both sides use the same head."""
-    counts = {"fixed": dict.fromkeys(HEADS, 0), "broken": dict.fromkeys(HEADS, 0)}
-    for row in rows:
-        for head in HEADS:
-            static, se = row.right(f"static_{head}"), row.right(f"se_{head}")
-            if static != se:
-                counts["fixed" if se else "broken"][head] += 1
-    return counts
+    """Numbers of samples that are `fixed` and of those that are `broken`, by head mode."""
+    return {
+        kind: {head: sum(status(row, head) == kind for row in rows) for head in HEADS}
+        for kind in (FIXED, BROKEN)
+    }
 
 
 def summary(rows: Sequence[Row], real: Collection[str]) -> dict[str, Any]:
-    """The figures of a run: `tasks`, `average` (= `average_all`), `average_real` over the tasks
-    named in `real`, `recovery` of each average, `fixed` and `broken`."""
-    tasks = {name: task_figures(own) for name, own in by_task(rows).items()}
+    """The figures of a run: accuracies by `tasks`, as fractions, with the number of samples `n`;
+    `average` (= `average_all`), `average_real` over the tasks named in `real`, `recovery` of each
+    average, `fixed` and `broken`."""
+    by_task: dict[str, list[Row]] = {}
+    for row in rows:
+        by_task.setdefault(row.task, []).append(row)
+    tasks: dict[str, dict[str, Any]] = {
+        name: {"n": len(own)} | {c: sum(row.right(c) for row in own) / len(own) for c in COLUMNS}
+        for name, own in by_task.items()
+    }
     everything, on_real = average(tasks), average(tasks, real)
     return {
         "tasks": tasks,

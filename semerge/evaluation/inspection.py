@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any, TextIO
 
 import semerge
-from semerge.common import ASSETS, UserError
+from semerge.common import UserError, png_url, templates
 from semerge.data.batches import picture
 from semerge.data.labelled import Sets
 from semerge.engine import Engine
 from semerge.evaluation.collect import Collected, Place, collect
-from semerge.evaluation.figures import COLUMNS, HEADS, Row, summary
+from semerge.evaluation.figures import (
+    BOTH_RIGHT,
+    BOTH_WRONG,
+    BROKEN,
+    COLUMNS,
+    FIXED,
+    HEADS,
+    Row,
+    status,
+    summary,
+)
 from semerge.evaluation.measure import Cancelled, Progress
 from semerge.inputs import CleanText, DecodedImage
 from semerge.settings import Resolved, Settings
 from semerge.suites import Suite
 
-_OF_A_READER = ("head", "hard", "fast", "changed")  # or said by the others
-CONFIGURATION = tuple(f.name for f in fields(Resolved) if f.name not in _OF_A_READER)
+CONFIGURATION = tuple(
+    field.name
+    for field in fields(Resolved)
+    if field.name not in ("head", "hard", "fast", "changed")  # of a reader, or said by the others
+)
 """All of a `Resolved` that changes a row: two runs that differ in none of it have the same rows."""
-FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "fixed", "broken", "both wrong", "both right"
 STATUSES = (FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT)
 LOW_MARGIN = 0.05
 """What counts as a low margin where the suite's validation has set no threshold."""
@@ -76,9 +86,22 @@ class Inspection:
         samples = self.sets.sets[which]
         return ("", "") if samples.visual else (samples.texts[row], samples.texts_b[row] or "")
 
+    def picture_url(self, i: int, side: int) -> str:
+        """The image of row i, no larger than `side`, as an address that holds it; "" for text."""
+        sample = self.sample(i)
+        if isinstance(sample, CleanText):
+            return ""
+        small = sample.image.copy()
+        small.thumbnail((side, side))
+        return png_url(small)
+
     def about(self) -> dict[str, Any]:
         """What the rows come from: goes into every export."""
-        return about(self.suite, self.resolved, self.weights_sha256) | {
+        return {
+            "suite": self.suite.name,
+            "weights_sha256": self.weights_sha256,
+            **{name: getattr(self.resolved, name) for name in CONFIGURATION},
+            "version": semerge.__version__,
             "data": self.sets.data,
             "split": self.sets.split,
             "samples": self.sets.total,
@@ -104,8 +127,8 @@ def inspect(
 ) -> Inspection:
     """Run labelled sets of the engine's suite; a cancel keeps the rows that are done.
 
-    progress gets (samples done, samples in all) after each batch; cancelled is asked before each.
-    so_far gets the inspection of what is done after each batch, for who can't wait for the next.
+    progress gets (samples done, samples in all) after each batch, so_far the inspection of what is
+    done by then.
 
     Raises:
         UserError: the settings do not fit the suite, or a sample can't be read.
@@ -116,26 +139,7 @@ def inspect(
     return of(collect(engine, sets, [resolved], progress, cancelled, tell))
 
 
-def about(suite: Suite, resolved: Resolved, weights_sha256: str) -> dict[str, Any]:
-    """Suite, weights, settings and version."""
-    return {
-        "suite": suite.name,
-        "weights_sha256": weights_sha256,
-        **{name: getattr(resolved, name) for name in CONFIGURATION},
-        "version": semerge.__version__,
-    }
-
-
 # ---- what a row tells ---------------------------------------------------------------------------
-
-
-def status(row: Row, head: str = "oracle") -> str:
-    """What SE-Merging made of the static merge's answer, both under the same head: `oracle`, the
-    task's own, or `routed`, the chosen expert's, where a wrong expert is a wrong answer."""
-    static, se = row.right(f"static_{head}"), row.right(f"se_{head}")
-    if static == se:
-        return BOTH_RIGHT if se else BOTH_WRONG
-    return FIXED if se else BROKEN
 
 
 def misrouted(row: Row) -> bool:
@@ -152,8 +156,7 @@ def disagrees(row: Row, head: str = "oracle") -> bool:
 
 # ---- views --------------------------------------------------------------------------------------
 
-_Test = Callable[[Row, "View", float], bool]
-FILTERS: Mapping[str, _Test] = {
+FILTERS: Mapping[str, Callable[[Row, View, float], bool]] = {
     "all": lambda row, view, low: True,
     "disagree": lambda row, view, low: disagrees(row, view.head),
     FIXED: lambda row, view, low: status(row, view.head) == FIXED,
@@ -203,32 +206,30 @@ def select(inspection: Inspection, view: View) -> tuple[int, ...]:
         if (not view.tasks or row.task in view.tasks)
         and view.chosen in (None, row.chosen)
         and keep(row, view, inspection.low_margin)
-        and (not words or _mentions(inspection, i, words))
+        and _mentions(inspection, i, words)
     ]
     if view.sort != "order":
         # reverse=True keeps equals in their order, as Python's sort is stable both ways
-        chosen.sort(key=lambda i: _rank(inspection, i, view), reverse=view.descending)
+        chosen.sort(key=partial(_rank, inspection, view), reverse=view.descending)
     elif view.descending:
         chosen.reverse()
     return tuple(chosen)
 
 
 def _mentions(inspection: Inspection, i: int, words: Sequence[str]) -> bool:
-    row = inspection.rows[i]
-    cells = [str(value) for value in vars(row).values() if isinstance(value, str)]
+    cells = [value for value in vars(inspection.rows[i]).values() if isinstance(value, str)]
     text = "\n".join([*cells, *inspection.text(i)]).casefold()
     return all(word in text for word in words)
 
 
-def _rank(inspection: Inspection, i: int, view: View) -> Any:
+def _rank(inspection: Inspection, view: View, i: int) -> Any:
     row = inspection.rows[i]
     if view.sort == "status":
         return STATUSES.index(status(row, view.head))
     if view.sort == "misrouted":
         return not misrouted(row)
-    if view.sort == "id":
-        return inspection.places[i]  # as numbers: 10 comes after 9
-    return getattr(row, view.sort)
+    # ids as numbers: 10 comes after 9
+    return inspection.places[i] if view.sort == "id" else getattr(row, view.sort)
 
 
 # ---- the figures above the table ----------------------------------------------------------------
@@ -258,24 +259,28 @@ def matrix(inspection: Inspection) -> tuple[tuple[int, ...], ...]:
 
 ABOUT = ("suite", "weights_sha256", *CONFIGURATION, "version")
 """What every line of the CSV repeats, so that lines of two files can be told apart."""
-_TOLD = ("status", "status_routed", "misrouted", "text", "text_b")
-HEADER = (*(field.name for field in fields(Row)), *_TOLD, *ABOUT)
+HEADER = (
+    *(field.name for field in fields(Row)),
+    *("status", "status_routed", "misrouted", "text", "text_b"),
+    *ABOUT,
+)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run when a cell begins with it
 
 
 def write_csv(inspection: Inspection, file: TextIO, view: View | None = None) -> None:
-    """The view's rows (all without one) as CSV with a header.
+    """The view's rows (all without one) as CSV with a header."""
+    about, chosen = inspection.about(), select(inspection, view or View())
+    write_table(file, HEADER, (record | about for record in records(inspection, chosen)))
 
-    Cells that a spreadsheet would run as a formula begin with an apostrophe; numbers have six
-    digits.
-    """
-    about = inspection.about()
+
+def write_table(
+    file: TextIO, header: Sequence[str], records: Iterable[Mapping[str, object]]
+) -> None:
+    """Records as CSV, the columns of `header`; see `cell`."""
     # quoted throughout, as the writer leaves a lone carriage return bare, which breaks the line
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(HEADER)
-    for record in records(inspection, select(inspection, view or View())):
-        record |= {name: about[name] for name in ABOUT}
-        writer.writerow([cell(record[name]) for name in HEADER])
+    writer.writerow(header)
+    writer.writerows([cell(record[name]) for name in header] for record in records)
 
 
 def to_json(inspection: Inspection, view: View | None = None) -> str:
@@ -301,8 +306,8 @@ def records(inspection: Inspection, chosen: Sequence[int]) -> Iterator[dict[str,
 
 
 def cell(value: object) -> str:
-    """One value in a CSV, empty for None: what a spreadsheet would run as a formula begins with an
-    apostrophe."""
+    """One value in a CSV, empty for None: numbers have six digits, and what a spreadsheet would run
+    as a formula begins with an apostrophe."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -323,65 +328,52 @@ THUMBNAIL = 64
 
 def static_report(inspection: Inspection, view: View | None = None, limit: int = LIMIT) -> str:
     """The page: settings, accuracies, counts, the matrix, and the view's first `limit` rows."""
-    from jinja2 import Environment, FileSystemLoader
-
     view, about, content = view or View(), inspection.about(), figures(inspection)
     chosen, average = select(inspection, view), content["average"]
-    lines = [*content["tasks"].items()]
+    lines = dict(content["tasks"])
     if average:
-        lines.append(("average", {**average, "n": len(inspection.rows)}))
+        lines["average"] = average | {"n": len(inspection.rows)}
     settings = {name.replace("_", " "): value for name, value in about.items() if value is not None}
     cut = len(chosen) > limit
-    templates = Environment(
-        loader=FileSystemLoader(ASSETS / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    page = (
+        templates()
+        .get_template("inspection_page.html")
+        .render(
+            title=f"{about['suite']}: {about['done']:,} samples of {about['data']}",
+            average=average,
+            heads=("task", *(name.replace("_", ", ") for name in COLUMNS), "n"),
+            accuracies=[
+                (name, *(f"{100 * line[key]:.1f}" for key in COLUMNS), line["n"])
+                for name, line in lines.items()
+            ],
+            counts=counts(inspection, view.head).items(),
+            names=inspection.suite.task_names,
+            matrix=matrix(inspection),
+            shown=f"The first {limit} of {len(chosen):,} rows" if cut else f"{len(chosen):,} rows",
+            rows=[_line(inspection, view, i) for i in chosen[:limit]],
+            settings=[*settings.items(), *((k, value) for k, value in vars(view).items() if value)],
+        )
     )
-    page = templates.get_template("inspection_page.html").render(
-        title=f"{about['suite']}: {about['done']:,} samples of {about['data']}",
-        average=average,
-        heads=("task", *(name.replace("_", ", ") for name in COLUMNS), "n"),
-        accuracies=[
-            (name, *(f"{100 * line[key]:.1f}" for key in COLUMNS), line["n"])
-            for name, line in lines
-        ],
-        counts=counts(inspection, view.head).items(),
-        names=inspection.suite.task_names,
-        matrix=matrix(inspection),
-        shown=f"The first {limit} of {len(chosen):,} rows" if cut else f"{len(chosen):,} rows",
-        rows=[_line(inspection, view, i) for i in chosen[:limit]],
-        settings=[*settings.items(), *((k, value) for k, value in vars(view).items() if value)],
-    )
-    return page.lstrip()
+    return page.lstrip() + "\n"
 
 
 def _line(inspection: Inspection, view: View, i: int) -> dict[str, Any]:
     """A row of the page."""
-    row, sample = inspection.rows[i], inspection.sample(i)
+    row = inspection.rows[i]
+    wrong = misrouted(row)
     answers = (getattr(row, f"static_{view.head}"), getattr(row, f"se_{view.head}"), row.expert)
     return {
         "number": i,
         "id": row.id,
         "texts": [text for text in inspection.text(i) if text],
-        "url": _thumbnail(sample) if isinstance(sample, DecodedImage) else "",
+        "url": inspection.picture_url(i, THUMBNAIL),
         "cells": (
             row.task,
             row.label,
             *(answer if answer == row.label else f"✗ {answer}" for answer in answers),
-            f"✗ {row.chosen}" if misrouted(row) else row.chosen,
+            f"✗ {row.chosen}" if wrong else row.chosen,
             f"{row.margin:.3f}",
             f"{row.entropy:.3f}",
-            status(row, view.head) + (", misrouted" if misrouted(row) else ""),
+            status(row, view.head) + (", misrouted" if wrong else ""),
         ),
     }
-
-
-def _thumbnail(sample: DecodedImage) -> str:
-    """A small copy of the picture, as an address that holds it."""
-    small = sample.image.copy()
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    file = io.BytesIO()
-    small.save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -11,16 +11,6 @@ from semerge.registry import TASK_ARITHMETIC
 from semerge.suites.published import published_lines
 
 Part = Mapping[str, Any]
-SHORT = {
-    "base_oracle": "base",
-    "base_routed": "base r.",
-    "static_oracle": "static",
-    "static_routed": "static r.",
-    "se_oracle": "SE",
-    "se_routed": "SE r.",
-    "expert": "expert",
-    "routing": "routing",
-}
 
 
 def lines(content: dict[str, Any]) -> list[str]:
@@ -28,11 +18,13 @@ def lines(content: dict[str, Any]) -> list[str]:
     names = [*content["tasks"], "average_real", "average_all"]
     wide = max(len(name) for name in names)
     config = content["config"]
+    other = config["method"] != TASK_ARITHMETIC
+    method = f"method {METHODS.title(config['method'])}, " if other else ""
     quantised = f"quantise {config['quantise']}, " if config["quantise"] else ""
     text = [
         f"{content['suite']}, {content['split']}, {_ran(content)}",
         (
-            f"{_method(config)}probe {config['probe']}, layer {config['layer']}, pool "
+            f"{method}probe {config['probe']}, layer {config['layer']}, pool "
             f"{config['pool']}, preset {config['preset']}, static λ {config['static_lambda']:g}, "
             f"probe λ {config['probe_lambda']:g}"
         ),
@@ -41,7 +33,7 @@ def lines(content: dict[str, Any]) -> list[str]:
             f"{config['temperature']:g}, mass {config['mass']}, {quantised}"
             f"fallback {config['fallback']}"
         ),
-        " ".join([" " * wide, *(f"{SHORT[c]:>9}" for c in COLUMNS), f"{'n':>6}"]),
+        " ".join([" " * wide, *(f"{title:>9}" for title in COLUMNS.values()), f"{'n':>6}"]),
     ]
     figures = content["tasks"] | {name: content[name] for name in names[-2:] if content[name]}
     for name, row in figures.items():
@@ -63,18 +55,12 @@ def lines(content: dict[str, Any]) -> list[str]:
         text.append(
             f"report.json has these figures too; the largest difference is {worst:.4f} in an "
             f"average and {abs(most['difference']):.4f} in a task ({most['task']}, "
-            f"{SHORT[most['column']]})"
+            f"{COLUMNS[most['column']]})"
         )
     text += [_table_line(row) for row in content.get("table", ())]
     if "diagnosis" in content:
         text += diagnosis_lines(content["diagnosis"])
     return [*text, *published_lines(content.get("family"), content["tasks"], _ran(content))]
-
-
-def _method(config: dict[str, Any]) -> str:
-    """In words, where it is not the usual one."""
-    usual = config["method"] == TASK_ARITHMETIC
-    return "" if usual else f"method {METHODS.title(config['method'])}, "
 
 
 def _ran(content: dict[str, Any]) -> str:

@@ -8,21 +8,18 @@ one template made goes into another as it is. `macros.html` has what several tem
 from __future__ import annotations
 
 import base64
-import io
 import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
 import markupsafe
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from semerge.common import ASSETS
+from semerge.common import png_url, templates
 from semerge.inputs import CleanText, DecodedImage
 from semerge.methods import METHODS
 from semerge.probes import PROBES
@@ -408,18 +405,7 @@ def coefficient_summary(view: View) -> str:
 _SIGNS = {ord("{"): "&#123;", ord("$"): "&#36;", ord("`"): "&#96;"}
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(ASSETS / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.globals["words"] = sys.modules[__name__]
-    return environment
+templates().globals["words"] = sys.modules[__name__]
 
 
 def escape(text: object) -> Markup:
@@ -429,26 +415,19 @@ def escape(text: object) -> Markup:
 
 def render(template: str, /, **values: Any) -> Markup:
     """A template of assets/templates, filled. Text among the values is escaped."""
-    text = _environment().get_template(template).render(values)
+    text = templates().get_template(template).render(values)
     return Markup(text.translate(_SIGNS).strip())
-
-
-def picture(image: Any) -> str:
-    """An image (PIL) as a data URL, every pixel as it is."""
-    data = io.BytesIO()
-    image.save(data, "PNG")
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
 
 
 def seen(image: Any, size: str = "") -> Markup:
     """An image as the model sees it (PIL), with what it says below it."""
-    return macro("seen", picture(image), size or _size(image))
+    return macro("seen", png_url(image), size or _size(image))
 
 
 def given(sample: DecodedImage | CleanText, image: Any) -> Markup:
     """What was asked about, beside its answer. image: as the model sees it (PIL); None for text."""
     if isinstance(sample, DecodedImage):
-        return macro("given_image", picture(image), _size(image))
+        return macro("given_image", png_url(image), _size(image))
     return macro("given_text", sample.text, sample.text_b)
 
 
@@ -458,7 +437,7 @@ def _size(image: Any) -> str:
 
 def macro(name: str, /, *args: Any, template: str = "macros.html", **values: Any) -> Markup:
     """One macro of a template, called."""
-    made = getattr(_environment().get_template(template).module, name)(*args, **values)
+    made = getattr(templates().get_template(template).module, name)(*args, **values)
     return Markup(str(made).translate(_SIGNS).strip())
 
 

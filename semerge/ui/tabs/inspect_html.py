@@ -165,15 +165,7 @@ def excerpt(inspection: Inspection, i: int) -> Markup:
     if texts:
         short = [text if len(text) <= LONG else f"{text[: LONG - 1]}…" for text in texts]
         return part("excerpt", texts=short)
-    return part("picture", url=_picture(inspection, i, THUMBNAIL), alt="")
-
-
-def _picture(inspection: Inspection, i: int, side: int) -> str:
-    """The image of row i, no larger than `side`, as an address that holds it: no file is served."""
-    sample: Any = inspection.sample(i)
-    small = sample.image.copy()
-    small.thumbnail((side, side))
-    return words.picture(small)
+    return part("picture", url=inspection.picture_url(i, THUMBNAIL), alt="")
 
 
 # ---- the open row --------------------------------------------------------------------------------
@@ -200,7 +192,7 @@ def pinned_row(inspection: Inspection, look: Look) -> str:
 def sample(inspection: Inspection, i: int) -> Markup:
     """The whole input of row i."""
     texts = [text for text in inspection.text(i) if text]
-    url = "" if texts else _picture(inspection, i, LARGE)
+    url = inspection.picture_url(i, LARGE)
     return part("sample", id=inspection.rows[i].id, texts=texts, url=url)
 
 
