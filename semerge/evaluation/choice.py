@@ -33,7 +33,7 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class Choice:
-    """Every candidate, best first, over n samples. default: where the suite's own one ranks.
+    """Every candidate, best first, over n samples. default: the rank of the suite's own one.
     chosen: how many samples the pick sends to each expert."""
 
     suite: str
@@ -78,7 +78,6 @@ def choose(
 
     Raises:
         UserError: there are too few samples, or all of them seem to belong to one expert.
-        Interrupted: `cancelled` said so.
     """
     suite, keys = engine.suite, candidates(engine)
     fewest = FEWEST * len(suite.tasks)
@@ -136,7 +135,7 @@ def options(key: Key) -> str:
         text += f" --pool {key.pool}"
     # statistics know one λ alone, and where no merged model runs there is none
     free = key.probe_lambda and not PROBES[key.probe].stored
-    return text + (f" --probe-lambda {key.probe_lambda}" if free else "")
+    return f"{text} --probe-lambda {key.probe_lambda}" if free else text
 
 
 # ---- the command ---------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semerge.backbones import Batch
 from semerge.data.batches import BATCH_SIZE, batches
 from semerge.data.labelled import LabelledSet, Sets
 from semerge.engine import Engine
@@ -106,10 +105,18 @@ def collect(
         return Collected(take(Lazy(done, itemgetter(0))), columns, len(done) == sets.total)
 
     for which, rows in parts(engine, sets.sets):
+        part = replace(sets, sets=(sets.sets[which].take(rows),), rows=(sets.rows[which][rows],))
+        columns = []
         try:
-            done += _part(engine, sets, plan, settings, which, rows, cancelled)
+            measured = measure(engine, part.sets, plan, None, cancelled)
+            for one in settings:
+                distances = measured.distances[one.probing]
+                run = second_pass(engine, part.sets, measured, distances, one, cancelled)
+                columns.append(make_rows(engine.suite, part, measured, run))
         except Interrupted:
             break
+        places = [(which, int(row)) for row in rows]
+        done += zip(places, zip(*columns, strict=True), strict=True)
         if progress:
             progress(len(done), sets.total)
         if so_far:
@@ -129,26 +136,6 @@ def parts(engine: Engine, sets: Sequence[LabelledSet]) -> Iterator[Part]:
 
     for turn in zip_longest(*map(of, sets)):
         yield from ((which, rows) for which, rows in enumerate(turn) if rows is not None)
-
-
-def _part(
-    engine: Engine,
-    sets: Sets,
-    plan: Plan,
-    settings: Sequence[Resolved],
-    which: int,
-    rows: np.ndarray,
-    cancelled: Cancelled | None,
-) -> list[Done]:
-    samples = sets.sets[which].take(rows)
-    part = replace(sets, sets=(samples,), rows=(sets.rows[which][rows],))
-    measured = measure(engine, part.sets, plan, None, cancelled)
-    columns = []
-    for resolved in settings:
-        distances = measured.distances[resolved.probing]
-        run = second_pass(engine, part.sets, measured, distances, resolved, cancelled)
-        columns.append(make_rows(engine.suite, part, measured, run))
-    return [((which, int(rows[i])), of) for i, of in enumerate(zip(*columns, strict=True))]
 
 
 def make_rows(suite: Suite, sets: Sets, measured: Measurement, second: SecondPass) -> Iterator[Row]:
@@ -216,7 +203,10 @@ def second_pass(
     fallback "static" distances at all of `Engine.needed`.
     """
     routing = engine.route(distances, resolved)
-    coefficients, static = routing.coefficients, measured.static(resolved)  # (N, T) each
+    coefficients, static = (
+        routing.coefficients,
+        measured.answers[static_of(resolved)],
+    )  # (N, T) each
     fallen = routing.flags["fallback"]
     if resolved.fallback == "static":
         misfits = engine.unfit(measured.distances, resolved)
@@ -229,15 +219,7 @@ def second_pass(
         left = torch.ones_like(left)
     answers[fallen], left = static[fallen], left & ~fallen
     for _, at, batch in each_batch(engine, sets, cancelled, left):
-        answers[at] = _answers(engine, batch, coefficients[at], resolved.method)
+        z = engine.merged_embedding(batch, coefficients[at], method=resolved.method)
+        lost = ~torch.isfinite(z).all(1, keepdim=True)  # as for one request: then static answers
+        answers[at] = torch.where(lost.cpu(), static[at], answers_of(engine, z).cpu())
     return SecondPass(answers, static, routing.chosen, routing.margin, routing.entropy)
-
-
-def _answers(engine: Engine, batch: Batch, coefficients: Tensor, method: str) -> Tensor:
-    """What the merges with coefficients (B, T) answer to a batch where the weights are: int16
-    (B, T) on the CPU."""
-    z = engine.merged_embedding(batch, coefficients, method=method)
-    found, lost = answers_of(engine, z).cpu(), ~torch.isfinite(z).all(1).cpu()
-    if lost.any():  # as for one request: then the static merge answers
-        found[lost] = answers_of(engine, engine.static_embedding(batch[lost], method=method)).cpu()
-    return found

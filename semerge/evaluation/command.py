@@ -30,7 +30,6 @@ from semerge.suites.abstention import read_report
 
 if TYPE_CHECKING:
     from semerge.data.labelled import Sets
-    from semerge.engine import Engine
     from semerge.evaluation.evaluate import Request
 
 ALL = "all"
@@ -52,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     splits = None if args.diagnose is None else _splits(suite, request)
 
     from semerge.engine import load_engine
+    from semerge.evaluation.diagnosis import SAMPLES, diagnose
     from semerge.evaluation.evaluate import evaluate
     from semerge.evaluation.inspection import write_csv
     from semerge.evaluation.measure import Interrupted
@@ -67,7 +67,14 @@ def run(args: argparse.Namespace) -> int:
         raise KeyboardInterrupt from None
     content, whole = found.to_dict() | _reported(suite, found), found.inspection.complete
     if splits is not None and whole:
-        content["diagnosis"] = _diagnosis(engine, request, splits)
+        content["diagnosis"] = diagnose(
+            engine,
+            *splits,
+            request.data,
+            samples=request.limit or SAMPLES,
+            seed=request.seed,
+            tell=_tell,
+        )
     if args.diagnose and whole:
         # read once more: it may have changed during the run
         report = _read_report(Path(args.diagnose))
@@ -75,17 +82,11 @@ def run(args: argparse.Namespace) -> int:
     if suite.family and found.split == "test":
         content["family"] = suite.family
     if args.json:
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        if args.json == "-":
-            sys.stdout.write(text)
-        else:
-            write_text(Path(args.json), text)
-    if args.csv == "-":
-        write_csv(found.inspection, sys.stdout)
-    elif args.csv:
+        _write(args.json, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    if args.csv:
         table = io.StringIO()
         write_csv(found.inspection, table)
-        write_text(Path(args.csv), table.getvalue())
+        _write(args.csv, table.getvalue())
     if "-" not in (args.json, args.csv):
         print("\n".join(lines(content)))
     if not whole:
@@ -102,25 +103,18 @@ def _splits(suite: Suite, request: Request) -> tuple[Sets, Sets]:
 
     limit = request.limit or SAMPLES
 
-    def read(split: str) -> Sets:
-        return suite_sets(suite, request.data, split, limit, request.seed)
-
     try:
-        return read("validation"), read("test")
+        validation, test = (
+            suite_sets(suite, request.data, split, limit, request.seed)
+            for split in ("validation", "test")
+        )
+        return validation, test
     except UserError as error:
         raise UserError(
             "A diagnosis chooses on validation and measures on test, so it needs a data folder "
             f"with train, from which validation is cut, and test. {error} Where there are no "
             "labels, python -m semerge choose picks probe, layer, pooling and λ."
         ) from None
-
-
-def _diagnosis(engine: Engine, request: Request, splits: tuple[Sets, Sets]) -> dict[str, Any]:
-    """At the suite's defaults."""
-    from semerge.evaluation.diagnosis import SAMPLES, diagnose
-
-    limit = request.limit or SAMPLES
-    return diagnose(engine, *splits, request.data, samples=limit, seed=request.seed, tell=_tell)
 
 
 def _request(args: argparse.Namespace, suite: Suite) -> Request:
@@ -136,9 +130,7 @@ def _request(args: argparse.Namespace, suite: Suite) -> Request:
     of_methods = _taken(options, [METHODS[method] for method in stated])
     for name in options.keys() - of_probes.keys() - of_methods.keys():
         raise UserError(f"--{name.replace('_', '-')}: no method and no probe of this run has it.")
-    methods = tuple(
-        METHODS.spec(method, _taken(of_methods, [METHODS[method]])) for method in stated
-    )
+    methods = tuple(METHODS.spec(name, _taken(of_methods, [METHODS[name]])) for name in stated)
     settings = Settings(
         **asked,
         method=methods[0] if methods else TASK_ARITHMETIC,
@@ -206,14 +198,20 @@ def _read_report(path: Path) -> dict[str, Any]:
 def _check_place(path: Path) -> None:
     """Refuse what can't be written, without opening it: at the other end of a pipe that counts."""
     try:
-        if path.exists():
-            fine = not path.is_dir() and os.access(path, os.W_OK)
-        else:
-            fine = path.parent.is_dir() and os.access(path.parent, os.W_OK)
+        place = path if path.exists() else path.parent
+        fine = path.parent.is_dir() and not path.is_dir() and os.access(place, os.W_OK)
     except OSError:  # too long a name
         fine = False
     if not fine:
         raise UserError(f"{path} can't be written.")
+
+
+def _write(place: str, text: str) -> None:
+    """To a file, or to stdout where the place is "-"."""
+    if place == "-":
+        sys.stdout.write(text)
+    else:
+        write_text(Path(place), text)
 
 
 def _tell(text: str) -> None:
@@ -232,18 +230,12 @@ STOPPING = (
 
 def progress(stream: TextIO) -> Progress:
     """What tells how far a run is: one line that is written over on a terminal, else a log."""
-    return Bar(stream) if stream.isatty() else Log(stream)
 
-
-class Bar:
-    """One line on a terminal that counts samples."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __call__(self, done: int, total: int) -> None:
+    def bar(done: int, total: int) -> None:
         end = "\n" if done == total else ""
-        print(f"\r{done:,} of {total:,} samples", end=end, file=self._stream, flush=True)
+        print(f"\r{done:,} of {total:,} samples", end=end, file=stream, flush=True)
+
+    return bar if stream.isatty() else Log(stream)
 
 
 class Log:

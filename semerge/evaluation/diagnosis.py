@@ -44,23 +44,22 @@ def diagnose(
 
     data: the data folder; its tasks that the suite does not have serve as unseen inputs.
     samples: of each task, of either split. tell: gets a word before each part.
-
-    Raises:
-        Interrupted: `cancelled` said so.
     """
     suite, keys = engine.suite, candidates(engine)
     resolved = Settings().resolve(suite)
     plan = Plan(keys, answers=(BASE, suite.defaults.static_lambda))
-    cuts = {}
-    for name, whole in (("validation", validation), ("test", test)):
+
+    def measured(name: str, whole: Sets) -> Cut:
         tell(f"distances of {name} samples")
         sets = subsample(whole, samples, seed)
-        cuts[name] = Cut(sets, measure(engine, sets.sets, plan, None, cancelled))
-    on_validation, on_test = cuts["validation"], cuts["test"]
+        return Cut(sets, measure(engine, sets.sets, plan, None, cancelled))
+
+    on_validation, on_test = measured("validation", validation), measured("test", test)
     moving = moving_point(on_validation.measured, keys, resolved)
     tell("displacements, bias and the map")
     why = _why(engine, on_test, keys, resolved, moving, cancelled)
     tell("inputs that belong to no task")
+    other = other_key(suite, resolved, moving)
     folder = Path(data) if data is not None and Path(data).is_dir() else None
     return {
         "samples": {
@@ -78,14 +77,7 @@ def diagnose(
         **why,
         "choice": choice(on_validation.measured, on_test.measured, keys),
         "abstention": misfits(
-            engine,
-            on_validation,
-            on_test,
-            resolved,
-            other_key(suite, resolved, moving),
-            folder,
-            seed=seed,
-            cancelled=cancelled,
+            engine, on_validation, on_test, resolved, other, folder, seed=seed, cancelled=cancelled
         ),
     }
 
@@ -143,13 +135,13 @@ def _why(
 ) -> dict[str, Any]:
     """Nearest shares, margins, displacements, bias and the map."""
     suite, sets, measured = engine.suite, test.sets.sets, test.measured
-    shown = {BASE, suite.defaults.probe_lambda}
+    shown = (BASE, suite.defaults.probe_lambda)
     rows = hypothesis.nearest_shares(measured, [k for k in keys if k.probe_lambda in shown])
     distances, point = measured.distances[resolved.probing], (resolved.layer, resolved.pool)
     by_scale = {
-        key.probe_lambda: d
-        for key, d in measured.distances.items()
-        if not PROBES[key.probe].stored and key.point == moving
+        key.probe_lambda: measured.distances[key]
+        for key in keys
+        if key.point == moving and not PROBES[key.probe].stored
     }
     moved = hypothesis.displacements(engine, sets, moving, cancelled)
     described = hypothesis.describe(suite, moved, moving, by_scale)
@@ -161,10 +153,8 @@ def _why(
             "best": hypothesis.best_rows(rows),
             "margins": hypothesis.margins(distances, measured.tasks),
         },
-        "displacement": {
-            **described,
-            "verdict": hypothesis.verdict(described, resolved.probe_lambda),
-        },
+        "displacement": described
+        | {"verdict": hypothesis.verdict(described, resolved.probe_lambda)},
         "bias": hypothesis.representation_bias(engine, sets, coefficients, cancelled),
         "map": hypothesis.task_map(engine, sets, point, resolved.probe_lambda, cancelled),
     }

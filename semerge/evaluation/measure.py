@@ -1,8 +1,7 @@
 """One run over labelled samples, from which every figure is made.
 
-Each model (base, experts, merges at several λ) sees a batch once. From its representations come the
-distances of every probe, layer and pooling that is asked for, and from its final embedding the
-answers under every head, so that no pass is done twice and only small numbers are kept.
+Each model (base, experts, merges at several λ) sees a batch once, and only small numbers are kept:
+distances at every key that is asked for, and the answers under every head.
 """
 
 from __future__ import annotations
@@ -54,22 +53,12 @@ class Plan:
     own_only: bool = False
     caches: Caches = field(default_factory=dict)
 
-    def to(self, device: torch.device) -> Plan:
-        """The same with its statistics on a device; no copy of those that are there."""
-        caches = {
-            name: {point: s.to(device) for point, s in statistics.items()}
-            for name, statistics in self.caches.items()
-        }
-        return replace(self, caches=caches)
-
 
 @dataclass(frozen=True)
 class Measurement:
     """What N samples of several tasks gave. Answers are class numbers under each task's head.
 
-    With K keys, A merged models and T tasks it holds 16 + 4KT + 2AT + 2T² bytes a sample, however
-    large the models are: 208 for one key, two merges and eight tasks. Representations go with their
-    batch, see `measure`.
+    With K keys, A merged models and T tasks it holds 16 + 4KT + 2AT + 2T² bytes a sample.
     """
 
     tasks: Tensor  # (N,) int64, positions in the suite
@@ -80,10 +69,6 @@ class Measurement:
 
     def __len__(self) -> int:
         return len(self.tasks)
-
-    def static(self, resolved: Resolved) -> Tensor:
-        """The answers (N, T) of the static merge of these settings."""
-        return self.answers[static_of(resolved)]
 
     def under(self, answers: Tensor, heads: Tensor) -> Tensor:
         """(N, T) answers -> those under the head of each sample's task in `heads`, int64 (N,)."""
@@ -118,11 +103,9 @@ def measure(
 
     progress gets (samples done, samples in all) after each batch.
 
-    Beside the answer and what one forward pass needs, a batch of BATCH_SIZE samples holds the
-    representations of every merged model at each point that its keys ask for; those of the experts
-    come one after the other. With pooling `all` a point is every token: 67 MB in ViT-L/14 (64
-    samples of 257 tokens of 1024 numbers in float32), so 1.6 GB for its 24 layers at one λ. With
-    any other pooling it is 0.3 MB.
+    Beside what one forward pass needs, a batch holds the representations of every merged model at
+    each point that its keys ask for. With pooling `all` a point is every token: 67 MB in ViT-L/14,
+    so 1.6 GB for its 24 layers at one λ; with any other pooling it is 0.3 MB.
     """
     total, count = sum(len(s) for s in sets), engine.models.vectors.count
     unanswered = torch.full((count, total, count), NOT_RUN, dtype=torch.int16)
@@ -133,7 +116,12 @@ def measure(
         answers={merge: unanswered[0].clone() for merge in plan.answers},
         experts=unanswered,
     )
-    plan, done = plan.to(engine.models.device), 0
+    device, done = engine.models.device, 0
+    caches = {  # no copy of those that are there
+        name: {point: s.to(device) for point, s in statistics.items()}
+        for name, statistics in plan.caches.items()
+    }
+    plan = replace(plan, caches=caches)
     for own, at, batch in each_batch(engine, sets, cancelled):
         _run(engine, plan, batch, own, found, at)
         done += len(at)
@@ -188,7 +176,12 @@ def _run(
     engine: Engine, plan: Plan, batch: Batch, own: int, found: Measurement, rows: Tensor
 ) -> None:
     """One batch of task `own` through every model of the plan; fills `rows` of `found`."""
-    merges = {merge: model_at(merge) for merge in plan.answers}
+    merges: dict[Merge, Model] = {
+        merge: merge if isinstance(merge, tuple) else (TASK_ARITHMETIC, merge)
+        for merge in plan.answers
+    }
+    if BASE in merges:
+        merges[BASE] = BASE_MODEL
     experts = [own] if plan.own_only else list(range(len(found.experts)))
     places = [Place.of(engine.models, key, plan.caches) for key in plan.keys]
     distances, ends = run(engine.models, batch, places, {*merges.values(), *experts})
@@ -210,10 +203,3 @@ def static_of(resolved: Resolved) -> Merge:
     """The static merge of these settings, as a plan asks for it."""
     usual = resolved.method == TASK_ARITHMETIC
     return resolved.static_lambda if usual else (resolved.method, resolved.static_lambda)
-
-
-def model_at(merge: Merge) -> Model:
-    """The model that answers: λ alone is Task Arithmetic's, and 0 the base."""
-    if isinstance(merge, tuple):
-        return merge
-    return BASE_MODEL if merge == BASE else (TASK_ARITHMETIC, merge)

@@ -402,7 +402,7 @@ def misfits(
     other: another probe to ask beside the one that routes, see `other_key`.
     data: a data folder with tasks of the suite's modality that the suite does not have.
     """
-    suite, key = engine.suite, resolved.probing
+    suite, key, names = engine.suite, resolved.probing, engine.suite.task_names
     cuts, keys = {"validation": validation, "test": test}, [key, other] if other else [key]
     seen = {
         split: Reading(*(cut.measured.distances[k] for k in keys)) for split, cut in cuts.items()
@@ -416,7 +416,6 @@ def misfits(
         made[split] = alarm_rates(calibration, seen[split], far)
         if len(suite.tasks) > 2:  # of two experts one is left, and no margin
             left[split] = leave_out(engine, cut.sets.sets, key, other, cancelled)
-    names = suite.task_names
     without = {split: left_out_rates(left["validation"], of, names) for split, of in left.items()}
     misses = {
         score: {

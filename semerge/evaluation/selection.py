@@ -75,12 +75,10 @@ def rank(distances: Mapping[Key, Tensor]) -> list[Candidate]:
     if len(distances) < 2 or not all(len(d) for d in distances.values()):
         raise ValueError("an agreement needs two candidates and some samples")
     margins = [float(margin_of(d).mean()) for d in distances.values()]
-    choices = [nearest(d) for d in distances.values()]
-    agreement = mutual_information(torch.stack(choices), next(iter(distances.values())).shape[1])
-    count = len(choices)
-    agreement.fill_diagonal_(0.0)
-    mean = (agreement.sum(1) / (count - 1)).tolist()
-    found = [Candidate(*row) for row in zip(distances, margins, mean, strict=True)]
+    choices = torch.stack([nearest(d) for d in distances.values()])
+    agreement = mutual_information(choices, next(iter(distances.values())).shape[1])
+    mean = agreement.fill_diagonal_(0.0).sum(1) / (len(choices) - 1)
+    found = map(Candidate, distances, margins, mean.tolist())
     return sorted(found, key=lambda c: -c.score)
 
 
@@ -103,19 +101,17 @@ def against_labels(ranked: list[Candidate], measured: Measurement) -> dict[str, 
     head and under the chosen expert's.
     """
     found = {c.key: accuracy(measured, c.key) for c in ranked}
-    best = max((c.key for c in ranked), key=lambda key: found[key]["routing"])
-    pick = ranked[0].key
-    order = sorted(found, key=lambda key: -found[key]["routing"])
+    routing = {key: figures["routing"] for key, figures in found.items()}
+    order = sorted(found, key=lambda key: -routing[key])
+    best, pick = order[0], ranked[0].key
     return {
         "n": len(measured),
         "candidates": len(ranked),
         "pick": ranked[0].to_dict() | found[pick],
         "best": best._asdict() | found[best],
-        "gap": found[best]["routing"] - found[pick]["routing"],
+        "gap": routing[best] - routing[pick],
         "rank_of_pick": order.index(pick) + 1,
-        "rank_correlation": spearman(
-            [c.score for c in ranked], [found[c.key]["routing"] for c in ranked]
-        ),
+        "rank_correlation": spearman([c.score for c in ranked], [*routing.values()]),
     }
 
 
@@ -132,13 +128,10 @@ def accuracy(measured: Measurement, key: Key) -> dict[str, float]:
 
 def spearman(a: list[float], b: list[float]) -> float | None:
     """Rank correlation, equals sharing their mean rank; None where one list is all alike."""
-    ranks = torch.stack([_ranks(torch.tensor(x, dtype=torch.float64)) for x in (a, b)])
+    values = torch.tensor([a, b], dtype=torch.float64)  # (2, C)
+    below = (values[:, :, None] > values[:, None]).sum(2)
+    alike = (values[:, :, None] == values[:, None]).sum(2)
+    ranks = below + (alike - 1) / 2
     if (ranks.std(1, correction=0) == 0).any():
         return None
     return float(torch.corrcoef(ranks)[0, 1])
-
-
-def _ranks(values: Tensor) -> Tensor:
-    below = (values[:, None] > values[None]).sum(1)
-    alike = (values[:, None] == values[None]).sum(1)
-    return below + (alike - 1) / 2

@@ -18,21 +18,12 @@ def lines(content: dict[str, Any]) -> list[str]:
     names = [*content["tasks"], "average_real", "average_all"]
     wide = max(len(name) for name in names)
     config = content["config"]
-    other = config["method"] != TASK_ARITHMETIC
-    method = f"method {METHODS.title(config['method'])}, " if other else ""
-    quantised = f"quantise {config['quantise']}, " if config["quantise"] else ""
+    usual = config["method"] == TASK_ARITHMETIC
+    method = "" if usual else f"method {METHODS.title(config['method'])}, "
     text = [
         f"{content['suite']}, {content['split']}, {_ran(content)}",
-        (
-            f"{method}probe {config['probe']}, layer {config['layer']}, pool "
-            f"{config['pool']}, preset {config['preset']}, static λ {config['static_lambda']:g}, "
-            f"probe λ {config['probe_lambda']:g}"
-        ),
-        (
-            f"similarity {config['similarity']}, normalise {config['normalise']}, temperature "
-            f"{config['temperature']:g}, mass {config['mass']}, {quantised}"
-            f"fallback {config['fallback']}"
-        ),
+        method + _told(config, "probe layer pool preset static_lambda probe_lambda"),
+        _told(config, "similarity normalise temperature mass quantise fallback"),
         " ".join([" " * wide, *(f"{title:>9}" for title in COLUMNS.values()), f"{'n':>6}"]),
     ]
     figures = content["tasks"] | {name: content[name] for name in names[-2:] if content[name]}
@@ -57,10 +48,26 @@ def lines(content: dict[str, Any]) -> list[str]:
             f"average and {abs(most['difference']):.4f} in a task ({most['task']}, "
             f"{COLUMNS[most['column']]})"
         )
-    text += [_table_line(row) for row in content.get("table", ())]
+    for row in content.get("table", ()):
+        other = f"{row['method']}: " if row["method"] != TASK_ARITHMETIC else ""
+        cells = [f"{row['probe']:8} {row['layer']!s:>5} {row['pool']:6} {row['preset']:8}"]
+        for key in ("routing", "se_oracle", "se_routed"):
+            cells.append(f"{key} {100 * row['average_all'][key]:6.2f}")
+        text.append(other + " ".join(cells))
     if "diagnosis" in content:
         text += diagnosis_lines(content["diagnosis"])
     return [*text, *published_lines(content.get("family"), content["tasks"], _ran(content))]
+
+
+def _told(settings: Part, names: str) -> str:
+    """These of the settings, in words; what is off is left out."""
+    values = {name: settings[name] for name in names.split() if settings[name] is not None}
+    return ", ".join(
+        f"{name.replace('_lambda', ' λ')} {value:g}"
+        if isinstance(value, float)
+        else f"{name} {value}"
+        for name, value in values.items()
+    )
 
 
 def _ran(content: dict[str, Any]) -> str:
@@ -76,35 +83,21 @@ def samples_of(content: dict[str, Any]) -> str:
     return f"{content['n']:,}{of} samples"
 
 
-def _table_line(row: dict[str, Any]) -> str:
-    figures = row["average_all"]
-    at = f"{row['probe']:8} {row['layer']!s:>5} {row['pool']:6} {row['preset']:8}"
-    if row["method"] != TASK_ARITHMETIC:
-        at = f"{row['method']}: {at}"
-    cells = (f"{key} {100 * figures[key]:6.2f}" for key in ("routing", "se_oracle", "se_routed"))
-    return " ".join([at, *cells])
-
-
 # ---- a diagnosis in words ------------------------------------------------------------------------
 
 
 def diagnosis_lines(diagnosis: Part) -> list[str]:
     """The figures of `diagnosis.diagnose` as text, each with its number of samples."""
+    return [*_why(diagnosis), *_choice(diagnosis["choice"]), *_abstention(diagnosis["abstention"])]
+
+
+def _why(diagnosis: Part) -> Iterator[str]:
     size, at = diagnosis["samples"], diagnosis["at"]
-    head = (
+    yield (
         f"diagnosis on {size['validation']} validation and {size['test']} test samples, at most "
-        f"{size['a_task']} a task, seed {size['seed']}; probe {at['probe']}, layer {at['layer']}, "
-        f"pool {at['pool']}, preset {at['preset']}, probe λ {at['probe_lambda']:g}"
+        f"{size['a_task']} a task, seed {size['seed']}; "
+        f"{_told(at, 'probe layer pool preset probe_lambda')}"
     )
-    return [
-        head,
-        *_hypothesis(diagnosis),
-        *_choice(diagnosis["choice"]),
-        *_abstention(diagnosis["abstention"]),
-    ]
-
-
-def _hypothesis(diagnosis: Part) -> Iterator[str]:
     for probe, row in diagnosis["hypothesis"]["best"].items():
         yield f"  {probe:8} right expert nearest at best (test): {interval(row)}, {point(row)}"
     moved = diagnosis["displacement"]
@@ -147,8 +140,8 @@ def _abstention(found: Part) -> Iterator[str]:
     for kind, row in made["kinds"].items():
         yield f"  missed, {kind}: {interval(row)}"
     if found["left_out"]:
-        left = found["left_out"][score]
-        yield f"  missed, an expert left out and its task fed: {interval(left['miss'])}"
+        missed = interval(found["left_out"][score]["miss"])
+        yield f"  missed, an expert left out and its task fed: {missed}"
     back = found["fallback"]
     for head in ("oracle", "routed"):
         row = back[head]
