@@ -15,11 +15,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from semerge.checkpoints.files import locate
 from semerge.common import STOPPED, UserError, first_line, say, write_text
-from semerge.evaluation.measure import Cancelled, Progress
+from semerge.data.labelled import Sets
+from semerge.data.sets import suite_sets
+from semerge.evaluation.diagnosis import SAMPLES, diagnose
+from semerge.evaluation.evaluate import Evaluation, Request, compare, evaluate
+from semerge.evaluation.inspection import write_csv
+from semerge.evaluation.measure import Cancelled, Interrupted, Progress
+from semerge.evaluation.report import write_report
+from semerge.evaluation.text import lines, samples_of
 from semerge.methods import METHODS
 from semerge.probes import PROBES
 from semerge.registry import TASK_ARITHMETIC, Entry
@@ -27,10 +34,6 @@ from semerge.settings import Settings, descriptions
 from semerge.settings import valid_probes as probes_on_offer
 from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_report
-
-if TYPE_CHECKING:
-    from semerge.data.labelled import Sets
-    from semerge.evaluation.evaluate import Request
 
 ALL = "all"
 
@@ -51,12 +54,6 @@ def run(args: argparse.Namespace) -> int:
     splits = None if args.diagnose is None else _splits(suite, request)
 
     from semerge.engine import load_engine
-    from semerge.evaluation.diagnosis import SAMPLES, diagnose
-    from semerge.evaluation.evaluate import evaluate
-    from semerge.evaluation.inspection import write_csv
-    from semerge.evaluation.measure import Interrupted
-    from semerge.evaluation.report import write_report
-    from semerge.evaluation.text import lines, samples_of
 
     engine = load_engine(suite)
     try:
@@ -98,14 +95,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _splits(suite: Suite, request: Request) -> tuple[Sets, Sets]:
     """Validation and test of the data, whichever is evaluated, for a diagnosis."""
-    from semerge.data.sets import suite_sets
-    from semerge.evaluation.diagnosis import SAMPLES
-
-    limit = request.limit or SAMPLES
-
     try:
         validation, test = (
-            suite_sets(suite, request.data, split, limit, request.seed)
+            suite_sets(suite, request.data, split, request.limit or SAMPLES, request.seed)
             for split in ("validation", "test")
         )
         return validation, test
@@ -118,8 +110,6 @@ def _splits(suite: Suite, request: Request) -> tuple[Sets, Sets]:
 
 
 def _request(args: argparse.Namespace, suite: Suite) -> Request:
-    from semerge.evaluation.evaluate import Request
-
     asked = {name: getattr(args, name) for name in descriptions() if hasattr(args, name)}
     every = tuple(name for name, is_ in descriptions().items() if is_.sweep and asked[name] == ALL)
     asked |= dict.fromkeys(every)
@@ -139,15 +129,11 @@ def _request(args: argparse.Namespace, suite: Suite) -> Request:
     for method in methods or (settings.method,):  # a wrong option is told before any weight is read
         replace(settings, method=method).resolve(suite)
     return Request(
-        data=args.data,
-        split=args.split,
-        limit=args.limit,
-        seed=args.seed,
+        **{name: getattr(args, name) for name in ("data", "split", "limit", "seed", "task")},
         settings=settings,
         every=every,
         methods=methods,
         options=of_probes,
-        task=args.task,
     )
 
 
@@ -168,10 +154,8 @@ def split_specs(text: str) -> list[str]:
     return found
 
 
-def _reported(suite: Suite, found: Any) -> dict[str, Any]:
+def _reported(suite: Suite, found: Evaluation) -> dict[str, Any]:
     """The matching figures of the suite's own report, where the run is comparable with it."""
-    from semerge.evaluation.evaluate import compare
-
     part = found.config["limit"] is not None or not found.inspection.complete
     comparable = found.split == "test" and found.default and not part
     try:

@@ -329,51 +329,27 @@ THUMBNAIL = 64
 def static_report(inspection: Inspection, view: View | None = None, limit: int = LIMIT) -> str:
     """The page: settings, accuracies, counts, the matrix, and the view's first `limit` rows."""
     view, about, content = view or View(), inspection.about(), figures(inspection)
-    chosen, average = select(inspection, view), content["average"]
     lines = dict(content["tasks"])
-    if average:
+    if average := content["average"]:
         lines["average"] = average | {"n": len(inspection.rows)}
     settings = {name.replace("_", " "): value for name, value in about.items() if value is not None}
-    cut = len(chosen) > limit
-    page = (
-        templates()
-        .get_template("inspection_page.html")
-        .render(
-            title=f"{about['suite']}: {about['done']:,} samples of {about['data']}",
-            average=average,
-            heads=("task", *(name.replace("_", ", ") for name in COLUMNS), "n"),
-            accuracies=[
-                (name, *(f"{100 * line[key]:.1f}" for key in COLUMNS), line["n"])
-                for name, line in lines.items()
-            ],
-            counts=counts(inspection, view.head).items(),
-            names=inspection.suite.task_names,
-            matrix=matrix(inspection),
-            shown=f"The first {limit} of {len(chosen):,} rows" if cut else f"{len(chosen):,} rows",
-            rows=[_line(inspection, view, i) for i in chosen[:limit]],
-            settings=[*settings.items(), *((k, value) for k, value in vars(view).items() if value)],
-        )
+    page = templates().get_template("inspection_page.html")
+    text = page.render(
+        title=f"{about['suite']}: {about['done']:,} samples of {about['data']}",
+        average=average,
+        heads=("task", *(name.replace("_", ", ") for name in COLUMNS), "n"),
+        accuracies=[
+            (name, *(f"{100 * line[key]:.1f}" for key in COLUMNS), line["n"])
+            for name, line in lines.items()
+        ],
+        counts=counts(inspection, view.head).items(),
+        matrix=matrix(inspection),
+        inspection=inspection,
+        view=view,
+        chosen=select(inspection, view),
+        limit=limit,
+        status=status,
+        side=THUMBNAIL,
+        settings=[*settings.items(), *((k, value) for k, value in vars(view).items() if value)],
     )
-    return page.lstrip() + "\n"
-
-
-def _line(inspection: Inspection, view: View, i: int) -> dict[str, Any]:
-    """A row of the page."""
-    row = inspection.rows[i]
-    wrong = misrouted(row)
-    answers = (getattr(row, f"static_{view.head}"), getattr(row, f"se_{view.head}"), row.expert)
-    return {
-        "number": i,
-        "id": row.id,
-        "texts": [text for text in inspection.text(i) if text],
-        "url": inspection.picture_url(i, THUMBNAIL),
-        "cells": (
-            row.task,
-            row.label,
-            *(answer if answer == row.label else f"✗ {answer}" for answer in answers),
-            f"✗ {row.chosen}" if wrong else row.chosen,
-            f"{row.margin:.3f}",
-            f"{row.entropy:.3f}",
-            status(row, view.head) + (", misrouted" if wrong else ""),
-        ),
-    }
+    return text.lstrip() + "\n"

@@ -167,9 +167,9 @@ def _missed(report: Part, suite: Suite) -> Iterator[str]:
             continue
         what = WORDS.get(line["line"], line["line"].replace("_", " "))
         on = ON.get(line["on"]) or suite.task_title(line["on"])
-        cause = CAUSES.get(line.get("cause"))
-        by = f"; cause: {cause}" if cause else ""
-        told = f"{what}, {on}: {line['value']:.1%} where {line['target']:.1%} was wanted{by}"
+        told = f"{what}, {on}: {line['value']:.1%} where {line['target']:.1%} was wanted"
+        if cause := CAUSES.get(line.get("cause")):
+            told += f"; cause: {cause}"
         yield told.replace("%", "\u00a0%")
 
 
