@@ -19,6 +19,7 @@ from semerge.engine import Engine
 from semerge.evaluation.diagnosis import candidates
 from semerge.evaluation.measure import Cancelled, Plan, Progress, measure
 from semerge.evaluation.selection import NOTHING, Candidate, every_key, rank
+from semerge.evaluation.text import rendered
 from semerge.models import Point
 from semerge.probes import PROBES
 from semerge.probes.displacement import relative
@@ -189,20 +190,5 @@ def stored(displacements: Mapping[Point, Sequence[float]], suite: Suite) -> dict
 
 def lines(found: Choice) -> list[str]:
     """The best candidates as a table, the pick as options, and where it sends the samples."""
-    rows = []
-    for place, candidate in enumerate(found.ranked[:SHOWN], 1):
-        key = candidate.key
-        scale = f"{key.probe_lambda:g}" if key.probe_lambda else ""
-        rows.append(
-            f"{place:>4}  {key.probe:12} {key.layer!s:>5}  {key.pool:6} {scale:>6} "
-            f"{candidate.margin:>7.3f} {candidate.agreement:>10.3f} {candidate.score:>6.3f}"
-        )
-    counts = ", ".join(f"{task} {count}" for task, count in found.chosen.items())
-    return [
-        f"{found.suite}: {found.n:,} unlabelled samples, {len(found.ranked)} candidates",
-        f"      {'probe':12} layer  {'pool':6} {'λ':>6}  margin  agreement  score",
-        *rows,
-        f"pick: {options(found.pick.key)}",
-        f"it sends the samples to: {counts}",
-        f"the suite's own default is number {found.default}",
-    ]
+    pick, shown = options(found.pick.key), found.ranked[:SHOWN]
+    return rendered("choice.txt", vars(found), options=pick, shown=shown)

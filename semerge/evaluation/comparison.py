@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TextIO
 
 from semerge.data.labelled import Sets
@@ -51,10 +51,6 @@ class Side:
     engine: Engine
     sets: Sets
     resolved: Resolved
-
-    def inspection(self, found: Collected, column: int = 0) -> Inspection:
-        """What was collected for this side."""
-        return Inspection.of(self.engine, self.sets, self.resolved, found, column)
 
 
 @dataclass(frozen=True)
@@ -111,8 +107,10 @@ def compare(
     if not together:
         first = collect(a.engine, a.sets, [settings.pop(0)], told(0), cancelled)
 
+    of_a, of_b = (partial(Inspection.of, s.engine, s.sets, s.resolved) for s in (a, b))
+
     def paired(found: Collected) -> Comparison:
-        return Comparison(a.inspection(first or found), b.inspection(found, len(settings) - 1))
+        return Comparison(of_a(first or found), of_b(found, len(settings) - 1))
 
     tell = None if so_far is None else lambda found: so_far(paired(found))
     before = len(first.places) if first else 0
