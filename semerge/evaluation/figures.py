@@ -54,7 +54,7 @@ COLUMNS = {  # what is counted of rows: its heading
     "routing": "routing",
 }
 HEADS = ("oracle", "routed")
-FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "fixed", "broken", "both wrong", "both right"
+STATUSES = FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "fixed", "broken", "both wrong", "both right"
 
 Figures = dict[str, float]
 

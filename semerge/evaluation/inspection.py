@@ -15,17 +15,7 @@ from semerge.data.batches import picture
 from semerge.data.labelled import Sets
 from semerge.engine import Engine
 from semerge.evaluation.collect import Collected, Place, collect
-from semerge.evaluation.figures import (
-    BOTH_RIGHT,
-    BOTH_WRONG,
-    BROKEN,
-    COLUMNS,
-    FIXED,
-    HEADS,
-    Row,
-    status,
-    summary,
-)
+from semerge.evaluation.figures import BOTH_RIGHT, COLUMNS, HEADS, STATUSES, Row, status, summary
 from semerge.evaluation.measure import Cancelled, Progress
 from semerge.inputs import CleanText, DecodedImage
 from semerge.settings import Resolved, Settings
@@ -37,7 +27,6 @@ CONFIGURATION = tuple(
     if field.name not in ("head", "hard", "fast", "changed")  # of a reader, or said by the others
 )
 """All of a `Resolved` that changes a row: two runs that differ in none of it have the same rows."""
-STATUSES = (FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT)
 LOW_MARGIN = 0.05
 """What counts as a low margin where the suite's validation has set no threshold."""
 
@@ -156,12 +145,15 @@ def disagrees(row: Row, head: str = "oracle") -> bool:
 
 # ---- views --------------------------------------------------------------------------------------
 
+
+def _has(kind: str, row: Row, view: View, low: float) -> bool:
+    return status(row, view.head) == kind
+
+
 FILTERS: Mapping[str, Callable[[Row, View, float], bool]] = {
     "all": lambda row, view, low: True,
     "disagree": lambda row, view, low: disagrees(row, view.head),
-    FIXED: lambda row, view, low: status(row, view.head) == FIXED,
-    BROKEN: lambda row, view, low: status(row, view.head) == BROKEN,
-    BOTH_WRONG: lambda row, view, low: status(row, view.head) == BOTH_WRONG,
+    **{kind: partial(_has, kind) for kind in STATUSES if kind != BOTH_RIGHT},
     "misrouted": lambda row, view, low: misrouted(row),
     "low margin": lambda row, view, low: row.margin < low,
 }
@@ -237,10 +229,9 @@ def _rank(inspection: Inspection, view: View, i: int) -> Any:
 
 def counts(inspection: Inspection, head: str = "oracle") -> dict[str, int]:
     """Rows by filter: what the summary's buttons say, and "both right"."""
-    view = View(head=head)
-    rows, low = inspection.rows, inspection.low_margin
+    view, rows, low = View(head=head), inspection.rows, inspection.low_margin
     numbers = {name: sum(test(row, view, low) for row in rows) for name, test in FILTERS.items()}
-    return numbers | {BOTH_RIGHT: sum(status(row, head) == BOTH_RIGHT for row in rows)}
+    return numbers | {BOTH_RIGHT: sum(_has(BOTH_RIGHT, row, view, low) for row in rows)}
 
 
 def figures(inspection: Inspection) -> dict[str, Any]:

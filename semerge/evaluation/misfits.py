@@ -37,8 +37,7 @@ from semerge.suites import Suite
 
 # ---- thresholds for a stated false-alarm rate, and measured rates --------------------------------
 # `semerge.routing` has the scores. A threshold is the quantile of validation's own scores that lets
-# the stated share pass above it; so the false-alarm rate is chosen there, and what it really is,
-# test shows.
+# the stated share pass above it; what the false-alarm rate really is, test shows.
 
 FALSE_ALARM = 0.05
 """The share of inputs that do belong to a task for which the notice may come."""
@@ -402,7 +401,7 @@ def misfits(
     other: another probe to ask beside the one that routes, see `other_key`.
     data: a data folder with tasks of the suite's modality that the suite does not have.
     """
-    suite, key, names = engine.suite, resolved.probing, engine.suite.task_names
+    suite, names, key = engine.suite, engine.suite.task_names, resolved.probing
     cuts, keys = {"validation": validation, "test": test}, [key, other] if other else [key]
     seen = {
         split: Reading(*(cut.measured.distances[k] for k in keys)) for split, cut in cuts.items()
@@ -417,13 +416,11 @@ def misfits(
         if len(suite.tasks) > 2:  # of two experts one is left, and no margin
             left[split] = leave_out(engine, cut.sets.sets, key, other, cancelled)
     without = {split: left_out_rates(left["validation"], of, names) for split, of in left.items()}
-    misses = {
-        score: {
-            "made": made["validation"][score]["miss"],
-            **({"left_out": without["validation"][score]["miss"]["share"]} if without else {}),
-        }
-        for score in calibration.thresholds
-    }
+    misses = {}
+    for score in calibration.thresholds:
+        misses[score] = {"made": made["validation"][score]["miss"]}
+        if without:
+            misses[score]["left_out"] = without["validation"][score]["miss"]["share"]
     score = min(misses, key=lambda name: sum(misses[name].values()))
     sets, measured = test.sets.sets, test.measured
     run = second_pass(engine, sets, measured, measured.distances[key], resolved, cancelled)
