@@ -203,10 +203,8 @@ def second_pass(
     fallback "static" distances at all of `Engine.needed`.
     """
     routing = engine.route(distances, resolved)
-    coefficients, static = (
-        routing.coefficients,
-        measured.answers[static_of(resolved)],
-    )  # (N, T) each
+    coefficients = routing.coefficients  # (N, T)
+    static = measured.answers[static_of(resolved)]  # (N, T)
     fallen = routing.flags["fallback"]
     if resolved.fallback == "static":
         misfits = engine.unfit(measured.distances, resolved)

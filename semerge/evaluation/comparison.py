@@ -103,10 +103,8 @@ def compare(
     def told(before: int) -> Progress | None:
         return None if progress is None else lambda done, _: progress(before + done, total)
 
-    first, settings = None, [a.resolved, b.resolved]
-    if not together:
-        first = collect(a.engine, a.sets, [settings.pop(0)], told(0), cancelled)
-
+    settings = [a.resolved, b.resolved] if together else [b.resolved]
+    first = None if together else collect(a.engine, a.sets, [a.resolved], told(0), cancelled)
     of_a, of_b = (partial(Inspection.of, s.engine, s.sets, s.resolved) for s in (a, b))
 
     def paired(found: Collected) -> Comparison:

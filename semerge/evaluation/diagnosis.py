@@ -145,6 +145,7 @@ def _why(
     }
     moved = hypothesis.displacements(engine, sets, moving, cancelled)
     described = hypothesis.describe(suite, moved, moving, by_scale)
+    verdict = hypothesis.verdict(described, resolved.probe_lambda)
     coefficients = engine.route(distances, resolved).coefficients
     return {
         "hypothesis": {
@@ -153,8 +154,7 @@ def _why(
             "best": hypothesis.best_rows(rows),
             "margins": hypothesis.margins(distances, measured.tasks),
         },
-        "displacement": described
-        | {"verdict": hypothesis.verdict(described, resolved.probe_lambda)},
+        "displacement": described | {"verdict": verdict},
         "bias": hypothesis.representation_bias(engine, sets, coefficients, cancelled),
         "map": hypothesis.task_map(engine, sets, point, resolved.probe_lambda, cancelled),
     }

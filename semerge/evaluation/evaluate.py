@@ -121,8 +121,8 @@ def evaluate(
     return Evaluation(
         inspection=Inspection.of(engine, found, main, collected),
         default=main == Settings().resolve(suite),
-        config={name: getattr(main, name) for name in CONFIGURATION}
-        | {
+        config={
+            **{name: getattr(main, name) for name in CONFIGURATION},
             "limit": request.limit,
             "seed": request.seed,
             "version": semerge.__version__,

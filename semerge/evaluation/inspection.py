@@ -198,7 +198,7 @@ def select(inspection: Inspection, view: View) -> tuple[int, ...]:
         if (not view.tasks or row.task in view.tasks)
         and view.chosen in (None, row.chosen)
         and keep(row, view, inspection.low_margin)
-        and _mentions(inspection, i, words)
+        and (not words or _mentions(inspection, i, words))
     ]
     if view.sort != "order":
         # reverse=True keeps equals in their order, as Python's sort is stable both ways
