@@ -285,7 +285,6 @@ class Engine(Steps):
     def _answer(self, probed: Probed, resolved: Resolved, clock: Clock) -> Result:
         batch, distances = probed.batch, probed.distances[resolved.probing]
         routing = self.route(distances, resolved)
-        unfit = self.unfit(probed.distances, resolved)
         clock.lap("route")
 
         chosen = int(routing.chosen[0])
@@ -295,6 +294,10 @@ class Engine(Steps):
         expert = probed.columns["expert"]
         if chosen != probed.nearest:  # another layer than the one that probed
             expert = self.expert_embedding(batch, chosen)
+        unfit = None
+        if self.watches(resolved):
+            confidence = self.confidence(expert, chosen)[:, None]
+            unfit = self.unfit(probed.distances, resolved, confidence)
         saturated = resolved.fast and fast.saturated(routing, resolved)
         if saturated:
             coefficients = torch.nn.functional.one_hot(routing.chosen, len(self.suite.tasks))

@@ -18,10 +18,10 @@ from semerge.checkpoints.bundled import Statistics
 from semerge.common import UserError
 from semerge.loading import Loaded
 from semerge.models import BASE, END, Keep, Model, Models, Point, Reached, Stage
-from semerge.probes import PROBES, At
+from semerge.probes import PROBES, At, measure_of
 from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.result import Clock
-from semerge.routing import Calibration, Reading, Routing, route
+from semerge.routing import TOGETHER, Calibration, Reading, Routing, route
 from semerge.settings import (
     FINAL,
     POOLS,
@@ -66,12 +66,13 @@ class Place:
         """
         trial = (caches or {}).get((key.probe, key.probe_lambda))
         spec = key.probe if trial is None else "cache"
-        entry, statistics, displacements = PROBES[spec], None, None
+        entry, statistics, displacements = measure_of(spec), None, None
         if "statistics" in entry.needs:
             statistics = models.statistics_at(key) if trial is None else trial[key.point]
         if "displacements" in entry.needs:
             displacements = models.displacements_at(key)
-        function = partial(entry.function, **PROBES.chosen(spec))
+        options = PROBES.chosen(spec) if spec in PROBES else {}
+        function = partial(entry.function, **options)
         model = key.method, key.probe_lambda
         return cls(key, key.point, model, entry.needs, function, statistics, displacements)
 
@@ -247,19 +248,30 @@ class Steps:
 
     def needed(self, resolved: Resolved) -> tuple[Key, ...]:
         """Where distances are needed: what routes, and what the notice asks beside it."""
-        if self.abstention is None or self.abstention.other is None or not self.watches(resolved):
+        if self.abstention is None or not self.watches(resolved):
             return (resolved.probing,)
-        return resolved.probing, self.abstention.other
+        return resolved.probing, *self.abstention.beside.keys
 
-    def unfit(self, distances: Mapping[Key, Tensor], resolved: Resolved) -> Tensor | None:
+    def unfit(
+        self,
+        distances: Mapping[Key, Tensor],
+        resolved: Resolved,
+        confidence: Tensor | None = None,
+    ) -> Tensor | None:
         """Where no expert fits, bool (B,), from distances at `needed`; None where that was not
-        calibrated."""
+        calibrated.
+
+        confidence: top scores of the experts (B, T), or of the nearest one (B, 1); without them
+        a notice that needs them is not known.
+        """
         found = self.abstention
         if found is None or not self.watches(resolved):
             return None
-        other = None if found.other is None else distances[found.other].cpu()
-        reading = Reading(distances[resolved.probing].cpu(), other)
-        return Calibration.from_dict(found.calibration).unfit(reading, found.score)
+        calibration = Calibration.from_dict(found.calibration)
+        reading = Reading.at(distances, resolved.probing, found.beside, confidence)
+        if found.score == TOGETHER and confidence is None:
+            return None
+        return calibration.unfit(reading, found.score)
 
     @torch.inference_mode()
     def merged_embedding(
@@ -324,6 +336,11 @@ class Steps:
         their softmax is calibrated for the task's own expert."""
         found = self.backbone.logits(embedding.float(), self.models.heads[task_name])
         return found / self._temperatures[task_name]
+
+    @torch.inference_mode()
+    def confidence(self, embedding: Tensor, t: int) -> Tensor:
+        """Final embeddings (B, D) of expert t -> its top score under its own head, (B,)."""
+        return self.logits(embedding, self.suite.task_names[t]).softmax(1).amax(1)
 
     def weights_sha256(self) -> str:
         """The hash over all loaded weights, as it was when they were loaded."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from semerge.registry import Key
 from semerge.settings import PRESETS, Resolved
+from semerge.suites.abstention import TOGETHER, Beside
 
 Array = NDArray[np.float64]
 EPSILON = 1e-12  # of the mean distance: keeps 1/d finite and lets a zero distance win
@@ -145,40 +147,94 @@ def softmax(similarities: Tensor, temperature: float) -> Tensor:
 #     relative     d1 over what is usual for the expert that is nearest: its median on validation
 #     other probe  d1 by another probe than the one that routes, see `misfits.other_key`
 #     either       the larger of `relative` and `other probe`, each over its own threshold
+#     still at P   minus the logarithm of how far the merged model moves the input from the base at
+#                  a layer and pooling P, over the base's size: experts that stay elsewhere do not
+#                  move it
+#     doubt        1 − the calibrated top score of the nearest expert
+#     together     a weighted sum of all of these but `either`, see `Calibration`
 #
 # The two probes notice different things: a small distance to an expert says that this expert has
 # learnt to leave such an input alone, a small distance to cached representations says that the
-# input looks like those of a task at all. `semerge.evaluation.misfits` sets the thresholds and
-# measures what they do.
+# input looks like those of a task at all. `semerge.evaluation.misfits` sets weights and thresholds
+# and measures what they do.
 
-OTHER_PROBE, EITHER = "other probe", "either"
+OTHER_PROBE, EITHER, DOUBT = "other probe", "either", "doubt"
+STILL = "still at "
+SMALL = 1e-6  # scores below it are told apart no more, where logarithms are taken
+CLIP = 6.0  # standard deviations
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Distances (N, T) of N inputs by the probe that routes, and by another one if there is."""
+    """What is known of N inputs: distances (N, T) by the probe that routes, and where they are
+    known, by another one; gauges (N,) by "layer/pool"; top scores of the T experts under their own
+    heads (N, T), or of the nearest alone (N, 1). left_out: the expert that has no column, if one
+    was left out."""
 
     routing: Tensor
     other: Tensor | None = None
+    moved: Mapping[str, Tensor] = field(default_factory=dict)
+    confidence: Tensor | None = None
+    left_out: int | None = None
+
+    @property
+    def experts(self) -> Tensor:
+        """Which expert each column is of, int64."""
+        whole = torch.arange(self.routing.shape[1] + (self.left_out is not None))
+        return whole if self.left_out is None else whole[whole != self.left_out]
+
+    @classmethod
+    def at(
+        cls,
+        distances: Mapping[Key, Tensor],
+        key: Key,
+        beside: Beside,
+        confidence: Tensor | None = None,
+        left_out: int | None = None,
+    ) -> Reading:
+        """From what was measured at a key and beside it."""
+        other = None if beside.other is None else distances[beside.other].cpu()
+        moved = {f"{one.layer}/{one.pool}": distances[one][:, 0].cpu() for one in beside.gauges}
+        confidence = None if confidence is None else confidence.cpu()
+        return cls(distances[key].cpu(), other, moved, confidence, left_out)
 
     def of(self, mask: Tensor) -> Reading:
         """Some of the inputs."""
-        return Reading(self.routing[mask], None if self.other is None else self.other[mask])
+        return Reading(
+            self.routing[mask],
+            None if self.other is None else self.other[mask],
+            {name: values[mask] for name, values in self.moved.items()},
+            None if self.confidence is None else self.confidence[mask],
+            self.left_out,
+        )
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Of one score in `together`: (score − mean) / scale, times factor."""
+
+    mean: float
+    scale: float
+    factor: float
 
 
 @dataclass(frozen=True)
 class Calibration:
     """What validation set: usual (T,), the median distance of each expert to the inputs that it is
-    the nearest to (of all experts where it is never), and a threshold for each score."""
+    the nearest to (of all experts where it is never); a threshold for each score; and by score the
+    weights of `together`, of a logistic regression on the scores' logarithms."""
 
     usual: tuple[float, ...]
     thresholds: Mapping[str, float]
     false_alarm: float
     n: int
+    weights: Mapping[str, Weight] = field(default_factory=dict)
 
     def scores(self, reading: Reading) -> dict[str, Tensor]:
         """Each score, float64 (N,); inf where distances failed."""
         found = scores(reading, torch.tensor(self.usual, dtype=torch.float64))
+        if self.weights.keys() <= found.keys() and self.weights:
+            found[TOGETHER] = together(found, self.weights)
         if reading.other is not None:
             found[EITHER] = either(found, self.thresholds)
         return found
@@ -194,16 +250,20 @@ class Calibration:
             "n": self.n,
             "usual": list(self.usual),
             "thresholds": dict(self.thresholds),
+            "weights": {name: vars(weight) for name, weight in self.weights.items()},
         }
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Calibration:
         """From what `to_dict` wrote."""
-        return cls(tuple(raw["usual"]), dict(raw["thresholds"]), raw["false_alarm"], raw["n"])
+        weights = {name: Weight(**row) for name, row in raw.get("weights", {}).items()}
+        usual, limits = tuple(raw["usual"]), dict(raw["thresholds"])
+        return cls(usual, limits, raw["false_alarm"], raw["n"], weights)
 
 
 def scores(reading: Reading, usual: Tensor) -> dict[str, Tensor]:
-    """Every score but `either`, float64 (N,); usual (T,). inf where distances failed."""
+    """Every score but `either` and `together`, float64 (N,); usual (T,). inf where distances
+    failed."""
     d, preset = reading.routing.double(), PRESETS["literal"]
     weights = softmax(
         normalise(similarity(d, preset.similarity), preset.normalise), preset.temperature
@@ -213,12 +273,19 @@ def scores(reading: Reading, usual: Tensor) -> dict[str, Tensor]:
         "entropy": torch.special.entr(weights).sum(1) / math.log(d.shape[1]),
         "margin": 1 - margin(reading.routing),
         "nearest": first,
-        "relative": first / usual[chosen].clamp(min=torch.finfo(torch.float64).tiny),
+        "relative": first
+        / usual[reading.experts[chosen]].clamp(min=torch.finfo(torch.float64).tiny),
     }
     failed = ~torch.isfinite(d).all(1)
     if reading.other is not None:
         found[OTHER_PROBE] = reading.other.double().amin(1)
         failed |= ~torch.isfinite(reading.other).all(1)
+    for point, far in reading.moved.items():
+        found[STILL + point] = -far.double().clamp(min=SMALL).log()
+        failed |= ~torch.isfinite(far)
+    if (top := reading.confidence) is not None:
+        of_nearest = top[:, 0] if top.shape[1] == 1 else top.gather(1, chosen[:, None])[:, 0]
+        found[DOUBT] = 1 - of_nearest.double()
     return {name: torch.where(failed, torch.inf, values) for name, values in found.items()}
 
 
@@ -227,6 +294,21 @@ def either(found: Mapping[str, Tensor], limits: Mapping[str, float]) -> Tensor:
     tiny = torch.finfo(torch.float64).tiny
     both = [found[name] / max(limits[name], tiny) for name in ("relative", OTHER_PROBE)]
     return torch.maximum(*both)
+
+
+def logarithm(name: str, values: Tensor) -> Tensor:
+    """A score as `together` takes it: none is negative but that which is a logarithm already."""
+    return values if name.startswith(STILL) else values.clamp(min=SMALL).log()
+
+
+def together(found: Mapping[str, Tensor], weights: Mapping[str, Weight]) -> Tensor:
+    """The weighted sum, (N,); inf where distances failed. No score counts beyond CLIP standard
+    deviations: far out, where nothing was fitted, one could outweigh all others."""
+    total = sum(
+        w.factor * ((logarithm(name, found[name]) - w.mean) / w.scale).clamp(-CLIP, CLIP)
+        for name, w in weights.items()
+    )
+    return torch.where(torch.isinf(next(iter(found.values()))), torch.inf, torch.as_tensor(total))
 
 
 # --------------------------------------------------------------------------------------------------

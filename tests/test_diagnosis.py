@@ -24,6 +24,7 @@ from semerge.evaluation.report import rounded, write_report
 from semerge.evaluation.text import diagnosis_lines
 from semerge.registry import Key
 from semerge.settings import Settings
+from semerge.suites.abstention import Beside
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_unseen_inputs_are_seeded(home: Path, engine: Engine) -> None:
         assert [content(x) for x in inputs] != [content(x) for x in other[kind]]
     assert OTHER not in unseen(suite, 1, 0)
     resolved = Settings().resolve(suite)
-    found = read(engine, first[OTHER], resolved, Key("cache", "final", "final", 0.1))
+    found = read(engine, first[OTHER], resolved, Beside(Key("cache", "final", "final", 0.1)))
     assert found.routing.shape == (5, 3)
     batch = engine.backbone.preprocess(*first[OTHER][3])
     alone = engine.distances(batch, resolved)[resolved.probing]

@@ -112,7 +112,7 @@ def check_report(report: dict[str, Any], names: tuple[str, ...], data: Path) -> 
     assert set(report["presets"]) == set(PRESETS)
     default = report["defaults"]["preset"]
     assert report["presets"][default]["tasks"] == report["test"]["tasks"]
-    assert set(report["probes"]) == {"experts", "base", "cache", "cache_own"}
+    assert set(report["probes"]) == {"experts", "base", "cache", "displacement", "cache_own"}
     assert "0.3" in report["task_arithmetic"]
     best = report["task_arithmetic"][f"{report['defaults']['static_lambda']:g}"]
     assert best["average_all"] == pytest.approx(

@@ -92,9 +92,11 @@ def test_the_notice_is_that_of_the_calibration(diagnosed: Path) -> None:
     assert notice is not None and notice.score == found["score"]
     for seed in range(8):
         result = engine.predict(sample_of(engine, seed))
-        distances = engine.probe(sample_of(engine, seed)).distances
-        other = distances[notice.other] if notice.other else None
-        unfit = calibration.unfit(Reading(distances[notice.at], other), found["score"])
+        probed = engine.probe(sample_of(engine, seed))
+        chosen = engine.suite.index(result.chosen)
+        sure = engine.confidence(engine.expert_embedding(probed.batch, chosen), chosen)[:, None]
+        reading = Reading.at(probed.distances, notice.at, notice.beside, sure)
+        unfit = calibration.unfit(reading, found["score"])
         assert (notice.sentence() in result.notices) is bool(unfit[0])
 
 

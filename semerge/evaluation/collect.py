@@ -93,7 +93,8 @@ def collect(
     plan = Plan(
         keys=tuple(keys),
         answers=tuple(dict.fromkeys((BASE, *map(static_of, settings)))),
-        own_only=len(settings) == 1,
+        # the notice asks how sure the nearest expert is
+        own_only=len(settings) == 1 and settings[0].fallback == "route",
     )
     done: list[Done] = []
 
@@ -207,7 +208,7 @@ def second_pass(
     static = measured.answers[static_of(resolved)]  # (N, T)
     fallen = routing.flags["fallback"]
     if resolved.fallback == "static":
-        misfits = engine.unfit(measured.distances, resolved)
+        misfits = engine.unfit(measured.distances, resolved, measured.confidence)
         fallen = fallen if misfits is None else fallen | misfits
     winner = coefficients.argmax(1)
     alone = (torch.nn.functional.one_hot(winner, coefficients.shape[1]) == coefficients).all(1)

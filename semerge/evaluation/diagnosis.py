@@ -9,6 +9,7 @@ cut, so that two suites take minutes on one core.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from semerge.data.sets import subsample
 from semerge.engine import Engine
 from semerge.evaluation import hypothesis, selection
 from semerge.evaluation.measure import BASE, Cancelled, Measurement, Plan, measure
-from semerge.evaluation.misfits import Cut, misfits, other_key
+from semerge.evaluation.misfits import Cut, gauges, misfits, other_key
 from semerge.evaluation.selection import PROBE_LAMBDAS, every_key
 from semerge.models import Point
 from semerge.probes import PROBES
 from semerge.registry import Key
 from semerge.settings import Resolved, Settings
+from semerge.suites.abstention import Beside
 
 SAMPLES = 100
 """Samples a task of validation and of test."""
@@ -47,7 +49,8 @@ def diagnose(
     """
     suite, keys = engine.suite, candidates(engine)
     resolved = Settings().resolve(suite)
-    plan = Plan(keys, answers=(BASE, suite.defaults.static_lambda))
+    around = Beside(gauges=gauges(suite, resolved))
+    plan = Plan((*keys, *around.gauges), answers=(BASE, suite.defaults.static_lambda))
 
     def measured(name: str, whole: Sets) -> Cut:
         tell(f"distances of {name} samples")
@@ -59,7 +62,7 @@ def diagnose(
     tell("displacements, bias and the map")
     why = _why(engine, on_test, keys, resolved, moving, cancelled)
     tell("inputs that belong to no task")
-    other = other_key(suite, resolved, moving)
+    around = replace(around, other=other_key(suite, resolved, moving))
     folder = Path(data) if data is not None and Path(data).is_dir() else None
     return {
         "samples": {
@@ -77,7 +80,7 @@ def diagnose(
         **why,
         "choice": choice(on_validation.measured, on_test.measured, keys),
         "abstention": misfits(
-            engine, on_validation, on_test, resolved, other, folder, seed=seed, cancelled=cancelled
+            engine, on_validation, on_test, resolved, around, folder, seed=seed, cancelled=cancelled
         ),
     }
 
@@ -141,7 +144,7 @@ def _why(
     by_scale = {
         key.probe_lambda: measured.distances[key]
         for key in keys
-        if key.point == moving and not PROBES[key.probe].stored
+        if key.probe in ("experts", "base") and key.point == moving
     }
     moved = hypothesis.displacements(engine, sets, moving, cancelled)
     described = hypothesis.describe(suite, moved, moving, by_scale)

@@ -58,7 +58,7 @@ class Plan:
 class Measurement:
     """What N samples of several tasks gave. Answers are class numbers under each task's head.
 
-    With K keys, A merged models and T tasks it holds 16 + 4KT + 2AT + 2T² bytes a sample.
+    With K keys, A merged models and T tasks it holds 16 + 4KT + 2AT + 2T² + 4T bytes a sample.
     """
 
     tasks: Tensor  # (N,) int64, positions in the suite
@@ -66,6 +66,7 @@ class Measurement:
     distances: dict[Key, Tensor]  # (N, T) float32
     answers: dict[Merge, Tensor]  # as they were asked for -> (N, T) int16
     experts: Tensor  # (T experts, N, T heads) int16; NOT_RUN where an expert was cut short
+    confidence: Tensor  # (N, T) float32, each expert's top score under its own head; or NaN
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -115,6 +116,7 @@ def measure(
         distances={key: torch.empty(total, count) for key in plan.keys},
         answers={merge: unanswered[0].clone() for merge in plan.answers},
         experts=unanswered,
+        confidence=torch.full((total, count), torch.nan),
     )
     device, done = engine.models.device, 0
     caches = {  # no copy of those that are there
@@ -188,9 +190,10 @@ def _run(
     of_merges = {merge: answers_of(engine, ends[model]) for merge, model in merges.items()}
     of_experts = {t: answers_of(engine, ends[t]) for t in experts}
     parts: list[tuple[Any, dict[Any, Tensor]]] = [
-        (found.distances, distances),
+        (found.distances, {key: d.expand(-1, len(found.experts)) for key, d in distances.items()}),
         (found.answers, of_merges),
         (found.experts, of_experts),
+        (found.confidence.mT, {t: engine.confidence(ends[t], t) for t in experts}),
     ]
     for whole, part in parts:
         # by one copy, when the batch is done: a copy from a device waits for all of its work

@@ -1,8 +1,8 @@
-"""Does a suite notice what no expert fits? Thresholds from validation, rates on test."""
+"""Does a suite notice what no expert fits? How is set on validation, how well shows on test."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,21 +24,35 @@ from semerge.evaluation.measure import (
     Interrupted,
     Measurement,
     each_batch,
-    represent,
     tasks_of,
 )
 from semerge.inputs import clean_text
-from semerge.models import Point
-from semerge.probes import PROBES, At
+from semerge.models import END, Point
+from semerge.probe import Place, run
+from semerge.probes import PROBES, At, key_at, measure_of
 from semerge.registry import Key
-from semerge.routing import EITHER, Calibration, Reading, either, nearest, scores
-from semerge.settings import FINAL, Resolved
+from semerge.routing import (
+    CLIP,
+    EITHER,
+    SMALL,
+    Calibration,
+    Reading,
+    Weight,
+    either,
+    logarithm,
+    nearest,
+    scores,
+    together,
+)
+from semerge.settings import FINAL, Resolved, valid_layers
 from semerge.suites import Suite
+from semerge.suites.abstention import TOGETHER, Beside
 
 # ---- thresholds for a stated false-alarm rate, and measured rates --------------------------------
 # `semerge.routing` has the scores. A threshold is the quantile of validation's own scores that lets
 # the stated share pass above it; what the false-alarm rate really is, test shows.
 
+ALONE = Beside()
 FALSE_ALARM = 0.05
 """The share of inputs that do belong to a task for which the notice may come."""
 
@@ -55,8 +69,21 @@ def other_key(suite: Suite, resolved: Resolved, moving: Point) -> Key | None:
     return Key("cache", FINAL, FINAL, resolved.probe_lambda)
 
 
-def calibrate(validation: Reading, false_alarm: float = FALSE_ALARM) -> Calibration:
-    """Thresholds from validation samples, each of some task of the suite.
+def gauges(suite: Suite, resolved: Resolved) -> tuple[Key, ...]:
+    """How far the merged model moves an input, at every block with the pooling that is probed and
+    at the final embedding."""
+    pool = "mean" if resolved.pool == FINAL else resolved.pool
+    points = [(layer, FINAL if layer == FINAL else pool) for layer in valid_layers(suite)]
+    return tuple(key_at("moved", *point, resolved.probe_lambda) for point in points)
+
+
+def calibrate(
+    validation: Reading, unseen: Sequence[Reading] = (), false_alarm: float = FALSE_ALARM
+) -> Calibration:
+    """Thresholds from validation samples, each of some task of the suite, and the weights of
+    `together`, which tell them from inputs that belong to none.
+
+    unseen: kinds of such inputs, each counting the same; without any there is no `together`.
 
     Raises:
         ValueError: no sample, or a rate that is not between 0 and 1.
@@ -65,8 +92,11 @@ def calibrate(validation: Reading, false_alarm: float = FALSE_ALARM) -> Calibrat
     if not len(distances) or not 0 < false_alarm < 1:
         raise ValueError("thresholds need samples and a rate between 0 and 1")
     first, chosen = distances.double().amin(1), nearest(distances)
-    nearest_to = [chosen == t for t in range(distances.shape[1])]
-    usual = torch.stack([(first[own] if own.any() else first).median() for own in nearest_to])
+    experts = validation.experts.tolist()
+    usual = first.median().repeat(distances.shape[1] + (validation.left_out is not None))
+    for column, t in enumerate(experts):
+        if (mine := chosen == column).any():
+            usual[t] = first[mine].median()
 
     def limit(values: Tensor) -> float:
         return float(torch.quantile(values, 1 - false_alarm, interpolation="higher"))
@@ -75,7 +105,46 @@ def calibrate(validation: Reading, false_alarm: float = FALSE_ALARM) -> Calibrat
     limits = {name: limit(values) for name, values in own.items()}
     if validation.other is not None:
         limits[EITHER] = limit(either(own, limits))
-    return Calibration(tuple(usual.tolist()), limits, false_alarm, len(distances))
+    weights: dict[str, Weight] = {}
+    if unseen:
+        weights = fit(own, [scores(reading, usual) for reading in unseen])
+        limits[TOGETHER] = limit(together(own, weights))
+    return Calibration(tuple(usual.tolist()), limits, false_alarm, len(distances), weights)
+
+
+RIDGE = 0.01
+"""Of the squared weights, beside the mean loss: scores that say the same share their weight."""
+
+
+def fit(
+    own: Mapping[str, Tensor], unseen: Sequence[Mapping[str, Tensor]], steps: int = 30
+) -> dict[str, Weight]:
+    """Logistic regression on the scores' logarithms, own inputs against kinds of unseen ones: by
+    score its mean and deviation among the own, and its weight. Newton's method.
+
+    Own inputs count as much as all unseen ones together, and of these each kind the same.
+    """
+    names = [name for name in own if all(name in kind for kind in unseen)]
+    columns = [torch.stack([logarithm(n, part[n]) for n in names], 1) for part in (own, *unseen)]
+    columns = [c[torch.isfinite(c).all(1)] for c in columns]
+    mean, scale = columns[0].mean(0), columns[0].std(0).clamp(min=SMALL)
+    x = ((torch.cat(columns) - mean) / scale).clamp(-CLIP, CLIP)
+    x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)  # the last weight is the bias
+    y = torch.cat([torch.full((len(c),), float(i > 0)) for i, c in enumerate(columns)]).double()
+    kinds = sum(len(c) > 0 for c in columns[1:])
+    shares = [0.5] + [0.5 / max(1, kinds)] * len(unseen)
+    counts = [(share, len(c)) for share, c in zip(shares, columns, strict=True) if len(c)]
+    each = torch.cat([torch.full((n,), share / n, dtype=x.dtype) for share, n in counts])
+    ridge = RIDGE * torch.eye(x.shape[1], dtype=x.dtype)
+    ridge[-1, -1] = 1e-9
+    w = torch.zeros(x.shape[1], dtype=x.dtype)
+    for _ in range(steps):
+        p = (x @ w).sigmoid()
+        slope = x.mT @ (each * (p - y)) + ridge @ w
+        curvature = (x * (each * p * (1 - p))[:, None]).mT @ x + ridge
+        w = w - torch.linalg.solve(curvature, slope)
+    rows = zip(names, mean.tolist(), scale.tolist(), w.tolist(), strict=False)
+    return {name: Weight(*row) for name, *row in rows}
 
 
 def alarm_rates(
@@ -229,19 +298,23 @@ def read(
     engine: Engine,
     inputs: Sequence[Input],
     resolved: Resolved,
-    other: Key | None = None,
+    beside: Beside = ALONE,
     cancelled: Cancelled | None = None,
 ) -> Reading:
-    """Distances of inputs without labels, by the probe of `resolved` and at `other`."""
-    keys = [resolved.probing] if other is None else [resolved.probing, other]
-    found = []
+    """Inputs without labels, by the probe of `resolved` and what is `beside` it."""
+    models, count = engine.models, engine.models.vectors.count
+    places = [Place.of(models, key) for key in (resolved.probing, *beside.keys)]
+    found: list[dict[Any, Tensor]] = []
     for start in range(0, len(inputs), BATCH_SIZE):
         if cancelled and cancelled():
             raise Interrupted
         part = [engine.backbone.preprocess(*one) for one in inputs[start : start + BATCH_SIZE]]
-        distances = engine.distances_at(engine.models.place(engine.backbone.collate(part)), keys)
-        found.append([distances[key].cpu() for key in keys])
-    return Reading(*(torch.cat(columns) for columns in zip(*found, strict=True)))
+        batch = engine.models.place(engine.backbone.collate(part))
+        distances, ends = run(models, batch, places, set(range(count)))
+        sure = torch.stack([engine.confidence(ends[t], t) for t in range(count)], 1)
+        found.append({**distances, "confidence": sure})
+    whole: dict[Any, Tensor] = {key: torch.cat([one[key] for one in found]) for key in found[0]}
+    return Reading.at(whole, resolved.probing, beside, whole["confidence"])
 
 
 # ---- a suite without one of its experts, for every expert in turn --------------------------------
@@ -251,15 +324,22 @@ def read(
 
 @dataclass(frozen=True)
 class LeftOut:
-    """readings[t] has the N samples' distances without expert t, (N, T − 1), the columns of the
-    others in the suite's order; tasks (N,)."""
+    """readings[t] is of the N samples without expert t, with T − 1 columns, those of the others in
+    the suite's order; tasks (N,)."""
 
     readings: tuple[Reading, ...]
     tasks: Tensor
 
-    def calibration(self, t: int) -> Calibration:
-        """Thresholds without expert t, from the samples of the other tasks."""
-        return calibrate(self.readings[t].of(self.tasks != t))
+    def unseen(self, apart: int | None = None) -> list[Reading]:
+        """The samples of each task, without its expert, but those of one task."""
+        seen = [t for t in self.tasks.unique().tolist() if t != apart]
+        return [self.readings[t].of(self.tasks == t) for t in seen]
+
+    def calibration(self, t: int, made: Sequence[Reading] = ()) -> Calibration:
+        """Without expert t, from the samples of the other tasks; neither weights nor thresholds
+        know of task t."""
+        own = self.readings[t].of(self.tasks != t)
+        return calibrate(own, [*made, *self.unseen(apart=t)] if made else ())
 
 
 @torch.inference_mode()
@@ -267,31 +347,40 @@ def leave_out(
     engine: Engine,
     sets: Sequence[LabelledSet],
     key: Key,
-    other: Key | None = None,
+    beside: Beside = ALONE,
     cancelled: Cancelled | None = None,
 ) -> LeftOut:
-    """Distances without each expert in turn, at one or two keys."""
-    count, total = engine.models.vectors.count, sum(len(s) for s in sets)
-    keys = [key] if other is None else [key, other]
-    found = [torch.empty(count, total, count - 1) for _ in keys]
+    """Readings without each expert in turn, at a key and beside it."""
+    count, keys = engine.models.vectors.count, (key, *beside.keys)
+    found: list[list[dict[Any, Tensor]]] = [[] for _ in range(count)]
+    order = []
     for _, at, batch in each_batch(engine, sets, cancelled):
-        for distances, one in zip(found, keys, strict=True):
-            distances[:, at] = _without_each(engine, batch, one).cpu()
-    return LeftOut(tuple(map(Reading, *found)), tasks_of(engine, sets))
+        order.append(at)
+        for t, columns in enumerate(_without_each(engine, batch, keys)):
+            found[t].append(columns)
+    back = torch.cat(order).argsort()
+    readings = []
+    for t, parts in enumerate(found):
+        whole = {name: torch.cat([one[name] for one in parts])[back] for name in parts[0]}
+        readings.append(Reading.at(whole, key, beside, whole["confidence"], t))
+    return LeftOut(tuple(readings), tasks_of(engine, sets))
 
 
-def left_out_rates(validation: LeftOut, split: LeftOut, names: Sequence[str]) -> dict[str, Any]:
+def left_out_rates(
+    validation: LeftOut, split: LeftOut, names: Sequence[str], made: Sequence[Reading] = ()
+) -> dict[str, Any]:
     """For each score the misses where each expert is left out and its task fed, and the false
     alarms on the other tasks.
 
-    The thresholds without an expert come from validation's samples of the other tasks. `tasks` has
-    the misses by the task that was left out, all named as in `names`, the suite's tasks.
+    What tells them without an expert comes from validation's samples of the other tasks, and from
+    the made inputs `made`. `tasks` has the misses by the task that was left out, all named as in
+    `names`, the suite's tasks.
     """
     by_task: dict[str, dict[str, Any]] = {}
     for t in split.tasks.unique().tolist():
         reading, own = split.readings[t], split.tasks == t
         unseen = {names[t]: reading.of(own)}
-        by_task[names[t]] = alarm_rates(validation.calibration(t), reading.of(~own), unseen)
+        by_task[names[t]] = alarm_rates(validation.calibration(t, made), reading.of(~own), unseen)
     found = {}
     for score in next(iter(by_task.values())):
         kinds = {name: rates[score]["kinds"][name] for name, rates in by_task.items()}
@@ -312,6 +401,8 @@ def left_out_fallback(
     resolved: Resolved,
     score: str,
     cancelled: Cancelled | None = None,
+    *,
+    made: Sequence[Reading] = (),
 ) -> dict[str, Any]:
     """What becomes of the accuracy on each task without its expert, if the static coefficients of
     the other experts are used where the notice by `score` comes.
@@ -324,7 +415,7 @@ def left_out_fallback(
     unfit, se, static = (torch.zeros(len(labels), dtype=torch.bool) for _ in range(3))
     for t in split.tasks.unique().tolist():
         own = split.tasks == t
-        unfit[own] = validation.calibration(t).unfit(split.readings[t].of(own), score)
+        unfit[own] = validation.calibration(t, made).unfit(split.readings[t].of(own), score)
     for t, at, batch in each_batch(engine, sets, cancelled):
         others = _others(t, count)
         routed, same = torch.zeros(2, len(at), count, dtype=torch.float64)
@@ -341,26 +432,38 @@ def left_out_fallback(
     return changed(torch.arange(len(labels))) | {"tasks": tasks}
 
 
-def _without_each(engine: Engine, placed: Batch, key: Key) -> Tensor:
-    """T matrices of distances, (T, B, T − 1)."""
-    models, count, probe = engine.models, engine.models.vectors.count, PROBES[key.probe]
-    if "experts" not in probe.needs:
-        every = engine.distances_at(placed, [key])[key]  # (B, T)
-        return torch.stack([every[:, _others(t, count)] for t in range(count)])
-    at = partial(represent, engine, placed=placed, point=key.point)
-    experts = torch.stack([at(partial(models.expert, t)) for t in range(count)])  # (T, B, K)
-    base = at(models.base) if "base" in probe.needs else None
-    moves = "displacements" in probe.needs
-    found = []
+def _without_each(
+    engine: Engine, placed: Batch, keys: Sequence[Key]
+) -> Iterator[dict[Any, Tensor]]:
+    """By expert that is left out: distances (B, T − 1) by key and, as "confidence", the others'."""
+    models, count = engine.models, engine.models.vectors.count
+    of_models, points = models.representations, {key.point for key in keys} | {END}
+    stored = [key for key in keys if measure_of(key.probe).stored]
+    every = engine.distances_at(placed, stored) if stored else {}
+    experts = [dict(of_models(partial(models.expert, t), placed, points)) for t in range(count)]
+    base = dict(of_models(models.base, placed, points))
+    # all that is merged here is merged at one λ
+    scale = max(key.probe_lambda for key in keys)
+    sure = torch.stack([engine.confidence(experts[t][END], t) for t in range(count)], 1)
     for t in range(count):
-        scales = torch.full((count,), key.probe_lambda, device=models.device)
-        scales[t] = 0.0
-        merged = at(models.merged(scales)) if "merged" in probe.needs else None
         rest = _others(t, count)
-        usual = models.displacements_at(key)[rest, None] if moves else None
-        seen = At(merged, base, experts[rest], None, usual)  # type: ignore[arg-type]
-        found.append(probe.function(seen, **PROBES.chosen(key.probe)).mT)
-    return torch.stack(found)
+        scales = torch.full((count,), scale, device=models.device)
+        scales[t] = 0.0
+        merged = {point: r.clone() for point, r in of_models(models.merged(scales), placed, points)}
+        columns = {key: d[:, rest].cpu() for key, d in every.items()}
+        for key in keys:
+            if key in every:
+                continue
+            probe, at = measure_of(key.probe), key.point
+            usual = None
+            if "displacements" in probe.needs:
+                usual = models.displacements_at(key)[rest, None]
+            others = torch.stack([experts[k][at] for k in rest])
+            seen = At(merged[at], base[at], others, None, usual)  # type: ignore[arg-type]
+            options = PROBES.chosen(key.probe) if key.probe in PROBES else {}
+            d = probe.function(seen, **options)
+            columns[key] = (d.mT if "experts" in probe.needs else d).cpu()
+        yield {**columns, "confidence": sure[:, rest].cpu()}
 
 
 def _others(t: int, count: int) -> list[int]:
@@ -386,7 +489,7 @@ def misfits(
     validation: Cut,
     test: Cut,
     resolved: Resolved,
-    other: Key | None = None,
+    beside: Beside = ALONE,
     data: Path | None = None,
     *,
     count: int = UNSEEN,
@@ -398,24 +501,30 @@ def misfits(
     The score that the notice goes by is the one with the fewest misses on validation, each kind of
     input counting the same and the left-out experts together as much as all made kinds.
 
-    other: another probe to ask beside the one that routes, see `other_key`.
-    data: a data folder with tasks of the suite's modality that the suite does not have.
+    beside: what to ask beside the probe that routes, see `other_key` and `gauges`.
+    data: a data folder with tasks of the suite's modality that the suite does not have. Nothing is
+        fitted to these: they show what becomes of inputs of a kind that was not foreseen.
     """
     suite, names, key = engine.suite, engine.suite.task_names, resolved.probing
-    cuts, keys = {"validation": validation, "test": test}, [key, other] if other else [key]
+    cuts = {"validation": validation, "test": test}
     seen = {
-        split: Reading(*(cut.measured.distances[k] for k in keys)) for split, cut in cuts.items()
+        split: Reading.at(cut.measured.distances, key, beside, cut.measured.confidence)
+        for split, cut in cuts.items()
     }
-    calibration = calibrate(seen["validation"])
-    made: dict[str, dict[str, Any]] = {}
+    far: dict[str, dict[str, Reading]] = {}
     left: dict[str, LeftOut] = {}
     for number, (split, cut) in enumerate(cuts.items()):
         inputs = unseen(suite, count, 2 * seed + number, data, split)  # never the same ones twice
-        far = {k: read(engine, x, resolved, other, cancelled) for k, x in inputs.items()}
-        made[split] = alarm_rates(calibration, seen[split], far)
+        far[split] = {k: read(engine, x, resolved, beside, cancelled) for k, x in inputs.items()}
         if len(suite.tasks) > 2:  # of two experts one is left, and no margin
-            left[split] = leave_out(engine, cut.sets.sets, key, other, cancelled)
-    without = {split: left_out_rates(left["validation"], of, names) for split, of in left.items()}
+            left[split] = leave_out(engine, cut.sets.sets, key, beside, cancelled)
+    known = [reading for kind, reading in far["validation"].items() if kind != OTHER]
+    apart = left["validation"].unseen() if left else []
+    calibration = calibrate(seen["validation"], [*known, *apart])
+    made = {split: alarm_rates(calibration, seen[split], far[split]) for split in cuts}
+    without = {
+        split: left_out_rates(left["validation"], of, names, known) for split, of in left.items()
+    }
     misses = {}
     for score in calibration.thresholds:
         misses[score] = {"made": made["validation"][score]["miss"]}
@@ -432,13 +541,14 @@ def misfits(
     back = fallback(calibration.unfit(seen["test"], score), answers)
     if left:
         back["left_out"] = left_out_fallback(
-            engine, sets, left["validation"], left["test"], resolved, score, cancelled
+            engine, sets, left["validation"], left["test"], resolved, score, cancelled, made=known
         )
     return {
         **calibration.to_dict(),
         "inputs": count,
         "score": score,
-        "other_probe": other._asdict() if other else None,
+        "other_probe": beside.other._asdict() if beside.other else None,
+        "gauges": [key._asdict() for key in beside.gauges],
         "validation_misses": misses,
         "made": made["test"],
         "left_out": without.get("test", {}),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,41 @@ from semerge.suites.suite import Suite
 
 NEEDS_OTHER = ("other probe", "either")
 """Scores that ask a second probe beside the one that routes."""
+TOGETHER = "together"
+"""The score that asks that, and all else that is measured beside it."""
 
+CALIBRATION = ("usual", "thresholds", "false_alarm", "n", "weights")
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is measured beside the probe that routes: another probe, and gauges."""
+
+    other: Key | None = None
+    gauges: tuple[Key, ...] = ()
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """All of it."""
+        return self.gauges if self.other is None else (self.other, *self.gauges)
 
 
 @dataclass(frozen=True)
 class Abstention:
     """How a suite notices what no expert fits.
 
-    at: where the probe that routes measures. other: a second place that the score asks too, if it
-    does. calibration: of `semerge.routing.Calibration`. rates, left_out: the
-    measured false alarms and misses, left_out None where no expert could be left out. fallback:
-    what static coefficients there did to the accuracy, on the suite's own tasks and, where it was
-    measured, on tasks whose expert was left out.
+    at: where the probe that routes measures. beside: what the score asks too. calibration: of
+    `semerge.routing.Calibration`. rates, left_out: the measured false alarms and misses, left_out
+    None where no expert could be left out. fallback: what static coefficients there did to the
+    accuracy, on the suite's own tasks and, where it was measured, on tasks whose expert was left
+    out.
     """
 
     at: Key
     weights_sha256: str
     score: str
-    other: Key | None
+    beside: Beside
     calibration: Mapping[str, Any]
     rates: Mapping[str, Any]
     left_out: Mapping[str, Any] | None
@@ -131,13 +147,18 @@ def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
         raise ValueError("the calibration is not this suite's")
     if score in NEEDS_OTHER and other is None:
         raise ValueError(f"the score {score} needs another probe")
+    beside = Beside()
+    if other is not None and score in (*NEEDS_OTHER, TOGETHER):
+        beside = Beside(_key(other, at))
+    if score == TOGETHER:
+        beside = replace(beside, gauges=tuple(_key(row, at) for row in found["gauges"]))
     left = found["left_out"].get(score)
     return Abstention(
         at=_key(at, at),
         weights_sha256=str(at["weights_sha256"]),
         score=score,
-        other=_key(other, at) if score in NEEDS_OTHER else None,
-        calibration={k: found[k] for k in ("usual", "thresholds", "false_alarm", "n")},
+        beside=beside,
+        calibration={k: found[k] for k in CALIBRATION if k in found},
         rates=found["made"][score],
         left_out=left["miss"] if left else None,
         fallback=found["fallback"],
