@@ -18,8 +18,8 @@ from semerge.ui import words
 from semerge.ui.links import Query
 from semerge.ui.runs import Store
 from semerge.ui.tabs import inspect_choice, inspect_html
-from semerge.ui.tabs.inspect_choice import HEADS, PAGE_KEY, Look, last_page
-from semerge.ui.tabs.inspect_html import UNKNOWN, on_page, span, suffix
+from semerge.ui.tabs.inspect_choice import HEADS, PAGE_KEY, Look
+from semerge.ui.tabs.inspect_html import UNKNOWN, on_page, paging, suffix
 from semerge.ui.words import View, macro
 
 if TYPE_CHECKING:
@@ -78,40 +78,21 @@ def board(comparison: Comparison, look: Look) -> Markup:
     """Who is right how often, and the ways to differ as buttons that filter."""
     from semerge.evaluation.comparison import COLUMNS, right  # imports torch
 
-    counts, n = right(comparison, look.head), len(comparison.rows)
-
-    def shares(key: str) -> list[tuple[str, str]]:
-        return [(f"{k:,}", words.percent(k / n) if n else "–") for k in counts[key]]
-
-    a, b = shares("se")
-    methods = [METHODS.title(side.about()["method"]) for side in (comparison.a, comparison.b)]
-    method = methods[0] if methods[0] == methods[1] else "merge"
-    sides = (("A", comparison.a), ("B", comparison.b))
+    sides = {"A": comparison.a, "B": comparison.b}
+    methods = {METHODS.title(side.about()["method"]) for side in sides.values()}
+    about = [f"{name}: {side.suite.title}, {used(side.about())}." for name, side in sides.items()]
     return part(
         "board",
-        count=f"{n:,}",
-        a=a,
-        b=b,
+        right=right(comparison, look.head),
+        n=len(comparison.rows),
         head=HEADS[look.head],
-        about=" ".join(f"{which}: {of.suite.title}, {used(of.about())}." for which, of in sides),
-        lines=[
-            (
-                f"Static {method}" if key == "static" else title,
-                *(f"{count} ({share})" for count, share in shares(key)),
-                _gap(*counts[key]),
-            )
-            for key, title in COLUMNS.items()
-        ],
-        filters=[
-            (name, title, about, f"{len(selected(comparison, replace(look, filter=name))):,}")
-            for name, (title, about) in FILTERS.items()
-        ],
+        columns=COLUMNS,
+        method=methods.pop() if len(methods) == 1 else "merge",
+        about=" ".join(about),
+        filters=FILTERS,
+        numbers={name: len(selected(comparison, replace(look, filter=name))) for name in FILTERS},
         filter=look.filter,
     )
-
-
-def _gap(a: int, b: int) -> str:
-    return f"{b - a:+,}".replace("-", "−") if a != b else "0"
 
 
 def used(settings: Mapping[str, Any]) -> str:
@@ -128,34 +109,20 @@ def spec(registry: Registry[Any], settings: Mapping[str, Any], key: str) -> str:
 
 def rows_table(comparison: Comparison, look: Look) -> Markup:
     """One page of the samples on which the two differ, each with a button that opens it."""
-    chosen = selected(comparison, look)
-    return part(
-        "rows",
-        lines=[_line(comparison, look, i) for i in on_page(look, chosen)],
-        span=span(look, chosen),
-        count=f"{len(chosen):,} of {len(comparison.rows):,}",
-        page=look.page,
-        last=last_page(len(chosen)),
-    )
-
-
-def _line(comparison: Comparison, look: Look, i: int) -> dict[str, Any]:
     from semerge.evaluation.comparison import difference  # imports torch
 
-    a, b = comparison.rows[i]
-    column = f"se_{look.head}"
-    return {
-        "id": a.id,
-        "open": a.id == look.row,
-        "input": inspect_html.excerpt(comparison.a, comparison.pairs[i][0]),
-        "task": comparison.a.suite.task(a.task).title,
-        "label": a.label,
-        "answers": [
-            (getattr(row, column), row.right(column), side.suite.task(row.chosen).title)
-            for row, side in ((a, comparison.a), (b, comparison.b))
-        ],
-        "difference": FILTERS[difference(a, b, look.head)][0],
-    }
+    chosen, lines = selected(comparison, look), []
+    for i in on_page(look, chosen):
+        a, b = comparison.rows[i]
+        seen = inspect_html.excerpt(comparison.a, comparison.pairs[i][0])
+        lines.append((a, b, seen, FILTERS[difference(a, b, look.head)][0]))
+    return part(
+        "rows",
+        lines=lines,
+        paging=paging(look, chosen, len(comparison.rows)),
+        look=look,
+        sides=(comparison.a.suite, comparison.b.suite),
+    )
 
 
 def files(key: str, look: Look, count: int) -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -17,20 +17,6 @@ from semerge.ui.tabs.inspect_choice import FILTERS, HEADS, PAGE, Choice, Look, i
 if TYPE_CHECKING:
     from semerge.evaluation.inspection import Inspection
 
-MODELS = {"base": "Base model", "static": "Static {method}", "se": "SE-Merging"}
-BY_TASK = ("base_oracle", "static_oracle", "se_oracle", "expert", "se_routed", "routing")
-COLUMNS = {  # what it is sorted by: its heading
-    "id": "Sample",
-    "": "Input",
-    "task": "Task",
-    "label": "True",
-    "static": "Static",
-    "se": "SE",
-    "expert": "Expert",
-    "chosen": "Chosen expert",
-    "margin": "Margin",
-    "entropy": "Entropy",
-}
 LONG = 140  # characters of a sentence in the table
 THUMBNAIL, LARGE = 56, 224  # px
 KINDS = {"csv": "CSV", "json": "JSON", "html": "Report (HTML)"}
@@ -50,64 +36,27 @@ def figures(inspection: Inspection) -> Markup:
     from semerge.evaluation.inspection import figures as figures_of  # imports torch
 
     content, about = figures_of(inspection), inspection.about()
-    mean, tasks, split = content["average"], content["tasks"], about["split"]
-    where = about["data"] if split in about["data"] else f"{about['data']}, {split}"
-    method = METHODS.title(about["method"])
-    accuracies = [
-        (
-            title.format(method=method),
-            words.percent(mean[f"{kind}_oracle"]),
-            words.percent(mean[f"{kind}_routed"]),
-        )
-        for kind, title in MODELS.items()
-    ]
-    accuracies.append(("The task's expert alone", words.percent(mean["expert"]), "–"))
-    accuracies.append(("Right expert chosen", "–", words.percent(mean["routing"])))
     return part(
         "figures",
-        count=f"{about['done']:,}",
-        mean=mean,
-        about=f"From {where}. {configuration(about)}",
-        accuracies=accuracies,
-        tasks=[
-            (
-                words.macro("echo", inspection.suite.task(name).title),
-                *(words.percent(row[key]) for key in BY_TASK),
-                f"{row['n']:,}",
-            )
-            for name, row in tasks.items()
-        ],
+        about=about,
+        mean=content["average"],
+        tasks=content["tasks"],
+        suite=inspection.suite,
+        method=METHODS.title(about["method"]),
     )
-
-
-def configuration(about: Mapping[str, Any]) -> str:
-    """The settings of a run, in a sentence."""
-    where = words.layer(about["layer"])
-    pool = "" if about["layer"] == about["pool"] else f", over {words.POOLS[about['pool']]}"
-    merged = f"Method {METHODS.title(about['method'])}, preset {about['preset']}"
-    return f"{merged}, probe {about['probe']} at {where}{pool}."
 
 
 def board(inspection: Inspection, look: Look) -> Markup:
     """The counts and the matrix of tasks and chosen experts: what narrows the table."""
     from semerge.evaluation.inspection import counts, matrix  # imports torch
 
-    numbers, titles = counts(inspection, look.head), [task.title for task in inspection.suite.tasks]
-    names, low = inspection.suite.task_names, f"below {inspection.low_margin:.2g}"
     return part(
         "board",
-        filters=[
-            (name, title, low if name == "low margin" else about, f"{numbers[name]:,}")
-            for name, (title, about) in FILTERS.items()
-        ],
-        filter=look.filter,
-        titles=titles,
-        lines=[
-            (task, title, sum(line), list(zip(names, titles, line, strict=True)))
-            for task, title, line in zip(names, titles, matrix(inspection), strict=True)
-            if sum(line)
-        ],
-        cell=(look.task, look.chosen),
+        filters=FILTERS | {"low margin": ("Low margin", f"below {inspection.low_margin:.2g}")},
+        numbers=counts(inspection, look.head),
+        look=look,
+        tasks=inspection.suite.tasks,
+        matrix=matrix(inspection),
     )
 
 
@@ -118,15 +67,11 @@ def rows_table(inspection: Inspection, look: Look, chosen: Sequence[int]) -> Mar
     """One page of the rows `chosen`, with buttons to sort, to turn pages and to open a row."""
     return part(
         "rows",
-        columns=COLUMNS.items(),
-        sort=(look.sort, "descending" if look.descending else "ascending"),
-        lines=[_line(inspection, look, i) for i in on_page(look, chosen)],
-        span=span(look, chosen),
-        count=f"{len(chosen):,} of {len(inspection.rows):,}",
-        narrowed=look.narrowed,
+        suite=inspection.suite,
+        look=look,
+        lines=[(inspection.rows[i], excerpt(inspection, i)) for i in on_page(look, chosen)],
+        paging=paging(look, chosen, len(inspection.rows)),
         head=HEADS[look.head],
-        page=look.page,
-        last=last_page(len(chosen)),
     )
 
 
@@ -135,27 +80,15 @@ def on_page(look: Look, chosen: Sequence[int]) -> Sequence[int]:
     return chosen[look.page * PAGE : (look.page + 1) * PAGE]
 
 
-def span(look: Look, chosen: Sequence[int]) -> tuple[int, int] | None:
-    """The numbers of the first and the last sample on the page; None where there is none."""
+def paging(look: Look, chosen: Sequence[int], total: int) -> dict[str, Any]:
+    """What a table says of its page. span: the numbers of the first and the last sample on it; None
+    where there is none."""
     start, count = look.page * PAGE, len(on_page(look, chosen))
-    return (start + 1, start + count) if count else None
-
-
-def _line(inspection: Inspection, look: Look, i: int) -> dict[str, Any]:
-    row = inspection.rows[i]
-    columns = (f"static_{look.head}", f"se_{look.head}", "expert")
     return {
-        "id": row.id,
-        "open": row.id == look.row,
-        "pinned": row.id == look.pinned,
-        "input": excerpt(inspection, i),
-        "task": inspection.suite.task(row.task).title,
-        "label": row.label,
-        "answers": [(getattr(row, column), row.right(column)) for column in columns],
-        "chosen": inspection.suite.task(row.chosen).title,
-        "misrouted": row.chosen != row.task,
-        "margin": row.margin,
-        "entropy": row.entropy + 0.0,  # of one expert alone it is -0.0
+        "count": f"{len(chosen):,} of {total:,}",
+        "span": (start + 1, start + count) if count else None,
+        "page": look.page,
+        "last": last_page(len(chosen)),
     }
 
 
