@@ -13,15 +13,13 @@ from markupsafe import Markup
 from semerge import common
 from semerge.evaluation.tables import SHOWN, Rates, read_bench, read_rates
 from semerge.settings import CACHED, FINAL, PRESETS
-from semerge.suites import Suite
-from semerge.suites.examples import SECTIONS, Examples
+from semerge.suites.examples import SECTIONS
 from semerge.ui import charts, words
 from semerge.ui.context import Context
 from semerge.ui.panel import chart_card, html, plot
 from semerge.ui.tabs import Tab
 from semerge.ui.words import button, macro
 
-PAPER_PROBE = "experts"
 PAPER = "https://arxiv.org/abs/2506.18135"
 table = partial(macro, "table")
 part = partial(macro, template="about.html")
@@ -34,14 +32,14 @@ class AboutTab(Tab):
         suites = [*context.of("image"), *context.of("text")]
         with gr.Column(elem_classes="se-prose"):
             html(part("method", PAPER))
-            html(part("readings", [(part("bold", p.name), p.about) for p in PRESETS.values()]))
+            html(part("readings", PRESETS.values()))
             html(part("accuracies"))
             rated = [found for suite in suites if (found := read_rates(suite))]
             for number, found in enumerate(rated):
                 _show_rates(found, number)
             if not rated:
                 html(part("hint", "No suite here has a report yet."))
-            html(_examples(context.examples))
+            html(part("examples", SECTIONS.values(), context.examples.hits))
             _show_costs([suite.name for suite in suites])
             html(part("privacy", CACHED))
             html(button("about", {}), elem_id="about-link")
@@ -57,12 +55,6 @@ WAYS = {
     "routed_real": "Routed head, real",
     "routed_all": "Routed head, all",
     "routing_all": "Right expert, all",
-}
-COUNTED = {
-    "se": "SE-Merging",
-    "static": "the static merge",
-    "expert": "the chosen expert alone",
-    "base": "the base",
 }
 
 
@@ -83,34 +75,9 @@ def _show_rates(found: Rates, number: int) -> None:
             html(_ways(found) + _layers(found))
 
 
-def summary(found: Rates) -> str:
+def summary(found: Rates) -> Markup:
     """The rates in one sentence, from the average row."""
-    row: Mapping[str, float] = next(iter(found.averages.values()), {})
-    names = {"base": "base", "static": "static merge", "se": "SE-Merging", "expert": "experts"}
-    keys = {"expert": "expert"} | {kind: f"{kind}_oracle" for kind in ("base", "static", "se")}
-    parts = [
-        f"{name} {words.percent(row[keys[kind]])}"
-        for kind, name in names.items()
-        if keys[kind] in row
-    ]
-    if not parts:
-        return "Accuracy of each task with the oracle head."
-    text = f"On average, with the oracle head: {words.listed(parts)}"
-    if "se_routed" in row:
-        text += ". As this app answers, with the routed head: "
-        text += f"SE-Merging {words.percent(row['se_routed'])}"
-        if "static_routed" in row:
-            text += f", static merge {words.percent(row['static_routed'])}"
-    return f"{text}. {default_probe(found.suite)}"
-
-
-def default_probe(suite: Suite) -> str:
-    """Which probe the suite's figures are of, and whether it is the paper's."""
-    probe = suite.defaults.probe
-    text = f"The probe here is {probe}: {words.against(probe)}"
-    if probe == PAPER_PROBE:
-        return text + ", as in the paper."
-    return text + f". The paper's is {PAPER_PROBE}; validation data chose this one instead."
+    return part("rated", next(iter(found.averages.values()), {}), found.suite.defaults.probe)
 
 
 def rates(found: Rates) -> Markup:
@@ -150,35 +117,6 @@ def _layers(found: Rates) -> Markup:
         rows.append([words.layer(layer), *map(words.percent, cells)])
     heads = ["Layer", *(words.POOLS.get(pool, pool) for pool in pools)]
     return table("How often the right expert is chosen, by layer and pooling", heads, rows)
-
-
-def _examples(examples: Examples) -> Markup:
-    """How many of the app's own examples the models get right, if the index says so."""
-    hits = {section: examples.hits.get(section) for section in SECTIONS.values()}
-    lines = [
-        (section.capitalize(), _hits(found))
-        for section, found in hits.items()
-        if isinstance(found, dict) and isinstance(found.get("n"), int)
-    ]
-    return part("examples", lines) if lines else Markup()
-
-
-def _hits(found: Mapping[str, Any]) -> str:
-    """One section of the index's `hits` as a sentence."""
-    text = f"of {found['n']} examples, {_counted(found)}"
-    if isinstance(found.get("routing"), int):
-        text += f"; the right expert is chosen for {found['routing']}"
-    by_head = found.get("given_head")
-    if isinstance(by_head, dict) and _counted(by_head):
-        text += f". With the right head given: {_counted(by_head)}"
-    return f"{text}."
-
-
-def _counted(row: Mapping[str, Any]) -> str:
-    counts = [
-        f"{name} {row[kind]}" for kind, name in COUNTED.items() if isinstance(row.get(kind), int)
-    ]
-    return words.listed(counts) if counts else ""
 
 
 # --------------------------------------------------------------------------------------------------
@@ -236,8 +174,7 @@ def figures(suites: Sequence[Bench]) -> Markup:
         alike.setdefault(f"{found['weights']} weights; {where}", []).append(
             f"{found['suite']} ({found['experts']} experts)"
         )
-    lines = [f"{words.listed(who)}: {what}." for what, who in alike.items()]
-    return part("figures", ("Figure", *_heads(suites)), rows, lines)
+    return part("figures", ("Figure", *_heads(suites)), rows, alike.items())
 
 
 def _figure(found: Bench, name: str) -> str:
@@ -296,13 +233,7 @@ def growth(suites: Sequence[Bench]) -> Markup:
 
 def ways(found: Bench) -> Markup:
     """Every way to an answer: cost, agreement, accuracy."""
-    data, shares = found["labelled"], ("agreement", "default_agreement", "accuracy", "alone")
-    rows = [
-        (row["mode"], f"{row['cost']:.2f}", *(words.percent(row[share]) for share in shares))
-        for row in data["modes"]
-    ]
-    heads = ("Way", "Cost", "Agrees with exact", "with the default", "Right", "Expert alone")
-    return table(f"{found['suite']}, {data['split']}: {data['n']:,} samples", heads, rows)
+    return part("ways", found["suite"], found["labelled"])
 
 
 def _milliseconds(value: float | None) -> str:
