@@ -342,10 +342,10 @@ def test_the_views_follow_the_suite(tab: LayersTab, suite: Suite) -> None:
     topics = tab.topics
     assert set(topics.show(suite)) == set(topics.outputs)
     lost = topics.show(replace(suite, folder=Path("/nowhere")))
-    charts = {*topics.heads.values(), *topics.charts.values()}
+    charts = {part for (_, what), part in topics.parts.items() if what in ("head", "chart")}
     assert set(lost) == set(topics.outputs) - charts
-    assert "has no diagnosis yet" in lost[topics.tops["holds"]]
-    assert lost[topics.bodies["holds"]]["visible"] is False
+    assert "has no diagnosis yet" in lost[topics.parts["holds", "top"]]
+    assert lost[topics.parts["holds", "body"]]["visible"] is False
 
 
 # ---- the fallback in the options -----------------------------------------------------------------

@@ -108,13 +108,6 @@ class View:
         """True where SE-Merging and the static merge give the same label."""
         return self.answer("se") == self.answer("static")
 
-    @property
-    def label(self) -> str | None:
-        """The right answer, where it is known and the head that answered can give it."""
-        if self.example is None:
-            return None
-        return self.example.label
-
     def right(self, kind: str) -> bool | None:
         """Whether a column is right: None where the right answer is not known.
 
@@ -288,25 +281,6 @@ def model(view: View, kind: str) -> str:
 def compared(view: View) -> str:
     """What was compared with what, as a clause."""
     return PROBES[view.result["probe"]].compares
-
-
-def facts(view: View) -> list[tuple[str, str]]:
-    """Every setting that made a result, and what its coefficients amount to: names and values."""
-    result = view.result
-    total = sum(value or 0.0 for value in view.column("coefficients"))
-    how = "some of them estimates" if view.estimated else "on raw distances"
-    return [
-        ("Probe", f"{result['probe']}: {probing(view)}"),
-        ("Preset", result["preset"]),
-        ("Temperature", number(result["temperature"])),
-        ("Sum of coefficients", f"{number(total)} (mass {result['mass']})"),
-        ("Static λ / probe λ", f"{result['lambda']:g} / {result['probe_lambda']:g}"),
-        ("Margin", f"{number(result['margin'], 3)} = (d₂ − d₁) / d₂, {how}"),
-        ("Entropy", f"{number(result['entropy'], 3)} (0 = one expert, 1 = all alike)"),
-        ("Merging method", method(view)),
-        ("Suite and weights", f"{result['suite']}, {str(result['weights_sha256'])[:12]}"),
-        ("Version", result["version"]),
-    ]
 
 
 def made(view: View) -> str:

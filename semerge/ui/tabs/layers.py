@@ -28,7 +28,7 @@ from semerge.ui.panel import chart, heading, html, plot
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
 from semerge.ui.tabs import Tab, Update
-from semerge.ui.tabs.layers_report import TOPICS, Cell, Page, Row, pages, part
+from semerge.ui.tabs.layers_report import TOPICS, Cell, Row, pages, part
 from semerge.ui.words import View, given, macro
 
 if TYPE_CHECKING:
@@ -142,26 +142,20 @@ class LayersTab(Tab):
 
     # ---- handlers ----------------------------------------------------------------------------
 
-    def _chosen(
-        self, suite: Suite, source: Source, known: Known, opened: str, *controls: Any
-    ) -> Update:
+    def _chosen(self, suite: Suite, source: Source, known: Known, *rest: Any) -> Update:
         """Another input; of another suite, from its defaults on."""
         if known is not None and known["suite"] == suite.name:
             if known["source"] == source:
                 return {}  # a menu may tell a choice twice, with controls of before
-            return self._again(suite.name, source, known, opened, *controls)
+            return self._again(suite.name, source, known, *rest)
         where = Where.default(suite)
-        return {**self._put(suite, where), **self._show(suite, source, opened, where)}
+        return {**self._put(suite, where), **self._show(suite, source, rest[0], where)}
 
-    def _opened(
-        self, name: str, source: Source, known: Known, opened: str, *controls: Any
-    ) -> Update:
-        return {} if known else self._again(name, source, known, opened, *controls)
+    def _opened(self, name: str, source: Source, known: Known, *rest: Any) -> Update:
+        return {} if known else self._again(name, source, known, *rest)
 
     @told_in_place
-    def _again(
-        self, name: str, source: Source, known: Known, opened: str, *controls: Any
-    ) -> Update:
+    def _again(self, name: str, source: Source, _: Known, opened: str, *controls: Any) -> Update:
         """The input has to be probed, as the controls say; those that fit are left alone."""
         suite = self.context.suite(name)
         where = self._where(suite, controls)
@@ -184,10 +178,8 @@ class LayersTab(Tab):
             return {}  # it is not probed yet, or was refused
         return self._draw(suite, source, known["reached"], opened, where)
 
-    def _select(
-        self, topic: str, name: str, source: Source, known: Known, opened: str, *controls: Any
-    ) -> Update:
-        suite = self.context.suite(name)
+    def _select(self, topic: str, name: str, source: Source, *rest: Any) -> Update:
+        suite, (_, _, *controls) = self.context.suite(name), rest
         try:
             link = self._link(suite, source, topic, self._where(suite, controls))
         except UserError:
@@ -324,9 +316,8 @@ class LayersTab(Tab):
 
 def _asked(suite: Suite, source: Source, where: Where) -> dict[str, Any]:
     """What distances depend on."""
-    return {
-        "suite": suite.name, "source": source, "probe": where.probe, "method": where.method,
-    }  # fmt: skip
+    asked = {"suite": suite.name, "source": source}
+    return asked | {"probe": where.probe, "method": where.method}
 
 
 def _number(suite: Suite, layer: int | str) -> int:
@@ -472,55 +463,51 @@ def _depths(values: Sequence[float | None]) -> list[float]:
 
 
 class Topics:
-    """Their components, built inside a `gr.Tabs`."""
+    """Their components, built inside a `gr.Tabs`: `parts`, by view or chart and what of it."""
 
     def __init__(self, suite: Suite) -> None:
-        self.tops: dict[str, gr.HTML] = {}
-        self.bodies: dict[str, gr.Column] = {}  # of those with charts
-        self.heads: dict[str, gr.HTML] = {}  # by chart
-        self.charts: dict[str, gr.Plot] = {}
-        self.belows: dict[str, gr.HTML] = {}
-        shown = pages(suite)
+        self.parts: dict[tuple[str, str], Any] = {}
+        shown = contents(suite)
         for name, topic in TOPICS.items():
             column = {"elem_classes": "se-set", "elem_id": f"layers-{name}"}
             with gr.Tab(topic.label, id=name), gr.Column(**column):
-                self.tops[name] = html(shown[name].top)
+                self.parts[name, "top"] = html(shown[name, "top"])
                 if topic.charts:
-                    self._lay_out(name, shown[name])
+                    self._lay_out(name, shown)
 
-    def _lay_out(self, name: str, page: Page) -> None:
-        body = gr.Column(visible=bool(page.charts), elem_classes="se-set")
-        self.bodies[name] = body
+    def _lay_out(self, name: str, shown: Contents) -> None:
+        body = gr.Column(visible=shown[name, "body"]["visible"], elem_classes="se-set")
+        self.parts[name, "body"] = body
         with body:
             for row in TOPICS[name].charts:
                 with gr.Row(elem_classes="se-charts"):
                     for each in row:
-                        found = page.charts.get(each)
                         with gr.Column(elem_classes="se-chart", min_width=280):
-                            self.heads[each] = html(_head(page, each) if found else "")
-                            drawn = plot(found.figure) if found else None
-                            self.charts[each] = chart(drawn, f"layers-{each}")
-            self.belows[name] = html(page.below)
+                            self.parts[each, "head"] = html(shown.get((each, "head"), ""))
+                            drawn = shown.get((each, "chart"))
+                            self.parts[each, "chart"] = chart(drawn, f"layers-{each}")
+            self.parts[name, "below"] = html(shown[name, "below"])
 
     @property
     def outputs(self) -> list[Any]:
-        parts = (self.tops, self.bodies, self.heads, self.charts, self.belows)
-        return [component for by_name in parts for component in by_name.values()]
+        return list(self.parts.values())
 
     def show(self, suite: Suite) -> Update:
         """The views of another suite."""
-        update: Update = {}
-        for name, page in pages(suite).items():
-            update[self.tops[name]] = page.top
-            if name in self.bodies:
-                update[self.bodies[name]] = gr.update(visible=bool(page.charts))
-                update[self.belows[name]] = page.below
-            for each, found in page.charts.items():
-                update[self.heads[each]] = _head(page, each)
-                update[self.charts[each]] = plot(found.figure)
-        return update
+        shown = contents(suite)
+        return {part: shown[key] for key, part in self.parts.items() if key in shown}
 
 
-def _head(page: Page, name: str) -> Markup:
-    found = page.charts[name]
-    return chart_head(found.title, found.summary, LayersTab.name, name)
+Contents = Mapping[tuple[str, str], Any]
+
+
+def contents(suite: Suite) -> Contents:
+    """What the parts show; where there is no diagnosis, nothing of the charts."""
+    shown: dict[tuple[str, str], Any] = {}
+    for name, page in pages(suite).items():
+        shown[name, "top"], shown[name, "below"] = page.top, page.below
+        shown[name, "body"] = gr.update(visible=bool(page.charts))
+        for each, found in page.charts.items():
+            shown[each, "head"] = chart_head(found.title, found.summary, LayersTab.name, each)
+            shown[each, "chart"] = plot(found.figure)
+    return shown
