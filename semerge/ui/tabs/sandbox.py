@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from math import sqrt
 from time import perf_counter
@@ -30,6 +30,8 @@ from semerge.ui.words import View, button, given, macro
 AUTO_HEAD = ("auto: the expert that SE-Merging chooses", AUTO)
 Known = dict[str, Any] | None  # of which suite, source, head, method, and SE-Merging's Result
 Products = Sequence[Sequence[float]]  # ⟨τs, τt⟩, (T, T)
+# suite, method, expert and SE-Merging's Result -> the coefficients that a button sets
+Start = Callable[[Suite, str, str, Any], list[float]]
 part = partial(macro, template="sandbox.html")
 echo = partial(macro, "echo")
 
@@ -92,7 +94,7 @@ class SandboxTab(Tab):
         gr.on(moves, self._moved, asked, self._answers, **latest)
         others = [part.input for part in methods]
         gr.on(others, self._other_method, asked, [*methods, *sliders, *self._answers], **latest)
-        starts = {
+        starts: dict[Any, Start] = {
             self.static: lambda suite, method, expert, result: options.static(suite, method),
             self.base: lambda suite, method, expert, result: [0.0] * len(suite.tasks),
             self.alone: lambda suite, method, expert, result: options.alone(suite, expert),
@@ -100,9 +102,8 @@ class SandboxTab(Tab):
         }
         for start, values in starts.items():
             outputs = [*sliders, *self._answers]
-            start.click(
-                partial(self._start, values), [self.expert, *state], outputs, **model_event()
-            )
+            handler = partial(self._start, values)
+            start.click(handler, [self.expert, *state], outputs, **model_event())
 
     # ---- what an answer fills ----------------------------------------------------------------
 
@@ -132,7 +133,7 @@ class SandboxTab(Tab):
     def _chosen(self, suite: Suite, source: Source, known: Known, head: str, *rest: Any) -> Update:
         """Another input: the coefficients stay, unless it is of another suite."""
         if known is None or known["suite"] != suite.name:
-            return self._show(suite, source, AUTO, TASK_ARITHMETIC, options.static(suite))
+            return self._show(Asked(suite, source), options.static(suite))
         return self._moved(suite.name, source, None, head, *rest)
 
     def _moved_if_new(self, name: str, source: Source, known: Known, *rest: Any) -> Update:
@@ -141,7 +142,8 @@ class SandboxTab(Tab):
     @told_in_place
     def _moved(self, name: str, source: Source, known: Known, head: str, *rest: Any) -> Update:
         suite = self.context.suite(name)
-        return self._answer(suite, source, known, head, *self._read(suite, rest))
+        method, own = self._read(suite, rest)
+        return self._answer(Asked(suite, source, head, method), known, own)
 
     def _other_method(
         self, name: str, source: Source, known: Known, head: str, *rest: Any
@@ -160,63 +162,44 @@ class SandboxTab(Tab):
         if before and own == options.static(suite, before):
             own = options.static(suite, method)
             put |= self.sliders.put(suite, own)
-        return {**put, **self._answer(suite, source, known, head, method, own)}
+        return {**put, **self._answer(Asked(suite, source, head, method), known, own)}
 
     @told_in_place
-    def _start(
-        self,
-        values: Callable[[Suite, str, str, Any], list[float]],
-        expert: str,
-        name: str,
-        source: Source,
-        known: Known,
-        head: str,
-        *methods: Any,
-    ) -> Update:
-        """A button sets all coefficients: values(suite, method, expert, SE-Merging's Result)."""
-        suite = self.context.suite(name)
-        method = self.method.read(methods)
-        known, seen = self._ask(suite, source, known, head, method)
-        own = values(suite, method, suite.task(expert).name, known["result"])
-        answer = self._answer(suite, source, known, head, method, own)
-        return {**self.sliders.put(suite, own), **seen, **answer}
+    def _start(self, values: Start, expert: str, name: str, *state: Any) -> Update:
+        """A button sets all coefficients."""
+        suite, (source, known, head, *methods) = self.context.suite(name), state
+        asked = Asked(suite, source, head, self.method.read(methods))
+        known, seen = self._ask(asked, known)
+        own = values(suite, asked.method, suite.task(expert).name, known["result"])
+        return {**self.sliders.put(suite, own), **seen, **self._answer(asked, known, own)}
 
     def _read(self, suite: Suite, values: Sequence[Any]) -> tuple[str, list[Any]]:
         """The method and the coefficients. Raises UserError, of the method alone."""
         count = len(self.method.inputs)
         return self.method.read(values[:count]), Coefficients.of(suite, values[count:])
 
-    def _show(
-        self, suite: Suite, source: Source, head: str, method: str, own: Sequence[float]
-    ) -> Update:
+    def _show(self, asked: Asked, own: Sequence[float]) -> Update:
         """An input with a method and coefficients of its own."""
+        suite, tasks = asked.suite, _tasks(asked.suite)
         return {
-            **self.method.put(suite, method, method),
+            **self.method.put(suite, asked.method, asked.method),
             **self.sliders.put(suite, own),
-            self.expert: gr.update(choices=_tasks(suite), value=suite.task_names[0]),
-            self.head: gr.update(choices=[AUTO_HEAD, *_tasks(suite)], value=head),
-            **self._answer(suite, source, None, head, method, own),
+            self.expert: gr.update(choices=tasks, value=suite.task_names[0]),
+            self.head: gr.update(choices=[AUTO_HEAD, *tasks], value=asked.head),
+            **self._answer(asked, None, own),
         }
 
     @told_in_place
-    def _answer(
-        self,
-        suite: Suite,
-        source: Source,
-        known: Known,
-        head: str,
-        method: str,
-        own: Sequence[Any],
-    ) -> Update:
+    def _answer(self, asked: Asked, known: Known, own: Sequence[Any]) -> Update:
         """What one input and these coefficients answer."""
-        known, seen = self._ask(suite, source, known, head, method)
+        suite, source, method = asked.suite, asked.source, asked.method
+        known, seen = self._ask(asked, known)
         view = View(known["result"], suite, example_of(source, suite, self.context.examples))
         began = perf_counter()
         sample = sample_of(source, suite, self.context.examples)
         own = checked_coefficients(own, suite, options.LOW, options.HIGH)
         view = with_own(view, self.merge(suite.name, sample, own, view.result["head"], method))
         spent = 1e3 * (perf_counter() - began)
-        products = self.products(suite.name, method)
         return {
             self.known: known,
             self.body: gr.update(visible=True),
@@ -224,25 +207,24 @@ class SandboxTab(Tab):
             self.own: part("answer", view),
             **seen,
             self.cards: part("cards", view),
-            self.readout: readout(view, own, products, spent),
-            self.link: self._link(suite, source, head, method, own),
+            self.readout: readout(view, own, self.products(suite.name, method), spent),
+            self.link: self._link(asked, own),
         }
 
-    def _ask(
-        self, suite: Suite, source: Source, known: Known, head: str, method: str
-    ) -> tuple[dict[str, Any], Update]:
-        """SE-Merging's Result for this input, head and method, with the input as it is shown where
-        that is another; what is `known` is not asked again.
+    def _ask(self, asked: Asked, known: Known) -> tuple[dict[str, Any], Update]:
+        """SE-Merging's Result for what is asked, with the input as it is shown where that is
+        another; what is `known` is not asked again.
 
         Raises:
             UserError: nothing was chosen, or what was can't be used.
         """
-        asked = {"suite": suite.name, "source": source, "head": head, "method": method}
-        if known and asked.items() <= known.items():
+        suite, source = asked.suite, asked.source
+        values = {**vars(asked), "suite": suite.name}
+        if known and values.items() <= known.items():
             return known, {}
-        view, picture = self.context.ask(suite.name, source, Settings(head=head, method=method))
+        view, picture = self.context.ask(suite.name, source, asked.settings)
         shown = given(sample_of(source, suite, self.context.examples), picture)
-        return {**asked, "result": dict(view.result)}, {self.given: shown}
+        return {**values, "result": dict(view.result)}, {self.given: shown}
 
     def _merge(
         self, name: str, sample: Any, own: Sequence[Any], head: str, method: str
@@ -256,14 +238,11 @@ class SandboxTab(Tab):
 
     # ---- links -------------------------------------------------------------------------------
 
-    def _link(
-        self, suite: Suite, source: Source, head: str, method: str, own: Sequence[float]
-    ) -> str:
-        values, note = self.picker.link(suite, source)
-        for task, value in zip(suite.task_names, own, strict=True):
+    def _link(self, asked: Asked, own: Sequence[float]) -> str:
+        values, note = self.picker.link(asked.suite, asked.source)
+        for task, value in zip(asked.suite.task_names, own, strict=True):
             values[_key(task)] = f"{value:g}"
-        values |= of_settings(Settings(head=head, method=method))
-        return button(self.name, values, note)
+        return button(self.name, values | of_settings(asked.settings), note)
 
     def restore(self, query: Query) -> Update:
         suite, source = self.picker.read(query)
@@ -273,12 +252,26 @@ class SandboxTab(Tab):
             for task, usual in zip(suite.task_names, options.static(suite, method), strict=True)
         ]
         head = query.one_of("head", (AUTO, *suite.task_names), AUTO)
-        shown = self._show(suite, source, head, method, own)
+        shown = self._show(Asked(suite, source, head, method), own)
         return {**self.picker.put(suite, source), **shown}
 
     def take(self, suite: Suite, source: Source) -> Update:
-        shown = self._show(suite, source, AUTO, TASK_ARITHMETIC, options.static(suite))
+        shown = self._show(Asked(suite, source), options.static(suite))
         return {**self.picker.put(suite, source), **shown}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An input, the head that its answers are read with, and the static method's spec."""
+
+    suite: Suite
+    source: Source
+    head: str = AUTO
+    method: str = TASK_ARITHMETIC
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(head=self.head, method=self.method)
 
 
 def _key(task: str) -> str:
