@@ -28,7 +28,7 @@ from semerge.ui.panel import chart, heading, html, plot
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
 from semerge.ui.tabs import Tab, Update
-from semerge.ui.tabs.layers_report import TOPICS, Cell, Row, pages, part
+from semerge.ui.tabs.layers_report import TOPICS, pages, part
 from semerge.ui.words import View, given, macro
 
 if TYPE_CHECKING:
@@ -428,27 +428,8 @@ def _span(layers: Sequence[int | str]) -> str:
 
 def tables(views: Mapping[int | str, View], current: int | str) -> Markup:
     """Two heat maps, layer by expert: raw distances, and similarities as the preset makes them."""
-    view = views[current]
-    own = view.example.task if view.example else None
-    titles = [
-        part("expert", title, task == own)
-        for title, task in zip(view.titles, view.tasks, strict=True)
-    ]
-    rows: dict[str, list[Row]] = {"distances": [], "similarities": []}
-    for layer, here in views.items():
-        depths = _depths(here.column("similarities"))
-        name = "final" if layer == FINAL else f"block {layer}"
-        for column, number in (("distances", words.distance), ("similarities", words.number)):
-            cells = [
-                Cell(number(value), depth, mark="nearest" if t == here.chosen else "")
-                for t, (value, depth) in enumerate(zip(here.column(column), depths, strict=True))
-            ]
-            rows[column].append(Row(name, cells, layer == current))
-    heads = ["Layer", *titles]
-    caption = "Distance to each expert, by layer (their scale differs from layer to layer)"
-    above = part("heat", caption, heads, rows["distances"])
-    caption = f"Similarity to each expert, by layer, preset {view.result['preset']}"
-    return above + part("heat", caption, heads, rows["similarities"])
+    depths = {layer: _depths(view.column("similarities")) for layer, view in views.items()}
+    return part("tables", views, current, depths)
 
 
 def _depths(values: Sequence[float | None]) -> list[float]:

@@ -5,7 +5,7 @@ All of it was computed by `evaluate --diagnose`; here it is only shown. A view i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -14,16 +14,14 @@ from jinja2 import UndefinedError
 from markupsafe import Markup
 
 from semerge.probes import PROBES
-from semerge.settings import FINAL, POOLS, valid_layers
+from semerge.settings import POOLS, valid_layers
 from semerge.suites import SUITES_FOLDER, Suite
 from semerge.suites.abstention import abstention_of, read_diagnosis
-from semerge.ui import charts, words
+from semerge.ui import charts
 from semerge.ui.words import macro
 
 Part = Mapping[str, Any]  # of a diagnosis
 part = partial(macro, template="layers.html")
-table = partial(macro, "table")
-echo = partial(macro, "echo")
 
 
 class Chart(NamedTuple):
@@ -47,25 +45,6 @@ class Topic(NamedTuple):
     label: str
     page: Callable[[Part, Suite], Page]
     charts: tuple[tuple[str, ...], ...] = ()
-
-
-class Cell(NamedTuple):
-    """A cell of a heat map. depth in [0, 1]: how deep its shade is. note: small, below the text.
-    mark: a word for what stands out. span: columns."""
-
-    text: str
-    depth: float = 0.0
-    note: str = ""
-    mark: str = ""
-    span: int = 1
-
-
-class Row(NamedTuple):
-    """A row of a heat map. current: the one that the rest of the page is about."""
-
-    head: str
-    cells: Sequence[Cell]
-    current: bool = False
 
 
 def pages(suite: Suite) -> dict[str, Page]:
@@ -103,16 +82,17 @@ def _choosing(suite: Suite) -> tuple[str, str]:
 # The paper's hypothesis: is the expert of an input's own task the nearest?
 
 MODELS = {"base": "Base", "static": "Static merge", "se": "SE-Merging"}
-Rows = Mapping[tuple[str, str, str], Part]  # by probe, layer, pooling
 
 
 def hypothesis(diagnosis: Part, suite: Suite) -> Page:
     """Shares by layer and pooling, margins, bias and the map."""
-    found, at, bias = diagnosis["hypothesis"], diagnosis["at"], diagnosis["bias"]
+    found, bias = diagnosis["hypothesis"], diagnosis["bias"]
     rows = {(r["probe"], str(r["layer"]), r["pool"]): r for r in found["rows"]}
-    usual = rows[at["probe"], str(at["layer"]), at["pool"]]
-    best = max(found["best"].values(), key=lambda row: row["share"])
-    cells = shares(rows, found["best"], at, suite)
+    pools = {
+        probe: [pool for pool in POOLS[suite.modality] if (probe, pool) in {k[::2] for k in rows}]
+        for probe in PROBES.names
+        if any(key[0] == probe for key in rows)
+    }
     margins, plane = found["margins"], diagnosis["map"]
     gaps = {kind: [row[kind] for row in bias["tasks"].values()] for kind in MODELS}
     drawn = {
@@ -131,7 +111,7 @@ def hypothesis(diagnosis: Part, suite: Suite) -> Page:
         ),
     }
     return Page(
-        part("hypothesis", diagnosis, usual, best, len(suite.tasks), cells),
+        part("hypothesis", diagnosis, rows, pools, valid_layers(suite), len(suite.tasks)),
         drawn,
         part("hypothesis_figures", bias, margins, MODELS, suite),
     )
@@ -140,40 +120,6 @@ def hypothesis(diagnosis: Part, suite: Suite) -> Page:
 def _titles(found: Part, suite: Suite) -> list[str]:
     """Of the tasks that a part has figures of."""
     return [suite.task_title(task) for task in found["tasks"]]
-
-
-def shares(rows: Rows, best: Part, at: Part, suite: Suite) -> Markup:
-    """One table for every probe, layer and pooling."""
-    probes = [probe for probe in PROBES.names if any(key[0] == probe for key in rows)]
-    pools = {
-        probe: [p for p in POOLS[suite.modality] if any(k[::2] == (probe, p) for k in rows)]
-        for probe in probes
-    }
-    lines = []
-    for layer in valid_layers(suite):
-        cells = []
-        for probe in probes:
-            if layer == FINAL:
-                cells.append(_share(rows[probe, FINAL, FINAL], best, at, len(pools[probe])))
-            else:
-                cells += [_share(rows[probe, str(layer), p], best, at) for p in pools[probe]]
-        lines.append(Row("final" if layer == FINAL else f"block {layer}", cells))
-    count = words.whole(next(iter(rows.values()))["n"])
-    heads = ["Layer", *(words.CHOICES["pool"][pool] for probe in probes for pool in pools[probe])]
-    groups = [(f"probe {probe}", len(pools[probe])) for probe in probes]
-    caption = f"Right expert nearest, in percent of {count} test samples"
-    return part("heat", caption, heads, lines, groups)
-
-
-def _share(row: Part, best: Part, at: Part, span: int = 1) -> Cell:
-    place, top = (row["layer"], row["pool"]), best[row["probe"]]
-    marks = []
-    if (row["probe"], *place) == (at["probe"], at["layer"], at["pool"]):
-        marks.append("default")
-    if place == (top["layer"], top["pool"]):
-        marks.append("best")
-    text = f"{100 * row['share']:.1f}"
-    return Cell(text, row["share"] ** 2, words.bounds(row, "–"), ", ".join(marks), span)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -199,21 +145,7 @@ def holds(diagnosis: Part, suite: Suite) -> Page:
             charts.curve(found["curve"], scale),
         ),
     }
-    figures = part("holds_figures", found, suite, _alike(found, suite))
-    return Page(part("holds", diagnosis), drawn, figures)
-
-
-def _alike(found: Part, suite: Suite) -> Markup:
-    titles = [echo(task.title) for task in suite.tasks]
-    rows = [
-        Row(name, [Cell(words.number(c), abs(c) ** 2 if i != j else 0.0) for j, c in enumerate(r)])
-        for i, (name, r) in enumerate(zip(titles, found["correlations"], strict=True))
-    ]
-    caption = (
-        "Mean cosine between two experts' displacements of the same input "
-        f"(n = {words.whole(found['n'])}); {found['drift_correlation']:.2f} on average"
-    )
-    return part("heat", caption, ["Expert", *titles], rows)
+    return Page(part("holds", diagnosis), drawn, part("holds_figures", found, suite))
 
 
 # --------------------------------------------------------------------------------------------------
