@@ -130,14 +130,11 @@ class Engines:
         return f"{state.title} is being {doing}; other suites answer meanwhile. Ask again later."
 
     def _set(self, name: str, **changes: Any) -> None:
+        """Settled at once, so that nobody who tries it again comes between state and event."""
         with self._lock:
             self._states[name] = replace(self._states[name], **changes)
-
-    def _settle(self, name: str, **changes: Any) -> None:
-        """At once, so that nobody who tries it again comes between the state and its event."""
-        with self._lock:
-            self._states[name] = replace(self._states[name], **changes)
-            self._settled[name].set()
+            if self._states[name].settled:
+                self._settled[name].set()
 
     def _bring_all(self, names: list[str]) -> None:
         hub = [name for name in names if name in self._published]
@@ -162,7 +159,7 @@ class Engines:
                 # a sentence says it all; where anything else went wrong is worth knowing
                 _log.error("suite %s can't be loaded: %s", name, error, exc_info=not known)
                 text = str(error) if known else f"The suite {name} can't be loaded; see the log."
-                self._settle(name, phase=FAILED, message=text)
+                self._set(name, phase=FAILED, message=text)
                 return
             try:
                 if self._warm is not None:
@@ -171,7 +168,7 @@ class Engines:
                 _log.exception("the opening example of %s failed", name)
             with self._lock:
                 self.loaded[name] = engine
-            self._settle(name, phase=READY, message="")
+            self._set(name, phase=READY, message="")
 
     def _bring_files(self, name: str) -> None:
         if name not in self._published or self._fetch is None:

@@ -269,42 +269,18 @@ class Controls:
     def progress(self, run: Run) -> Markup:
         """What is said while it is under way: a bar with the samples done and the time left."""
         first = self.runs.working
-        return macro(
-            "progress",
-            run,
-            "" if run.left is None else duration(run.left),
-            first=None if first is run else first,
-            first_left="" if first is None or first.left is None else duration(first.left),
-            template=TEMPLATE,
-        )
+        return macro("progress", run, None if first is run else first, template=TEMPLATE)
 
 
 def outcome(run: Run) -> Markup:
     """How it ended, and what is shown of it."""
-    done, seconds = len(run.result.rows) if run.result else 0, run.seconds
-    if run.failure:
-        kept = f" The {done:,} samples that were done are shown." if done else ""
-        return macro("failure", run.failure + kept, "The run failed." if done else "No result.")
-    if not done:
-        return said("Cancelled before the first samples were done.")
-    if not run.result.complete:
-        return said(f"Cancelled: {done:,} of {run.total:,} samples are done and shown.")
-    if run.opening:
-        return said(f"{done:,} samples, as the link names them.")
-    took = "less than a second" if seconds < 1 else f"{seconds:.0f}\u00a0s"
-    return said(f"{done:,} samples in {took}.")
+    done = len(run.result.rows) if run.result else 0
+    return macro("outcome", run, done, template=TEMPLATE)
 
 
 def said(text: str) -> Markup:
     """A sentence in the place of the progress."""
     return macro("said", text, template=TEMPLATE)
-
-
-def duration(seconds: float) -> str:
-    """`about 40 s`, `about 3 min`."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds))}\u00a0s"
-    return f"about {round(seconds / 60)}\u00a0min"
 
 
 @dataclass(frozen=True)

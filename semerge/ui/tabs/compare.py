@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,10 @@ from semerge.ui.links import Query, read_settings
 from semerge.ui.options import Options, called
 from semerge.ui.panel import ResultPanel, heading, html
 from semerge.ui.picker import InputPicker
-from semerge.ui.runs import Controls, Item, Run, Store, outcome, said
+from semerge.ui.runs import Controls, Item, Run, Store, outcome
 from semerge.ui.tabs import Tab, Update, compare_html
 from semerge.ui.tabs.compare_html import FIRST
-from semerge.ui.tabs.inspect import NO_UPLOAD, WAITS, SetBoxes, acting, action_of, hint, paced
+from semerge.ui.tabs.inspect import SetBoxes, acting, action_of, begun, hint, paced
 from semerge.ui.tabs.inspect_choice import (
     FOLDER,
     HEADS,
@@ -43,6 +43,7 @@ from semerge.ui.words import View, button, given, macro
 
 if TYPE_CHECKING:
     from semerge.evaluation.comparison import Comparison
+    from semerge.evaluation.figures import Row
 
 HINT = (
     "Run a labelled set through both to count who is right, and to see the samples on which they "
@@ -136,6 +137,14 @@ class Asked:
         if self.pair.a.kind == UPLOAD and self.pair.a.place:
             note = note or OWN_UPLOAD
         return button(tab, {**values, "run": 1 if ran else None}, note)
+
+
+def told(ask: Callable[[], View]) -> Answer:
+    """What is answered, or why nothing can be."""
+    try:
+        return ask(), ""
+    except UserError as error:
+        return None, str(error)
 
 
 def row_source(pair: Pair, row: str) -> Source:
@@ -292,18 +301,17 @@ class CompareTab(Tab):
         """
         if asked.key and asked.look.row:
             return self._of_row(asked)
-        own = sample_of(asked.source, asked.suite, self.context.examples)
-        answers: list[Answer] = []
-        picture = None
-        for choice in asked.pair.both:
-            try:
-                view, seen = self.context.ask(choice.suite.name, asked.source, choice.settings)
-                picture = picture or seen
-                answers.append((view, ""))
-            except UserError as error:
-                answers.append((None, str(error)))
-        shown = picture or asked.suite.modality == "text"
-        return answers, given(own, picture) if shown else Markup()
+        own, pictures = sample_of(asked.source, asked.suite, self.context.examples), []
+
+        def ask(choice: Choice) -> View:
+            view, picture = self.context.ask(choice.suite.name, asked.source, choice.settings)
+            pictures.append(picture)
+            return view
+
+        answers = [told(partial(ask, choice)) for choice in asked.pair.both]
+        if asked.suite.modality == "text":
+            return answers, given(own, None)
+        return answers, given(own, pictures[0]) if pictures else Markup()
 
     def _of_row(self, asked: Asked) -> tuple[list[Answer], Markup]:
         """The same for a row of the comparison on screen."""
@@ -313,18 +321,17 @@ class CompareTab(Tab):
             raise UserError("This sample is not among those that were compared; choose another.")
         at = result.pairs[i][0]
         own, (text, text_b) = result.a.sample(at), result.a.text(at)
-        answers: list[Answer] = []
-        for row, choice in zip(result.rows[i], asked.pair.both, strict=True):
+
+        def ask(row: Row, choice: Choice) -> View:
             settings = choice.settings
             if asked.look.head == "oracle" and settings.head == AUTO:  # as in the table
                 settings = replace(settings, head=row.task)
-            try:
-                answer = self.context.predict(choice.suite.name, own, settings)
-                truth = Example(-1, row.task, row.label, text=text, text_b=text_b or None)
-                answers.append((View(answer, choice.suite, truth), ""))
-            except UserError as error:
-                answers.append((None, str(error)))
-        return answers, sample(result.a, at)
+            answer = self.context.predict(choice.suite.name, own, settings)
+            truth = Example(-1, row.task, row.label, text=text, text_b=text_b or None)
+            return View(answer, choice.suite, truth)
+
+        both = zip(result.rows[i], asked.pair.both, strict=True)
+        return [told(partial(ask, row, choice)) for row, choice in both], sample(result.a, at)
 
     def _opened(self, answered: bool, *values: Any) -> Update:
         return gr.skip() if answered else self._answer(*values)
@@ -490,13 +497,7 @@ class CompareTab(Tab):
         pair, look = self.set.read_link(query, sides), compare_html.read_look(query)
         asked, ran = Asked(suite, source, "", look, pair), query.has("run")
         update = {**self.picker.put(suite, source), **self._fresh(asked, ran and pair.a.quick)}
-        if not ran:
-            return update
-        if not pair.a.quick:
-            waits = NO_UPLOAD if pair.a.kind == UPLOAD else WAITS
-            return {**update, self.run.status: said(waits)}
-        # a run of its own, so that the form is the visitor's from now on
-        return {**update, **self.run.begin(self._run(asked, opening=True))}
+        return update | (begun(self.run, pair.a, self._run(asked, opening=True)) if ran else {})
 
 
 # ---- the labelled set: which one, and what both made of it ---------------------------------------

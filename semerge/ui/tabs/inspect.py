@@ -226,11 +226,15 @@ class InspectTab(Tab):
         choice, look = read_choice(query, suite, self.context.examples), read_look(query, suite)
         update = {**self.form.put(choice), self.look: look, self.page.search: look.search}
         update[self.link] = self._link(choice, look)
-        if not choice.quick:
-            waits = NO_UPLOAD if choice.kind == UPLOAD else WAITS
-            return {**update, self.run.status: said(waits)}
-        # a run of its own, so that the form is the visitor's from now on
-        return {**update, **self.run.begin(self._run(choice, look, opening=True))}
+        return update | begun(self.run, choice, self._run(choice, look, opening=True))
+
+
+def begun(controls: Controls, choice: Choice, run: Run) -> Update:
+    """What a link to a set leads to: a run of its own, so that the form is the visitor's from now
+    on; or, where it takes a while, a sentence."""
+    if choice.quick:
+        return controls.begin(run)
+    return {controls.status: said(NO_UPLOAD if choice.kind == UPLOAD else WAITS)}
 
 
 # ---- the form: suite, labelled set, its limit and the options ------------------------------------
@@ -538,12 +542,10 @@ class RowPanel:
 
     def top(self, result: Inspection, look: Look, ids: Sequence[str]) -> Update:
         """The column and its head."""
-        opened = self.which == "opened"
-        content = (
-            inspect_html.open_row(result, look, ids)
-            if opened
-            else inspect_html.pinned_row(result, look)
-        )
+        if self.which == "opened":
+            content = inspect_html.open_row(result, look, ids)
+        else:
+            content = inspect_html.pinned_row(result, look)
         return {self.column: gr.update(visible=bool(content)), self.head: content}
 
     def show(self, key: str, row: str, look: Look) -> Update:

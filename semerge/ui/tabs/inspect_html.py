@@ -109,17 +109,14 @@ def open_row(inspection: Inspection, look: Look, ids: Sequence[str]) -> str:
     i = index_of(inspection, look.row)
     if i is None:
         return ""
-    place = "Not among the samples shown"
-    if look.row in ids:
-        place = f"{ids.index(look.row) + 1:,} of {len(ids):,} shown"
-    whole = sample(inspection, i)
-    return part("open_row", id=look.row, place=place, pinned=look.pinned == look.row, sample=whole)
+    return part("opened", id=look.row, ids=ids, pinned=look.pinned == look.row,
+                sample=sample(inspection, i))  # fmt: skip
 
 
 def pinned_row(inspection: Inspection, look: Look) -> str:
     """The same above the pinned row's result."""
     i = index_of(inspection, look.pinned)
-    return "" if i is None else part("pinned_row", id=look.pinned, sample=sample(inspection, i))
+    return "" if i is None else part("pinned", id=look.pinned, sample=sample(inspection, i))
 
 
 def sample(inspection: Inspection, i: int) -> Markup:
