@@ -222,18 +222,18 @@ def margins(found: Part) -> go.Figure:
             text=f"<b>{title}</b>, n = {sum(counts)}", x=0, xref="paper", xanchor="left",
             y=1, yref=f"{place} domain", yanchor="bottom", showarrow=False,
         )  # fmt: skip
-    counted: dict[str, Any] = {"rangemode": "tozero", "nticks": 4, "automargin": True}
+
+    def counted(key: str, **more: Any) -> Axis:
+        whole = {"dtick": 1} if max(found[key], default=0) < 4 else {}
+        return _axis(rangemode="tozero", nticks=4, automargin=True, **whole, **more)
+
     figure.update_layout(
         **_layout(340, l=8, t=24, b=FOOT + 16),
         bargap=0,
         xaxis=_axis("margin", range=[0, 1], tickformat=".0%", anchor="y2"),
-        yaxis=_axis(domain=[0.6, 1], **counted),
-        yaxis2=_axis(domain=[0, 0.4], anchor="x", **counted),
+        yaxis=counted("right", domain=[0.6, 1]),
+        yaxis2=counted("misrouted", domain=[0, 0.4], anchor="x"),
     )
-    # counts are whole
-    for key, _, _, place in parts:
-        if max(found[key], default=0) < 4:
-            figure.update_layout({place.replace("y", "yaxis"): {"dtick": 1}})
     return figure
 
 

@@ -97,21 +97,12 @@ PAD_SCRIPT = SCRIPTS / "sketch.js"
 PREFIX = "data:image/png;base64,"
 MAX_CHARACTERS = 2_000_000  # of the data URL; the pad's own drawings are below 100,000
 
-COLOURS = (
-    ("#ffffff", "white"),
-    ("#000000", "black"),
-    ("#c8102e", "red"),
-    ("#0057b8", "blue"),
-    ("#f6c700", "yellow"),
-    ("#1e7a3c", "green"),
-)
-
 
 def sketch_pad(name: str) -> gr.HTML:
     """The component. Its `submit` event fires a moment after a stroke ends."""
     return gr.HTML(
         "",
-        html_template=macro("pad", COLOURS, template="picker.html"),
+        html_template=macro("pad", template="picker.html"),
         js_on_load=PAD_SCRIPT.read_text(encoding="utf-8"),
         apply_default_css=False,
         elem_id=name,
@@ -159,7 +150,7 @@ class InputPicker:
         suite = self.suites[0]
         source = first_source(suite, context.examples)
         self.source = gr.State(source)
-        own, image = _own({}), suite.modality == "image"
+        shown = self._shown(suite, source)
         with gr.Column(elem_classes="se-input se-picker"):
             self.suite = gr.Dropdown(
                 [(s.title, s.name) for s in self.suites],
@@ -168,30 +159,24 @@ class InputPicker:
                 visible=len(self.suites) > 1,
                 elem_id=f"{name}-suite",
             )
-            self.example = gr.Dropdown(
-                self._choices(suite),
-                value=source.get("example", OWN),
-                label="Input",
-                elem_id=f"{name}-example",
-            )
+            self.example = gr.Dropdown(**shown["example"], label="Input", elem_id=f"{name}-example")
             self.image = SafeImage(
-                own[0],
+                **shown["image"],
                 type="filepath",
                 image_mode=None,
                 sources=["upload", "clipboard"],
                 label="Your image",
                 height=160,
-                visible=image,
                 elem_id=f"{name}-image",
                 elem_classes="se-drop",
             )
             self.text = gr.Textbox(
-                own[1], label="Your sentence", lines=1, max_lines=6, visible=not image,
+                **shown["text"], label="Your sentence", lines=1, max_lines=6,
                 placeholder="Type a sentence and press Enter", elem_id=f"{name}-text",
             )  # fmt: skip
             self.text_b = gr.Textbox(
-                own[2], label="Second sentence", lines=1, max_lines=4,
-                visible=not image and reads_pairs(suite), elem_id=f"{name}-text-b",
+                **shown["text_b"], label="Second sentence", lines=1, max_lines=4,
+                elem_id=f"{name}-text-b",
             )  # fmt: skip
 
     @property
@@ -201,15 +186,19 @@ class InputPicker:
 
     def put(self, suite: Suite, source: Source) -> Update:
         """The boxes with this input."""
-        image = suite.modality == "image"
-        own = _own(source)
+        shown = self._shown(suite, source).items()
+        boxes = {getattr(self, name): gr.update(**options) for name, options in shown}
+        return {self.suite: suite.name, self.source: source, **boxes}
+
+    def _shown(self, suite: Suite, source: Source) -> dict[str, dict[str, Any]]:
+        """What each box shows of an input, by its name here."""
+        image, example = suite.modality == "image", source.get("example", OWN)
+        pairs = not image and reads_pairs(suite)
         return {
-            self.suite: suite.name,
-            self.example: gr.update(choices=self._choices(suite), value=source.get("example", OWN)),
-            self.image: gr.update(value=own[0], visible=image),
-            self.text: gr.update(value=own[1], visible=not image),
-            self.text_b: gr.update(value=own[2], visible=not image and reads_pairs(suite)),
-            self.source: source,
+            "example": {"choices": self._choices(suite), "value": example},
+            "image": {"value": source.get("file"), "visible": image},
+            "text": {"value": source.get("text") or "", "visible": not image},
+            "text_b": {"value": source.get("text_b") or "", "visible": pairs},
         }
 
     def on(self, show: Show, inputs: list[Any], outputs: list[Any], **options: Any) -> None:
@@ -268,11 +257,6 @@ class InputPicker:
             for i, example in enumerate(group)
         ]
         return [("your own, below", OWN), *named]
-
-
-def _own(source: Source) -> tuple[Any, str, str]:
-    """Values of the boxes for an input of one's own: image, text, second text."""
-    return source.get("file"), source.get("text") or "", source.get("text_b") or ""
 
 
 def _called(example: Example, i: int, count: int) -> str:

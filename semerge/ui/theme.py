@@ -6,24 +6,11 @@ import gradio as gr
 
 from semerge.common import ASSETS
 
-STYLES = tuple(
-    ASSETS / "styles" / name
-    for name in (
-        "page.css",
-        "input.css",
-        "result.css",
-        "charts.css",
-        "share.css",
-        "sandbox.css",
-        "layers.css",
-        "inspect.css",
-    )
-)
+SHEETS = ("page", "input", "result", "charts", "share", "sandbox", "layers", "inspect")
+STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in SHEETS)
 # these two hold outside the frame too, where Gradio would not let them
-HEAD_STYLES = tuple(ASSETS / "styles" / name for name in ("frame.css", "present.css"))
-SCRIPTS = tuple(
-    ASSETS / "scripts" / name for name in ("page.js", "links.js", "present.js", "save.js")
-)
+HEAD_STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in ("frame", "present"))
+SCRIPTS = tuple(ASSETS / "scripts" / f"{name}.js" for name in ("page", "links", "present", "save"))
 
 # the package's semi-bold cut lacks letters, so 600 falls to bold
 FONT = (gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif")

@@ -49,13 +49,6 @@ class AboutTab(Tab):
 # How often each suite is right, and how many of the examples.
 
 MODELS = {"base": "Base", "static": "Static", "se": "SE-Merging", "expert": "Expert"}
-WAYS = {
-    "oracle_real": "Oracle head, real",
-    "oracle_all": "Oracle head, all",
-    "routed_real": "Routed head, real",
-    "routed_all": "Routed head, all",
-    "routing_all": "Right expert, all",
-}
 
 
 def _show_rates(found: Rates, number: int) -> None:
@@ -72,7 +65,8 @@ def _show_rates(found: Rates, number: int) -> None:
     html(rates(found) + part("missed", found.missed))
     if found.ways or found.layers:
         with gr.Accordion(f"More of {suite.title}", open=False, elem_classes="se-fold"):
-            html(_ways(found) + _layers(found))
+            pools = [pool for pool in _union(found.layers.values()) if pool != FINAL]
+            html(part("ways", found.ways) + part("layers", found.layers, pools))
 
 
 def summary(found: Rates) -> Markup:
@@ -91,32 +85,6 @@ def rates(found: Rates) -> Markup:
 
 def _cell(key: str, value: float | None) -> str:
     return f"{value:,.0f}" if key == "n" and value is not None else words.percent(value)
-
-
-def _ways(found: Rates) -> Markup:
-    """The other presets, probes and static λs."""
-    if not found.ways:
-        return Markup()
-    keys = [key for key in WAYS if any(key in row for row in found.ways.values())]
-    rows = [
-        [way, *(words.percent(row.get(key)) for key in keys)] for way, row in found.ways.items()
-    ]
-    caption = "Other ways to set the coefficients: average accuracy over real and all tasks"
-    return table(caption, ["", *(WAYS[key] for key in keys)], rows)
-
-
-def _layers(found: Rates) -> Markup:
-    """The routing by layer and pooling."""
-    if not found.layers:
-        return Markup()
-    pools = [pool for pool in _union(found.layers.values()) if pool != FINAL]
-    rows = []
-    for layer, row in found.layers.items():
-        # the final embedding has no tokens to pool: one figure for the whole row
-        cells = [row.get(FINAL if layer == FINAL else pool) for pool in pools]
-        rows.append([words.layer(layer), *map(words.percent, cells)])
-    heads = ["Layer", *(words.POOLS.get(pool, pool) for pool in pools)]
-    return table("How often the right expert is chosen, by layer and pooling", heads, rows)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -233,7 +201,7 @@ def growth(suites: Sequence[Bench]) -> Markup:
 
 def ways(found: Bench) -> Markup:
     """Every way to an answer: cost, agreement, accuracy."""
-    return part("ways", found["suite"], found["labelled"])
+    return part("modes", found["suite"], found["labelled"])
 
 
 def _milliseconds(value: float | None) -> str:

@@ -128,16 +128,6 @@ class Asked:
     look: Look
     pair: Pair
 
-    def link(self, tab: str, ran: bool) -> Markup:
-        """The "Copy link" button. ran: the comparison on screen is of this set and these sides.
-        Raises UserError for settings that are refused."""
-        values, note = of_source(self.source)
-        values |= {"suite": self.suite.name, **self.pair.link(), **self.look.link()}
-        values["under"] = self.look.head if self.look.head != FIRST.head else None
-        if self.pair.a.kind == UPLOAD and self.pair.a.place:
-            note = note or OWN_UPLOAD
-        return button(tab, {**values, "run": 1 if ran else None}, note)
-
 
 def told(ask: Callable[[], View]) -> Answer:
     """What is answered, or why nothing can be."""
@@ -376,7 +366,7 @@ class CompareTab(Tab):
             self.look: asked.look,
             self.run.status: hint(HINT),
             self.results.column: gr.update(visible=False),
-            self.link: asked.link(self.name, ran),
+            self.link: self._link(asked, ran),
             self.due: time.monotonic_ns(),
         }
 
@@ -476,11 +466,24 @@ class CompareTab(Tab):
     def _relink(self, *values: Any) -> Update:
         return {self.link: self._link(self._read(values))}
 
-    def _link(self, asked: Asked) -> Markup:
+    def _link(self, asked: Asked, ran: bool | None = None) -> Markup:
+        """ran: whether the comparison on screen is of what is asked, where that is known."""
         try:
-            return asked.link(self.name, self._ran(asked))
+            pair = asked.pair.link()
         except UserError:  # settings that are refused: there is nothing to link to
             return Markup()
+        ran = self._ran(asked) if ran is None else ran
+        values, note = of_source(asked.source)
+        values |= {
+            "suite": asked.suite.name,
+            **pair,
+            **asked.look.link(),
+            "run": 1 if ran else None,
+        }
+        values["under"] = asked.look.head if asked.look.head != FIRST.head else None
+        if asked.pair.a.kind == UPLOAD and asked.pair.a.place:
+            note = note or OWN_UPLOAD
+        return button(self.name, values, note)
 
     def _ran(self, asked: Asked) -> bool:
         """Whether the comparison on screen is of the set and the sides that the forms name."""

@@ -410,20 +410,7 @@ def routed(
 def changes(views: Mapping[int | str, View]) -> Markup:
     """At which layers the chosen expert changes, in one sentence."""
     titles = groupby(views.items(), key=lambda item: item[1].titles[item[1].chosen])
-    runs = [(title, [layer for layer, _ in run]) for title, run in titles]
-    turns = [words.layer(layers[0]) for _, layers in runs[1:]]
-    told = [(title, _span(layers)) for title, layers in runs]
-    return part("changes", told, words.listed(turns) if turns else "")
-
-
-def _span(layers: Sequence[int | str]) -> str:
-    blocks = [layer for layer in layers if layer != FINAL]
-    if not blocks:
-        return "at the final embedding"
-    text = f"at block {blocks[0]}"
-    if len(blocks) > 1:
-        text = f"at blocks {blocks[0]} to {blocks[-1]}"
-    return text + (" and the final embedding" if FINAL in layers else "")
+    return part("changes", [(title, [layer for layer, _ in run]) for title, run in titles])
 
 
 def tables(views: Mapping[int | str, View], current: int | str) -> Markup:
