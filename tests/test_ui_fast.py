@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 import pytest
 from fakes import FakeEngine, fake_app, fake_examples, fake_suite
+from markupsafe import escape
 from test_links import query_of
 
 from semerge.common import UserError
@@ -31,7 +32,7 @@ from semerge.ui.tabs.ask import VisionTab
 from semerge.ui.tabs.compare import CompareTab
 from semerge.ui.tabs.inspect import InspectTab
 from semerge.ui.tabs.inspect_choice import read_choice
-from semerge.ui.words import View, escape, macro
+from semerge.ui.words import View, macro
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 FAST, EXACT = Settings(fast=True), Settings()

@@ -14,6 +14,7 @@ from browsing import timeless
 from bundled import EXAMPLES
 from concurrency import mixed_requests, sample_of
 from fakes import FakeEngine, fake_suite
+from markupsafe import escape
 from PIL import Image
 
 from semerge.common import UserError
@@ -34,7 +35,7 @@ from semerge.suites.examples import Examples
 from semerge.ui import words
 from semerge.ui.context import Context
 from semerge.ui.tabs.layers import LayersTab
-from semerge.ui.words import View, escape, macro
+from semerge.ui.words import View, macro
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)")
 STAGES = ["preprocess", "probe", "route", "merge", "predict", "total"]

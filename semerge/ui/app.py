@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
-from markupsafe import Markup
 from starlette.middleware import Middleware
 
 from semerge.common import Progress, Stopwatch, UserError
@@ -27,6 +26,7 @@ from semerge.ui.words import macro
 TITLE = "SE-Merging"
 POLL = 0.6  # seconds between looks at the loading engines, until all have settled
 KEEP = 3600  # seconds: uploads older than this are deleted, looked for as often
+_part = partial(macro, template="page.html")
 
 
 def make_context(folders: Sequence[str] = (), watch: Stopwatch | None = None) -> Context:
@@ -226,10 +226,6 @@ def _follow_loading(
     page.load(first_look, inputs, outputs, **page_event())
     timer.tick(look, [filled, *inputs], outputs, **page_event())
     return timer
-
-
-def _part(name: str, *values: Any) -> Markup:
-    return macro(name, *values, template="page.html")
 
 
 def _first_states(context: Context) -> list[State]:

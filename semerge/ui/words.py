@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-import markupsafe
 from markupsafe import Markup
 
 from semerge.common import png_url, templates
@@ -133,13 +132,6 @@ MODELS = {
     "base": "Base model",
     "own": "Your coefficients",
 }
-ABOUT = {
-    "se": "coefficients set for this input",
-    "static": "the same coefficients for every input",
-    "expert": "no merging: the nearest expert by itself",
-    "base": "before any fine-tuning",
-    "own": "the coefficients that you set",
-}
 POOLS = {
     "all": "all tokens",
     "cls": "the class token",
@@ -158,14 +150,6 @@ CHOICES: dict[str, dict[Any, str]] = {  # values in a menu, by field of the sett
     },
     "head": {"auto": "auto: the chosen expert's"},
     "fallback": FALLBACKS,
-}
-STAGES = {
-    "preprocess": "Prepare input",
-    "probe": "Probe",
-    "route": "Similarity and rescaling",
-    "merge": "Merge weights",
-    "predict": "Second pass",
-    "total": "Total",
 }
 KEPT = "kept"  # in place of a time
 ESTIMATES = "Fast mode: distances of experts that were dropped early are estimates."
@@ -380,11 +364,6 @@ _SIGNS = {ord("{"): "&#123;", ord("$"): "&#36;", ord("`"): "&#96;"}
 
 
 templates().globals["words"] = sys.modules[__name__]
-
-
-def escape(text: object) -> Markup:
-    """Text as literal HTML, also inside attributes: for the few places that have no template."""
-    return Markup(markupsafe.escape(str(text)).translate(_SIGNS))
 
 
 def render(template: str, /, **values: Any) -> Markup:

@@ -34,6 +34,7 @@ from semerge.ui.tabs.inspect_choice import (
     Choice,
     Look,
     changed,
+    known,
     new_look,
     stepped,
     within,
@@ -411,7 +412,8 @@ class CompareTab(Tab):
         # a look that a link has asked for waits for the first run
         anew = replace(FIRST, head=asked.look.head)
         look = new_look(run.before, asked.look, anew) if asked.key else asked.look
-        look, notices = compare_html.known(run.result, look)
+        count = len(compare_html.ids(run.result, look))
+        look, notices = known(look, {row.id for row, _ in run.result.rows}, count)
         key = self.store.put(run.result, run.asked, asked.key)
         status = outcome(run) + macro("notices", () if asked.key else notices)
         update = self._redraw(replace(asked, key=key, look=look))
@@ -474,16 +476,11 @@ class CompareTab(Tab):
             return Markup()
         ran = self._ran(asked) if ran is None else ran
         values, note = of_source(asked.source)
-        values |= {
-            "suite": asked.suite.name,
-            **pair,
-            **asked.look.link(),
-            "run": 1 if ran else None,
-        }
+        values |= {"suite": asked.suite.name, **pair, **asked.look.link()}
         values["under"] = asked.look.head if asked.look.head != FIRST.head else None
         if asked.pair.a.kind == UPLOAD and asked.pair.a.place:
             note = note or OWN_UPLOAD
-        return button(self.name, values, note)
+        return button(self.name, values | {"run": 1 if ran else None}, note)
 
     def _ran(self, asked: Asked) -> bool:
         """Whether the comparison on screen is of the set and the sides that the forms name."""

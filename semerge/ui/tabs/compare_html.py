@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -17,7 +18,7 @@ from semerge.settings import descriptions
 from semerge.ui import words
 from semerge.ui.links import Query
 from semerge.ui.runs import Store
-from semerge.ui.tabs import inspect_choice, inspect_html
+from semerge.ui.tabs import inspect_html
 from semerge.ui.tabs.inspect_choice import HEADS, PAGE_KEY, Look
 from semerge.ui.tabs.inspect_html import UNKNOWN, on_page, paging, suffix
 from semerge.ui.words import View, macro
@@ -25,6 +26,7 @@ from semerge.ui.words import View, macro
 if TYPE_CHECKING:
     from semerge.evaluation.comparison import Comparison
 
+part, echo = partial(macro, template="compare.html"), partial(macro, "echo")
 FIRST = Look(head="routed")
 FILTERS = {
     "all": ("Differ", "in answer or expert"),
@@ -33,10 +35,6 @@ FILTERS = {
     "both wrong": ("Both wrong", "each in its own way"),
     "expert": ("Expert only", "the answers are alike"),
 }
-
-
-def part(name: str, /, **values: Any) -> Markup:
-    return macro(name, template="compare.html", **values)
 
 
 # ---- the look at the rows ------------------------------------------------------------------------
@@ -51,12 +49,6 @@ def read_look(query: Query) -> Look:
         page=query.whole(PAGE_KEY, 1, 10**6, 1) - 1,
         row=query.text("row"),
     )
-
-
-def known(comparison: Comparison, look: Look) -> tuple[Look, list[str]]:
-    """A link's look without what the samples do not have, and what to tell of that."""
-    samples = {a.id for a, _ in comparison.rows}
-    return inspect_choice.known(look, samples, len(ids(comparison, look)))
 
 
 def selected(comparison: Comparison, look: Look) -> tuple[int, ...]:
@@ -190,10 +182,6 @@ def _lines(a: View, b: View) -> list[tuple[Any, ...]]:
         (Markup("λ of {}").format(echo(tasks[task])), *(_coefficient(v, task) for v in both))
         for task in dict.fromkeys((*a.tasks, *b.tasks))
     ]
-
-
-def echo(text: str) -> Markup:
-    return words.macro("echo", text)
 
 
 def _setting(view: View, key: str) -> Any:

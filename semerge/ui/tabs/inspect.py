@@ -144,7 +144,9 @@ class InspectTab(Tab):
         item = self.store.get(new)
         # a look that a link has asked for waits for the first run
         fresh = new_look(run.before, look, Look(head=look.head)) if key else look
-        fresh, notices = self.page.known(item, fresh.fitting(run.result.suite))
+        fresh = fresh.fitting(run.result.suite)
+        samples, count = {row.id for row in run.result.rows}, len(self.page.ids(item, fresh))
+        fresh, notices = known(fresh, samples, count)
         return {
             self.key: new,
             self.page.figures: inspect_html.figures(run.result),
@@ -475,11 +477,6 @@ class Page:
         from semerge.evaluation.inspection import select  # imports torch
 
         return [item.result.rows[i].id for i in select(item.result, look.view())]
-
-    def known(self, item: Item, look: Look) -> tuple[Look, list[str]]:
-        """A look without what the samples do not have, and what to tell of that."""
-        samples = {row.id for row in item.result.rows}
-        return known(look, samples, len(self.ids(item, look)))
 
     def draw(
         self, key: str, item: Item, look: Look, anew: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -21,11 +22,8 @@ LONG = 140  # characters of a sentence in the table
 THUMBNAIL, LARGE = 56, 224  # px
 KINDS = {"csv": "CSV", "json": "JSON", "html": "Report (HTML)"}
 TYPES = {"csv": "text/csv", "json": "application/json", "html": "text/html"}
+part = partial(words.macro, template="inspect.html")
 UNKNOWN = "The page asked for a file that there is not; reload it."
-
-
-def part(macro: str, /, **values: Any) -> Markup:
-    return words.macro(macro, template="inspect.html", **values)
 
 
 # ---- above the table -----------------------------------------------------------------------------

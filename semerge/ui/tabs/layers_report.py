@@ -169,20 +169,11 @@ def _address(pick: Part, suite: Suite) -> str:
 # --------------------------------------------------------------------------------------------------
 # Inputs that no expert fits: what the notice catches, and what falling back would change.
 
-SCORES = {
-    "entropy": "how alike the coefficients are",
-    "margin": "how little the nearest two differ",
-    "nearest": "distance to the nearest expert",
-    "relative": "that distance over what is usual for this expert",
-    "other probe": "distance by a second probe",
-    "either": "the larger of the last two",
-}
-
 
 def fits(diagnosis: Part, suite: Suite) -> Page:
     """The notice with its rates, every score's rates, and the fallback."""
     effect = abstention_of(diagnosis, len(suite.tasks)).effect()
-    return Page(part("fits", diagnosis, suite, SCORES, effect))
+    return Page(part("fits", diagnosis, suite, effect))
 
 
 TOPICS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from math import sqrt
+from math import hypot, sqrt
 from time import perf_counter
 from typing import Any
 
@@ -17,7 +17,7 @@ from semerge.methods import METHODS
 from semerge.registry import TASK_ARITHMETIC
 from semerge.settings import AUTO, Settings, checked_coefficients
 from semerge.suites import Suite
-from semerge.ui import options, words
+from semerge.ui import options
 from semerge.ui.context import Context, Source, example_of, of_settings, on_gpu, sample_of
 from semerge.ui.events import model_event, told_in_place, when_opened
 from semerge.ui.links import Query
@@ -33,7 +33,6 @@ Products = Sequence[Sequence[float]]  # ⟨τs, τt⟩, (T, T)
 # suite, method, expert and SE-Merging's Result -> the coefficients that a button sets
 Start = Callable[[Suite, str, str, Any], list[float]]
 part = partial(macro, template="sandbox.html")
-echo = partial(macro, "echo")
 
 
 class SandboxTab(Tab):
@@ -305,21 +304,9 @@ def length(coefficients: Sequence[float], products: Products) -> float:
 
 def readout(view: View, own: Sequence[float], products: Products, spent: float) -> Markup:
     """Sums and lengths, then every coefficient as a table. spent: milliseconds of this answer."""
-    static, se = (
-        [value or 0.0 for value in view.column(key)]
-        for key in ("static_coefficients", "coefficients")
-    )
-    unit = length(static, products)
-    columns = (own, static, se)
-    norms = [sqrt(sum(x * x for x in column)) for column in columns]
+    others = (view.column(key) for key in ("static_coefficients", "coefficients"))
+    columns = [[value or 0.0 for value in column] for column in (own, *others)]
+    unit = length(columns[1], products)
+    norms = [hypot(*column) for column in columns]
     far = [length(column, products) / unit if unit else None for column in columns]
-    sums = [
-        ["Sum", *(words.number(sum(column)) for column in columns)],
-        ["Length (ℓ₂ norm)", *map(words.number, norms)],
-        ["Distance from the base, static merge = 1", *map(words.number, far)],
-    ]
-    each = [
-        [echo(title), *(words.number(column[t], 3) for column in columns)]
-        for t, title in enumerate(view.titles)
-    ]
-    return part("readout", sums, each, view.chosen, spent)
+    return part("readout", view, columns, norms, far, spent)
