@@ -224,7 +224,7 @@ def margins(found: Part) -> go.Figure:
         )  # fmt: skip
 
     def counted(key: str, **more: Any) -> Axis:
-        whole = {"dtick": 1} if max(found[key], default=0) < 4 else {}
+        whole: Axis = {"dtick": 1} if max(found[key], default=0) < 4 else {}
         return _axis(rangemode="tozero", nticks=4, automargin=True, **whole, **more)
 
     figure.update_layout(

@@ -145,8 +145,8 @@ class InputPicker:
 
     def __init__(self, context: Context, name: str, suites: Sequence[Suite] | None = None) -> None:
         self.context, self.name = context, name
-        self.suites = [s for s in context.suites.values() if not s.published]
-        self.suites = list(suites) if suites is not None else self.suites
+        bundled = [s for s in context.suites.values() if not s.published]
+        self.suites = bundled if suites is None else list(suites)
         suite = self.suites[0]
         source = first_source(suite, context.examples)
         self.source = gr.State(source)

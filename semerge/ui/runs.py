@@ -26,12 +26,9 @@ FAILED = "The run ended by an error that is in the log; what was done by then is
 BUSY = "Other runs are waiting here; please try again in a few minutes."
 REFUSED = "The run could not begin; try again in a moment."
 STOPPING = "Stopping…"
-PATIENCE = 0.5
-"""Seconds that a cancel waits for the batch under way; then it takes what was done before it."""
-POLL = 0.3
-"""Seconds between looks at a run."""
-IDLE = 50
-"""Runs that nobody has begun: no more of them are remembered."""
+PATIENCE = 0.5  # seconds that a cancel waits for the batch under way; then it takes what was before
+POLL = 0.3  # seconds between looks at a run
+IDLE = 50  # runs that nobody has begun: no more of them are remembered
 TEMPLATE = "runs.html"
 _log = logging.getLogger(__name__)
 

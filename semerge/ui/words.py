@@ -328,8 +328,13 @@ def sentence_parts(view: View) -> list[tuple[str, str]]:
 def static_values(view: View) -> str:
     """`0.30 for all eight`, or the range where the static coefficients differ."""
     values = [v for v in view.column("static_coefficients") if v is not None]
+    return f"{span(values)} for all {count(len(values))}"
+
+
+def span(values: Sequence[float]) -> str:
+    """`0.30`, or `0.10 to 0.30` where they differ."""
     low, high = number(min(values)), number(max(values))
-    return f"{low if low == high else f'{low} to {high}'} for all {count(len(values))}"
+    return low if low == high else f"{low} to {high}"
 
 
 def similarity_summary(view: View) -> str:
@@ -345,13 +350,11 @@ def similarity_summary(view: View) -> str:
 def coefficient_summary(view: View) -> str:
     """The coefficient chart in words."""
     _, old, new = change(view)
-    rest = view.others("coefficients")
     text = f"{view.titles[view.chosen]}: {old} before, {new} after."
-    if rest:
-        low, high = number(min(rest)), number(max(rest))
+    if rest := view.others("coefficients"):
         others = f"The other {count(len(rest))}" if len(rest) > 1 else "The other"
-        text += f" {others}: {static_values(view).split(' for all')[0]} before, "
-        text += f"{low if low == high else f'{low} to {high}'} after."
+        before = span([v for v in view.column("static_coefficients") if v is not None])
+        text += f" {others}: {before} before, {span(rest)} after."
     return text
 
 

@@ -14,7 +14,7 @@ from semerge import common
 from semerge.evaluation.tables import SHOWN, Rates, read_bench, read_rates
 from semerge.settings import CACHED, FINAL, PRESETS
 from semerge.suites.examples import SECTIONS
-from semerge.ui import charts, words
+from semerge.ui import charts
 from semerge.ui.context import Context
 from semerge.ui.panel import chart_card, html, plot
 from semerge.ui.tabs import Tab
@@ -76,15 +76,7 @@ def summary(found: Rates) -> Markup:
 
 def rates(found: Rates) -> Markup:
     """The figures as a table, averages last."""
-    columns = found.columns
-    named = [*zip(found.titles, found.tasks.values(), strict=True), *found.averages.items()]
-    rows = [[name, *(_cell(key, row.get(key)) for key in columns)] for name, row in named]
-    caption = f"Accuracy of {found.suite.title} ({found.settings})"
-    return table(caption, ["Task", *(SHOWN[key] for key in columns)], rows)
-
-
-def _cell(key: str, value: float | None) -> str:
-    return f"{value:,.0f}" if key == "n" and value is not None else words.percent(value)
+    return part("rates", found, SHOWN)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -187,9 +179,9 @@ def growth(suites: Sequence[Bench]) -> Markup:
     rows: list[tuple[str, dict[int, float]]] = []
     for found in suites:
         grown = found.get("growth", ())
-        sizes = [row for row in grown if "experts" in row]
-        for case in ("exact", "static") if sizes else ():
-            rows.append((f"{found['suite']}: {case}", {row["experts"]: row[case] for row in sizes}))
+        for case in ("exact", "static"):
+            if by_count := {row["experts"]: row[case] for row in grown if "experts" in row}:
+                rows.append((f"{found['suite']}: {case}", by_count))
         rows += [(f"{found['suite']}: {row['left_out']}", {}) for row in grown if "left_out" in row]
     counts = sorted(_union(by_count for _, by_count in rows))
     if not counts:

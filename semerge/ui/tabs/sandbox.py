@@ -41,7 +41,9 @@ class SandboxTab(Tab):
     def __init__(self, context: Context) -> None:
         self.context = context
         self.merge = on_gpu(self._merge)
-        self.products = lru_cache(maxsize=16)(self._products)  # they never change
+        self.products: Callable[[str, str], Products] = lru_cache(maxsize=16)(  # they never change
+            lambda name, method: context.engines.get(name).inner_products(method)
+        )
         self.known = gr.State(None)
         with gr.Row(elem_classes="se-desk", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_classes="se-ask"):
@@ -230,10 +232,6 @@ class SandboxTab(Tab):
     ) -> list[dict[str, Any]]:
         answers = self.context.engines.get(name).answer_with(sample, own, head, method)
         return [prediction.to_dict() for prediction in answers]
-
-    def _products(self, name: str, method: str) -> Products:
-        products: Products = self.context.engines.get(name).inner_products(method)
-        return products
 
     # ---- links -------------------------------------------------------------------------------
 
