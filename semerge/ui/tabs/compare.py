@@ -25,7 +25,7 @@ from semerge.ui.picker import InputPicker
 from semerge.ui.runs import Controls, Item, Run, Store, outcome
 from semerge.ui.tabs import Tab, Update, compare_html
 from semerge.ui.tabs.compare_html import FIRST
-from semerge.ui.tabs.inspect import SetBoxes, acting, action_of, begun, hint, paced
+from semerge.ui.tabs.inspect import SetBoxes, acting, action_of, hint, of_link, paced
 from semerge.ui.tabs.inspect_choice import (
     FOLDER,
     HEADS,
@@ -130,7 +130,7 @@ class Asked:
     pair: Pair
 
 
-def told(ask: Callable[[], View]) -> Answer:
+def answer_of(ask: Callable[[], View]) -> Answer:
     """What is answered, or why nothing can be."""
     try:
         return ask(), ""
@@ -299,7 +299,7 @@ class CompareTab(Tab):
             pictures.append(picture)
             return view
 
-        answers = [told(partial(ask, choice)) for choice in asked.pair.both]
+        answers = [answer_of(partial(ask, choice)) for choice in asked.pair.both]
         if asked.suite.modality == "text":
             return answers, given(own, None)
         return answers, given(own, pictures[0]) if pictures else Markup()
@@ -322,7 +322,7 @@ class CompareTab(Tab):
             return View(answer, choice.suite, truth)
 
         both = zip(result.rows[i], asked.pair.both, strict=True)
-        return [told(partial(ask, row, choice)) for row, choice in both], sample(result.a, at)
+        return [answer_of(partial(ask, row, choice)) for row, choice in both], sample(result.a, at)
 
     def _opened(self, answered: bool, *values: Any) -> Update:
         return gr.skip() if answered else self._answer(*values)
@@ -497,7 +497,7 @@ class CompareTab(Tab):
         pair, look = self.set.read_link(query, sides), compare_html.read_look(query)
         asked, ran = Asked(suite, source, "", look, pair), query.has("run")
         update = {**self.picker.put(suite, source), **self._fresh(asked, ran and pair.a.quick)}
-        return update | (begun(self.run, pair.a, self._run(asked, opening=True)) if ran else {})
+        return update | (of_link(self.run, pair.a, self._run(asked, opening=True)) if ran else {})
 
 
 # ---- the labelled set: which one, and what both made of it ---------------------------------------

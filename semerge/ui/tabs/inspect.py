@@ -228,10 +228,10 @@ class InspectTab(Tab):
         choice, look = read_choice(query, suite, self.context.examples), read_look(query, suite)
         update = {**self.form.put(choice), self.look: look, self.page.search: look.search}
         update[self.link] = self._link(choice, look)
-        return update | begun(self.run, choice, self._run(choice, look, opening=True))
+        return update | of_link(self.run, choice, self._run(choice, look, opening=True))
 
 
-def begun(controls: Controls, choice: Choice, run: Run) -> Update:
+def of_link(controls: Controls, choice: Choice, run: Run) -> Update:
     """What a link to a set leads to: a run of its own, so that the form is the visitor's from now
     on; or, where it takes a while, a sentence."""
     if choice.quick:

@@ -88,10 +88,11 @@ def hypothesis(diagnosis: Part, suite: Suite) -> Page:
     """Shares by layer and pooling, margins, bias and the map."""
     found, bias = diagnosis["hypothesis"], diagnosis["bias"]
     rows = {(r["probe"], str(r["layer"]), r["pool"]): r for r in found["rows"]}
+    pooled = [(row["probe"], row["pool"]) for row in found["rows"]]
     pools = {
-        probe: [pool for pool in POOLS[suite.modality] if (probe, pool) in {k[::2] for k in rows}]
+        probe: [pool for pool in POOLS[suite.modality] if (probe, pool) in pooled]
         for probe in PROBES.names
-        if any(key[0] == probe for key in rows)
+        if any(row["probe"] == probe for row in found["rows"])
     }
     margins, plane = found["margins"], diagnosis["map"]
     gaps = {kind: [row[kind] for row in bias["tasks"].values()] for kind in MODELS}
