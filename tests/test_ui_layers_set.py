@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from tags import Tags
 
+from semerge.common import templates
 from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_diagnosis
 from semerge.ui import charts
 from semerge.ui.tabs import layers_report
 from semerge.ui.tabs.layers_report import Page
-from semerge.ui.words import _environment, bounds, macro
+from semerge.ui.words import bounds, macro
 
 HOSTILE = "<script>alert(1)</script><b onclick='x'>{{y}}"
 
@@ -33,7 +34,7 @@ def test_a_heat_map_is_a_table_with_every_figure_and_words_for_what_stands_out()
         {% call line("block 1", true) %}
         {{ cell("1.5", 2.0, "1.2 to 1.7", "nearest") }}{{ cell("9", -1.0, span=2) }}
         {% endcall %}{% endcall %}"""
-    text = _environment().from_string(table).render()
+    text = templates().from_string(table).render()
     found = Tags(text)
     assert "Caption &lt;x&gt;" in text and found.names.count("td") == 3
     for word in ("1.5", "1.2 to 1.7", "nearest", "9", "shown"):
