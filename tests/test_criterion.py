@@ -84,9 +84,11 @@ def test_candidates_are_all_that_can_be_asked_for(engine: Engine) -> None:
         0.02,
         0.05,
         0.1,
-        0.125,
         0.2,
         0.3,
+        0.5,
+        0.7,
+        1.0,
     }
     bare = Engine(load(replace(engine.suite, statistics=None)))
     assert {k.probe for k in candidates(bare)} == {"experts", "base"}

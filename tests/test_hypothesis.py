@@ -102,10 +102,12 @@ def test_bias_is_nothing_where_the_right_expert_is_taken(engine: Engine, home: P
 def test_the_prediction_is_exact_where_the_model_is_linear() -> None:
     engine, sets = plane_engine(), plane_sets()
     point = (1, "mean")
-    moved = displacements(engine, sets, point)
+    moved = displacements(engine, sets, point, 0.7)
     # wide: (10, 1) goes to (10, 3) under `wide` and to (30, 1) under `tall`
     assert moved.gram[0].tolist() == [[4.0, 0.0], [0.0, 400.0]]
     assert moved.sizes()[0].tolist() == [2.0, 20.0]
+    # the two moves are at right angles, so the merged model goes λ of each
+    assert moved.alphas()[0].tolist() == pytest.approx([0.7, 0.7])
     scales = (BASE, 0.1, 0.7)
     keys = tuple(key_at("experts" if scale else "base", *point, scale) for scale in scales)
     measured = measure(engine, sets, Plan(keys))
@@ -114,6 +116,8 @@ def test_the_prediction_is_exact_where_the_model_is_linear() -> None:
     found = describe(engine.suite, moved, point, {0.1: measured.distances[keys[1]]})
     assert found["tasks"]["wide"]["own"] == pytest.approx((2 + 6 + 20) / 3)
     assert found["tasks"]["wide"]["ratio"] == pytest.approx((2 + 6 + 20) / (20 + 20 + 6))
+    assert found["tasks"]["wide"]["rho"] == pytest.approx((20 + 20 + 6) / (2 + 6 + 20))
+    assert found["tasks"]["wide"]["alpha"] == pytest.approx(0.7)
     assert found["moves_least"]["share"] == 0.8  # (3, 10) of wide is the wrong way round
     assert found["drift_correlation"] == 0.0
     rows = {row["lambda"]: row for row in found["curve"]}
@@ -124,7 +128,8 @@ def test_the_prediction_is_exact_where_the_model_is_linear() -> None:
 def test_drifts_that_pile_up_hide_the_own_expert() -> None:
     """Three experts on one line: the own one stays, the others go the same way."""
     delta = torch.tensor([[0.1, 4.0, 5.0], [4.0, 0.1, 5.0], [4.0, 5.0, 0.1]], dtype=torch.float64)
-    moved = Displacements(torch.arange(3), delta[:, :, None] * delta[:, None, :])
+    gram = delta[:, :, None] * delta[:, None, :]
+    moved = Displacements(torch.arange(3), gram, 0.1 * gram.sum(2))
     assert moved.cosines() == pytest.approx(torch.ones(3, 3, 3).double())
     suite = plane_engine().suite
     suite = replace(suite, tasks=(*suite.tasks, replace(suite.tasks[0], name="third")))
@@ -132,5 +137,5 @@ def test_drifts_that_pile_up_hide_the_own_expert() -> None:
     shares = {row["lambda"]: row["predicted"]["share"] for row in found["curve"]}
     assert shares[0.05] == 1.0 and shares[0.5] == 0.0 and found["drift_correlation"] == 1.0
     assert "Probe at λ 0.2 or below" in verdict(found, 0.5)
-    own_moves_most = Displacements(torch.tensor([1, 2, 0]), moved.gram)
+    own_moves_most = Displacements(torch.tensor([1, 2, 0]), moved.gram, moved.along)
     assert "wrong one at any λ" in verdict(describe(suite, own_moves_most, (1, "mean"), {}), 0.5)

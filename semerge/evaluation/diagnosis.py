@@ -146,7 +146,7 @@ def _why(
         for key in keys
         if key.probe in ("experts", "base") and key.point == moving
     }
-    moved = hypothesis.displacements(engine, sets, moving, cancelled)
+    moved = hypothesis.displacements(engine, sets, moving, resolved.probe_lambda, cancelled)
     described = hypothesis.describe(suite, moved, moving, by_scale)
     verdict = hypothesis.verdict(described, resolved.probe_lambda)
     coefficients = engine.route(distances, resolved).coefficients

@@ -201,23 +201,37 @@ def best_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]
 # expert is the one that moves x least: routing works where experts leave their own data alone and
 # move everything else. For a larger λ the sum pulls the merged model along what the drifts have in
 # common, away from the expert that did not drift. Both are seen from the products Δj · Δk.
+#
+# Where experts stay on what is not their own, Δk is small for all but the own one, and the merged
+# model goes the share α = λ of its move: d_own² − d_k² is about (1 − 2α) |Δown|² − |Δk|², so from
+# α = 1/2 on the own expert, the one that moves x most, is the nearest.
 
-CURVE = (0.0, 0.02, 0.05, 0.1, 0.125, 0.2, 0.3, 0.4, 0.5)
+CURVE = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2)
 """λ at which the share of well routed samples is predicted."""
+HALF = 0.5
+"""The share of an expert's move from which on the one that moves a sample most is the nearest."""
 GOOD = 0.8
 """The share of well routed samples from which the hypothesis is said to hold."""
 
 
 @dataclass(frozen=True)
 class Displacements:
-    """tasks (N,) int64, positions in the suite; gram (N, T, T) float64, the Δj(x) · Δk(x)."""
+    """tasks (N,) int64, positions in the suite; gram (N, T, T) float64, the Δj(x) · Δk(x); along
+    (N, T), the Δt(x) · (f(x; θM) − f(x; θ0)) with the merged model that is probed."""
 
     tasks: Tensor
     gram: Tensor
+    along: Tensor
 
     def sizes(self) -> Tensor:
         """|Δt(x)|, (N, T)."""
         return self.gram.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
+
+    def alphas(self) -> Tensor:
+        """The share of Δt along which the merged model has gone, (N, T); 0 where an expert does
+        not move x at all. From 1/2 on, an expert that moves x is nearer than one that does not."""
+        squares = self.gram.diagonal(dim1=1, dim2=2)
+        return torch.where(squares > 0, self.along / squares.clamp(min=1e-300), 0.0)
 
     def cosines(self) -> Tensor:
         """cos(Δj(x), Δk(x)), (N, T, T); 0 where an expert does not move x at all."""
@@ -235,29 +249,39 @@ class Displacements:
 
 @torch.inference_mode()
 def displacements(
-    engine: Engine, sets: Sequence[LabelledSet], point: Point, cancelled: Cancelled | None = None
+    engine: Engine,
+    sets: Sequence[LabelledSet],
+    point: Point,
+    probe_lambda: float,
+    cancelled: Cancelled | None = None,
 ) -> Displacements:
-    """Run base and experts as far as `point`, a (layer, pool)."""
+    """Run base, experts and the merged model as far as `point`, a (layer, pool)."""
     models, count = engine.models, engine.models.vectors.count
     tasks = tasks_of(engine, sets)
     gram = torch.empty(len(tasks), count, count, dtype=torch.float64)
+    along = torch.empty(len(tasks), count, dtype=torch.float64)
+    probed = models.probed(probe_lambda)
     for _, at, batch in each_batch(engine, sets, cancelled):
         experts = [represent(engine, partial(models.expert, t), batch, point) for t in range(count)]
         base = represent(engine, models.base, batch, point)
         moved = torch.stack(experts, dim=1) - base[:, None]  # (B, T, K)
+        merged = represent(engine, probed, batch, point) - base  # (B, K)
         gram[at] = (moved @ moved.mT).cpu().double()
-    return Displacements(tasks, gram)
+        along[at] = torch.einsum("btk,bk->bt", moved, merged).cpu().double()
+    return Displacements(tasks, gram, along)
 
 
 def describe(
     suite: Suite, found: Displacements, point: Point, measured: Mapping[float, Tensor]
 ) -> dict[str, Any]:
-    """The displacement view of a suite.
+    """The displacement view of a suite. By task: how far its own expert and, on average, the others
+    move its samples, both ratios of these (rho is 0 where experts stay elsewhere), and alpha, the
+    share of the own expert's move along which the merged model has gone.
 
     measured: distances (N, T) of the probe `experts` at this point by λ, to set beside the
     prediction. Matrices are by tasks seen (rows, the samples') and experts (columns).
     """
-    sizes, cosines = found.sizes(), found.cosines()
+    sizes, cosines, alphas = found.sizes(), found.cosines(), found.alphas()
     count = len(suite.tasks)
     own = sizes.gather(1, found.tasks[:, None])[:, 0]  # (N,)
     others = (sizes.sum(1) - own) / (count - 1)
@@ -280,6 +304,8 @@ def describe(
             "own": moved,
             "others": rest,
             "ratio": moved / rest if rest > 0 else None,
+            "alpha": float(alphas[mine, t].mean()),
+            "rho": rest / moved if moved > 0 else None,
             "moves_least": share(sizes[mine].argmin(1) == t),
         }
         by_task.append(sizes[mine].mean(0).tolist())
@@ -289,6 +315,7 @@ def describe(
         "n": len(found.tasks),
         "tasks": tasks,
         "moves_least": routed(sizes),
+        "alpha": float(alphas.gather(1, found.tasks[:, None]).mean()),
         "sizes": by_task,
         "drift_correlation": float(cosines[:, apart].mean()),
         "correlations": cosines.mean(0).tolist(),
@@ -307,6 +334,12 @@ def verdict(described: Mapping[str, Any], probe_lambda: float) -> str:
         row["lambda"]: row.get("measured", row["predicted"])["share"] for row in described["curve"]
     }
     at = shares.get(probe_lambda, least)
+    if at >= GOOD and described["alpha"] >= HALF:
+        return (
+            f"The own expert is the nearest for {at:.0%} of the samples at λ {probe_lambda:g}: the "
+            f"merged model goes {described['alpha']:.0%} of the way along its move, and where an "
+            "expert moves a sample, more than half of the way makes it the nearest."
+        )
     if at >= GOOD:
         return (
             f"The own expert is the nearest for {at:.0%} of the samples at λ {probe_lambda:g}: it "

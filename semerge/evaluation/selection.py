@@ -30,7 +30,7 @@ from semerge.routing import nearest
 from semerge.settings import valid_layers, valid_pools
 from semerge.suites import Suite
 
-PROBE_LAMBDAS = (0.02, 0.05, 0.1, 0.125, 0.2, 0.3)
+PROBE_LAMBDAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 NOTHING = 1e-6
 """A score below it is rounding: nothing speaks for such a candidate."""
 
