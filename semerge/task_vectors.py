@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import torch
@@ -33,7 +34,7 @@ class Segment:
     weights: Tensor
     rest: Tensor
 
-    @property
+    @cached_property
     def changing(self) -> int:
         """M, the count of numbers in which any expert differs from the base."""
         return self.weights.shape[1]

@@ -139,10 +139,14 @@ class FakeEngine:
         return route(distances, resolved)
 
     def predict(
-        self, sample: object, settings: Settings | None = None, cache: Any = None
+        self,
+        sample: object,
+        settings: Settings | Resolved | None = None,
+        cache: Any = None,
     ) -> Result:
         self.calls += 1
-        chosen = (settings or Settings()).resolve(self.suite)
+        asked = settings or Settings()
+        chosen = asked if isinstance(asked, Resolved) else asked.resolve(self.suite)
         result = self._answer(sample, chosen)
         if cache is None:
             return result

@@ -16,9 +16,9 @@ from semerge.ui.app import build, make_context
 from semerge.ui.context import Context
 
 PACKAGE = Path(semerge.__file__).parent
-FILES = 26  # that a Run enters, the engine's and those of the backbone and the probe among them
-OF_THE_PAGE = 6  # ask, context, options, panel, words, charts
-HOPS = 5  # from the button's handler to `Engine.predict`
+FILES = 15  # that a Run enters, the engine's and those of the backbone and the probe among them
+OF_THE_PAGE = 4  # ask, context, words, charts
+HOPS = 4  # from the button's handler to `Engine.predict`
 ASKED = {
     "vision": ("vision-image", lambda context: str(context.examples.vision[3].file)),
     "language": ("language-text", lambda context: "book a table for two tonight"),

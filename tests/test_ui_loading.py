@@ -110,7 +110,7 @@ def test_an_input_waits_until_it_is_answered_or_refused(page: gr.Blocks, context
 
 
 NEW_TAB = """
-from semerge.ui.panel import html
+from semerge.ui.parts import html
 from semerge.ui.tabs import Tab
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Beside:
     other: Key | None = None
     gauges: tuple[Key, ...] = ()
 
-    @property
+    @cached_property
     def keys(self) -> tuple[Key, ...]:
         """All of it."""
         return self.gauges if self.other is None else (self.other, *self.gauges)

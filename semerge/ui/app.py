@@ -17,7 +17,7 @@ from semerge.ui.context import Context, Source
 from semerge.ui.engines import State
 from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
-from semerge.ui.panel import html
+from semerge.ui.parts import html
 from semerge.ui.safe import OwnQuery, SafePage
 from semerge.ui.tabs import Tab, Update, registry
 from semerge.ui.tabs.ask import Desk

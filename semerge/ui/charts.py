@@ -7,10 +7,12 @@ style sheets repaint the colours on a dark page.
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from gradio.components.plot import PlotData
 
 from semerge.ui import words
 from semerge.ui.words import View
@@ -33,6 +35,12 @@ MARKS = (  # shape and colour of a task, as many as there are apart
 )
 Part = Mapping[str, Any]  # of a diagnosis
 Axis = dict[str, Any]
+
+
+def plot(figure: Any) -> PlotData:
+    """A figure with the tool-bar options that `gr.Plot` itself can't pass on."""
+    content = json.loads(figure.to_json())
+    return PlotData(type="plotly", plot=json.dumps({**content, "config": CONFIG}))
 
 
 def _layout(height: int, **margin: int) -> dict[str, Any]:

@@ -9,16 +9,16 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from semerge.common import Progress, UserError
 from semerge.inputs import CleanText, DecodedImage, clean_text, decode_image
 from semerge.methods import METHODS
 from semerge.probes import PROBES
 from semerge.registry import Registry
-from semerge.settings import Resolved, Settings, descriptions
+from semerge.settings import Resolved, Settings, descriptions, valid_pools, valid_probes
 from semerge.suites import Suite
 from semerge.suites.examples import SECTIONS, Example, Examples
 from semerge.ui.engines import Engines
@@ -33,7 +33,7 @@ class Context:
     suites: Mapping[str, Suite]
     examples: Examples
     engines: Engines = field(init=False)
-    predict: Callable[[str, Any, Settings], dict[str, Any]] = field(init=False)
+    predict: Callable[[str, Any, Settings | Resolved], dict[str, Any]] = field(init=False)
     opening: dict[str, View] = field(default_factory=dict)  # by suite name
     seen: dict[str, Any] = field(default_factory=dict)  # by suite name: its image, as seen (PIL)
     runs: Runs = field(default_factory=Runs)  # the long tasks of all tabs
@@ -98,7 +98,7 @@ class Context:
         """
         return self.engines.loaded.get(name) or self.engines.get(name)
 
-    def ask(self, name: str, source: Source, settings: Settings) -> tuple[View, Any]:
+    def ask(self, name: str, source: Source, settings: Settings | Resolved) -> tuple[View, Any]:
         """A View of what a source names, and an image as the model sees it (PIL); None for text.
 
         Raises:
@@ -110,7 +110,7 @@ class Context:
         view = View(result, suite, example_of(source, suite, self.examples))
         return view, self.engine(name).picture(sample)
 
-    def _predict(self, suite: str, sample: Any, settings: Settings) -> dict[str, Any]:
+    def _predict(self, suite: str, sample: Any, settings: Settings | Resolved) -> dict[str, Any]:
         found: dict[str, Any] = self.engine(suite).predict(sample, settings, self.cache).to_dict()
         return found
 
@@ -219,6 +219,70 @@ def of_settings(settings: Settings | Resolved, prefix: str = "") -> dict[str, An
                 continue
         found[prefix + name] = int(value) if is_.kind is bool else value
     return found
+
+
+# --------------------------------------------------------------------------------------------------
+# What a visitor chose, from the values of a form: `semerge.ui.options` makes the form.
+
+Field = str | tuple[str, str]
+"""A field of `Settings`, or an option of a method or a probe: ("method", "density")."""
+
+
+class Chosen(NamedTuple):
+    """Settings as an engine takes them, and as values of a link, which nobody may change."""
+
+    settings: Resolved
+    link: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, suite: Suite, settings: Settings) -> Chosen:
+        """Raises UserError where the settings do not fit the suite."""
+        resolved = settings.resolve(suite)
+        return cls(resolved, of_settings(resolved))
+
+    @staticmethod
+    def by(suite: Suite, fields: tuple[Field, ...], values: Sequence[Any]) -> Chosen:
+        """What the fields of a form hold. An input mostly comes with the choices of the one before,
+        so these are known.
+
+        Raises:
+            UserError: they do not fit the suite.
+        """
+        try:
+            return _chosen(suite, fields, *values)
+        except TypeError:  # a list or an object, which no form of ours sends: refused as any other
+            return _chosen.__wrapped__(suite, fields, *values)
+
+
+@lru_cache(maxsize=256, typed=True)  # typed: 1 is a layer, True and 1.0 are none
+def _chosen(suite: Suite, fields: tuple[Field, ...], *values: Any) -> Chosen:
+    return Chosen.of(suite, settings_of(suite, fields, values))
+
+
+def settings_of(suite: Suite, fields: Sequence[Field], values: Sequence[Any]) -> Settings:
+    """What an older client does not send is at its default. A pooling or probe left over from
+    another layer, probe or method is replaced by the default; anything else that does not fit is
+    refused as the settings are resolved.
+
+    Raises:
+        UserError: there is no such method or probe.
+    """
+    sent = {key: x for key, x in zip(fields, values, strict=False) if x is not None}
+    given: dict[str, Any] = {key: x for key, x in sent.items() if isinstance(key, str)}
+    if "fast" in given:
+        given["fast"] = given["fast"] is True  # only a yes is a yes
+    method, probe = given.get("method", METHODS.names[0]), given.get("probe")
+    if probe in valid_probes(suite) and probe not in valid_probes(suite, method):
+        del given["probe"]
+    if "pool" in given:
+        fits = valid_pools(suite, probe or suite.defaults.probe, sent.get("layer", ""))
+        if given["pool"] not in fits:
+            del given["pool"]
+    for key, registry in REGISTRIES.items():
+        if key in given:
+            names = (option.name for option in registry[given[key]].options)
+            given[f"{key}_options"] = {n: sent[key, n] for n in names if (key, n) in sent}
+    return Settings(**given)
 
 
 # --------------------------------------------------------------------------------------------------

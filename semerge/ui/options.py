@@ -18,14 +18,12 @@ from semerge.settings import (
     Resolved,
     Settings,
     descriptions,
-    valid_pools,
-    valid_probes,
 )
 from semerge.suites import Suite
 from semerge.suites.abstention import read_abstention
 from semerge.ui import words
-from semerge.ui.context import REGISTRIES
-from semerge.ui.panel import fold
+from semerge.ui.context import REGISTRIES, Field, settings_of
+from semerge.ui.parts import fold
 from semerge.ui.safe import AnyChoice, AnyNumber, SafeDropdown
 from semerge.ui.tabs import Update
 
@@ -85,6 +83,7 @@ class Options:
             self.reset = gr.Button(
                 "Back to the suite's defaults", size="sm", elem_classes="se-quiet"
             )
+        self.keys: tuple[Field, ...] = (*self.fields, *self.further)  # what `choices` are
 
     def _add(self, key: str, is_: Described, suite: Suite, usual: Resolved, **options: Any) -> None:
         if key not in (*PAIRS, "fast", "fallback"):
@@ -154,30 +153,8 @@ class Options:
         return [*parts, *self.further.values(), self.preset_about]
 
     def read(self, suite: Suite, values: Sequence[Any]) -> Settings:
-        """Values of `choices` -> Settings. What an older client does not send is at its default. A
-        pooling or probe left over from another layer, probe or method is replaced by the default;
-        anything else that does not fit is refused as the settings are resolved.
-
-        Raises:
-            UserError: there is no such method or probe.
-        """
-        keys = (*self.fields, *self.further)
-        sent = {key: x for key, x in zip(keys, values, strict=False) if x is not None}
-        given: dict[str, Any] = {key: sent[key] for key in self.fields if key in sent}
-        if "fast" in given:
-            given["fast"] = given["fast"] is True  # only a yes is a yes
-        method, probe = given.get("method", METHODS.names[0]), given.get("probe")
-        if probe in valid_probes(suite) and probe not in valid_probes(suite, method):
-            del given["probe"]
-        if "pool" in given:
-            fits = valid_pools(suite, probe or suite.defaults.probe, sent.get("layer", ""))
-            if given["pool"] not in fits:
-                del given["pool"]
-        for key, registry in REGISTRIES.items():
-            if key in given:
-                names = (option.name for option in registry[given[key]].options)
-                given[f"{key}_options"] = {n: sent[key, n] for n in names if (key, n) in sent}
-        return Settings(**given)
+        """Values of `choices` -> Settings; see `settings_of`."""
+        return settings_of(suite, self.keys, values)
 
     def follow(self, suite: Suite, settings: Settings) -> Update:
         """What of the fold follows from other parts of it: which probes and poolings fit, the

@@ -13,6 +13,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,8 +21,9 @@ from markupsafe import Markup
 
 from semerge.common import png_url, templates
 from semerge.inputs import CleanText, DecodedImage
-from semerge.methods import METHODS
-from semerge.probes import PROBES
+from semerge.methods import METHODS, Method
+from semerge.probes import PROBES, Probe
+from semerge.registry import TASK_ARITHMETIC
 from semerge.suites import Suite
 from semerge.suites.examples import Example
 
@@ -242,9 +244,19 @@ def probing(view: View) -> str:
     return f"{against(result['probe'])}, {where}"
 
 
+@lru_cache
+def _probe(name: str) -> Probe:
+    return PROBES[name]
+
+
+@lru_cache
+def _method(name: str) -> Method:
+    return METHODS[name]
+
+
 def against(probe: str) -> str:
     """What a probe compares with what, as a phrase."""
-    entry = PROBES[probe]
+    entry = _probe(probe)
     return (entry.compares or entry.about).replace(" of this input is compared with", " against")
 
 
@@ -252,26 +264,26 @@ def method(view: View) -> str:
     """The merging method, with its options."""
     result = view.result
     options = listed([f"{k} {v}" for k, v in result.get("method_options", {}).items()] or [""])
-    return METHODS[result["method"]].title + (f", {options}" if options else "")
+    return _method(result["method"]).title + (f", {options}" if options else "")
 
 
 def model(view: View, kind: str) -> str:
     """What a column is called: `se`, `static`, `expert`, `base` or `own`."""
     if kind == "static":
-        return f"Static {METHODS[view.result['method']].title}"
+        return f"Static {_method(view.result['method']).title}"
     return MODELS[kind]
 
 
 def compared(view: View) -> str:
     """What was compared with what, as a clause."""
-    return PROBES[view.result["probe"]].compares
+    return _probe(view.result["probe"]).compares
 
 
 def made(view: View) -> str:
     """How this result was made: suite, preset and probe, in one sentence."""
     result = view.result
     mode = ", fast mode" if view.fast else ""
-    if result["method"] != METHODS.names[0]:
+    if result["method"] != TASK_ARITHMETIC:
         mode = f", method {method(view)}{mode}"
     text = (
         f"{view.suite.title}, preset {result['preset']}, probe {result['probe']}{mode}: "

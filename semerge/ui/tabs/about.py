@@ -16,7 +16,7 @@ from semerge.settings import CACHED, FINAL, PRESETS
 from semerge.suites.examples import SECTIONS
 from semerge.ui import charts
 from semerge.ui.context import Context
-from semerge.ui.panel import chart_card, html, plot
+from semerge.ui.parts import chart_card, html
 from semerge.ui.tabs import Tab
 from semerge.ui.words import button, macro
 
@@ -57,7 +57,7 @@ def _show_rates(found: Rates, number: int) -> None:
     html(part("suite", suite.title, suite.about))
     if series:
         legend = [(kind, MODELS[kind]) for kind in series]
-        drawn = plot(charts.report(found.titles, series, MODELS))
+        drawn = charts.plot(charts.report(found.titles, series, MODELS))
         title = f"Accuracy of {suite.title} by task"
         chart_card(title, summary(found), f"report-{number}", drawn, legend)
     else:
@@ -117,7 +117,7 @@ def _show_costs(order: Sequence[str]) -> None:
     for number, found in enumerate(suites):
         if modes := found.get("labelled", {}).get("modes"):
             title = f"Ways to an answer of {found['suite']}"
-            chart_card(title, COST, f"cost-{number}", plot(charts.cost(modes)), MARKS)
+            chart_card(title, COST, f"cost-{number}", charts.plot(charts.cost(modes)), MARKS)
             html(ways(found))
 
 

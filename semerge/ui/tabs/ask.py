@@ -4,22 +4,24 @@ the other, and every way to ask wired to the one panel."""
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import defaultdict
+from functools import partial
 from typing import Any, ClassVar
 
 import gradio as gr
+from markupsafe import Markup
 
 from semerge.common import UserError
-from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.suites.examples import Example
-from semerge.ui import links, picker
+from semerge.ui import charts, links, picker
 from semerge.ui.context import (
     NO_IMAGE,
+    Chosen,
     Context,
     Source,
     example_of,
     first_source,
-    of_settings,
     of_source,
     reads_pairs,
 )
@@ -27,10 +29,10 @@ from semerge.ui.engines import FAILED, State
 from semerge.ui.events import model_event, page_event, told
 from semerge.ui.links import Query
 from semerge.ui.options import Options
-from semerge.ui.panel import ResultPanel, heading, html
+from semerge.ui.parts import chart, fold, heading, html
 from semerge.ui.safe import SafeImage
 from semerge.ui.tabs import Tab, Update, registry
-from semerge.ui.words import button, seen
+from semerge.ui.words import View, button, macro, seen
 
 
 class Desk(Tab):
@@ -55,11 +57,13 @@ class Desk(Tab):
                     self.layout(example)
                 self.gallery = picker.gallery(self.suite, context.examples, self.name)
                 self.options = Options(self.suites, self.name, fast=True)
+                self.fields = self.options.keys
             with gr.Column(scale=8, min_width=320, elem_classes="se-tell"):
                 view = context.opening.get(self.suite.name)
                 self.panel = ResultPanel(self.name, view, self.waiting)
                 with gr.Row(elem_classes="se-share"):
-                    link = self._link(self.suite, first, Settings())
+                    usual = [part.value for part in self.options.choices]
+                    link = self._link(self.suite, first, Chosen.by(self.suite, self.fields, usual))
                     self.link = html(link, elem_id=f"{self.name}-link")
                     self.hand_over = {
                         tab.label: gr.Button(
@@ -113,8 +117,7 @@ class Desk(Tab):
     @property
     def answered(self) -> list[Any]:
         """What an answer updates."""
-        shown = [*self.panel.outputs, *self.options.followers, *self.extras]
-        return [*shown, self.source, self.gallery, self.link]
+        return [*self.panel.outputs, *self.extras, self.source, self.gallery, self.link]
 
     def on(self, event: Any, fn: Any, inputs: list[Any], **options: Any) -> None:
         """Let an event ask: `fn(*values of inputs)` gives a source, or None to do nothing."""
@@ -138,7 +141,9 @@ class Desk(Tab):
         again = (self._again, [self.source, *options.inputs], self.answered)
         filled = [*self.answered, *self.given]
         self.gallery.select(self._example, options.inputs, filled, **latest)
-        gr.on([component.input for component in options.choices], *again, **latest)
+        changes = [component.input for component in options.choices]
+        gr.on(changes, self._follow, options.inputs, options.followers, **page_event())
+        gr.on(changes, *again, **latest)
         outputs = [*options.outputs, self.gallery, *self.given]
         options.suite.input(self._change_suite, options.suite, outputs, **page_event()).then(
             *again, **latest
@@ -157,7 +162,7 @@ class Desk(Tab):
         def predict(*values: Any) -> dict[str, Any]:
             try:
                 suite = self.context.suite(values[count])
-                settings = self.options.read(suite, values[count + 1 :])
+                settings = Chosen.by(suite, self.fields, values[count + 1 :]).settings
                 source = self.read(*values[:count]) or {}
                 return dict(self.context.ask(suite.name, source, settings)[0].result)
             except UserError as error:
@@ -185,18 +190,22 @@ class Desk(Tab):
         current = example.index if example else -1
         # the content too has the mark: see the gallery's script
         content = picker.content(suite, self.context.examples, current)
+        try:
+            chosen = Chosen.of(suite, settings)
+            view, picture = self.context.ask(suite.name, source, chosen.settings)
+            answer = self._answer(source, chosen, view, picture)
+        except UserError as error:
+            answer = self._failed(error, source)
         return {
-            **self._answer(source, suite, settings),
+            **answer,
             **self.options.put(suite, settings),
             **(self.fill(example) if example else self.own(source, suite)),
             self.gallery: gr.update(value=content, current=current),
         }
 
-    def _link(self, suite: Suite, source: Source, settings: Settings) -> str:
+    def _link(self, suite: Suite, source: Source, chosen: Chosen) -> str:
         held, note = of_source(source)
-        chosen = of_settings(settings.resolve(suite))
-        state = {"suite": suite.name, **held, **chosen}
-        return button(self.name, state, note)
+        return button(self.name, {"suite": suite.name, **held, **chosen.link}, note)
 
     # ---- handlers ----------------------------------------------------------------------------
 
@@ -210,6 +219,14 @@ class Desk(Tab):
         """The same input with other options."""
         return self._ask(source, suite, choices) if source else {}
 
+    def _follow(self, name: str, *choices: Any) -> Update:
+        """What of the options follows from the others."""
+        try:
+            suite = self.context.suite(name)
+            return self.options.follow(suite, self.options.read(suite, choices))
+        except UserError:  # told in the panel's place
+            return {}
+
     def _change_suite(self, name: str) -> Update:
         suite = self.context.suite(name)
         content = gr.update(value=picker.content(suite, self.context.examples))
@@ -218,19 +235,16 @@ class Desk(Tab):
     def _ask(self, source: Source, name: str, choices: Any) -> Update:
         try:
             suite = self.context.suite(name)
-            settings = self.options.read(suite, choices)
+            chosen = Chosen.by(suite, self.fields, choices)
+            view, picture = self.context.ask(name, source, chosen.settings)
         except UserError as error:
             return self._failed(error, source)
-        return self._answer(source, suite, settings)
+        return self._answer(source, chosen, view, picture)
 
-    def _answer(self, source: Source, suite: Suite, settings: Settings) -> Update:
-        try:
-            view, picture = self.context.ask(suite.name, source, settings)
-            link = self._link(suite, source, settings)
-        except UserError as error:
-            return self._failed(error, source)
-        follow = self.options.follow(suite, settings)
-        shown = {**self.panel.show(view), **follow, **self.show(picture), self.link: link}
+    def _answer(self, source: Source, chosen: Chosen, view: View, picture: Any) -> Update:
+        """picture: the input as the model sees it (PIL); None for text."""
+        link = self._link(view.suite, source, chosen)
+        shown = {**self.panel.show(view), **self.show(picture), self.link: link}
         return {**shown, **self._asked(source)}
 
     def _failed(self, error: UserError, source: Source) -> Update:
@@ -368,3 +382,81 @@ def _typed(text: Any, *rest: Any) -> Any:
     """The cheap check that runs before a place in the queue is taken."""
     empty = not isinstance(text, str) or not text.strip()
     return [gr.validate(not empty, "Type a sentence."), *(gr.validate(True, "") for _ in rest)]
+
+
+# --------------------------------------------------------------------------------------------------
+# The answer.
+
+TEMPLATE = "panel.html"
+
+
+class ResultPanel:
+    """The panel that shows a Result, here and in other tabs: sentence, both answers, references,
+    two charts, the figures, timings and the download.
+
+    Each part that belongs to a step of the method has the step's own sentence for presenting.
+    """
+
+    def __init__(self, name: str, view: View | None = None, waiting: str = "") -> None:
+        self.name = name
+        parts = defaultdict(str, self._parts(view) if view else {})
+        sentence = parts["headline"] or macro("waiting", waiting)
+        with gr.Column(elem_classes="se-result", elem_id=f"{name}-result"):
+            heading("What happened")
+            self.headline = html(sentence, elem_id=f"{name}-sentence")
+            with gr.Column(visible=view is not None, elem_classes="se-body") as self.body:
+                self.answers = html(parts["answers"], elem_id=f"{name}-answers")
+                with fold("Chosen expert alone and base model"):
+                    self.references = html(parts["references"])
+                self.distances = html(parts["distances"], elem_id=f"{name}-distances")
+                with gr.Row(elem_classes="se-charts"):
+                    with gr.Column(elem_classes="se-chart se-at-similarity", min_width=280):
+                        self.similar_head = html(parts["similar_head"])
+                        self.similar = chart(parts["similar"], f"{name}-similarity")
+                    with gr.Column(elem_classes="se-chart se-at-rescale", min_width=280):
+                        self.weights_head = html(parts["weights_head"])
+                        self.weights = chart(parts["weights"], f"{name}-coefficients")
+                with fold("All figures as a table"):
+                    self.figures = html(parts["figures"])
+                self.footer = html(parts["footer"], elem_id=f"{name}-footer")
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What the updates below are of."""
+        return [
+            self.body, self.headline, self.answers, self.references, self.distances,
+            self.similar_head, self.similar, self.weights_head, self.weights, self.figures,
+            self.footer,
+        ]  # fmt: skip
+
+    def show(self, view: View) -> Update:
+        parts = self._parts(view)
+        shown = {getattr(self, name): value for name, value in parts.items()}
+        return {self.body: gr.update(visible=True), **shown}
+
+    def fail(self, message: str) -> Update:
+        """One sentence instead of a result."""
+        return self._only(macro("failure", message))
+
+    def invite(self) -> Update:
+        """Before anything was asked, where there is no example to open with."""
+        return self._only(macro("invitation", template=TEMPLATE))
+
+    def _only(self, sentence: Markup) -> Update:
+        return {self.body: gr.update(visible=False), self.headline: sentence}
+
+    def _parts(self, view: View) -> dict[str, Any]:
+        """What each part shows, by its name here."""
+        show = partial(macro, template=TEMPLATE)
+        return {
+            "headline": show("headline", view),
+            "answers": show("answers", view),
+            "references": show("references", view),
+            "distances": show("probe", view),
+            "similar_head": show("similarity", view, self.name),
+            "similar": charts.plot(charts.similarity(view)),
+            "weights_head": show("rescale", view, self.name),
+            "weights": charts.plot(charts.coefficients(view)),
+            "figures": show("figures", view),
+            "footer": show("footer", view),
+        }

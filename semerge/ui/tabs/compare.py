@@ -20,10 +20,11 @@ from semerge.ui.context import Context, Source, first_source, of_settings, of_so
 from semerge.ui.events import model_event, page_event, when_opened
 from semerge.ui.links import Query, read_settings
 from semerge.ui.options import Options, called
-from semerge.ui.panel import ResultPanel, heading, html
+from semerge.ui.parts import heading, html
 from semerge.ui.picker import InputPicker
 from semerge.ui.runs import Controls, Item, Run, Store, outcome
 from semerge.ui.tabs import Tab, Update, compare_html
+from semerge.ui.tabs.ask import ResultPanel
 from semerge.ui.tabs.compare_html import FIRST
 from semerge.ui.tabs.inspect import SetBoxes, acting, action_of, hint, of_link, paced
 from semerge.ui.tabs.inspect_choice import (

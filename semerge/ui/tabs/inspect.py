@@ -19,9 +19,10 @@ from semerge.ui.context import Context
 from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
 from semerge.ui.options import Options, called
-from semerge.ui.panel import ResultPanel, heading, html
+from semerge.ui.parts import heading, html
 from semerge.ui.runs import TEMPLATE, Controls, Item, Run, Store, outcome, said
 from semerge.ui.tabs import Tab, Update, inspect_html
+from semerge.ui.tabs.ask import ResultPanel
 from semerge.ui.tabs.inspect_choice import (
     FILTERS,
     FOLDER,

@@ -24,7 +24,7 @@ from semerge.ui.context import Context, Source, example_of, on_gpu, sample_of
 from semerge.ui.events import model_event, page_event, told_in_place, when_opened
 from semerge.ui.links import Query
 from semerge.ui.options import Entries
-from semerge.ui.panel import chart, heading, html, plot
+from semerge.ui.parts import chart, heading, html
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
 from semerge.ui.tabs import Tab, Update
@@ -219,8 +219,8 @@ class LayersTab(Tab):
             self.told: part("sentence", view),
             self.body: gr.update(visible=True),
             **{component: chart_head(*head) for component, head in heads.items()},
-            self.similar: plot(charts.similarity(view)),
-            self.weights: plot(charts.coefficients(view)),
+            self.similar: charts.plot(charts.similarity(view)),
+            self.weights: charts.plot(charts.coefficients(view)),
             self.changes: changes(views),
             self.tables: tables(views, where.layer),
             self.link: self._link(suite, source, opened, where),
@@ -477,5 +477,5 @@ def contents(suite: Suite) -> Contents:
         shown[name, "body"] = gr.update(visible=bool(page.charts))
         for each, found in page.charts.items():
             shown[each, "head"] = chart_head(found.title, found.summary, LayersTab.name, each)
-            shown[each, "chart"] = plot(found.figure)
+            shown[each, "chart"] = charts.plot(found.figure)
     return shown

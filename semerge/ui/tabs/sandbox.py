@@ -22,7 +22,7 @@ from semerge.ui.context import Context, Source, example_of, of_settings, on_gpu,
 from semerge.ui.events import model_event, told_in_place, when_opened
 from semerge.ui.links import Query
 from semerge.ui.options import Coefficients, Entries
-from semerge.ui.panel import heading, html
+from semerge.ui.parts import heading, html
 from semerge.ui.picker import InputPicker
 from semerge.ui.tabs import Tab, Update
 from semerge.ui.words import View, button, given, macro
