@@ -286,11 +286,8 @@ def add_settings(command: argparse.ArgumentParser, sweep: bool = False) -> None:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """What the flags of `add_settings` say.
-
-    Raises:
-        UserError: there is no such method or probe, or it has no such option.
-    """
+    """What the flags of `add_settings` say. Raises UserError where there is no such method or
+    probe, or it has no such option."""
     values = {name: getattr(args, name) for name in descriptions() if hasattr(args, name)}
     given = {
         name.removeprefix("option_"): value

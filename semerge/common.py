@@ -112,11 +112,7 @@ def measured(value: float) -> str:
 
 def read_json(path: Path, known: bool = False) -> Any:
     """What a JSON file holds. known: read it once as long as it stays as it is; whoever asks is
-    then not to change the answer.
-
-    Raises:
-        UserError: it can't be read, or is no JSON.
-    """
+    then not to change the answer. Raises UserError where it can't be read, or is no JSON."""
     try:
         if not known:
             return json.loads(path.read_text(encoding="utf-8"))

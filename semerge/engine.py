@@ -49,10 +49,8 @@ def load_engine(suite: Suite | str | Path, device: str | None = None) -> Engine:
     suite.json.
 
     device: as torch names it; None: what the environment variable SEMERGE_DEVICE says, else "cpu".
-
-    Raises:
-        UserError: no such suite, a file of it is missing, changed or damaged, or there is no such
-            device here.
+    Raises UserError where there is no such suite, a file of it is missing, changed or damaged, or
+    there is no such device here.
     """
     described = suite if isinstance(suite, Suite) else read_suite(suite)
     where = chosen_device(device)
@@ -60,11 +58,7 @@ def load_engine(suite: Suite | str | Path, device: str | None = None) -> Engine:
 
 
 def chosen_device(name: str | None = None) -> torch.device:
-    """The device that `load_engine` takes.
-
-    Raises:
-        UserError: it is not here.
-    """
+    """The device that `load_engine` takes. Raises UserError where it is not here."""
     name = name or os.environ.get("SEMERGE_DEVICE") or "cpu"
     try:
         device = torch.device(name)
@@ -110,14 +104,10 @@ class Engine(Steps):
     ) -> Result:
         """Route, merge and answer for one input.
 
-        Args:
-            sample: a `DecodedImage`, a `CleanText`, a PIL image or a sentence.
-            settings: what to choose; or what that is for this suite, where the caller knows.
-            cache: what was probed of earlier inputs, to be used again; in the timings, a stage
-                that was run for an earlier answer is then None.
-
-        Raises:
-            UserError: the settings or the input do not fit the suite.
+        sample: a `DecodedImage`, a `CleanText`, a PIL image or a sentence. settings: what to
+        choose; or what that is for this suite, where the caller knows. cache: what was probed of
+        earlier inputs, to be used again; in the timings, a stage that was run for an earlier answer
+        is then None. Raises UserError where the settings or the input do not fit the suite.
         """
         resolved, clock = self._resolve(settings), Clock()
         probed, kept = self._probe(sample, resolved, None, clock, cache)
@@ -136,19 +126,14 @@ class Engine(Steps):
         """The part of `predict` that a new preset, temperature, mass or head does not change.
 
         layers: keep the distances at all of these, with every pooling, beside those of the
-            settings. They cost one run to the deepest of them; only the distances are kept.
-
-        Raises:
-            UserError: as `predict`.
+        settings. They cost one run to the deepest of them; only the distances are kept. Raises
+        UserError as `predict` does.
         """
         return self._probe(sample, self._resolve(settings), layers, Clock(), cache)[0]
 
     def answer(self, probed: Probed, settings: Settings | None = None) -> Result:
-        """The rest of `predict`: route, merge, answer. Probes again only where it must.
-
-        Raises:
-            UserError: the settings do not fit the suite.
-        """
+        """The rest of `predict`: route, merge, answer. Probes again only where it must. Raises
+        UserError where the settings do not fit the suite."""
         resolved, clock = self._resolve(settings), Clock()
         if not probed.fits(resolved, self.needed(resolved)):
             probed = self.probe_batch(probed.batch, resolved, probed.notices, clock=clock)
@@ -162,19 +147,12 @@ class Engine(Steps):
         head: str,
         method: str = TASK_ARITHMETIC,
     ) -> tuple[Prediction, ...]:
-        """The second pass alone: what θ0 + Σt λt τt answers for coefficients that are given.
+        """The second pass alone: what θ0 + Σt λt τt answers for coefficients that are given, as all
+        classes of the head, best first.
 
-        Args:
-            sample: as `predict`.
-            coefficients: λt, one for each task, in the suite's order.
-            head: the task whose classes the answer is read with.
-            method: the spec of the method whose task vectors are combined.
-
-        Returns:
-            all classes of the head, best first.
-
-        Raises:
-            UserError: the coefficients, the head, the method or the input do not fit the suite.
+        sample: as `predict` takes it. coefficients: λt, one for each task, in the suite's order.
+        head: the task whose classes the answer is read with. method: the spec of the method whose
+        task vectors are combined. Raises UserError where one of them does not fit the suite.
         """
         checked = checked_coefficients(coefficients, self.suite)
         classes = self.suite.task(head).classes
@@ -186,11 +164,8 @@ class Engine(Steps):
         return predictions_of({"own": logits}, classes)["own"]
 
     def variant(self, method: str, options: Mapping[str, Any] | None = None) -> Variant:
-        """What a merging method makes of the suite's experts; made once.
-
-        Raises:
-            UserError: as `Models.variant`, or an option does not fit the method.
-        """
+        """What a merging method makes of the suite's experts; made once. Raises UserError as
+        `Models.variant` does, and where an option does not fit the method."""
         return self.models.variant(METHODS.spec(method, options or {}))
 
     def inner_products(self, method: str = TASK_ARITHMETIC) -> tuple[tuple[float, ...], ...]:
@@ -199,11 +174,8 @@ class Engine(Steps):
         return tuple(map(tuple, self.variant(method).vectors.gram().tolist()))
 
     def picture(self, sample: object) -> Any:
-        """An image (PIL) as the models see it; None for text.
-
-        Raises:
-            UserError: the input does not fit the suite.
-        """
+        """An image (PIL) as the models see it; None for text. Raises UserError where the input does
+        not fit the suite."""
         content, _ = unpack(sample, self.suite)
         backbone: Any = self.backbone  # those of images alone have a view
         return backbone.view(content[0]) if self.suite.modality == "image" else None
@@ -375,11 +347,8 @@ class Engine(Steps):
 
 
 def unpack(sample: object, suite: Suite) -> tuple[tuple[object, str | None], tuple[str, ...]]:
-    """A sample -> (arguments of `Backbone.preprocess`, notices so far).
-
-    Raises:
-        UserError: an image for a suite of text, or the reverse.
-    """
+    """A sample -> (arguments of `Backbone.preprocess`, notices so far). Raises UserError for an
+    image where the suite is of text, and the reverse."""
     from PIL import Image
 
     from semerge.inputs import CleanText, DecodedImage, clean_text
@@ -403,11 +372,8 @@ def unpack(sample: object, suite: Suite) -> tuple[tuple[object, str | None], tup
 def predictions_of(
     logits: Mapping[str, Tensor], classes: Sequence[str]
 ) -> dict[str, tuple[Prediction, ...]]:
-    """Logits (C,) by kind -> all classes with their softmax scores, best first.
-
-    Raises:
-        UserError: logits are not finite, so no answer would mean anything.
-    """
+    """Logits (C,) by kind -> all classes with their softmax scores, best first. Raises UserError
+    where logits are not finite, so that no answer would mean anything."""
     answers = {}
     for kind, values in logits.items():
         if not torch.isfinite(values).all():

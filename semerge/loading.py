@@ -93,11 +93,8 @@ FARTHEST = 0.5  # |τt| / |θ0|; independent models are above 1, fine-tuned ones
 
 
 def check_lineage(vectors: TaskVectors, names: Sequence[str], paths: Sequence[Path]) -> None:
-    """Check the task vectors of T experts, of tasks `names` and in files `paths`.
-
-    Raises:
-        UserError: an expert is the base itself, is the same as another, or comes from elsewhere.
-    """
+    """Check the task vectors of T experts, of tasks `names` and in files `paths`. Raises UserError
+    where an expert is the base itself, is the same as another, or comes from elsewhere."""
     size = sum(_square(s.weights[0]) + _square(s.rest) for s in vectors.segments)
     squares = [
         sum(_square(s.weights[1 + t], s.weights[0]) for s in vectors.segments)

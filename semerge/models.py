@@ -151,11 +151,8 @@ class Models:
         return self.base if model == BASE else self.probed(model[1], model[0])  # type: ignore[arg-type]
 
     def statistics_at(self, key: Key) -> Statistics:
-        """What the suite stores of the probed model's representations at a key.
-
-        Raises:
-            UserError: it stores nothing there, or of another merged model.
-        """
+        """What the suite stores of the probed model's representations at a key. Raises UserError
+        where it stores nothing there, or those of another merged model."""
         usual = (TASK_ARITHMETIC, self._suite.defaults.probe_lambda)
         if (key.method, key.probe_lambda) != usual:
             raise UserError("The cache probe's statistics fit the suite's own probe-lambda alone.")
@@ -164,11 +161,8 @@ class Models:
         return self.statistics[key.point]
 
     def displacements_at(self, key: Key) -> Tensor:
-        """How far each expert moves a sample on average at a key, (T,).
-
-        Raises:
-            UserError: the suite does not say.
-        """
+        """How far each expert moves a sample on average at a key, (T,). Raises UserError where the
+        suite does not say."""
         if key.point not in self._suite.displacements:
             raise UserError("The suite does not say there how far its experts move samples.")
         return torch.tensor(self._suite.displacements[key.point], device=self.device)
@@ -178,13 +172,9 @@ class Models:
         return self._base[stage]
 
     def variant(self, method: str) -> Variant:
-        """What a merging method, by its spec, makes of the experts; made once, and the last few
-        are held.
-
-        Raises:
-            UserError: there is no such method, it needs what is not here, or it does not fit into
-                memory.
-        """
+        """What a merging method, by its spec, makes of the experts; made once, and the last few are
+        held. Raises UserError where there is no such method, it needs what is not here, or it does
+        not fit into memory."""
         with self._lock:
             # a request's spec is canonical already, and this is asked several times in each
             spec = method if method in self._variants else METHODS.spec(method)
@@ -422,11 +412,8 @@ class Scratch:
             self._own.lease = None, []
 
     def room(self, numbers: int, like: Tensor) -> Tensor:
-        """At least `numbers` numbers, with whatever was left in them, as `like` has them.
-
-        Raises:
-            RuntimeError: it is lent on this thread, and what lies in it still in use.
-        """
+        """At least `numbers` numbers, with whatever was left in them, as `like` has them. Raises
+        RuntimeError where it is lent on this thread, and what lies in it still in use."""
         if any(x() is not None for x in getattr(self._own, "lease", (None, []))[1]):
             raise RuntimeError("A merged stage is still in use on this thread; merge after it.")
         room: Tensor | None = getattr(self._own, "room", None)

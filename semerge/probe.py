@@ -60,9 +60,7 @@ class Place:
         """Of a key.
 
         caches: statistics that are on trial, by (probe, λ); their probes are named as one likes.
-
-        Raises:
-            UserError: the probe needs what the suite has not stored.
+        Raises UserError where the probe needs what the suite has not stored.
         """
         trial = (caches or {}).get((key.probe, key.probe_lambda))
         spec = key.probe if trial is None else "cache"
@@ -182,13 +180,10 @@ class Steps:
     ) -> dict[Key, Tensor]:
         """Distances of B samples to T experts, (B, T) for each key.
 
-        Every needed model runs once, up to the deepest layer asked for; what they all compute
-        alike runs once for all. Lists that are left out hold what `resolved` chose. Combinations
-        without a meaning are left out of the answer; the layer "final" comes with the pool "final"
-        alone.
-
-        Raises:
-            UserError: the cache probe is asked for and the suite has no statistics for it.
+        Every needed model runs once, up to the deepest layer asked for; what they all compute alike
+        runs once for all. Lists that are left out hold what `resolved` chose. Combinations without
+        a meaning are left out of the answer; the layer "final" comes with the pool "final" alone.
+        Raises UserError where the cache probe is asked for and the suite has no statistics for it.
         """
         return self.distances_at(batch, self.combinations(resolved, layers, pools, probes))
 
@@ -199,10 +194,8 @@ class Steps:
         """Distances (B, T) at these keys and no others; each must have a meaning.
 
         reached: filled with how far the models were run. Experts that ran as one stack are left
-            out: alone they would differ in the last bits.
-
-        Raises:
-            UserError: a probe with statistics is asked for that the suite does not have.
+        out: alone they would differ in the last bits. Raises UserError where a probe with
+        statistics is asked for that the suite does not have.
         """
         places = [self._place(key) for key in keys]
         return run(self.models, batch, places, stacked=True, reached=reached)[0]
@@ -357,11 +350,8 @@ class Steps:
         pools: Iterable[str] | None = None,
         probes: Iterable[str] | None = None,
     ) -> tuple[Key, ...]:
-        """Every key with a meaning, without repeats.
-
-        Raises:
-            UserError: a layer, a pooling or a probe is unknown.
-        """
+        """Every key with a meaning, without repeats. Raises UserError where a layer, a pooling or a
+        probe is unknown."""
         return self._combinations(
             resolved,
             (resolved.layer,) if layers is None else tuple(layers),

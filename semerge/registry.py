@@ -85,11 +85,8 @@ class Option:
         return f"{number} from {self.within.low:g} to {self.within.high:g}"
 
     def read(self, value: Any) -> Any:
-        """A value, or the text that stands for it in a link or on the command line.
-
-        Raises:
-            UserError: it is none of the valid ones.
-        """
+        """A value, or the text that stands for it in a link or on the command line. Raises
+        UserError where it is none of the valid ones."""
         found = self._parsed(value)
         if found is None:
             raise UserError(f"{self.name} must be {self.valid}, not {quoted(value)}.")
@@ -136,11 +133,8 @@ class Entry:
 
     @cached_property
     def options(self) -> tuple[Option, ...]:
-        """The function's keyword-only parameters.
-
-        Raises:
-            TypeError: one has no default, or an annotation that says no type.
-        """
+        """The function's keyword-only parameters. Raises TypeError where one has no default, or an
+        annotation that says no type."""
         return tuple(
             _option(p, self.function)
             for p in inspect.signature(self.function).parameters.values()
@@ -177,11 +171,8 @@ class Registry(Generic[E]):
         self._loading = threading.RLock()  # again by the files that it imports
 
     def add(self, entry: E) -> None:
-        """Take in an entry.
-
-        Raises:
-            ValueError: the name is taken by another function, or is no word.
-        """
+        """Take in an entry. Raises ValueError where the name is taken by another function, or is no
+        word."""
         known = self._entries.get(entry.name)
         if not entry.name.isidentifier() or (known and known.function is not entry.function):
             raise ValueError(f"{self._noun} {entry.name!r}: the name is taken, or is no word")
@@ -209,11 +200,7 @@ class Registry(Generic[E]):
         return str(spec).partition(":")[0] in self._all()
 
     def __getitem__(self, spec: str) -> E:
-        """The entry that a spec names.
-
-        Raises:
-            UserError: there is no such entry.
-        """
+        """The entry that a spec names. Raises UserError where there is no such entry."""
         name = str(spec).partition(":")[0]
         if name not in self._all():
             raise UserError(
@@ -223,11 +210,8 @@ class Registry(Generic[E]):
 
     def spec(self, spec: str, options: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> str:
         """The canonical spec of an entry with options, those of `spec` itself included: what is
-        left at its default is left out.
-
-        Raises:
-            UserError: there is no such entry or option, or a value is none of the valid ones.
-        """
+        left at its default is left out. Raises UserError where there is no such entry or option, or
+        a value is none of the valid ones."""
         entry, chosen = self[spec], self._stated(spec)
         chosen.update(options)
         known = {option.name: option for option in entry.options}
@@ -245,11 +229,8 @@ class Registry(Generic[E]):
         return entry.name + (f":{','.join(parts)}" if parts else "")
 
     def chosen(self, spec: str) -> dict[str, Any]:
-        """All options of a spec with their values, the defaults among them.
-
-        Raises:
-            UserError: as `spec`.
-        """
+        """All options of a spec with their values, the defaults among them. Raises UserError as
+        `spec` does."""
         stated = self._stated(self.spec(spec))
         return {o.name: o.read(stated.get(o.name, o.default)) for o in self[spec].options}
 

@@ -46,18 +46,13 @@ def route(
     resolved: Resolved,
     thresholds: Mapping[str, float | None] | None = None,
 ) -> Routing:
-    """Turn raw distances into coefficients, sample by sample.
+    """Turn raw distances into coefficients, sample by sample. A row with a distance that is not
+    finite falls back to the static coefficients.
 
-    Args:
-        distances: (B, T), T >= 2, not negative.
-        resolved: what the request chose. The mass "T*lambda" is T times its static λ.
-        thresholds: `near_tie` on the margin, `flat` on (max d - min d) / mean d, both relative;
-            `far` on the smallest distance, in its own unit. None switches a flag off.
-
-    A row with a distance that is not finite falls back to the static coefficients.
-
-    Raises:
-        ValueError: T < 2, or distances are not a matrix.
+    distances: (B, T), T >= 2, not negative. resolved: what the request chose; the mass "T*lambda"
+    is T times its static λ. thresholds: `near_tie` on the margin, `flat` on (max d - min d) / mean
+    d, both relative; `far` on the smallest distance, in its own unit; None switches a flag off.
+    Raises ValueError where T < 2, or distances are no matrix.
     """
     if distances.ndim != 2 or distances.shape[1] < 2:
         raise ValueError(f"distances must be (B, T) with T >= 2, not {tuple(distances.shape)}")

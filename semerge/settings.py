@@ -277,12 +277,8 @@ class Settings:
             object.__setattr__(self, name, tuple(sorted(pairs)))
 
     def resolve(self, suite: Suite) -> Resolved:
-        """Fill every field from the suite's defaults and the preset.
-
-        Raises:
-            UserError: a value is unknown, or the combination has no meaning; the sentence names
-                what is valid.
-        """
+        """Fill every field from the suite's defaults and the preset. Raises UserError where a value
+        is unknown, or the combination has no meaning; the sentence names what is valid."""
         defaults = suite.defaults
         method = METHODS.spec(self.method, self.method_options)
         usual = method == TASK_ARITHMETIC
@@ -374,11 +370,8 @@ class Settings:
 def checked_coefficients(
     values: Sequence[object], suite: Suite, low: float = -MAX_LAMBDA, high: float = MAX_LAMBDA
 ) -> tuple[float, ...]:
-    """Coefficients that a user sets, one for each task of the suite.
-
-    Raises:
-        UserError: there are more or fewer, or one is no number from `low` to `high`.
-    """
+    """Coefficients that a user sets, one for each task of the suite. Raises UserError where there
+    are more or fewer, or one is no number from `low` to `high`."""
     count = len(suite.tasks)
     if len(values) != count:
         raise UserError(f"{suite.title} needs {count} coefficients, not {len(values)}.")

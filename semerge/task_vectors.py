@@ -121,11 +121,8 @@ class TaskVectors:
         return TaskVectors.of(made, self.count)
 
     def rows(self, coefficients: Tensor) -> Tensor:
-        """Coefficients (.., T) of the τt -> those of the rows θ0, θ1 .. θT: (.., 1 + T).
-
-        Raises:
-            ValueError: the number of coefficients is not T.
-        """
+        """Coefficients (.., T) of the τt -> those of the rows θ0, θ1 .. θT: (.., 1 + T). Raises
+        ValueError for another number of coefficients than T."""
         if coefficients.shape[-1] != self.count:
             raise ValueError(f"{coefficients.shape[-1]} coefficients for {self.count} task vectors")
         weights = self.segments[0].weights

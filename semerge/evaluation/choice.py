@@ -75,10 +75,8 @@ def choose(
     """Rank every way to measure distances that the suite offers by `selection.rank`, and the probe
     `displacement` by these samples' own displacements where the suite has none.
 
-    samples: of all tasks together, as `unlabelled_set` reads them; labels are not looked at.
-
-    Raises:
-        UserError: there are too few samples, or all of them seem to belong to one expert.
+    samples: of all tasks together, as `unlabelled_set` reads them; labels are not looked at. Raises
+    UserError where there are too few samples, or all of them seem to belong to one expert.
     """
     suite, keys = engine.suite, candidates(engine)
     fewest = FEWEST * len(suite.tasks)
@@ -169,11 +167,7 @@ def run(args: argparse.Namespace) -> int:
 
 def write(suite: Suite, found: Choice) -> None:
     """Store in suite.json how far the experts move the samples: what the probe `displacement`
-    compares with.
-
-    Raises:
-        UserError: the file can't be written.
-    """
+    compares with. Raises UserError where the file can't be written."""
     path = suite.folder / "suite.json"
     raw = read_json(path)
     raw["displacements"] = stored(found.displacements, suite)

@@ -77,11 +77,9 @@ def collect(
     """Run every one of `settings` over labelled sets of the engine's suite.
 
     progress gets (samples done, samples in all) after each part, so_far what is done by then. Where
-    `cancelled` says so, the parts that are done are returned.
-
-    Raises:
-        UserError: a sample can't be read, the cache probe is asked for without statistics, or a
-            fallback without knowing when no expert fits.
+    `cancelled` says so, the parts that are done are returned. Raises UserError where a sample can't
+    be read, the cache probe is asked for without statistics, or a fallback without knowing when no
+    expert fits.
     """
     for resolved in settings:
         engine.check(resolved)

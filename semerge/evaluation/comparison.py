@@ -93,9 +93,7 @@ def compare(
     done in both; otherwise A runs before B, and the samples that both have are compared.
 
     progress gets (runs of a sample done, in all); so_far what can be compared after each batch.
-
-    Raises:
-        UserError: as `collect`.
+    Raises UserError as `collect` does.
     """
     together = a.engine is b.engine and a.sets is b.sets
     total = a.sets.total if together else a.sets.total + b.sets.total

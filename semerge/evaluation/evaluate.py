@@ -92,11 +92,9 @@ def evaluate(
     It is measured part by part (see `measure` for what a part takes), so all that grows with the
     samples is themselves, as they were read, and some 320 bytes for each under every setting.
 
-    Raises:
-        UserError: settings, data folder or split do not fit the suite, or the settings ask for the
-            fast mode.
-        Interrupted: `cancelled` said so before anything was done; later, what is done by then is
-            the answer, and its `inspection` is not complete.
+    Raises UserError where settings, data folder or split do not fit the suite, or the settings ask
+    for the fast mode; Interrupted where `cancelled` said so before anything was done. Later, what
+    is done by then is the answer, and its `inspection` is not complete.
     """
     suite = engine.suite
     main = request.settings.resolve(suite)

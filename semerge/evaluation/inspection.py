@@ -117,10 +117,8 @@ def inspect(
     """Run labelled sets of the engine's suite; a cancel keeps the rows that are done.
 
     progress gets (samples done, samples in all) after each batch, so_far the inspection of what is
-    done by then.
-
-    Raises:
-        UserError: the settings do not fit the suite, or a sample can't be read.
+    done by then. Raises UserError where the settings do not fit the suite, or a sample can't be
+    read.
     """
     resolved = settings.resolve(engine.suite)
     of = partial(Inspection.of, engine, sets, resolved)
@@ -180,10 +178,7 @@ class View:
 
 def select(inspection: Inspection, view: View) -> tuple[int, ...]:
     """Numbers of the rows that a view shows, in its order; equals keep the order of the sets.
-
-    Raises:
-        UserError: the view names a filter, order or head that does not exist.
-    """
+    Raises UserError where the view names a filter, order or head that does not exist."""
     for name, value, valid in (
         ("filter", view.filter, tuple(FILTERS)),
         ("sort", view.sort, SORTS),

@@ -83,10 +83,8 @@ def calibrate(
     """Thresholds from validation samples, each of some task of the suite, and the weights of
     `together`, which tell them from inputs that belong to none.
 
-    unseen: kinds of such inputs, each counting the same; without any there is no `together`.
-
-    Raises:
-        ValueError: no sample, or a rate that is not between 0 and 1.
+    unseen: kinds of such inputs, each counting the same; without any there is no `together`. Raises
+    ValueError for no sample, or a rate that is not between 0 and 1.
     """
     distances = validation.routing
     if not len(distances) or not 0 < false_alarm < 1:

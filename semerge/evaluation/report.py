@@ -14,10 +14,7 @@ from semerge.common import UserError
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
     """Write report.json, numbers to six digits; whoever reads meanwhile has the old one or the new.
-
-    Raises:
-        UserError: it can't be written; what was there before is still there.
-    """
+    Raises UserError where it can't be written; what was there before is still there."""
     text = json.dumps(rounded(report), indent=1, ensure_ascii=False, allow_nan=False)
     whole = path.resolve()  # of a link, the file that it leads to
     beside = whole.with_name(f".{whole.name}.{os.getpid()}")

@@ -67,11 +67,8 @@ class Candidate:
 
 
 def rank(distances: Mapping[Key, Tensor]) -> list[Candidate]:
-    """Candidates best first; of equals the first given. distances (N, T) each, unlabelled.
-
-    Raises:
-        ValueError: fewer than two candidates, or no samples.
-    """
+    """Candidates best first; of equals the first given. distances (N, T) each, unlabelled. Raises
+    ValueError for fewer than two candidates, or no samples."""
     if len(distances) < 2 or not all(len(d) for d in distances.values()):
         raise ValueError("an agreement needs two candidates and some samples")
     margins = [float(margin_of(d).mean()) for d in distances.values()]

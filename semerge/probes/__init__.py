@@ -67,11 +67,7 @@ GAUGES: Registry[Probe] = Registry("semerge.probes", "gauge")
 
 
 def measure_of(spec: str) -> Probe:
-    """The probe or gauge that a key names.
-
-    Raises:
-        UserError: there is no such probe.
-    """
+    """The probe or gauge that a key names. Raises UserError where there is no such probe."""
     return GAUGES[spec] if spec in GAUGES else PROBES[spec]
 
 
@@ -85,11 +81,8 @@ def probe(
     place: int = 100,
     registry: Registry[Probe] = PROBES,
 ) -> Callable[[F], F]:
-    """Register a function as the probe `name`; see `Probe` for the rest.
-
-    Raises:
-        ValueError: a need is unknown.
-    """
+    """Register a function as the probe `name`; see `Probe` for the rest. Raises ValueError where a
+    need is unknown."""
     if unknown := set(needs) - set(NEEDS):
         raise ValueError(f"probe {name}: {', '.join(sorted(unknown))} is no need")
 

@@ -29,10 +29,8 @@ def serve(
 
     suites: folders or names; tabs open with the first. $SEMERGE_SUITES names more. host and port
     are those of $GRADIO_SERVER_NAME and $GRADIO_SERVER_PORT where they are not given. verbose:
-    tells on stderr how long each stage of the start takes.
-
-    Raises:
-        UserError: the port is none, or is taken.
+    tells on stderr how long each stage of the start takes. Raises UserError where the port is none,
+    or is taken.
     """
     host = host or os.environ.get("GRADIO_SERVER_NAME", HOST)
     named = "--port" if port is not None else "GRADIO_SERVER_PORT"

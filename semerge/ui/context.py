@@ -91,19 +91,13 @@ class Context:
         return self.suites[name]
 
     def engine(self, name: str) -> Any:
-        """The engine of a suite, waited for where it is not there yet.
-
-        Raises:
-            UserError: as `Engines.get`.
-        """
+        """The engine of a suite, waited for where it is not there yet. Raises UserError as
+        `Engines.get` does."""
         return self.engines.loaded.get(name) or self.engines.get(name)
 
     def ask(self, name: str, source: Source, settings: Settings | Resolved) -> tuple[View, Any]:
         """A View of what a source names, and an image as the model sees it (PIL); None for text.
-
-        Raises:
-            UserError: the suite, the source or the settings can't be used.
-        """
+        Raises UserError where the suite, the source or the settings can't be used."""
         suite = self.suite(name)
         sample = sample_of(source, suite, self.examples)
         result = self.predict(name, sample, settings)
@@ -137,11 +131,8 @@ NO_IMAGE = "Choose or upload an image."
 
 
 def example_of(source: Source, suite: Suite, examples: Examples) -> Example | None:
-    """The example that a source names; None for an input of the visitor's own.
-
-    Raises:
-        UserError: there is no such example.
-    """
+    """The example that a source names; None for an input of the visitor's own. Raises UserError
+    where there is no such example."""
     index = source.get("example")
     if index is None:
         return None
@@ -152,11 +143,8 @@ def example_of(source: Source, suite: Suite, examples: Examples) -> Example | No
 
 
 def sample_of(source: Source, suite: Suite, examples: Examples) -> DecodedImage | CleanText:
-    """The input that a source names, checked and decoded.
-
-    Raises:
-        UserError: nothing is named, or what is named can't be used.
-    """
+    """The input that a source names, checked and decoded. Raises UserError where nothing is named,
+    or what is named can't be used."""
     example = example_of(source, suite, examples)
     if suite.modality == "text":
         text: Any = example.text if example else source.get("text")
@@ -243,11 +231,7 @@ class Chosen(NamedTuple):
     @staticmethod
     def by(suite: Suite, fields: tuple[Field, ...], values: Sequence[Any]) -> Chosen:
         """What the fields of a form hold. An input mostly comes with the choices of the one before,
-        so these are known.
-
-        Raises:
-            UserError: they do not fit the suite.
-        """
+        so these are known. Raises UserError where they do not fit the suite."""
         try:
             return _chosen(suite, fields, *values)
         except TypeError:  # a list or an object, which no form of ours sends: refused as any other
@@ -262,10 +246,7 @@ def _chosen(suite: Suite, fields: tuple[Field, ...], *values: Any) -> Chosen:
 def settings_of(suite: Suite, fields: Sequence[Field], values: Sequence[Any]) -> Settings:
     """What an older client does not send is at its default. A pooling or probe left over from
     another layer, probe or method is replaced by the default; anything else that does not fit is
-    refused as the settings are resolved.
-
-    Raises:
-        UserError: there is no such method or probe.
+    refused as the settings are resolved. Raises UserError where there is no such method or probe.
     """
     sent = {key: x for key, x in zip(fields, values, strict=False) if x is not None}
     given: dict[str, Any] = {key: x for key, x in sent.items() if isinstance(key, str)}

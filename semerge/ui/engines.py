@@ -90,11 +90,8 @@ class Engines:
         return self.state(name).phase == FAILED
 
     def get(self, name: str, patience: float = PATIENCE) -> Any:
-        """The engine of a suite; waits for it while it loads, starts it if nobody has.
-
-        Raises:
-            UserError: the suite is unknown, can't be loaded, or is not there in time.
-        """
+        """The engine of a suite; waits for it while it loads, starts it if nobody has. Raises
+        UserError where the suite is unknown, can't be loaded, or is not there in time."""
         if name not in self._settled:
             raise UserError(f"The suite {name} is unknown here.")
         self.prepare(name)

@@ -159,11 +159,8 @@ class Options:
     def follow(self, suite: Suite, settings: Settings) -> Update:
         """What of the fold follows from other parts of it: which probes and poolings fit, the
         preset's words, the options of the method and the probe, and which of the fast mode and the
-        fallback can be chosen beside the other. No choice that fits is touched.
-
-        Raises:
-            UserError: the suite does not know these settings.
-        """
+        fallback can be chosen beside the other. No choice that fits is touched. Raises UserError
+        where the suite does not know these settings."""
         chosen = settings.resolve(suite)
         update: Update = {self.preset_about: PRESETS[chosen.preset].about}
         for key in FOLLOWING:
@@ -182,11 +179,7 @@ class Options:
         return self.put(suite, Settings())
 
     def put(self, suite: Suite, settings: Settings) -> Update:
-        """The options at these settings.
-
-        Raises:
-            UserError: the suite does not know them.
-        """
+        """The options at these settings. Raises UserError where the suite does not know them."""
         chosen = settings.resolve(suite)
         update: Update = {self.suite: suite.name} if self.whole else {}
         update[self.preset_about] = PRESETS[chosen.preset].about
@@ -321,11 +314,8 @@ class Entries:
         return [self.menu, *self.options.values()]
 
     def read(self, values: Sequence[Any]) -> str:
-        """The spec of what is chosen.
-
-        Raises:
-            UserError: there is no such entry, or an option can't have this value.
-        """
+        """The spec of what is chosen. Raises UserError where there is no such entry, or an option
+        can't have this value."""
         name, *rest = values
         sent = dict(zip(self.options, rest, strict=True))
         own = [option.name for option in self.registry[name].options]

@@ -110,11 +110,8 @@ def sketch_pad(name: str) -> gr.HTML:
 
 
 def png(value: object) -> bytes:
-    """The PNG file behind the pad's value.
-
-    Raises:
-        UserError: nothing was drawn, or the value is no PNG.
-    """
+    """The PNG file behind the pad's value. Raises UserError where nothing was drawn, or the value
+    is no PNG."""
     if value is None or value == "":
         raise UserError("Draw something first.")
     if not isinstance(value, str) or not value.startswith(PREFIX):

@@ -286,11 +286,8 @@ class CompareTab(Tab):
         return update
 
     def _answers(self, asked: Asked) -> tuple[list[Answer], Markup]:
-        """An answer for each side, and the input as HTML.
-
-        Raises:
-            UserError: there is no input, or it can't be used.
-        """
+        """An answer for each side, and the input as HTML. Raises UserError where there is no input,
+        or it can't be used."""
         if asked.key and asked.look.row:
             return self._of_row(asked)
         own, pictures = sample_of(asked.source, asked.suite, self.context.examples), []

@@ -124,11 +124,8 @@ def files(key: str, look: Look, count: int) -> Markup:
 
 
 def export(store: Store, asked: Any) -> dict[str, str]:
-    """The file that {"key", "filter", "head"} ask for: {"name", "type", "text"}.
-
-    Raises:
-        UserError: the comparison is gone, or a client asked for something that there is not.
-    """
+    """The file that {"key", "filter", "head"} ask for: {"name", "type", "text"}. Raises UserError
+    where the comparison is gone, or a client asked for something that there is not."""
     fits = isinstance(asked, dict) and asked.get("head") in HEADS
     if not fits or asked.get("filter") not in FILTERS:
         raise UserError(UNKNOWN)

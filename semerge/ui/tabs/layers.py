@@ -248,11 +248,8 @@ class LayersTab(Tab):
         }
 
     def _where(self, suite: Suite, controls: Sequence[Any]) -> Where:
-        """What the controls say. What is left of another suite, probe or method is replaced.
-
-        Raises:
-            UserError: an option of the probe or the method can't be this.
-        """
+        """What the controls say. What is left of another suite, probe or method is replaced. Raises
+        UserError where an option of the probe or the method can't be this."""
         (number, pool, preset), rest = controls[:3], controls[3:]
         count = len(self.probe.inputs)
         method = self.method.read(rest[count:])
@@ -371,10 +368,8 @@ def routed(
 ) -> dict[int | str, View]:
     """By layer, what the distances there are routed to: the part of a Result that they decide.
 
-    example: the one that was asked about.
-
-    Raises:
-        UserError: the suite does not know such a place.
+    example: the one that was asked about. Raises UserError where the suite does not know such a
+    place.
     """
     import torch
 

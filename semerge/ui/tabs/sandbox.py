@@ -214,11 +214,8 @@ class SandboxTab(Tab):
 
     def _ask(self, asked: Asked, known: Known) -> tuple[dict[str, Any], Update]:
         """SE-Merging's Result for what is asked, with the input as it is shown where that is
-        another; what is `known` is not asked again.
-
-        Raises:
-            UserError: nothing was chosen, or what was can't be used.
-        """
+        another; what is `known` is not asked again. Raises UserError where nothing was chosen, or
+        what was can't be used."""
         suite, source = asked.suite, asked.source
         values = {**vars(asked), "suite": suite.name}
         if known and values.items() <= known.items():
