@@ -58,6 +58,8 @@ FLOORS = {
 """What an expert has to reach at least."""
 AVERAGE_FLOOR = {"text": 0.9207}
 """What the experts have to reach on average: what those of the first suite had."""
+DRAWINGS = 0.85
+"""Share of the drawings on the sketch pad whose nearest expert is that for digits."""
 CALIBRATED = 0.04
 """What the expected calibration error may be at most."""
 TRIVIAL_LIMIT = 0.90
@@ -112,6 +114,12 @@ def expert_lines(tasks: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any
     return found
 
 
+def drawing_lines(recognised: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sketch pad's drawings, on both backgrounds together, find their expert."""
+    value = recognised["routed"]["both"]["share"]
+    return [_line("drawings_routed", "both backgrounds", value, DRAWINGS)]
+
+
 def calibration_lines(error: float) -> list[dict[str, Any]]:
     """The experts' expected calibration error, averaged over tasks, at or below its limit."""
     line = _line("calibration_error", "all", error, CALIBRATED)
@@ -130,6 +138,7 @@ _CAUSE = {
     "static_above_base": "merge",
     "experts_above_static": "gap",
     "own_nearest": "routing",
+    "drawings_routed": "routing",
     "trivial_below": "task",
 }
 

@@ -14,6 +14,7 @@ from torch import Tensor
 import semerge
 from recipes import calibration, lines
 from recipes.curve import curve
+from recipes.drawings import recognised
 from recipes.selection import Row, Selection, best_preset, every_trial, routing_row
 from recipes.statistics import CACHE_OWN
 from semerge.data.labelled import SPLITS, LabelledSet, Sets, read_set
@@ -60,11 +61,13 @@ def make_report(
     }
     averages = {"real": default["average_real"], "all": default["average_all"]}
     errors = calibration.errors(engine, test.sets)
+    drawn = recognised(engine) if "mnist" in suite.task_names else None
     found = [
         *lines.regime_lines(averages, suite.modality),
         *lines.recovery_lines(averages, suite.modality),
         *lines.expert_lines(default["tasks"]),
         *lines.calibration_lines(errors["average"]["after"]),
+        *(lines.drawing_lines(drawn) if drawn else []),
         *lines.trivial_lines(facts.get("trivial", {})),
     ]
     hard = {"real": presets["hard"]["average_real"], "all": presets["hard"]["average_all"]}
@@ -85,6 +88,7 @@ def make_report(
         "probes": probes,
         "routing": [routing_row(suite, measured, key) for key in keys],
         "calibration": errors,
+        **({"drawings": drawn} if drawn else {}),
         "lines": found,
         "lines_met": sum(line["met"] for line in found),
     }

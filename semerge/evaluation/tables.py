@@ -33,6 +33,7 @@ WORDS = {
     "recovery_routed": "gap recovered, routed head",
     "expert_floor": "expert at its floor",
     "expert_above_sanity": "expert above the trivial model",
+    "drawings_routed": "drawings on the sketch pad that find their expert",
     "calibration_error": "calibration error of the experts, at most",
     "trivial_below": "trivial model below the limit",
 }
