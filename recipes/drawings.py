@@ -29,8 +29,8 @@ BOARDS = {"white on black": ("black", "white"), "black on white": ("white", "bla
 SEED = 1506
 
 Part = tuple[float, ...]
-"""An arc: centre x, y, radii x, y, from and to in turns; or a line: x, y to x, y. In a box of side 1
-about the origin, y downwards; turns begin at the right and go down."""
+"""An arc: centre x, y, radii x, y, from and to in turns; or a line: x, y to x, y. In a box of side
+1 about the origin, y downwards; turns begin at the right and go down."""
 DIGITS: tuple[tuple[Part, ...], ...] = (
     ((0, 0, 0.3, 0.45, -0.25, 0.77),),
     ((-0.15, -0.25, 0.05, -0.45), (0.05, -0.45, 0.05, 0.45)),
@@ -109,9 +109,8 @@ def recognised(engine: Engine, task: str = "mnist") -> dict[str, Any]:
             chosen = nearest(engine.distances(batch, resolved)[resolved.probing])
             answers = engine.logits(engine.expert_embedding(batch, own), task).argmax(1)
             routed[board] += (chosen == own).tolist()
-            read[board] += [
-                a == digit for a, (_, digit) in zip(answers.tolist(), part, strict=True)
-            ]
+            digits = torch.tensor([digit for _, digit in part])
+            read[board] += (answers.cpu() == digits).tolist()
     return {
         name: {**{b: share(torch.tensor(v)) for b, v in by.items()}, "both": share(_all(by))}
         for name, by in (("routed", routed), ("read", read))

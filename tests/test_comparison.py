@@ -43,7 +43,7 @@ def row(**changes: Any) -> Row:
     answers = {f"{who}_{head}": "a" for who in ("base", "static", "se")
                for head in ("oracle", "routed")}  # fmt: skip
     values: dict[str, Any] = {"id": "t/test/0", "task": "t", "label": "a", "chosen": "t"}
-    values |= {"expert": "a", "margin": 0.5, "entropy": 0.25}
+    values |= {"expert": "a", "margin": 0.5, "entropy": 0.25, "confidence": 0.8}
     return Row(**(values | answers | changes))
 
 

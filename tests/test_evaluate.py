@@ -35,6 +35,7 @@ def row(**changes: Any) -> Row:
         "chosen": "t",
         "margin": 0.5,
         "entropy": 0.25,
+        "confidence": 0.8,
         **same,
     }
     return Row(**(values | changes))
@@ -69,6 +70,7 @@ def test_figures_of_the_plane() -> None:
         "se_routed": third,
         "expert": 1.0,
         "routing": third,
+        "calibration_error": pytest.approx(0.0, abs=1e-3),  # sure, and right
     }
     assert found["tasks"]["tall"] == {
         "n": 2,
@@ -80,6 +82,7 @@ def test_figures_of_the_plane() -> None:
         "se_routed": half,
         "expert": half,
         "routing": 1.0,
+        "calibration_error": pytest.approx(0.5, abs=1e-3),  # sure, and right for half
     }
     assert found["fixed"] == {"oracle": 1, "routed": 1}
     assert found["broken"] == {"oracle": 1, "routed": 1}

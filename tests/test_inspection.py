@@ -59,7 +59,7 @@ def row(**changes: Any) -> Row:
     answers = ("base", "static", "se")
     same = {f"{who}_{head}": "a" for who in answers for head in ("oracle", "routed")}
     values = {"id": "t/test/0", "task": "t", "label": "a", "chosen": "t", "expert": "a"}
-    return Row(**(values | {"margin": 0.5, "entropy": 0.25} | same | changes))  # type: ignore[arg-type]
+    return Row(**(values | {"margin": 0.5, "entropy": 0.25, "confidence": 0.8} | same | changes))  # type: ignore[arg-type]
 
 
 # ---- the run ------------------------------------------------------------------------------------

@@ -155,6 +155,7 @@ def make_rows(suite: Suite, sets: Sets, measured: Measurement, second: SecondPas
         "margin": second.margin.tolist(),
         "entropy": second.entropy.tolist(),
         "expert": classes(tasks, measured.under(measured.expert_of(tasks), tasks)),
+        "confidence": measured.confidence.gather(1, tasks[:, None])[:, 0].tolist(),
     } | {
         f"{model}_{head}": classes(of, measured.under(answers, of))
         for model, answers in models.items()

@@ -13,7 +13,7 @@ from semerge.common import UserError
 from semerge.data.sets import chosen_sets
 from semerge.engine import NOT_WATCHED, Engine
 from semerge.evaluation.collect import collect
-from semerge.evaluation.figures import COLUMNS, Row, average, recovery
+from semerge.evaluation.figures import HEADINGS, Row, average, recovery
 from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.probes import PROBES
@@ -184,7 +184,7 @@ def compare(found: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
         return {}
 
     def difference(found: Mapping[str, float], reported: Mapping[str, float]) -> dict[str, float]:
-        return {c: found[c] - reported[c] for c in COLUMNS if c in reported}
+        return {c: found[c] - reported[c] for c in HEADINGS if c in reported}
 
     reported = average(tasks)
     by_task = {t: difference(found["tasks"][t], figures) for t, figures in tasks.items()}

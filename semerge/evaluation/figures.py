@@ -29,6 +29,7 @@ class Row:
     se_oracle: str
     se_routed: str
     expert: str  # the task's own expert with its own head
+    confidence: float  # its score for that, calibrated
 
     def right(self, column: str) -> bool:
         """Whether a column is right. In a routed column a wrong expert is a wrong answer, even
@@ -53,6 +54,8 @@ COLUMNS = {  # what is counted of rows: its heading
     "expert": "expert",
     "routing": "routing",
 }
+CALIBRATION = "calibration_error"  # of the own experts' scores
+HEADINGS = {**COLUMNS, CALIBRATION: "ECE"}
 HEADS = ("oracle", "routed")
 STATUSES = FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "fixed", "broken", "both wrong", "both right"
 
@@ -66,7 +69,7 @@ def average(
     chosen = [t for name, t in tasks.items() if names is None or name in names]
     if not chosen:
         return {}
-    return {c: sum(t[c] for t in chosen) / len(chosen) for c in COLUMNS if c in chosen[0]}
+    return {c: sum(t[c] for t in chosen) / len(chosen) for c in HEADINGS if c in chosen[0]}
 
 
 def recovery(figures: Mapping[str, float]) -> Figures:
@@ -103,16 +106,19 @@ def changes(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
 
 
 def summary(rows: Sequence[Row], real: Collection[str]) -> dict[str, Any]:
-    """The figures of a run: accuracies by `tasks`, as fractions, with the number of samples `n`;
+    """The figures of a run: accuracies by `tasks`, as fractions, with the number of samples `n` and
+    the calibration error of the task's own expert;
     `average` (= `average_all`), `average_real` over the tasks named in `real`, `recovery` of each
     average, `fixed` and `broken`."""
     by_task: dict[str, list[Row]] = {}
     for row in rows:
         by_task.setdefault(row.task, []).append(row)
-    tasks: dict[str, dict[str, Any]] = {
-        name: {"n": len(own)} | {c: sum(row.right(c) for row in own) / len(own) for c in COLUMNS}
-        for name, own in by_task.items()
-    }
+    tasks: dict[str, dict[str, Any]] = {}
+    for name, own in by_task.items():
+        shares = {c: sum(row.right(c) for row in own) / len(own) for c in COLUMNS}
+        scores, right = [row.confidence for row in own], [row.right("expert") for row in own]
+        error = calibration_error(scores, right)
+        tasks[name] = {"n": len(own), **shares, CALIBRATION: error}
     everything, on_real = average(tasks), average(tasks, real)
     return {
         "tasks": tasks,

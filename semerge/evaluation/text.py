@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from semerge.common import templates
-from semerge.evaluation.figures import COLUMNS
+from semerge.evaluation.figures import HEADINGS
 from semerge.methods import METHODS
 from semerge.registry import TASK_ARITHMETIC
 from semerge.suites.published import published_lines
@@ -26,7 +26,7 @@ def lines(content: dict[str, Any]) -> list[str]:
         method=METHODS.title(config["method"]),
         settings=_told(config, "probe layer pool preset static_lambda probe_lambda"),
         rescaling=_told(config, "similarity normalise temperature mass quantise fallback"),
-        columns=COLUMNS,
+        columns=HEADINGS,
         wide=max(map(len, tasks | averages)),
         figures=tasks | {name: row for name, row in averages.items() if row},
     )
