@@ -118,11 +118,8 @@ def read_json(path: Path, known: bool = False) -> Any:
             return json.loads(path.read_text(encoding="utf-8"))
         found = path.stat()
         return _known_json(path, found.st_mtime_ns, found.st_size)
-    except (
-        OSError,
-        ValueError,
-        RecursionError,
-    ) as error:  # JSON's and Unicode's errors are ValueErrors
+    # JSON's and Unicode's errors are ValueErrors
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} can't be read as JSON: {error}.") from None
 
 
@@ -241,8 +238,6 @@ class Stopwatch:
         """`stage` ends now; the next one begins."""
         now = perf_counter()
         if self._told:
-            line = f"semerge: {stage}: {1e3 * (now - self._last):.0f} ms\n"
-            sys.stderr.write(
-                line
-            )  # whole: print writes the end of a line apart, and two threads tell
+            # whole: print writes the end of a line apart, and two threads tell
+            sys.stderr.write(f"semerge: {stage}: {1e3 * (now - self._last):.0f} ms\n")
         self._last = now

@@ -394,10 +394,8 @@ def notices_of(
     suite: Suite,
     far: bool = True,
 ) -> tuple[str, ...]:
-    """Plain sentences about the routing of the one sample in `routing`; distances (1, T).
-
-    far: whether to tell that no expert is near; not where `fitting` knows better.
-    """
+    """Plain sentences about the routing of the one sample in `routing`; distances (1, T). far:
+    whether to tell that no expert is near; not where `fitting` knows better."""
     notes = []
     flags = {name: bool(flag[0]) for name, flag in routing.flags.items()}
     if fallback:
@@ -424,10 +422,8 @@ NOT_WATCHED = (
 
 
 def fitting(misfit: Abstention | None, known: bool, resolved: Resolved) -> tuple[str, ...]:
-    """What there is to say of one sample's fit.
-
-    misfit: the suite's notice, where it comes. known: whether it was looked for.
-    """
+    """What there is to say of one sample's fit. misfit: the suite's notice, where it comes. known:
+    whether it was looked for."""
     static = resolved.fallback == "static"
     if misfit is not None:
         used = ("So the static coefficients were used.",) if static else ()

@@ -141,10 +141,8 @@ def _first(models: Models, batch: Batch, start: Reached | None) -> list[Tensor]:
 
 
 def _kept(near: Tensor, left: list[int], ratios: Tensor, limit: float) -> list[int]:
-    """Note how many times as far as the nearest each expert in `left` is; positions to keep.
-
-    near: (len(left),). What is not finite is never dropped: routing must see it.
-    """
+    """Note how many times as far as the nearest each expert in `left` is; positions to keep. near:
+    (len(left),). What is not finite is never dropped: routing must see it."""
     relative = (near / near.min().clamp_min(torch.finfo(torch.float32).tiny)).cpu()
     ratios[left] = relative
     return [i for i, r in enumerate(relative.tolist()) if not r > limit]

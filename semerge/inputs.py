@@ -27,20 +27,6 @@ from semerge.common import UserError
 
 # The six plugins are imported by name so that the first request has none to register.
 
-
-__all__ = [
-    "MAX_ASPECT",
-    "MAX_BYTES",
-    "MAX_CHARACTERS",
-    "MAX_PIXELS",
-    "MAX_SIDE",
-    "MIN_SIDE",
-    "CleanText",
-    "DecodedImage",
-    "clean_text",
-    "decode_image",
-]
-
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 25_000_000
 MAX_ASPECT = 50  # longer side over shorter side
@@ -355,10 +341,8 @@ def _check_length(length: int, what: str, limit: int) -> None:
 
 
 def _joins(text: str, at: int) -> bool:
-    """Whether the joiner at `at` shapes its neighbours, as in emoji, Hindi or Persian.
-
-    Follows the contextual rules for joiners of RFC 5892, appendix A, with emoji added.
-    """
+    """Whether the joiner at `at` shapes its neighbours, as in emoji, Hindi or Persian. Follows the
+    contextual rules for joiners of RFC 5892, appendix A, with emoji added."""
     before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
     if before and unicodedata.combining(before) == 9:  # a virama
         return True

@@ -99,11 +99,8 @@ class Variant:
 
 
 class Models:
-    """The parameter sets of a suite and the ways to run them.
-
-    device: where the weights are, in float32: less precise, task vectors would be rounded away.
-    Inputs are moved there by `place`.
-    """
+    """The parameter sets of a suite and the ways to run them. device: where the weights are, in
+    float32: less precise, task vectors would be rounded away. Inputs are moved there by `place`."""
 
     @torch.no_grad()  # no inference mode: what is made in it could never be differentiated
     def __init__(self, loaded: Loaded, device: torch.device | str = "cpu") -> None:
@@ -223,10 +220,8 @@ class Models:
     def merged(
         self, coefficients: Tensor, clock: Clock | None = None, method: str = TASK_ARITHMETIC
     ) -> Stage:
-        """θ0 + Σt λt τt, merged stage by stage while it runs; coefficients (T,).
-
-        Coefficients of one task vector alone are its row: there is nothing to merge.
-        """
+        """θ0 + Σt λt τt, merged stage by stage while it runs; coefficients (T,). Coefficients of
+        one task vector alone are its row: there is nothing to merge."""
         vectors = self.variant(method).vectors
         alone = coefficients.tolist()
         if alone.count(1.0) == 1 and alone.count(0.0) == len(alone) - 1:
@@ -244,10 +239,8 @@ class Models:
     def experts(
         self, batch: Batch, start: Reached | None = None
     ) -> Iterator[tuple[Stage, Reached | None]]:
-        """All experts in order, and where each begins if all begin at `start`.
-
-        Small ones come all T at once, with a group axis; others singly, without one.
-        """
+        """All experts in order, and where each begins if all begin at `start`. Small ones come all
+        T at once, with a group axis; others singly, without one."""
         if self._stacked is not None and self.stacks(batch):
             if start is not None:
                 start = Reached(start.h.expand(self.vectors.count, *start.h.shape), start.layer)
@@ -263,10 +256,8 @@ class Models:
     # ---- running them ------------------------------------------------------------------------
 
     def start(self, batch: Batch, before: int | str = 1) -> Reached | None:
-        """What all models compute alike, run once: the embedding, and blocks before `before`.
-
-        None where already the embedding differs between the models.
-        """
+        """What all models compute alike, run once: the embedding, and blocks before `before`. None
+        where already the embedding differs between the models."""
         segments, depth = self.vectors.segments, self.backbone.depth
         if segments[0].changing:
             return None
@@ -325,10 +316,8 @@ class Models:
         start: Reached | None = None,
         method: str = TASK_ARITHMETIC,
     ) -> Tensor:
-        """Final embeddings (B, D) of B samples, each under weights of its own: (B, T).
-
-        Samples go in groups whose merged stages fit the room; a group's merge is one product.
-        """
+        """Final embeddings (B, D) of B samples, each under weights of its own: (B, T). Samples go
+        in groups whose merged stages fit the room; a group's merge is one product."""
         found, vectors = [], self.variant(method).vectors
         for first in range(0, len(batch), self._group):
             g = slice(first, first + self._group)
@@ -394,10 +383,8 @@ Stage = Callable[[int], Params]  # segment (0 embedding, 1..L blocks, L + 1 fina
 
 
 class Scratch:
-    """Flat room for one stage, each thread its own. It grows to what was asked for at most.
-
-    It is lent once: as long as any of the tensors that lie in it is held, nobody else has it.
-    """
+    """Flat room for one stage, each thread its own. It grows to what was asked for at most. It is
+    lent once: as long as any of the tensors that lie in it is held, nobody else has it."""
 
     def __init__(self) -> None:
         self._own = threading.local()
@@ -463,10 +450,8 @@ class Merged:
         return params
 
     def embed(self, backbone: Backbone, batch: Batch) -> Tensor:
-        """Input of the first block, (B, N, d). Of G groups, group g embeds sample g: B = G.
-
-        Where the embedding is linear in its parameters its outputs are merged, not its tables.
-        """
+        """Input of the first block, (B, N, d). Of G groups, group g embeds sample g: B = G. Where
+        the embedding is linear in its parameters its outputs are merged, not its tables."""
         first = self._vectors.segments[0]
         grouped = self._rows.dim() == 2
         if backbone.linear_embed and first.changing:

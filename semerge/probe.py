@@ -57,11 +57,8 @@ class Place:
 
     @classmethod
     def of(cls, models: Models, key: Key, caches: Caches | None = None) -> Place:
-        """Of a key.
-
-        caches: statistics that are on trial, by (probe, λ); their probes are named as one likes.
-        Raises UserError where the probe needs what the suite has not stored.
-        """
+        """Of a key. caches: statistics that are on trial, by (probe, λ); their probes are named as
+        one likes. Raises UserError where the probe needs what the suite has not stored."""
         trial = (caches or {}).get((key.probe, key.probe_lambda))
         spec = key.probe if trial is None else "cache"
         entry, statistics, displacements = measure_of(spec), None, None

@@ -60,10 +60,8 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Option:
-    """One keyword-only parameter of an entry's function.
-
-    kind: bool, int, float or str. choices: all values of a str. within: the range of a number.
-    """
+    """One keyword-only parameter of an entry's function. kind: bool, int, float or str. choices:
+    all values of a str. within: the range of a number."""
 
     name: str
     kind: type

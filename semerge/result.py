@@ -28,10 +28,8 @@ def told(label: str, name: str | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything that one request computed. Lists are in the order of `tasks`.
-
-    JSON, tables and notices read the fields from here, so a new one is described here alone.
-    """
+    """Everything that one request computed. Lists are in the order of `tasks`. JSON, tables and
+    notices read the fields from here, so a new one is described here alone."""
 
     suite: str = told("Suite")
     method: str = told("Merging method")

@@ -82,11 +82,11 @@ def route(
     logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
     # from 0, as one weight alone would give -0, which tables and files would show
     entropy = (0.0 - (weights * logs).sum(axis=1)) / math.log(tasks)
-    limits = thresholds or {}
+    limits = {name: limit for name, limit in (thresholds or {}).items() if limit is not None}
     flags = {
-        "near_tie": _below(margins, limits.get("near_tie")) & ~broken,
-        "flat": _below(_ratio(high - low, mean), limits.get("flat")) & ~broken,
-        "far": _below(-low, _negated(limits.get("far"))) & ~broken,
+        "near_tie": (margins < limits.get("near_tie", -np.inf)) & ~broken,
+        "flat": (_ratio(high - low, mean) < limits.get("flat", -np.inf)) & ~broken,
+        "far": (low > limits.get("far", np.inf)) & ~broken,
         "fallback": broken,
     }
     return Routing(
@@ -360,13 +360,3 @@ def _ratio(numerator: Array, denominator: Array) -> Array:
     """Their quotient, and 0 where there is nothing to divide by."""
     safe = np.where(denominator > 0, denominator, 1.0)
     return np.where(denominator > 0, numerator / safe, 0.0)
-
-
-def _below(values: Array, limit: float | None) -> NDArray[np.bool_]:
-    if limit is None:
-        return np.zeros(values.shape, dtype=bool)
-    return values < limit
-
-
-def _negated(limit: float | None) -> float | None:
-    return None if limit is None else -limit

@@ -38,10 +38,8 @@ MAX_PARTS = 1000  # of the mass, that `quantise` cuts it into
 
 @dataclass(frozen=True)
 class Preset:
-    """One named reading of the rescaling step (design, section 1, steps 2 and 3).
-
-    `hard` is the limit temperature -> 0: the nearest expert gets the whole mass.
-    """
+    """One named reading of the rescaling step (design, section 1, steps 2 and 3). `hard` is the
+    limit temperature -> 0: the nearest expert gets the whole mass."""
 
     name: str
     similarity: str
@@ -401,11 +399,8 @@ def valid_probes(suite: Suite, method: str = TASK_ARITHMETIC) -> tuple[str, ...]
 
 
 def valid_pools(suite: Suite, probe: str, layer: int | str) -> tuple[str, ...]:
-    """The poolings that may be asked for, in a fixed order.
-
-    A probe with statistics has no `all` on text: sentences differ in length, so there is no mean to
-    compare with.
-    """
+    """The poolings that may be asked for, in a fixed order. A probe with statistics has no `all` on
+    text: sentences differ in length, so there is no mean to compare with."""
     if layer == FINAL:
         return (FINAL,)
     pools = POOLS[suite.modality]

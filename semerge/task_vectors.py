@@ -184,10 +184,8 @@ class TaskVectors:
 
 
 def _one_row(c: Tensor, weights: Tensor, out: Tensor | None) -> Tensor:
-    """c (1, R) @ weights (R, M) -> (1, M), as products of blocks of columns.
-
-    BLAS leaves a product with a single row to one thread; a batch of them goes to all.
-    """
+    """c (1, R) @ weights (R, M) -> (1, M), as products of blocks of columns. BLAS leaves a product
+    with a single row to one thread; a batch of them goes to all."""
     rows, numbers = weights.shape
     blocks = numbers // BLOCK
     differentiated = torch.is_grad_enabled() and (c.requires_grad or weights.requires_grad)

@@ -56,7 +56,7 @@ def test_the_criterion_finds_the_good_candidates_without_labels() -> None:
     assert [c.score for c in ranked] == sorted((c.score for c in ranked), reverse=True)
     experts = torch.zeros(4, 200, 4, dtype=torch.int16)
     measured = Measurement(
-        tasks, torch.zeros(200, dtype=torch.int64), distances, {}, experts, torch.zeros(200, 4)
+        (), tasks, torch.zeros(200, dtype=torch.int64), distances, {}, experts, torch.zeros(200, 4)
     )
     found = criterion.against_labels(ranked, measured)
     assert found["gap"] == 0.0 and found["rank_of_pick"] == 1 and found["n"] == 200

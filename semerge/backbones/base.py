@@ -163,10 +163,8 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
 
 
 def attention(qkv: Tensor, heads: int, causal: bool = False) -> Tensor:
-    """Multi-head attention of packed projections: (*, N, 3d) -> (*, N, d).
-
-    Groups and samples become one axis: the fused kernels take four axes, others run slower ones.
-    """
+    """Multi-head attention of packed projections: (*, N, 3d) -> (*, N, d). Groups and samples
+    become one axis: the fused kernels take four axes, others run slower ones."""
     *lead, n, width = qkv.shape
     d = width // 3
     q, k, v = qkv.view(-1, n, 3, heads, d // heads).permute(2, 0, 3, 1, 4).unbind(0)

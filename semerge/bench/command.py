@@ -129,10 +129,8 @@ def _processor() -> str:
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:
-    """Put the figures of this suite beside those of others in a JSON file.
-
-    What was measured on another split than test has a place of its own there.
-    """
+    """Put the figures of this suite beside those of others in a JSON file. What was measured on
+    another split than test has a place of its own there."""
     split = found.get("labelled", {}).get("split", "test")
     name = found["suite"] if split == "test" else f"{found['suite']}, {split}"
     known = read_json(path) if path.exists() else {}

@@ -59,10 +59,8 @@ def figures(
     tell: Tell = lambda text: None,
     reference: Callable[[Work], Case] | None = None,
 ) -> dict[str, Any]:
-    """All ratios but memory and agreement, and the times that they are made from.
-
-    reference: makes a plain implementation of `Work.exact`, which knows no shortcut.
-    """
+    """All ratios but memory and agreement, and the times that they are made from. reference: makes
+    a plain implementation of `Work.exact`, which knows no shortcut."""
     work = Work(subject)
     copy, copies = work.copy()
     cases = {
@@ -142,10 +140,8 @@ def peak(make: Callable[[], Subject]) -> tuple[Subject, float | None]:
 
 
 def growth(subject: Subject, rounds: int, tell: Tell = lambda text: None) -> list[dict[str, Any]]:
-    """Exact and static milliseconds by the number of experts, on random weights of this shape.
-
-    Left out, with what was missing, where the memory does not hold the largest T.
-    """
+    """Exact and static milliseconds by the number of experts, on random weights of this shape. Left
+    out, with what was missing, where the memory does not hold the largest T."""
     vectors = subject.engine.models.vectors
     room = HEADROOM * 4 * (1 + GROWTH[-1]) * sum(s.numel for s in vectors.segments)
     free = available()

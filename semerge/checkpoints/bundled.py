@@ -25,9 +25,7 @@ Point = tuple[int | str, str]  # (layer, pool)
 @dataclass(frozen=True)
 class Statistics:
     """What the cache probe compares with at one layer and pooling; see `semerge.probes.cache`.
-
-    mean: (T, K), one row a task. by: a matrix (K, K') that whitens differences, or scales (K,).
-    """
+    mean: (T, K), one row a task. by: a matrix (K, K') that whitens differences, or scales (K,)."""
 
     mean: Tensor
     by: Tensor

@@ -239,10 +239,8 @@ class Log:
 
 @contextmanager
 def stoppable() -> Iterator[Cancelled]:
-    """Inside, the first Ctrl+C asks a run to stop and the next one raises KeyboardInterrupt.
-
-    Yields whether a stop was asked for. Only the main thread hears signals: elsewhere it never is.
-    """
+    """Inside, the first Ctrl+C asks a run to stop and the next one raises KeyboardInterrupt. Yields
+    whether a stop was asked for. Only the main thread hears signals: elsewhere it never is."""
     asked = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:

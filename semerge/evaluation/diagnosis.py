@@ -18,7 +18,7 @@ from semerge.data.sets import subsample
 from semerge.engine import Engine
 from semerge.evaluation import hypothesis, selection
 from semerge.evaluation.measure import BASE, Cancelled, Measurement, Plan, measure
-from semerge.evaluation.misfits import Cut, gauges, misfits, other_key
+from semerge.evaluation.misfits import gauges, misfits, other_key
 from semerge.evaluation.selection import PROBE_LAMBDAS, every_key
 from semerge.models import Point
 from semerge.probes import PROBES
@@ -52,13 +52,12 @@ def diagnose(
     around = Beside(gauges=gauges(suite, resolved))
     plan = Plan((*keys, *around.gauges), answers=(BASE, suite.defaults.static_lambda))
 
-    def measured(name: str, whole: Sets) -> Cut:
+    def measured(name: str, whole: Sets) -> Measurement:
         tell(f"distances of {name} samples")
-        sets = subsample(whole, samples, seed)
-        return Cut(sets, measure(engine, sets.sets, plan, None, cancelled))
+        return measure(engine, subsample(whole, samples, seed).sets, plan, None, cancelled)
 
     on_validation, on_test = measured("validation", validation), measured("test", test)
-    moving = moving_point(on_validation.measured, keys, resolved)
+    moving = moving_point(on_validation, keys, resolved)
     tell("displacements, bias and the map")
     why = _why(engine, on_test, keys, resolved, moving, cancelled)
     tell("inputs that belong to no task")
@@ -67,8 +66,8 @@ def diagnose(
     return {
         "samples": {
             "a_task": samples,
-            "validation": on_validation.sets.total,
-            "test": on_test.sets.total,
+            "validation": len(on_validation),
+            "test": len(on_test),
             "seed": seed,
         },
         "at": {
@@ -78,7 +77,7 @@ def diagnose(
             "weights_sha256": engine.weights_sha256(),
         },
         **why,
-        "choice": choice(on_validation.measured, on_test.measured, keys),
+        "choice": choice(on_validation, on_test, keys),
         "abstention": misfits(
             engine, on_validation, on_test, resolved, around, folder, seed=seed, cancelled=cancelled
         ),
@@ -130,19 +129,19 @@ def moving_point(validation: Measurement, keys: Sequence[Key], resolved: Resolve
 
 def _why(
     engine: Engine,
-    test: Cut,
+    test: Measurement,
     keys: Sequence[Key],
     resolved: Resolved,
     moving: Point,
     cancelled: Cancelled | None,
 ) -> dict[str, Any]:
     """Nearest shares, margins, displacements, bias and the map."""
-    suite, sets, measured = engine.suite, test.sets.sets, test.measured
+    suite, sets = engine.suite, test.sets
     shown = (BASE, suite.defaults.probe_lambda)
-    rows = hypothesis.nearest_shares(measured, [k for k in keys if k.probe_lambda in shown])
-    distances, point = measured.distances[resolved.probing], (resolved.layer, resolved.pool)
+    rows = hypothesis.nearest_shares(test, [k for k in keys if k.probe_lambda in shown])
+    distances, point = test.distances[resolved.probing], (resolved.layer, resolved.pool)
     by_scale = {
-        key.probe_lambda: measured.distances[key]
+        key.probe_lambda: test.distances[key]
         for key in keys
         if key.probe in ("experts", "base") and key.point == moving
     }
@@ -152,10 +151,10 @@ def _why(
     coefficients = engine.route(distances, resolved).coefficients
     return {
         "hypothesis": {
-            "n": len(measured),
+            "n": len(test),
             "rows": rows,
             "best": hypothesis.best_rows(rows),
-            "margins": hypothesis.margins(distances, measured.tasks),
+            "margins": hypothesis.margins(distances, test.tasks),
         },
         "displacement": described | {"verdict": verdict},
         "bias": hypothesis.representation_bias(engine, sets, coefficients, cancelled),

@@ -29,9 +29,7 @@ Z = 1.959963984540054
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
     """95 % score interval of a share (Wilson 1927, "Probable inference, the law of succession").
-
-    (0, 1) where nothing was counted.
-    """
+    (0, 1) where nothing was counted."""
     if n == 0:
         return 0.0, 1.0
     share, square = hits / n, Z * Z
@@ -81,9 +79,7 @@ def nearest_shares(measured: Measurement, keys: Iterable[Key]) -> list[dict[str,
 
 def margins(distances: Tensor, tasks: Tensor) -> dict[str, Any]:
     """How clear the choice was: the margin's histogram for well routed and misrouted samples.
-
-    distances (N, T), tasks (N,). The bins are equal parts of [0, 1].
-    """
+    distances (N, T), tasks (N,). The bins are equal parts of [0, 1]."""
     margin, right = margin_of(distances), nearest(distances) == tasks
     histogram = {
         name: torch.histc(margin[mask], BINS, 0.0, 1.0).long().tolist()
@@ -170,10 +166,8 @@ def task_map(
 
 
 def principal_plane(rows: Tensor) -> tuple[Tensor, tuple[float, float]]:
-    """Rows (N, K) on their two principal axes, (N, 2), and these axes' shares of the variance.
-
-    Each axis points to where its largest loading is positive, so that a map is always the same.
-    """
+    """Rows (N, K) on their two principal axes, (N, 2), and these axes' shares of the variance. Each
+    axis points to where its largest loading is positive, so that a map is always the same."""
     centred = rows.double() - rows.double().mean(0)
     _, values, axes = torch.linalg.svd(centred, full_matrices=False)
     axes = axes[:2]

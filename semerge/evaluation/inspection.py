@@ -33,10 +33,8 @@ LOW_MARGIN = 0.05
 
 @dataclass(frozen=True)
 class Inspection:
-    """Rows of the samples that were run, in the order of the sets.
-
-    places: where each row's sample lies. complete: nothing was left out by a cancel.
-    """
+    """Rows of the samples that were run, in the order of the sets. places: where each row's sample
+    lies. complete: nothing was left out by a cancel."""
 
     suite: Suite
     sets: Sets

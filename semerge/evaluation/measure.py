@@ -56,11 +56,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What N samples of several tasks gave. Answers are class numbers under each task's head.
+    """What N samples of several tasks gave. Answers are class numbers under each task's head. With
+    K keys, A merged models and T tasks it holds 16 + 4KT + 2AT + 2T² + 4T bytes a sample."""
 
-    With K keys, A merged models and T tasks it holds 16 + 4KT + 2AT + 2T² + 4T bytes a sample.
-    """
-
+    sets: Sequence[LabelledSet]  # the samples
     tasks: Tensor  # (N,) int64, positions in the suite
     labels: Tensor  # (N,) int64
     distances: dict[Key, Tensor]  # (N, T) float32
@@ -111,6 +110,7 @@ def measure(
     total, count = sum(len(s) for s in sets), engine.models.vectors.count
     unanswered = torch.full((count, total, count), NOT_RUN, dtype=torch.int16)
     found = Measurement(
+        sets=sets,
         tasks=tasks_of(engine, sets),
         labels=torch.from_numpy(np.concatenate([s.labels for s in sets])),
         distances={key: torch.empty(total, count) for key in plan.keys},

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from semerge.backbones import Batch
 from semerge.data.batches import BATCH_SIZE, picture
-from semerge.data.labelled import LabelledSet, Sets, balanced_rows, read_set, tasks_in
+from semerge.data.labelled import LabelledSet, balanced_rows, read_set, tasks_in
 from semerge.engine import Engine
 from semerge.evaluation.collect import second_pass
 from semerge.evaluation.hypothesis import auroc, pooled, share
@@ -148,10 +148,8 @@ def fit(
 def alarm_rates(
     calibration: Calibration, seen: Reading, unseen: Mapping[str, Reading]
 ) -> dict[str, Any]:
-    """For each score the false alarms on `seen` and the misses on each kind of `unseen`.
-
-    `miss` over all kinds counts each kind the same; `auroc` needs no threshold.
-    """
+    """For each score the false alarms on `seen` and the misses on each kind of `unseen`. `miss`
+    over all kinds counts each kind the same; `auroc` needs no threshold."""
     own = calibration.scores(seen)
     others = {kind: calibration.scores(reading) for kind, reading in unseen.items()}
     found: dict[str, Any] = {}
@@ -474,18 +472,10 @@ UNSEEN = 100
 """Inputs of each kind that belong to no task."""
 
 
-@dataclass(frozen=True)
-class Cut:
-    """What was run of one split: the samples, and what they gave."""
-
-    sets: Sets
-    measured: Measurement
-
-
 def misfits(
     engine: Engine,
-    validation: Cut,
-    test: Cut,
+    validation: Measurement,
+    test: Measurement,
     resolved: Resolved,
     beside: Beside = ALONE,
     data: Path | None = None,
@@ -506,8 +496,7 @@ def misfits(
     suite, names, key = engine.suite, engine.suite.task_names, resolved.probing
     cuts = {"validation": validation, "test": test}
     seen = {
-        split: Reading.at(cut.measured.distances, key, beside, cut.measured.confidence)
-        for split, cut in cuts.items()
+        split: Reading.at(cut.distances, key, beside, cut.confidence) for split, cut in cuts.items()
     }
     far: dict[str, dict[str, Reading]] = {}
     left: dict[str, LeftOut] = {}
@@ -515,7 +504,7 @@ def misfits(
         inputs = unseen(suite, count, 2 * seed + number, data, split)  # never the same ones twice
         far[split] = {k: read(engine, x, resolved, beside, cancelled) for k, x in inputs.items()}
         if len(suite.tasks) > 2:  # of two experts one is left, and no margin
-            left[split] = leave_out(engine, cut.sets.sets, key, beside, cancelled)
+            left[split] = leave_out(engine, cut.sets, key, beside, cancelled)
     known = [reading for kind, reading in far["validation"].items() if kind != OTHER]
     apart = left["validation"].unseen() if left else []
     calibration = calibrate(seen["validation"], [*known, *apart])
@@ -529,17 +518,23 @@ def misfits(
         if without:
             misses[score]["left_out"] = without["validation"][score]["miss"]["share"]
     score = min(misses, key=lambda name: sum(misses[name].values()))
-    sets, measured = test.sets.sets, test.measured
-    run = second_pass(engine, sets, measured, measured.distances[key], resolved, cancelled)
-    static = measured.answers[suite.defaults.static_lambda]
+    run = second_pass(engine, test.sets, test, test.distances[key], resolved, cancelled)
+    static = test.answers[suite.defaults.static_lambda]
     answers = {
-        "oracle": (measured.oracle(run.answers), measured.oracle(static)),
-        "routed": (measured.routed(run.answers, run.chosen), measured.routed(static, run.chosen)),
+        "oracle": (test.oracle(run.answers), test.oracle(static)),
+        "routed": (test.routed(run.answers, run.chosen), test.routed(static, run.chosen)),
     }
     back = fallback(calibration.unfit(seen["test"], score), answers)
     if left:
         back["left_out"] = left_out_fallback(
-            engine, sets, left["validation"], left["test"], resolved, score, cancelled, made=known
+            engine,
+            test.sets,
+            left["validation"],
+            left["test"],
+            resolved,
+            score,
+            cancelled,
+            made=known,
         )
     return {
         **calibration.to_dict(),

@@ -126,11 +126,8 @@ def read_diagnosis(suite: Suite) -> dict[str, Any] | None:
 
 
 def read_abstention(suite: Suite) -> Abstention | None:
-    """The calibrated notice of a suite; None where its report has none.
-
-    A report is no part of the model: one that can't be read is told in the log, and the suite
-    works without the notice.
-    """
+    """The calibrated notice of a suite; None where its report has none. A report is no part of the
+    model: one that can't be read is told in the log, and the suite works without the notice."""
     try:
         diagnosis = read_diagnosis(suite)
         return None if diagnosis is None else abstention_of(diagnosis, len(suite.tasks))

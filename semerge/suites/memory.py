@@ -40,10 +40,8 @@ def need(suite: Suite) -> Need:
 
 
 def check_memory(suite: Suite, root: Path = Path("/")) -> None:
-    """Raises UserError, with the numbers, where a suite does not fit into what is free now.
-
-    Where the system does not say what is free (it does on Linux), nothing is refused.
-    """
+    """Raises UserError, with the numbers, where a suite does not fit into what is free now. Where
+    the system does not say what is free (it does on Linux), nothing is refused."""
     wanted, free = need(suite), available(root)
     if free is not None and wanted.total > free:
         raise UserError(

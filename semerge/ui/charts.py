@@ -159,10 +159,8 @@ def report(
     names: Mapping[str, str],
     share: bool = True,
 ) -> go.Figure:
-    """Figures of a suite: one row a task, one mark a model, each with its own shape.
-
-    share: whether they are shares, as accuracies are; else any numbers from 0 on.
-    """
+    """Figures of a suite: one row a task, one mark a model, each with its own shape. share: whether
+    they are shares, as accuracies are; else any numbers from 0 on."""
     kinds = {
         "base": ("circle-open", GREY, 11),
         "static": ("diamond", STATIC, 12),

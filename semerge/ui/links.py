@@ -99,10 +99,8 @@ def read_source(query: Query, suite: Suite, examples: Examples) -> Source | None
 
 
 def read_settings(query: Query, suite: Suite, prefix: str = "", fast: bool = False) -> Settings:
-    """Settings that a link names, the suite's defaults where it names none or none that fit.
-
-    fast: whether the tab has the fast mode; it looks for no misfit, so it leaves no fallback.
-    """
+    """Settings that a link names, the suite's defaults where it names none or none that fit. fast:
+    whether the tab has the fast mode; it looks for no misfit, so it leaves no fallback."""
     settings = Settings()
     # the method first: which probes there are depends on it
     for name, is_ in sorted(descriptions().items(), key=lambda field: field[0] != "method"):

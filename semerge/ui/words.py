@@ -110,10 +110,8 @@ class View:
         return self.answer("se") == self.answer("static")
 
     def right(self, kind: str) -> bool | None:
-        """Whether a column is right: None where the right answer is not known.
-
-        Two tasks may share a class name, so the head has to be the right task's as well.
-        """
+        """Whether a column is right: None where the right answer is not known. Two tasks may share
+        a class name, so the head has to be the right task's as well."""
         if self.example is None:
             return None
         return self.result["head"] == self.example.task and self.answer(kind) == self.example.label
@@ -411,9 +409,7 @@ def macro(name: str, /, *args: Any, template: str = "macros.html", **values: Any
 
 def button(tab: str, state: Mapping[str, Any], note: str = "") -> Markup:
     """The "Copy link" button of a tab. The page's script also keeps the address bar at this state.
-
-    state: values by name; None and "" are left out. note: what the link can't hold.
-    """
+    state: values by name; None and "" are left out. note: what the link can't hold."""
     told = {"tab": tab, **{k: v for k, v in state.items() if v not in (None, "")}}
     query = urlencode(told, errors="replace")  # a lone half of a surrogate pair has no UTF-8
     return macro("link", query, note)

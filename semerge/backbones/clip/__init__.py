@@ -27,10 +27,8 @@ COLOURS = 3
 
 @dataclass(frozen=True)
 class TowerSizes:
-    """Sizes of an image tower.
-
-    image_size, patch_size in pixels; output_dim is D, the width of the joint embedding.
-    """
+    """Sizes of an image tower. image_size, patch_size in pixels; output_dim is D, the width of the
+    joint embedding."""
 
     image_size: int
     patch_size: int

@@ -95,10 +95,8 @@ def build(suite: Suite, inputs: bool = True) -> VisionTransformer:
 
 
 def image_origins(names: Iterable[str], tower: str, projection: str | None) -> dict[str, Origin]:
-    """Its image tower; `tower` is the prefix of its keys, `projection` a whole key.
-
-    Without `projection`, "proj" is left out: a `CLIPVisionModel` has none.
-    """
+    """Its image tower; `tower` is the prefix of its keys, `projection` a whole key. Without
+    `projection`, "proj" is left out: a `CLIPVisionModel` has none."""
     return _origins(names, _IMAGE_ENDS, tower, {"proj": projection})
 
 

@@ -89,10 +89,8 @@ class _Tower:
     def head(
         self, classes: Sequence[str], templates: Sequence[str], done: int, total: int
     ) -> Tensor:
-        """The mean over templates of unit text embeddings, made unit again: (C, D).
-
-        done, total: captions of all heads that were read before, and that are to be read.
-        """
+        """The mean over templates of unit text embeddings, made unit again: (C, D). done, total:
+        captions of all heads that were read before, and that are to be read."""
         ids = self.tokens(captions(classes, templates))  # (C * templates, context)
         lengths = ids.argmax(dim=-1) + 1  # the end-of-text token has the highest id
         order = lengths.argsort()  # the short ones together, so that little is padded

@@ -367,9 +367,7 @@ def within(look: Look, rows: int) -> Look:
 
 def known(look: Look, samples: Collection[str], rows: int) -> tuple[Look, list[str]]:
     """A link's look without what is not there, and what to tell of that. Only the samples can say.
-
-    samples: ids of all of them. rows: how many the look's filters leave.
-    """
+    samples: ids of all of them. rows: how many the look's filters leave."""
     asked = {"row": look.row, "pinned": look.pinned}
     missing = {key: name for key, name in asked.items() if name and name not in samples}
     notices = [unknown(key, name) for key, name in missing.items()]
