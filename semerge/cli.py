@@ -13,7 +13,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from semerge.checkpoints.files import locate, missing_files
-from semerge.common import STOPPED, Counter, Stopwatch, UserError, gigabytes, listed, listening, say
+from semerge.common import (
+    STOPPED,
+    Counter,
+    Stopwatch,
+    UserError,
+    gigabytes,
+    listed,
+    listening,
+    rendered,
+    say,
+)
 from semerge.methods import METHODS
 from semerge.probes import PROBES
 from semerge.registry import TASK_ARITHMETIC, Registry
@@ -214,7 +224,6 @@ def predict(args: argparse.Namespace) -> int:
 
 def lines(result: Result) -> list[str]:
     """A result as text: the routing as a table, then the four answers."""
-    at = f"layer {result.layer}" if result.layer != result.pool else "the final embedding"
     rows = zip(
         result.tasks,
         result.distances,
@@ -223,20 +232,8 @@ def lines(result: Result) -> list[str]:
         result.coefficients,
         strict=True,
     )
-    wide = max(len(task) for task in result.tasks)
-    text = [
-        f"nearest expert at {at}: {result.chosen} (margin {result.margin:.1%})",
-        f"head: {result.head}",
-        f"{'task':{wide}}  distance  similarity  before  after",
-        *(
-            f"{task:{wide}}  {d:8.4g}  {s:10.4f}  {before:6.3f}  {after:5.3f}"
-            for task, d, s, before, after in rows
-        ),
-    ]
-    for kind, answers in result.predictions.items():
-        best = ", ".join(f"{p.label} {p.score:.3f}" for p in answers[:SHOWN])
-        text.append(f"{kind:6}  {best}")
-    return [*text, *(f"note: {notice}" for notice in result.notices)]
+    wide = max(map(len, result.tasks))
+    return rendered("predict.txt", vars(result), rows=rows, wide=wide, shown=SHOWN)
 
 
 def elsewhere(args: argparse.Namespace) -> int:

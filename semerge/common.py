@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -149,7 +149,7 @@ def wanted(row: dict[str, Any]) -> str:
 
 
 # --------------------------------------------------------------------------------------------------
-# What HTML is made of.
+# What HTML is made of, and what commands print.
 
 
 @lru_cache(maxsize=1)
@@ -165,6 +165,11 @@ def templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+
+
+def rendered(template: str, content: Mapping[str, Any], **values: Any) -> list[str]:
+    """The lines of a plain text among the templates."""
+    return templates().get_template(template).render(content, **values).splitlines()
 
 
 def png_url(image: Image) -> str:

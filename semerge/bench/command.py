@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import semerge
-from semerge.common import UserError, read_json, write_text
+from semerge.common import UserError, read_json, rendered, write_text
 from semerge.suites import published_suites, read_suite
 
 ROUNDS, LARGE_ROUNDS = 15, 5
 INPUTS = 16
-MET = {None: "not measured", True: "met", False: "missed"}
 POINT = ("probe", "layer", "pool", "preset", "probe_lambda")  # what tells where exact measures
 LIMIT = 200  # samples a task of labelled data; 0 stands for all
 
@@ -95,29 +94,7 @@ def machine(device: str) -> dict[str, Any]:
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The figures as text."""
-    on = found["machine"]
-    size = f"{found['samples']} inputs, {found['rounds']} rounds"
-    text = [
-        f"{found['suite']}, {found['weights']} weights, {found['experts']} experts",
-        f"{size} on {on['processor']}, {on['threads']} threads",
-        "exact: " + ", ".join(f"{key} {value}" for key, value in found["exact"].items()),
-    ]
-    told = {row["figure"]: row for row in found["acceptance"]}
-    for name, value in found["figures"].items():
-        row = told.get(name)
-        limit = "" if row is None else f"  {row['limit']:>9}  {MET[row['met']]}"
-        text.append(f"  {name:28} {'-' if value is None else f'{value:8.3f}'}{limit}")
-    for title in ("cases_ms", "stages_ms", "start_ms"):
-        if found[title]:
-            rows = ", ".join(f"{name} {value:.4g}" for name, value in found[title].items())
-            text.append(f"{title}: {rows}")
-    for row in found.get("labelled", {}).get("modes", ()):
-        text.append(
-            f"  {row['mode']:20} cost {row['cost']:6.2f}  agrees {row['agreement']:.4f}  "
-            f"with the default {row['default_agreement']:.4f}  right {row['accuracy']:.4f}  "
-            f"alone {row['alone']:.4f}"
-        )
-    return [*text, *(f"growth: {row}" for row in found["growth"])]
+    return rendered("bench.txt", {"labelled": None} | found)
 
 
 def _processor() -> str:

@@ -13,13 +13,12 @@ from torch import Tensor
 
 import semerge
 from semerge.checkpoints.files import locate
-from semerge.common import UserError, read_json, tell, write_text
+from semerge.common import UserError, read_json, rendered, tell, write_text
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
 from semerge.evaluation.diagnosis import candidates
 from semerge.evaluation.measure import Cancelled, Plan, Progress, measure
 from semerge.evaluation.selection import NOTHING, Candidate, every_key, rank
-from semerge.evaluation.text import rendered
 from semerge.models import Point
 from semerge.probes import PROBES
 from semerge.probes.displacement import relative

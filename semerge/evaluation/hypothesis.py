@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from semerge.common import rendered
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
 from semerge.evaluation.measure import Cancelled, Measurement, each_batch, represent, tasks_of
@@ -327,27 +328,7 @@ def verdict(described: Mapping[str, Any], probe_lambda: float) -> str:
     shares = {
         row["lambda"]: row.get("measured", row["predicted"])["share"] for row in described["curve"]
     }
-    at = shares.get(probe_lambda, least)
-    if at >= GOOD and described["alpha"] >= HALF:
-        return (
-            f"The own expert is the nearest for {at:.0%} of the samples at λ {probe_lambda:g}: the "
-            f"merged model goes {described['alpha']:.0%} of the way along its move, and where an "
-            "expert moves a sample, more than half of the way makes it the nearest."
-        )
-    if at >= GOOD:
-        return (
-            f"The own expert is the nearest for {at:.0%} of the samples at λ {probe_lambda:g}: it "
-            f"moves its own data less than the others do, and their drifts do not pile up yet."
-        )
-    if good := [scale for scale, value in shares.items() if value >= GOOD]:
-        below = f"at λ {max(good):g} or below, or " if max(good) > 0 else ""
-        return (
-            f"At λ {probe_lambda:g} the own expert is the nearest for {at:.0%} of the samples; the "
-            f"drifts of the others pile up (mean cosine {described['drift_correlation']:.2f}). "
-            f"Probe {below}with the probe base."
-        )
-    return (
-        f"The own expert moves its data least for {least:.0%} of the samples only, so the nearest "
-        "expert is mostly a wrong one at any λ: these experts were not kept close to the base on "
-        "their own data. Use the probe cache, or fine-tune with a representation-preserving term."
-    )
+    at, good = shares.get(probe_lambda, least), [s for s, value in shares.items() if value >= GOOD]
+    most = max(good, default=None)
+    values = {"at": at, "good": at >= GOOD, "most": most, "scale": probe_lambda, "half": HALF}
+    return " ".join(rendered("verdict.txt", described, **values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from semerge.common import templates
+from semerge.common import rendered
 from semerge.evaluation.figures import HEADINGS
 from semerge.methods import METHODS
 from semerge.registry import TASK_ARITHMETIC
@@ -38,11 +38,6 @@ def diagnosis_lines(diagnosis: Part) -> list[str]:
     """What `diagnosis.diagnose` gave as text, each figure with its number of samples."""
     settings = _told(diagnosis["at"], "probe layer pool preset probe_lambda")
     return rendered("diagnosis.txt", diagnosis, settings=settings)
-
-
-def rendered(template: str, content: Part, **values: Any) -> list[str]:
-    """The lines of a plain text among the templates."""
-    return templates().get_template(template).render(content, **values).splitlines()
 
 
 def _told(settings: Part, names: str) -> str:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from semerge.common import read_json
+from semerge.common import read_json, rendered
 from semerge.probes import key_at
 from semerge.registry import Key
 from semerge.suites.suite import Suite
@@ -62,42 +62,12 @@ class Abstention:
 
     def sentence(self) -> str:
         """The notice, with how often it is wrong."""
-        alarm, kinds = self.rates["false_alarm"], self.rates["kinds"].values()
-        count = sum(kind["n"] for kind in kinds)
-        text = (
-            "No expert fits: this input is unlike what the suite's tasks hold. On test samples "
-            f"this notice came for {_percent(alarm['share'])} of the inputs that do belong to a "
-            f"task (n = {alarm['n']}) and missed {_percent(self.rates['miss'])} of those made to "
-            f"belong to none (n = {count})"
-        )
-        if self.left_out is not None:
-            text += (
-                f", {_percent(self.left_out['share'])} of those of a task whose expert was left "
-                f"out (n = {self.left_out['n']})"
-            )
-        return f"{text}."
+        return " ".join(rendered("notice.txt", vars(self)))
 
     def effect(self) -> str:
         """What falling back to the static coefficients did to test samples: of the suite's tasks,
         and of tasks whose expert was left out, which is what it is for."""
-        found = self.fallback
-        changes = " and ".join(
-            f"{_percent(found[head]['se'])} to {_percent(found[head]['with_fallback'])} with the "
-            f"{word} head"
-            for head, word in (("oracle", "given"), ("routed", "chosen expert's"))
-        )
-        text = (
-            f"Falling back took effect for {found['fell_back']} of {found['n']} test samples of "
-            f"the suite's own tasks, and their accuracy went from {changes}."
-        )
-        if left := found.get("left_out"):
-            row = left["oracle"]
-            text += (
-                f" With a task's expert left out it took effect for {left['fell_back']} of "
-                f"{left['n']} of that task's test samples, and their accuracy went from "
-                f"{_percent(row['se'])} to {_percent(row['with_fallback'])} with the given head."
-            )
-        return text
+        return " ".join(rendered("fallback.txt", {"left_out": None} | dict(self.fallback)))
 
 
 def read_report(suite: Suite) -> dict[str, Any] | None:
@@ -165,7 +135,3 @@ def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
 
 def _key(row: Mapping[str, Any], at: Mapping[str, Any]) -> Key:
     return key_at(str(row["probe"]), row["layer"], str(row["pool"]), float(at["probe_lambda"]))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\u00a0%"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from semerge.common import ASSETS, read_json
+from semerge.common import ASSETS, read_json, rendered
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ FAMILIES = {
     for name, raw in read_json(ASSETS / "published.json")["families"].items()
 }
 """By the `family` of a suite.json."""
+OWN = {
+    "here: base": "base_oracle",
+    "here: static merge": "static_oracle",
+    "here: SE-Merging": "se_oracle",
+    "here: experts": "expert",
+}
 
 
 def published_lines(
@@ -44,31 +50,15 @@ def published_lines(
     if family is None or family not in FAMILIES:
         return []
     known = FAMILIES[family]
-    own = {
-        "here: base": "base_oracle",
-        "here: static merge": "static_oracle",
-        "here: SE-Merging": "se_oracle",
-        "here: experts": "expert",
-    }
-    wide = max(len(name) for name in (*known.rows, *own))
-    lines = [
-        (
-            f"published for the same family of checkpoints: {known.title} ({known.source}); "
-            f"task given; here: {ran}"
-        ),
-        " ".join([" " * wide, *(f"{task[:8]:>8}" for task in known.tasks), f"{'average':>8}"]),
-    ]
-    for name, column in own.items():
+    blank = [None] * len(known.tasks)
+    rows: dict[str, Sequence[float | None]] = {}
+    for name, column in OWN.items():
         values = [100 * found[t][column] if t in found else None for t in known.tasks]
         there = [value for value in values if value is not None]
         mean = sum(there) / len(there) if len(there) == len(values) else None
-        lines.append(_line(name, wide, [*values, mean]))
-    blank = [None] * len(known.tasks)
+        rows[name] = [*values, mean]
     for name, figures in known.rows.items():
-        lines.append(_line(name, wide, [*blank, *figures] if len(figures) == 1 else figures))
-    return lines
-
-
-def _line(name: str, wide: int, figures: Sequence[float | None]) -> str:
-    cells = [" " * 8 if figure is None else f"{figure:8.1f}" for figure in figures]
-    return " ".join([f"{name:{wide}}", *cells]).rstrip()
+        rows[name] = [*blank, *figures] if len(figures) == 1 else figures
+    wide, content = max(map(len, rows)), vars(known) | {"rows": rows}
+    lines = rendered("published.txt", content, ran=ran, wide=wide)
+    return [line.rstrip() for line in lines]
