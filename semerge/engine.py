@@ -334,6 +334,8 @@ class Engine(Steps):
             chosen=self.suite.task_names[chosen],
             margin=float(routing.margin[0]),
             entropy=float(routing.entropy[0]),
+            fits=None if unfit is None or fallback else not misfit,
+            expert_accuracy=self.accuracies.get(self.suite.task_names[chosen]),
             notices=notices,
             predictions=predictions,
             timings_ms=clock.timings(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
@@ -20,7 +20,7 @@ from semerge.checkpoints.files import locate
 from semerge.common import UserError, naming
 from semerge.settings import Settings
 from semerge.suites import Suite
-from semerge.suites.abstention import Abstention, read_abstention
+from semerge.suites.abstention import Abstention, read_abstention, read_accuracies
 from semerge.suites.memory import check_memory, give_back
 from semerge.task_vectors import TaskVectors
 
@@ -35,6 +35,8 @@ class Loaded:
     heads: Mapping[str, Tensor]  # by task: (C, D)
     statistics: Mapping[Point, Statistics]  # by (layer, pool); empty without a cache probe
     abstention: Abstention | None = None  # the notice "no expert fits", where it was calibrated
+    # of each expert on its own test samples, where the suite's report tells them
+    accuracies: Mapping[str, float] = field(default_factory=dict)
 
 
 def load(suite: Suite) -> Loaded:
@@ -55,7 +57,8 @@ def load(suite: Suite) -> Loaded:
         check_lineage(vectors, suite.task_names, [suite.path(t.weights) for t in suite.tasks])
     file = suite.statistics
     statistics = read_statistics(suite, suite.path(file)) if file else {}
-    return Loaded(suite, backbone, vectors, heads, statistics, read_abstention(suite))
+    told = read_abstention(suite), read_accuracies(suite)
+    return Loaded(suite, backbone, vectors, heads, statistics, *told)
 
 
 class _Experts(Sequence[Mapping[str, Tensor]]):

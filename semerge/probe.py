@@ -158,6 +158,7 @@ class Steps:
         found = loaded.abstention  # made with other weights, it says nothing of these
         own = found is not None and found.weights_sha256 == self.models.sha256
         self.abstention: Abstention | None = found if own else None
+        self.accuracies = loaded.accuracies if own else {}
         self.layers = valid_layers(loaded.suite)
         self._temperatures = {task.name: task.temperature for task in loaded.suite.tasks}
         self._usual = Settings().resolve(loaded.suite).probing

@@ -61,6 +61,10 @@ class Result:
     margin: float = told("Margin")  # (d2 - d1) / d2 of the two smallest distances, in [0, 1]
     # of the softmax, in nats over log T: 0 = one expert, 1 = all alike
     entropy: float = told("Entropy")
+    # whether any expert fits, where that was calibrated for such a request
+    fits: bool | None = told("An expert fits")
+    # of the chosen expert on its own test samples, as the suite's report has it; a fraction
+    expert_accuracy: float | None = told("Its accuracy on test samples")
     notices: tuple[str, ...] = told("Notices")
     # se, static, expert, base; best first
     predictions: Mapping[str, tuple[Prediction, ...]] = told("Predictions")

@@ -47,6 +47,8 @@ KEYS = [
     "chosen",
     "margin",
     "entropy",
+    "fits",
+    "expert_accuracy",
     "notices",
     "predictions",
     "timings_ms",

@@ -197,6 +197,26 @@ def test_the_opening_example_says_why_it_was_picked_only_if_it_is_true() -> None
     assert "picked because" not in part("headline", same)
 
 
+def test_doubt_comes_first_and_mutes_the_answers() -> None:
+    view = with_answers(view_of(fits=False, expert_accuracy=0.784), "digit 3", "digit 8")
+    sentence = words.sentence(view)
+    assert sentence.startswith("No expert fits this input. The nearest at block 4 is MNIST")
+    assert "digit 3" in sentence and "digit 8" in sentence and "recognised" not in sentence
+    shown = part("answers", view)
+    assert 'class="se-pair unfit"' in shown and shown.count("no expert fits") == 2
+    # how often the expert is right is said of samples of its own task, which this is not
+    assert view.reliable is None and "of 100" not in part("headline", view)
+
+
+@pytest.mark.parametrize("fits", [True, None])
+def test_how_often_the_expert_is_right_stands_beside_the_answer(fits: bool | None) -> None:
+    view = view_of(fits=fits, expert_accuracy=0.784)
+    headline = part("headline", view)
+    assert "On test samples of MNIST this expert is right for <b>78 of 100</b>." in headline
+    assert "recognised" in headline and "unfit" not in part("answers", view)
+    assert "of 100" not in part("headline", view_of(fits=fits, expert_accuracy=None))
+
+
 def test_the_table_has_the_figures_of_the_result() -> None:
     view = view_of()
     html = part("figures", view)

@@ -106,6 +106,18 @@ def read_abstention(suite: Suite) -> Abstention | None:
         return None
 
 
+def read_accuracies(suite: Suite) -> dict[str, float]:
+    """By task, the accuracy of its expert on its own test samples, as the suite's report has it;
+    empty where there is no report, or none that can be read."""
+    try:
+        tasks = ((read_report(suite) or {}).get("test") or {}).get("tasks") or {}
+        found = {name: float(row["expert"]) for name, row in tasks.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _log.warning("%s: no accuracies of experts: %r", suite.path("report.json"), error)
+        return {}
+    return {name: share for name, share in found.items() if 0 <= share <= 1}
+
+
 def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
     """From what `semerge.evaluation.diagnosis.diagnose` gave, for a suite of so many tasks. Raises
     KeyError, TypeError or ValueError where a part is missing or is not what it should be."""

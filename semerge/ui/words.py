@@ -109,6 +109,18 @@ class View:
         """True where SE-Merging and the static merge give the same label."""
         return self.answer("se") == self.answer("static")
 
+    @property
+    def fits(self) -> bool:
+        """False where no expert fits the input; True also where that is not known."""
+        return self.result.get("fits") is not False
+
+    @property
+    def reliable(self) -> int | None:
+        """Of 100 of its own test samples, how many the chosen expert gets right; None where the
+        suite does not tell, and where no expert fits: such samples were others."""
+        share = self.result.get("expert_accuracy")
+        return None if share is None or not self.fits else round(100 * share)
+
     def right(self, kind: str) -> bool | None:
         """Whether a column is right: None where the right answer is not known. Two tasks may share
         a class name, so the head has to be the right task's as well."""
@@ -317,18 +329,28 @@ def sentence(view: View) -> str:
 
 
 def sentence_parts(view: View) -> list[tuple[str, str]]:
-    """`sentence` as (text, role) pairs; role is "", "task", "number", "se" or "static"."""
+    """`sentence` as (text, role) pairs; role is "", "task", "number", "doubt", "se" or
+    "static"."""
     verb, old, new = change(view)
     head = "" if view.routed else f", read by the {view.title(view.result['head'])} head,"
     word = "at" if verb == "kept" else "from"
-    parts = [
-        (f"SE-Merging{' in fast mode' if view.fast else ''} recognised ", ""),
-        (view.title(view.result["chosen"]), "task"),
-        (f" {reached(view)}, {verb} that expert's coefficient {word} ", ""),
-        (old if verb == "kept" else f"{old} to {new}", "number"),
-        (f" and{head} answers ", ""),
-        (view.answer("se"), "se"),
-    ]
+    if not view.fits:
+        parts = [
+            ("No expert fits this input.", "doubt"),
+            (f" The nearest {reached(view)} is ", ""),
+            (view.title(view.result["chosen"]), "task"),
+            (f", and SE-Merging answers{head} ", ""),
+            (view.answer("se"), "se"),
+        ]
+    else:
+        parts = [
+            (f"SE-Merging{' in fast mode' if view.fast else ''} recognised ", ""),
+            (view.title(view.result["chosen"]), "task"),
+            (f" {reached(view)}, {verb} that expert's coefficient {word} ", ""),
+            (old if verb == "kept" else f"{old} to {new}", "number"),
+            (f" and{head} answers ", ""),
+            (view.answer("se"), "se"),
+        ]
     if view.same:
         return [*parts, (f"; the static merge, {static_values(view)}, answers the same.", "")]
     parts.append((f"; the static merge keeps {static_values(view)} and answers ", ""))
