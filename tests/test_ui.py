@@ -212,7 +212,7 @@ def test_doubt_comes_first_and_mutes_the_answers() -> None:
 def test_how_often_the_expert_is_right_stands_beside_the_answer(fits: bool | None) -> None:
     view = view_of(fits=fits, expert_accuracy=0.784)
     headline = part("headline", view)
-    assert "On test samples of MNIST this expert is right for <b>78 of 100</b>." in headline
+    assert "this expert is right for <b>78 of 100</b>." in headline
     assert "recognised" in headline and "unfit" not in part("answers", view)
     assert "of 100" not in part("headline", view_of(fits=fits, expert_accuracy=None))
 
