@@ -207,13 +207,13 @@ def costs(file: Path = BENCH) -> str:
     head = ["figure", *(f"`{s}`" for s in SMALL), "wanted", *(f"`{s}`" for s in LARGE), "wanted"]
     body = [
         [
-            phrase,
+            words["called"],
             *(cost(suites[s], name) for s in SMALL),
             limit(suites[SMALL[0]], name),
             *(cost(suites[s], name) for s in LARGE),
             limit(suites[LARGE[0]], name),
         ]
-        for name, phrase in common.FIGURES.items()
+        for name, words in common.FIGURES.items()
         if name not in LEFT_OUT and any(name in bench["figures"] for bench in suites.values())
     ]
     sizes = " and ".join(f"{suites[s]['labelled']['n']:,} (`{s}`)" for s in SMALL)

@@ -22,7 +22,7 @@ _PACKAGE = Path(__file__).resolve().parent
 # a wheel holds them in the package, a checkout beside it
 _HOME = _PACKAGE if (_PACKAGE / "assets").is_dir() else _PACKAGE.parent
 ASSETS = _HOME / "assets"
-"""Suites, styles, scripts, templates, the bench's figures."""
+"""Suites, styles, scripts, templates, the bench's figures and their words."""
 EXAMPLES = _HOME / "examples"
 """The project's own pictures and sentences."""
 
@@ -62,25 +62,9 @@ def reading(what: object) -> Iterator[None]:
 # --------------------------------------------------------------------------------------------------
 # Small pieces of the sentences that people read.
 
-FIGURES = {  # of a bench, in the order in which they are told: some lean on the one before
-    "exact_over_needed": "exact over what it can't avoid",
-    "reference_over_exact": "the tests' plain implementation over exact",
-    "fast_over_static": "fast over static; published: saturated, imposed",
-    "fast_miss_over_static": "the same on a miss, imposed",
-    "fast_dropped_over_static": "fast over static, one expert winning at block 1, imposed",
-    "fast_limit": "the least that this can be",
-    "fast_agreement": "fast agrees with exact",
-    "fast_default_agreement": "fast agrees with the suite's default settings",
-    "fast_hit_rate": "saturated routings",
-    "sweep_over_loop": "one by one over in batches",
-    "sweep_limit": "the most that this can be, merges for nothing",
-    "sweep_bound": "the same at the speed of one large matrix product",
-    "reroute_over_merge_forward": "another preset over merge and pass",
-    "full_ensemble_over_static": "all experts, one after another, over static",
-    "peak_over_weights": "peak memory over weights",
-    "sandbox_ms": "the sandbox's answer, ms",
-    "page_ms": "from the start to the page, ms",
-}
+FIGURES = json.loads((ASSETS / "figures.json").read_text(encoding="utf-8"))
+"""Of a bench: what each is called and is about, in the order in which they are told: some lean on
+the one before."""
 SHARES = ("fast_agreement", "fast_default_agreement", "fast_hit_rate")  # figures of a bench
 
 

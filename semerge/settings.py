@@ -119,6 +119,12 @@ def descriptions() -> dict[str, Described]:
     return {f.name: f.metadata["described"] for f in fields(Settings) if "described" in f.metadata}
 
 
+STATED = (
+    "preset", "layer", "pool", "static_lambda", "probe_lambda", "similarity", "normalise",
+    "temperature", "mass", "quantise", "fallback", "fast",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Resolved:
     """Settings with every field filled and checked against one suite."""
@@ -141,13 +147,13 @@ class Resolved:
     quantise: int | None = None  # coefficients are whole multiples of mass / quantise
     changed: tuple[str, ...] = ()  # "temperature 0.5": what was overridden in the preset
     probing: Key = field(init=False, compare=False)  # where this request measures distances
-    # method, method_options, probe, probe_options: the specs, taken apart for a Result
+    # what a Result has of them; method, method_options, probe, probe_options: the specs taken apart
     entries: Mapping[str, Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probing", self.key(self.probe, self.layer, self.pool))
         specs = (("method", METHODS, self.method), ("probe", PROBES, self.probe))
-        entries: dict[str, Any] = {}
+        entries = {name: getattr(self, name) for name in STATED}
         for name, registry, spec in specs:
             entries |= {name: registry[spec].name, f"{name}_options": registry.chosen(spec)}
         object.__setattr__(self, "entries", entries)

@@ -19,6 +19,7 @@ from semerge.bench import work as timing
 from semerge.bench.subject import Subject
 from semerge.bench.work import SIDE, Times, Work, exact, quick
 from semerge.cli import main, parser
+from semerge.common import FIGURES
 from semerge.data.batches import picture
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine
@@ -113,7 +114,7 @@ def test_the_figures_of_a_suite(tiny: Subject) -> None:
         "reroute_over_merge_forward",
     } <= set(made)
     assert min(made.values()) > 0
-    assert set(made) - {"fast_agreement"} <= set(figures.ABOUT)
+    assert set(made) - {"fast_agreement"} <= set(FIGURES)
     assert figures.figures(tiny, rounds=1)["figures"]["reference_over_exact"] is None
     stages = found["stages_ms"]
     assert {"preprocess", "probe", "route", "merge", "predict", "total"} <= set(stages)

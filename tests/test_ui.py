@@ -662,8 +662,16 @@ def test_options_offer_what_the_suite_has() -> None:
         options = Options([suite], "x")
         updates = options.defaults(suite)
         whole = Options([fake_suite("text")], "y")
-    assert [c[1] for c in updates[options.probe]["choices"]] == ["experts", "base"]
-    assert [c[1] for c in updates[options.layer]["choices"]] == [1, 2, 3, 4, 5, 6, "final"]
+    assert [c[1] for c in updates[options.fields["probe"]]["choices"]] == ["experts", "base"]
+    assert [c[1] for c in updates[options.fields["layer"]]["choices"]] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        "final",
+    ]
     read = whole.read(fake_suite("text"), ("sharp", "cache", 4, "all", "auto", None))
     assert read.pool is None  # `all` has no meaning for the cache probe on text
     assert set(PRESETS) == {"literal", "sharp", "hard"}

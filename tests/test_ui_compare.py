@@ -119,7 +119,7 @@ def test_both_panels_show_what_the_engine_answers(tab: CompareTab, modality: str
     assert suite
     asked = replace(tab._first(suite), source={"example": 3})
     visitor = visitor_of(tab, asked)
-    visitor.change(tab.options[0].preset, "sharp")
+    visitor.change(tab.options[0].fields["preset"], "sharp")
     for panel, choice in zip(tab.panels, asked.pair.both, strict=True):
         view, _ = tab.context.ask(choice.suite.name, asked.source, choice.settings)
         want = panel.show(view)
@@ -177,14 +177,14 @@ def test_what_is_set_while_the_models_answer_stays_as_it_is_set(tab: CompareTab)
     original = tab.context.predict
 
     def predict(*asked: Any) -> Any:
-        visitor[tab.options[0].preset] = "literal"
+        visitor[tab.options[0].fields["preset"]] = "literal"
         visitor[tab.set.kind] = "upload"
         return original(*asked)
 
     tab.context.predict = predict
     follow(visitor, begun)
     assert "preset hard" in visitor[tab.heads[0]] and visitor.visible(tab.panels[0].body)
-    assert visitor[tab.options[0].preset] == "literal"
+    assert visitor[tab.options[0].fields["preset"]] == "literal"
     assert visitor[tab.set.kind] == "upload"
 
 
@@ -229,8 +229,8 @@ def test_a_link_brings_input_sides_and_set_back(tab: CompareTab) -> None:
     query = opened(visitor, tab, urlencode(link(tab._link(asked))))
     assert not query.notices and visitor[tab.link] == tab._link(asked)
     assert "hard" in visitor[tab.heads[0]] and "literal" in visitor[tab.heads[1]]
-    assert visitor[tab.options[0].preset] == "hard"
-    assert visitor[tab.options[1].layer] == "final"
+    assert visitor[tab.options[0].fields["preset"]] == "hard"
+    assert visitor[tab.options[1].fields["layer"]] == "final"
     assert visitor[tab.set.limit] == 20 and visitor[tab.set.head] == "oracle"
 
 

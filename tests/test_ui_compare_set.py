@@ -92,10 +92,10 @@ def test_a_run_counts_lists_exports_and_opens_what_differs(
     assert [r["id"] for r in csv.DictReader(io.StringIO(file["text"]))] == list(differ)
     # the link says that it was run, and no longer once a setting is another
     assert link(visitor[tab.link])["run"] == "1"
-    usual = visitor[tab.options[1].preset]
-    visitor.change(tab.options[1].preset, "hard")
+    usual = visitor[tab.options[1].fields["preset"]]
+    visitor.change(tab.options[1].fields["preset"], "hard")
     assert "run" not in link(visitor[tab.link])
-    visitor.change(tab.options[1].preset, usual)
+    visitor.change(tab.options[1].fields["preset"], usual)
     assert link(visitor[tab.link])["run"] == "1"
     # a row opens in both panels with the answers of the table
     visitor.event(results.table, "row", {"do": "open", "value": differ[-1]})

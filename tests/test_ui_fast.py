@@ -63,10 +63,11 @@ def context_of(folder: Path) -> Context:
 def test_it_is_off_and_tells_what_was_measured() -> None:
     suite = read_suite("mini-vision")
     found = made(suite)
-    assert found.fast is not None and found.fast.value is False and found.fast in found.inputs
+    fast = found.fields["fast"]
+    assert fast.value is False and fast in found.inputs
     bench = json.loads(tables.BENCH.read_text(encoding="utf-8"))["mini-vision"]["labelled"]
     row = next(row for row in bench["modes"] if row["mode"] == "fast")
-    assert f"{100 * row['agreement']:.1f}\u00a0% of {bench['n']:,} test samples" in found.fast.info
+    assert f"{100 * row['agreement']:.1f}\u00a0% of {bench['n']:,} test samples" in fast.info
     assert "was not measured" in options.fast_agreement(
         read_suite("gpt2-glue"), tables.read_bench()
     )
@@ -85,14 +86,14 @@ def test_the_fast_mode_and_the_fallback_leave_each_other_out() -> None:
         put, follow = found.put(suite, settings), found.follow(suite, settings)
         assert {*put} == {*found.outputs} and {*follow} == {*found.followers}
         for told in (put, follow):
-            assert told[found.fast]["interactive"] is fast
-            assert told[found.fallback]["interactive"] is fallback
-            about = told[found.fast]["info"]
+            assert told[found.fields["fast"]]["interactive"] is fast
+            assert told[found.fields["fallback"]]["interactive"] is fallback
+            about = told[found.fields["fast"]]["info"]
             assert (about == options.NOT_FAST) is not fast
-            about = told[found.fallback]["info"]
+            about = told[found.fields["fallback"]]["info"]
             assert about == (abstention.effect() if fallback else options.NO_FALLBACK)
-        assert put[found.fast]["value"] is settings.fast
-        assert put[found.fallback]["value"] == settings.fallback
+        assert put[found.fields["fast"]]["value"] is settings.fast
+        assert put[found.fields["fallback"]]["value"] == settings.fallback
 
 
 def test_tabs_that_run_sets_do_not_offer_it(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_tabs_that_run_sets_do_not_offer_it(tmp_path: Path) -> None:
     with gr.Blocks(), gr.Tabs(), gr.Tab("x"):
         compare, inspect = CompareTab(context), InspectTab(context)
     for part in (*compare.options, inspect.form.options):
-        assert part.fast is None
+        assert "fast" not in part.fields
         assert not any(isinstance(component, gr.Checkbox) for component in part.inputs)
         assert {*part.put(suite, EXACT)} == {*part.outputs}
     query = Query({"fast": "1", "a_fast": "1", "b_fast": "1", "a_preset": "sharp"})
@@ -136,8 +137,8 @@ def test_it_is_in_the_link_and_comes_back(tmp_path: Path) -> None:
     assert values["fast"] == "1" and values["layer"] == "2"
     query = Query(values)
     filled = desk.restore(query)
-    assert query.notices == [] and filled[desk.options.fast]["value"] is True
-    assert filled[desk.options.fallback]["interactive"] is False
+    assert query.notices == [] and filled[desk.options.fields["fast"]]["value"] is True
+    assert filled[desk.options.fields["fallback"]]["interactive"] is False
     assert "Fast mode: " in filled[desk.panel.headline]
     assert query_of(filled[desk.link]) == values
     plain = desk._ask(

@@ -356,12 +356,12 @@ def test_the_option_to_fall_back_names_its_measured_effect(
 ) -> None:
     with gr.Blocks():
         options = Options([suite], "x", fast=True)
-    fallback = options.put(suite, Settings(fallback="static"))[options.fallback]
+    fallback = options.put(suite, Settings(fallback="static"))[options.fields["fallback"]]
     back = diagnosis["abstention"]["fallback"]
     assert fallback["value"] == "static" and fallback["interactive"] is True
     assert f"{back['fell_back']} of {back['n']} test samples" in fallback["info"]
     other = options.put(read_suite("clip-vit-b-32"), Settings())
-    plain = other[options.fallback]
+    plain = other[options.fields["fallback"]]
     assert plain["value"] == "route" and plain["interactive"] is False
     d = suite.defaults
     read = options.read(suite, (d.preset, d.probe, d.layer, d.pool, "auto", "static"))

@@ -110,12 +110,14 @@ def test_a_probe_left_over_from_another_method_is_replaced() -> None:
     sent = dict.fromkeys(options.fields) | {"method": "ties", "probe": "cache", "pool": "mean"}
     found = options.read(suite, list(sent.values()))
     assert found.probe is None and found.resolve(suite).probe == "experts"
-    shown = options.follow(suite, found)[options.probe]
+    shown = options.follow(suite, found)[options.fields["probe"]]
     assert [name for _, name in shown["choices"]] == ["experts", "base"]
     assert shown["value"] == "experts"
     # what fits is left as it is: its visitor may have set it anew by now
     kept = options.follow(suite, options.read(suite, list((sent | {"probe": "base"}).values())))
-    assert "value" not in kept[options.probe] and "value" not in kept[options.pool]
+    assert (
+        "value" not in kept[options.fields["probe"]] and "value" not in kept[options.fields["pool"]]
+    )
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from semerge.suites.examples import Examples, load_examples
 from semerge.ui import options, words
 from semerge.ui.context import Context, sample_of
 from semerge.ui.links import Query
-from semerge.ui.options import Coefficient, Coefficients
+from semerge.ui.options import Coefficients
+from semerge.ui.safe import AnyNumber
 from semerge.ui.tabs import sandbox
 from semerge.ui.tabs.sandbox import SandboxTab
 from semerge.ui.words import View
@@ -144,7 +145,7 @@ def test_there_is_a_slider_a_task_and_the_rest_is_hidden(tab: SandboxTab) -> Non
 
 def test_the_slider_leaves_judging_to_us() -> None:
     with gr.Blocks():
-        slider = Coefficient(-0.5, 1.5, 0.0)
+        slider = AnyNumber(-0.5, 1.5, 0.0)
     for value in (7, None, "abc", math.inf):
         assert slider.preprocess(value) == value
     assert slider.get_block_name() == "slider"

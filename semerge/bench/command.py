@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import semerge
-from semerge.common import UserError, read_json, rendered, write_text
+from semerge.common import FIGURES, UserError, read_json, rendered, write_text
 from semerge.suites import published_suites, read_suite
 
 ROUNDS, LARGE_ROUNDS = 15, 5
@@ -72,7 +72,7 @@ def bench(args: argparse.Namespace, reference: Any = None) -> dict[str, Any]:
     if not large:
         found["figures"]["page_ms"] = start.page_ms(starts)
     found["acceptance"] = figures.acceptance(found, large)
-    found["about"] = figures.ABOUT
+    found["about"] = {name: words["about"] for name, words in FIGURES.items()}
     return found | {"machine": machine(str(made.engine.models.device)), "quick": args.quick}
 
 

@@ -12,42 +12,6 @@ from semerge.bench.work import Case, Tell, Times, Work, interleaved
 from semerge.engine import Engine
 from semerge.suites.memory import available
 
-ABOUT = {
-    "exact_over_needed": "exact over what it can't avoid: the probed model and T experts to the "
-    "probe layer (one by one or together, whichever is faster), the merge's bytes at the measured "
-    "speed of a copy, and one forward pass. What an answer shows beside it (static merge, base and "
-    "nearest expert) is in neither",
-    "reference_over_exact": "the tests' plain implementation over exact, one input at a time",
-    "fast_over_static": "the fast mode over one pass of the static merge; on random weights with "
-    "the cache probe, whose statistics are random too (the published suites ship none), and a "
-    "saturated routing, imposed",
-    "fast_miss_over_static": "the same where the routing is not saturated and is merged; on "
-    "random weights imposed",
-    "fast_agreement": "share of the labelled samples that the fast mode answers as exact does: the "
-    "same expert and the same class",
-    "fast_default_agreement": "the same, with the suite's default settings in place of exact",
-    "fast_hit_rate": "share of the labelled samples whose routing is saturated, so that the chosen "
-    "expert answers with its own weights; random weights have no rate: hit and miss are imposed",
-    "fast_dropped_over_static": "the fast mode with the probe experts where one expert wins at "
-    "layer 1, over static; imposed",
-    "sweep_over_loop": "exact on the inputs one at a time over exact on them in batches",
-    "sweep_limit": "the most that sweep_over_loop can be: the loop over the sweep's passes alone, "
-    "as if its merges cost nothing",
-    "sweep_bound": "what it could be if, besides, the passes' multiplications ran at the speed of "
-    "one large matrix product, the most that this machine does in float32, and all else took no "
-    "time",
-    "fast_limit": "the least that fast_over_static can be with the probe experts: block 1 of the "
-    "probed model and T experts, and the rest of one, over static",
-    "reroute_over_merge_forward": "another preset for a probed input, answer and all columns, over "
-    "a merge and a forward pass",
-    "peak_over_weights": "the most memory that making the engine and exact answers added to the "
-    "process, over the bytes of base and experts in float32",
-    "full_ensemble_over_static": "T full passes one by one over one",
-    "sandbox_ms": "no ratio but milliseconds on this machine: the median, over inputs, of an "
-    "answer with coefficients that somebody sets, from the decoded input to the scores; the way "
-    "to the browser and back is not in it",
-    "page_ms": "milliseconds from starting the app to its page",
-}
 GROWTH = (2, 4, 8, 16, 20)
 TIMED = 3  # inputs of a large model that are timed one by one; sweeps take them all
 HEADROOM = 1.3  # of the weights: memory that must be free before the growth is measured
@@ -116,7 +80,7 @@ def figures(
 
 
 def needed(times: Times, count: int, copies: float) -> float:
-    """Seconds over all samples that no exact answer can avoid (ABOUT["exact_over_needed"])."""
+    """Seconds over all samples that no exact answer can avoid, FIGURES["exact_over_needed"]."""
     one_by_one = (1 + count) * times.total("to_layer")
     together = times.total("to_layer", "experts_to_layer")
     merging = copies * times.total("copy")

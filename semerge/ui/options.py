@@ -100,39 +100,6 @@ class Options:
         return {(key, name): part for key, e in every for name, part in e.options.items()}
 
     @property
-    def preset(self) -> Any:
-        return self.fields["preset"]
-
-    @property
-    def probe(self) -> Any:
-        return self.fields["probe"]
-
-    @property
-    def layer(self) -> Any:
-        return self.fields["layer"]
-
-    @property
-    def pool(self) -> Any:
-        return self.fields["pool"]
-
-    @property
-    def head(self) -> Any:
-        return self.fields["head"]
-
-    @property
-    def fallback(self) -> Any:
-        return self.fields["fallback"]
-
-    @property
-    def method(self) -> Any:
-        return self.fields["method"]
-
-    @property
-    def fast(self) -> Any:
-        """None where it is not offered."""
-        return self.fields.get("fast")
-
-    @property
     def choices(self) -> list[Any]:
         """The inputs that change an answer of the same suite."""
         return [*self.fields.values(), *self.further.values()]
@@ -360,15 +327,6 @@ class Entries:
 LOW, HIGH, STEP, DIGITS = -0.5, 1.5, 0.01, 2
 
 
-class Coefficient(gr.Slider):
-    """A slider that leaves judging a number to us, so that what is typed gets one sentence."""
-
-    is_template = True  # the browser shows it as the slider it is
-
-    def preprocess(self, payload: Any) -> Any:
-        return payload
-
-
 class Coefficients:
     """The sliders, `inputs`. They give as many values as there are; `of` keeps a suite's."""
 
@@ -376,7 +334,7 @@ class Coefficients:
         first = suites[0]
         values = static(first)
         self.inputs = [
-            Coefficient(
+            AnyNumber(
                 LOW,
                 HIGH,
                 values[t] if t < len(values) else 0.0,

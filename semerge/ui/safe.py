@@ -33,7 +33,7 @@ class AnyChoice(gr.Radio):
 
 
 class AnyNumber(gr.Slider):
-    """A number above the range is the final embedding."""
+    """Of a layer, a number above the range is the final embedding."""
 
     is_template = True
     preprocess = as_sent

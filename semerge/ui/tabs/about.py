@@ -21,7 +21,6 @@ from semerge.ui.tabs import Tab
 from semerge.ui.words import button, macro
 
 PAPER = "https://arxiv.org/abs/2506.18135"
-table = partial(macro, "table")
 part = partial(macro, template="about.html")
 
 
@@ -86,8 +85,6 @@ COST = (
     "How often each agrees with exact, by its cost in passes of the static merge; the table below "
     "has the numbers."
 )
-MOST = {"sweep_over_loop": "sweep_limit"}  # a figure, and what it can be here at most
-SWEPT = {"loop": "one by one", "sweep": "in batches", "passes": "in batches, the passes alone"}
 MARKS = (
     ("exact", "exact"),
     ("se", "fast"),
@@ -123,10 +120,6 @@ def _show_costs(order: Sequence[str]) -> None:
 
 def figures(suites: Sequence[Bench]) -> Markup:
     """Every figure by suite, with its limit, and what they were measured on."""
-    rows = [
-        (_called(name), *(_figure(found, name) for found in suites))
-        for name in _in_order(found["figures"] for found in suites)
-    ]
     alike: dict[str, list[str]] = {}  # suites of one kind of weights on one machine
     for found in suites:
         on = found["machine"]
@@ -134,23 +127,8 @@ def figures(suites: Sequence[Bench]) -> Markup:
         alike.setdefault(f"{found['weights']} weights; {where}", []).append(
             f"{found['suite']} ({found['experts']} experts)"
         )
-    return part("figures", ("Figure", *_heads(suites)), rows, alike.items())
-
-
-def _figure(found: Bench, name: str) -> str:
-    """A value and its limit; empty where the suite has no such figure."""
-    if name not in found["figures"]:
-        return ""
-    value = found["figures"][name]
-    shown = "not measured" if value is None else common.figure(name, value)
-    row = next((row for row in found["acceptance"] if row["figure"] == name), None)
-    hints = []
-    if row is not None:
-        hints.append(common.wanted(row) + {True: ", met", False: ", missed"}.get(row["met"], ""))
-        most = found["figures"].get(MOST.get(name, ""))
-        if row["met"] is False and most is not None:
-            hints.append(f"at most {common.measured(most)} here")
-    return part("figure", shown, hints)
+    names = {name: _called(name) for name in _in_order(found["figures"] for found in suites)}
+    return part("figures", suites, names, alike.items(), common)
 
 
 def meanings(suites: Sequence[Bench]) -> Markup:
@@ -161,34 +139,16 @@ def meanings(suites: Sequence[Bench]) -> Markup:
 
 def times(suites: Sequence[Bench]) -> Markup:
     """Where the milliseconds of an exact answer and of a start go, by suite."""
-    rows = []
-    for what, key in (("an exact answer", "stages_ms"), ("a start", "start_ms")):
-        parts = [found.get(key) or {} for found in suites]
-        for stage in _union(parts):
-            rows.append((f"{what}: {stage}", *(_milliseconds(each.get(stage)) for each in parts)))
-    cases = [found.get("cases_ms", {}) for found in suites]
-    for case, what in SWEPT.items():
-        if case in _union(cases):
-            cells = (_milliseconds(each.get(case)) for each in cases)
-            rows.append((f"an input of a set: {what}", *cells))
-    return table("Milliseconds by stage, medians", ("Stage", *_heads(suites)), rows)
+    keys = ("stages_ms", "start_ms", "cases_ms")
+    stages = {key: _union(found.get(key) or {} for found in suites) for key in keys}
+    return part("times", suites, stages, common)
 
 
 def growth(suites: Sequence[Bench]) -> Markup:
     """Milliseconds of an answer by the number of experts; nothing where nobody measured it."""
-    rows: list[tuple[str, dict[int, float]]] = []
-    for found in suites:
-        grown = found.get("growth", ())
-        for case in ("exact", "static"):
-            if by_count := {row["experts"]: row[case] for row in grown if "experts" in row}:
-                rows.append((f"{found['suite']}: {case}", by_count))
-        rows += [(f"{found['suite']}: {row['left_out']}", {}) for row in grown if "left_out" in row]
-    counts = sorted(_union(by_count for _, by_count in rows))
-    if not counts:
-        return Markup()
-    body = [(name, *(_milliseconds(by_count.get(n)) for n in counts)) for name, by_count in rows]
-    heads = ("Experts", *map(str, counts))
-    return table("Milliseconds by the number of experts, on random weights", heads, body)
+    grown = (row for found in suites for row in found.get("growth", ()))
+    counts = sorted({row["experts"] for row in grown if "experts" in row})
+    return part("growth", suites, counts, common) if counts else Markup()
 
 
 def ways(found: Bench) -> Markup:
@@ -196,18 +156,10 @@ def ways(found: Bench) -> Markup:
     return part("modes", found["suite"], found["labelled"])
 
 
-def _milliseconds(value: float | None) -> str:
-    return "" if value is None else common.measured(value)
-
-
-def _heads(suites: Sequence[Bench]) -> list[str]:
-    return [found["suite"] for found in suites]
-
-
 def _called(name: str) -> str:
     """A figure in words; by its own name where it has none."""
-    phrase = common.FIGURES.get(name)
-    return phrase[:1].upper() + phrase[1:] if phrase else name
+    phrase = common.FIGURES.get(name, {}).get("called", "")
+    return phrase[:1].upper() + phrase[1:] or name
 
 
 def _in_order(names: Iterable[Iterable[str]]) -> list[str]:

@@ -176,7 +176,7 @@ class CompareTab(Tab):
                     )
                     for which in WHICH
                 ]
-                self.options[1].preset.value = usual(first)[1].preset
+                self.options[1].fields["preset"].value = usual(first)[1].preset
             with gr.Column(scale=8, min_width=320, elem_classes="se-tell"):
                 heading("What differs")
                 self.given = html(elem_id=f"{self.name}-given")
