@@ -246,11 +246,9 @@ def _suite(command: argparse.ArgumentParser) -> None:
 
 
 def add_settings(command: argparse.ArgumentParser, sweep: bool = False) -> None:
-    """A flag for every field of `Settings` and every option of a method or probe.
-
-    sweep: for a command that runs over labelled data: several methods, "all" of some fields, the
-    head and the fast mode left out.
-    """
+    """A flag for every field of `Settings` and every option of a method or probe. sweep: for a
+    command that runs over labelled data: several methods, "all" of some fields, the head and the
+    fast mode left out."""
     group = command.add_argument_group("settings, in place of the suite's defaults")
     readings = command.add_argument_group("readings of the method, in place of the preset's")
     for name, is_ in descriptions().items():

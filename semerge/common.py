@@ -34,11 +34,9 @@ STOPPED = 130
 
 
 class UserError(ValueError):
-    """Input that can't be used, told in one clear sentence.
-
-    The command line prints the sentence and exits with 2; the app shows it as a message and goes
-    on. Anything else that is raised is a defect of this project.
-    """
+    """Input that can't be used, told in one clear sentence. The command line prints the sentence
+    and exits with 2; the app shows it as a message and goes on. Anything else that is raised is a
+    defect of this project."""
 
 
 @contextmanager

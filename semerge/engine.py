@@ -432,11 +432,9 @@ ROOM = 64 * 2**20  # bytes, of all entries together
 
 
 class Cache:
-    """Probed inputs of any number of engines, the least recently used dropped first.
-
-    Safe to share between threads. The lock is not held while a model runs: two threads that ask the
-    same at once both probe, and find the same.
-    """
+    """Probed inputs of any number of engines, the least recently used dropped first. Safe to share
+    between threads. The lock is not held while a model runs: two threads that ask the same at once
+    both probe, and find the same."""
 
     def __init__(self, entries: int = CACHED, room: int = ROOM) -> None:
         self._limit, self._room = entries, room

@@ -51,10 +51,8 @@ class Early:
 
 def probe(models: Models, batch: Batch, resolved: Resolved, ratio: float = RATIO) -> Early:
     """A probe that compares one model with the experts, for one sample; far ones are dropped.
-
     Before the probe layer, `cls` and the final embedding are replaced by the mean of the tokens: an
-    early class token knows too little.
-    """
+    early class token knows too little."""
     backbone, depth = models.backbone, models.backbone.depth
     key, entry = resolved.probing, PROBES[resolved.probe]
     based = "merged" not in entry.needs

@@ -146,10 +146,8 @@ def started(models: Models, batch: Batch, layers: Iterable[int | str]) -> Reache
 
 class Steps:
     """One suite in memory. Safe to share between threads; nothing is written after `__init__`.
-
     device: where the weights are kept and run. Routing is float64 on the CPU wherever they are. No
-    other device than the CPU has been measured.
-    """
+    other device than the CPU has been measured."""
 
     def __init__(self, loaded: Loaded, device: torch.device | str = "cpu") -> None:
         self.suite = loaded.suite
@@ -212,11 +210,9 @@ class Steps:
         return fast.probe(self.models, batch, resolved)
 
     def route(self, distances: Tensor, resolved: Resolved) -> Routing:
-        """Distances (B, T) -> coefficients, with the suite's static lambda and thresholds.
-
-        The threshold `far` has the unit of one distance, so it holds for the suite's default
-        probe, layer, pool and probe_lambda alone.
-        """
+        """Distances (B, T) -> coefficients, with the suite's static lambda and thresholds. The
+        threshold `far` has the unit of one distance, so it holds for the suite's default probe,
+        layer, pool and probe_lambda alone."""
         thresholds = dict(self.suite.thresholds)
         if resolved.probing != self._usual:
             thresholds["far"] = None
@@ -250,11 +246,8 @@ class Steps:
         confidence: Tensor | None = None,
     ) -> Tensor | None:
         """Where no expert fits, bool (B,), from distances at `needed`; None where that was not
-        calibrated.
-
-        confidence: top scores of the experts (B, T), or of the nearest one (B, 1); without them
-        a notice that needs them is not known.
-        """
+        calibrated. confidence: top scores of the experts (B, T), or of the nearest one (B, 1);
+        without them a notice that needs them is not known."""
         found = self.abstention
         if found is None or not self.watches(resolved):
             return None
@@ -273,10 +266,8 @@ class Steps:
         method: str = TASK_ARITHMETIC,
     ) -> Tensor:
         """Second pass: final embeddings (B, D) of θ0 + Σt λt(x) τt, coefficients (B, T) by sample.
-
         The τt are the method's. Samples with the same coefficients share one merge; the others are
-        run in groups.
-        """
+        run in groups."""
         models = self.models
         start = models.start(batch, FINAL)
         if len(batch) == 1:

@@ -41,10 +41,8 @@ Share = Annotated[float, Within(0.0, 1.0)]
 
 class Key(NamedTuple):
     """Where distances are measured: all that they depend on beside the sample and the weights.
-
     probe, method: specs. layer: 1..L or "final". probe_lambda: λ of the merged model that is
-    probed, 0 for a probe that runs none; then the method is the default's too.
-    """
+    probed, 0 for a probe that runs none; then the method is the default's too."""
 
     probe: str
     layer: int | str
@@ -112,11 +110,9 @@ class Option:
 
 @dataclass(frozen=True)
 class Entry:
-    """What every registered function has beside itself.
-
-    title: for people. paper: the identifier of its source, or "" where it is the project's own.
-    place: where it stands in lists; the first one is the default.
-    """
+    """What every registered function has beside itself. title: for people. paper: the identifier of
+    its source, or "" where it is the project's own. place: where it stands in lists; the first one
+    is the default."""
 
     name: str
     function: Callable[..., Any]

@@ -342,11 +342,9 @@ def _margin(distances: Array) -> Array:
 
 
 def _whole(weights: Array, parts: int) -> Array:
-    """Shares (B, T) that sum to 1 -> the nearest multiples of 1 / parts that still sum to 1.
-
-    By largest remainders: all are rounded down, and what is left goes, a part each, to those that
-    lost most; of equals, to the first.
-    """
+    """Shares (B, T) that sum to 1 -> the nearest multiples of 1 / parts that still sum to 1. By
+    largest remainders: all are rounded down, and what is left goes, a part each, to those that lost
+    most; of equals, to the first."""
     exact = weights * parts
     found = np.floor(exact + EPSILON)  # a multiple stays itself, whatever its last bit
     missing = np.rint(parts - found.sum(axis=1, keepdims=True))  # (B, 1)

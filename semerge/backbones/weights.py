@@ -36,11 +36,9 @@ def build_backbone(suite: Suite, inputs: bool = True) -> Backbone:
 
 
 def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
-    """The base of a suite: every parameter of the backbone.
-
-    shapes: of the backbone's parameters, by name. Raises UserError where the file is missing or
-    damaged, or a key, shape or type is not the layout's.
-    """
+    """The base of a suite: every parameter of the backbone. shapes: of the backbone's parameters,
+    by name. Raises UserError where the file is missing or damaged, or a key, shape or type is not
+    the layout's."""
     if layout == OWN_LAYOUT:
         return Checkpoint(open_raw(path), same(shapes, ""), shapes)
     model = _reader(path, layout, "base_layouts", "a base", BASE_LAYOUTS)

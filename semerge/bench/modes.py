@@ -47,10 +47,8 @@ Mode = Callable[[Batch], Answers]
 
 def modes(subject: Subject, tuning: bool = False) -> dict[str, Mode]:
     """Ways to an answer by name: the exact one at the validated point first, then all others.
-
     tuning: the fast mode's other constants too. They are to be chosen on validation, so nobody
-    needs to see them on a test split.
-    """
+    needs to see them on a test split."""
     engine = subject.engine
     main = subject.settings.resolve(subject.suite)
     default = Settings().resolve(subject.suite)

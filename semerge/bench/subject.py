@@ -65,11 +65,9 @@ def validated(suite: Suite) -> Settings:
 
 
 def published(name: str, inputs: int, count: int | None = None) -> Subject:
-    """A published suite at its full size with random weights and inputs, made in memory.
-
-    count: experts; default: as many as the suite has tasks. Nothing is learned. The cache probe has
-    random statistics at the default layer; they cost what others cost.
-    """
+    """A published suite at its full size with random weights and inputs, made in memory. count:
+    experts; default: as many as the suite has tasks. Nothing is learned. The cache probe has random
+    statistics at the default layer; they cost what others cost."""
     described = read_suite(name)
     suite = replace(
         described, tasks=described.tasks[: count or len(described.tasks)], statistics="random"

@@ -53,12 +53,9 @@ class Times:
 def interleaved(
     cases: Mapping[str, Case], samples: int, rounds: int, tell: Tell = lambda text: None
 ) -> Times:
-    """Time all cases on samples 0 .. samples - 1.
-
-    In a round every case takes every sample, one case after the other on the same sample, so that
-    whatever else the machine does meets all of them alike. The first round is thrown away: it
-    fills caches and memory.
-    """
+    """Time all cases on samples 0 .. samples - 1. In a round every case takes every sample, one
+    case after the other on the same sample, so that whatever else the machine does meets all of
+    them alike. The first round is thrown away: it fills caches and memory."""
     found: dict[str, list[list[float]]] = {name: [[] for _ in range(samples)] for name in cases}
     for number in range(rounds + 1):
         tell(f"round {number} of {rounds}")
@@ -167,11 +164,9 @@ class Work:
         return [self.logits(self.engine.static_embedding(b)) for b in self.together]
 
     def product(self) -> tuple[Case, float]:
-        """One large matrix product, and how many of them multiply as often as `passes`.
-
-        What of a pass is no matrix product (attention's softmax, norms, the activation) takes no
-        time in that, and every product runs as fast as the largest.
-        """
+        """One large matrix product, and how many of them multiply as often as `passes`. What of a
+        pass is no matrix product (attention's softmax, norms, the activation) takes no time in
+        that, and every product runs as fast as the largest."""
         from torch.utils.flop_counter import FlopCounterMode
 
         a = torch.ones(SIDE, SIDE, device=self.models.device)
@@ -199,10 +194,8 @@ class Work:
 
     def cached(self, alone: bool) -> Case:
         """The fast mode with the cache probe at the suite's default layer; the outcome imposed.
-
         alone: the routing is saturated, so that the chosen expert's weights answer, which are in
-        memory; otherwise its coefficients are merged.
-        """
+        memory; otherwise its coefficients are merged."""
         resolved = replace(self.settings, probe="cache", fast=True).resolve(self.engine.suite)
 
         def case(i: int) -> Tensor:
@@ -238,11 +231,9 @@ class Work:
         ]
 
     def copy(self) -> tuple[Case, float]:
-        """A copy between two buffers, and how many of them move as much as a merge must.
-
-        A merge reads 1 + T numbers and writes one for each number that changes; a copy reads one
-        and writes one.
-        """
+        """A copy between two buffers, and how many of them move as much as a merge must. A merge
+        reads 1 + T numbers and writes one for each number that changes; a copy reads one and writes
+        one."""
         segments = self.models.vectors.segments
         blocks = segments[1:] if self.engine.backbone.linear_embed else segments
         moved = sum(s.weights.numel() + s.changing for s in blocks)

@@ -58,11 +58,9 @@ def check_files(suite: Suite) -> None:
 
 
 def read_statistics(suite: Suite, path: Path) -> dict[Point, Statistics]:
-    """What the cache probe compares with, for every valid layer and pool.
-
-    Keys are `mean/{layer}/{pool}`, and `whiten/{layer}/{pool}` or `scale/{layer}/{pool}`. Raises
-    UserError where the file is damaged, a key is missing or unknown, or shapes do not fit.
-    """
+    """What the cache probe compares with, for every valid layer and pool. Keys are
+    `mean/{layer}/{pool}`, and `whiten/{layer}/{pool}` or `scale/{layer}/{pool}`. Raises UserError
+    where the file is damaged, a key is missing or unknown, or shapes do not fit."""
     raw = open_raw(path)
     stored = Checkpoint(raw, same(raw.shapes, ""), raw.shapes)
     tensors = dict(stored)

@@ -164,11 +164,9 @@ NORM_TOLERANCE = 1e-2  # relative: rows of a head are unit vectors times the log
 
 
 def open_pickled(path: Path) -> RawFile:
-    """The tensors of a pickled `ImageEncoder` by name.
-
-    `quick_gelu` of the file tells which activation its blocks were pickled with, if any. Raises
-    UserError where the file is missing or damaged, or is no such module.
-    """
+    """The tensors of a pickled `ImageEncoder` by name. `quick_gelu` of the file tells which
+    activation its blocks were pickled with, if any. Raises UserError where the file is missing or
+    damaged, or is no such module."""
     kinds: set[str] = set()
 
     def load() -> dict[str, Tensor]:
@@ -183,11 +181,9 @@ def open_pickled(path: Path) -> RawFile:
 
 
 def read_head(path: Path, rows: int, width: int, logit_scale: float) -> Tensor:
-    """The head of a pickled `ClassificationHead`, (C, D), as unit vectors.
-
-    Its weight holds unit text embeddings times the logit scale, which is the backbone's business.
-    Raises UserError as `open_pickled` does, and where it is no zero-shot head of this many classes.
-    """
+    """The head of a pickled `ClassificationHead`, (C, D), as unit vectors. Its weight holds unit
+    text embeddings times the logit scale, which is the backbone's business. Raises UserError as
+    `open_pickled` does, and where it is no zero-shot head of this many classes."""
     module = _read(path, "ClassificationHead")
     tensors = tensors_of(module, path)
     weight, bias = tensors.get("weight"), tensors.get("bias")

@@ -24,11 +24,9 @@ PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))  # how a pi
 
 
 class RawFile:
-    """Named tensors of one file; nothing is read before it is asked for.
-
-    load: opens the file and returns its tensors, views of a fresh memory map where it can. remap:
-    False where `load` reads the whole file instead of mapping it.
-    """
+    """Named tensors of one file; nothing is read before it is asked for. load: opens the file and
+    returns its tensors, views of a fresh memory map where it can. remap: False where `load` reads
+    the whole file instead of mapping it."""
 
     def __init__(
         self, path: Path, load: Callable[[], Mapping[str, Tensor]], remap: bool = True

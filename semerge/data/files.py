@@ -106,11 +106,9 @@ def read_images(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
 def read_sentences(
     path: Path, classes: int
 ) -> tuple[tuple[str, ...], tuple[str | None, ...], np.ndarray]:
-    """The lines of a .jsonl.gz file: texts and second texts (N each), labels int64 (N,).
-
-    Empty lines are passed over. Raises UserError where the file is damaged, too large, or a line is
-    not as it should be.
-    """
+    """The lines of a .jsonl.gz file: texts and second texts (N each), labels int64 (N,). Empty
+    lines are passed over. Raises UserError where the file is damaged, too large, or a line is not
+    as it should be."""
     texts, seconds, labels = [], [], []
     for where, row in _rows(path):
         label = row.get("label")

@@ -26,11 +26,9 @@ SPLIT_SEED = 20250618
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Samples of one task: images uint8 (N, H, W[, 3]) or sentences, and labels int64 (N,).
-
-    files: the images instead, of any size. names: what each sample is called where it was found,
-    for sets that are not in the folder format.
-    """
+    """Samples of one task: images uint8 (N, H, W[, 3]) or sentences, and labels int64 (N,). files:
+    the images instead, of any size. names: what each sample is called where it was found, for sets
+    that are not in the folder format."""
 
     task: str
     split: str

@@ -140,11 +140,9 @@ EXAMPLES = "examples"
 
 
 def example_sets(suite: Suite, examples: Examples) -> Sets:
-    """Every bundled example of the suite's tasks, in the suite's order.
-
-    A sample is called after the example's place in its section, as `examples/vision/3`. Raises
-    UserError where there is no example for this suite, or one has a label that its task has not.
-    """
+    """Every bundled example of the suite's tasks, in the suite's order. A sample is called after
+    the example's place in its section, as `examples/vision/3`. Raises UserError where there is no
+    example for this suite, or one has a label that its task has not."""
     section = "vision" if suite.modality == "image" else "text"
     sets = []
     for task in suite.tasks:

@@ -34,10 +34,8 @@ class Record:
 
 def read_records(path: Path, labelled: bool = True) -> list[Record]:
     """Every line of a CSV file with a header, or of a JSONL file; what it is, its content says.
-
     labelled: whether each line must have a label; else none is read. Raises UserError where it is
-    too long, not UTF-8, or a line is not as it should be; one sentence.
-    """
+    too long, not UTF-8, or a line is not as it should be; one sentence."""
     text = _decoded(path)
     read = _json_lines if text.lstrip()[:1] == "{" else _csv_rows
     return _limited(read(text, labelled))

@@ -38,11 +38,9 @@ Label = str | int
 def uploaded_sets(
     suite: Suite, path: str | Path, task: str | None = None, name: str | None = None
 ) -> Sets:
-    """Read an upload. Suites of images take a zip archive, suites of text CSV or JSONL.
-
-    task: the task of every sample; None to infer it. name: what the upload is called. Raises
-    UserError where it breaks a limit, or its labels fit no task; one sentence.
-    """
+    """Read an upload. Suites of images take a zip archive, suites of text CSV or JSONL. task: the
+    task of every sample; None to infer it. name: what the upload is called. Raises UserError where
+    it breaks a limit, or its labels fit no task; one sentence."""
     path = Path(path)
     if task is not None:
         suite.index(task)

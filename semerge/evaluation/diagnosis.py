@@ -43,10 +43,8 @@ def diagnose(
     cancelled: Cancelled | None = None,
 ) -> dict[str, Any]:
     """The whole diagnosis at the suite's defaults, as plain numbers, strings, lists and dicts.
-
-    data: the data folder; its tasks that the suite does not have serve as unseen inputs.
-    samples: of each task, of either split. tell: gets a word before each part.
-    """
+    data: the data folder; its tasks that the suite does not have serve as unseen inputs. samples:
+    of each task, of either split. tell: gets a word before each part."""
     suite, keys = engine.suite, candidates(engine)
     resolved = Settings().resolve(suite)
     around = Beside(gauges=gauges(suite, resolved))

@@ -142,11 +142,8 @@ def task_map(
     cancelled: Cancelled | None = None,
 ) -> dict[str, Any]:
     """The probed merged model's representations of labelled samples in the plane: each one's task
-    and place, and the two axes' shares of the variance.
-
-    point: the (layer, pool) that is probed. With pooling `all` the mean over the tokens is shown,
-    as sentences differ in length.
-    """
+    and place, and the two axes' shares of the variance. point: the (layer, pool) that is probed.
+    With pooling `all` the mean over the tokens is shown, as sentences differ in length."""
     shown = (point[0], "mean" if point[1] == "all" else point[1])
     stage = engine.models.probed(probe_lambda)
     found = [
@@ -319,11 +316,9 @@ def describe(
 
 
 def verdict(described: Mapping[str, Any], probe_lambda: float) -> str:
-    """One sentence for the owner of a suite: can the nearest expert be the right one?
-
-    Read from what was measured at the λ that is probed where there is such, else from the
-    prediction; `GOOD` is a reading of ours.
-    """
+    """One sentence for the owner of a suite: can the nearest expert be the right one? Read from
+    what was measured at the λ that is probed where there is such, else from the prediction; `GOOD`
+    is a reading of ours."""
     least = described["moves_least"]["share"]
     shares = {
         row["lambda"]: row.get("measured", row["predicted"])["share"] for row in described["curve"]

@@ -112,12 +112,9 @@ def inspect(
     cancelled: Cancelled | None = None,
     so_far: Callable[[Inspection], None] | None = None,
 ) -> Inspection:
-    """Run labelled sets of the engine's suite; a cancel keeps the rows that are done.
-
-    progress gets (samples done, samples in all) after each batch, so_far the inspection of what is
-    done by then. Raises UserError where the settings do not fit the suite, or a sample can't be
-    read.
-    """
+    """Run labelled sets of the engine's suite; a cancel keeps the rows that are done. progress gets
+    (samples done, samples in all) after each batch, so_far the inspection of what is done by then.
+    Raises UserError where the settings do not fit the suite, or a sample can't be read."""
     resolved = settings.resolve(engine.suite)
     of = partial(Inspection.of, engine, sets, resolved)
     tell = None if so_far is None else lambda found: so_far(of(found))

@@ -139,10 +139,8 @@ def each_batch(
     only: Tensor | None = None,
 ) -> Iterator[tuple[int, Tensor, Batch]]:
     """(task, at, batch) of every batch of labelled sets, where the weights are: the task's position
-    in the suite, and where the batch's samples lie among those of all sets, int64 (B,).
-
-    only: the samples that are wanted, bool (N,).
-    """
+    in the suite, and where the batch's samples lie among those of all sets, int64 (B,). only: the
+    samples that are wanted, bool (N,)."""
     start = 0
     for whole in sets:
         of, own = whole, engine.suite.index(whole.task)

@@ -118,10 +118,8 @@ def fit(
     own: Mapping[str, Tensor], unseen: Sequence[Mapping[str, Tensor]], steps: int = 30
 ) -> dict[str, Weight]:
     """Logistic regression on the scores' logarithms, own inputs against kinds of unseen ones: by
-    score its mean and deviation among the own, and its weight. Newton's method.
-
-    Own inputs count as much as all unseen ones together, and of these each kind the same.
-    """
+    score its mean and deviation among the own, and its weight. Newton's method. Own inputs count as
+    much as all unseen ones together, and of these each kind the same."""
     names = [name for name in own if all(name in kind for kind in unseen)]
     columns = [torch.stack([logarithm(n, part[n]) for n in names], 1) for part in (own, *unseen)]
     columns = [c[torch.isfinite(c).all(1)] for c in columns]
@@ -259,11 +257,9 @@ MADE: Mapping[str, Mapping[str, Callable[[Random, int], object]]] = {
 def unseen(
     suite: Suite, count: int, seed: int, data: Path | None = None, split: str = "test"
 ) -> dict[str, list[Input]]:
-    """`count` inputs of each kind, seeded; the same suite and seed give the same inputs.
-
-    data: a data folder. The tasks in it that the suite does not have give the kind "other tasks",
-    `count` samples each; without such there is none.
-    """
+    """`count` inputs of each kind, seeded; the same suite and seed give the same inputs. data: a
+    data folder. The tasks in it that the suite does not have give the kind "other tasks", `count`
+    samples each; without such there is none."""
     rng = np.random.default_rng([seed, 20250618])
     image = suite.modality == "image"
     side = int(suite.architecture["vision_cfg"]["image_size"]) if image else 0

@@ -93,10 +93,8 @@ def mutual_information(choices: Tensor, tasks: int) -> Tensor:
 
 def against_labels(ranked: list[Candidate], measured: Measurement) -> dict[str, Any]:
     """The pick beside the candidate with the best routing accuracy, both on these samples.
-
     Accuracies are means over tasks: routing, and SE-Merging's with preset `hard` under the task's
-    head and under the chosen expert's.
-    """
+    head and under the chosen expert's."""
     found = {c.key: accuracy(measured, c.key) for c in ranked}
     routing = {key: figures["routing"] for key, figures in found.items()}
     order = sorted(found, key=lambda key: -routing[key])

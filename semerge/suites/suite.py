@@ -22,11 +22,9 @@ EXPERT_LAYOUTS = (OWN_LAYOUT, *dict.fromkeys(x for kind in _KINDS for x in kind.
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file of a published suite lies on the hub.
-
-    A file's path in suite.json is `owner/repo/file...`, which is also its place in a folder in hub
-    layout. `revision` is a branch or a commit; a commit may be given by its beginning.
-    """
+    """Where a file of a published suite lies on the hub. A file's path in suite.json is
+    `owner/repo/file...`, which is also its place in a folder in hub layout. `revision` is a branch
+    or a commit; a commit may be given by its beginning."""
 
     repo: str
     file: str

@@ -199,11 +199,9 @@ class InputPicker:
         }
 
     def on(self, show: Show, inputs: list[Any], outputs: list[Any], **options: Any) -> None:
-        """Call `show(suite, source, *values of inputs)` for every way to choose an input.
-
-        It updates some of `outputs`, and raises UserError nowhere: what can't be used is to be told
-        in the tab's own place.
-        """
+        """Call `show(suite, source, *values of inputs)` for every way to choose an input. It
+        updates some of `outputs`, and raises UserError nowhere: what can't be used is to be told in
+        the tab's own place."""
         event = model_event(trigger="always_last", **options)
         everything = [*self.outputs, *outputs]
 

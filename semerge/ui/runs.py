@@ -158,11 +158,9 @@ class Runs:
 
 
 class Controls:
-    """The buttons Run and Cancel of a tab, and what is said of its run below them.
-
-    A run is no event of the models' queue: it takes minutes, and nobody's question should wait for
-    it. The engine is safe to use beside it.
-    """
+    """The buttons Run and Cancel of a tab, and what is said of its run below them. A run is no
+    event of the models' queue: it takes minutes, and nobody's question should wait for it. The
+    engine is safe to use beside it."""
 
     def __init__(self, runs: Runs, tab: str, hint: str, *beside: Any) -> None:
         """tab: in element ids. hint: said before there is a run. beside: more of the row."""

@@ -30,12 +30,9 @@ from semerge.suites.examples import Example
 
 @dataclass(frozen=True)
 class View:
-    """A Result with everything that its display needs.
-
-    result: the JSON object of design section 4.
+    """A Result with everything that its display needs. result: the JSON object of design section 4.
     example: the example that was asked about, if it was one: then the right answer is known.
-    opening: True for the example that the page opens with.
-    """
+    opening: True for the example that the page opens with."""
 
     result: Mapping[str, Any]
     suite: Suite

@@ -180,11 +180,9 @@ def _open_clip(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
 def open_text_tower(
     path: Path, layout: str, embed_dim: int, config: Mapping[str, Any]
 ) -> Checkpoint:
-    """The text tower in a base's file, under the names of open_clip's `TextTransformer`.
-
-    config: `text_cfg` of open_clip: context_length, vocab_size, width, heads, layers. Raises
-    UserError where the file is missing or damaged, or a key, shape or type is not the layout's.
-    """
+    """The text tower in a base's file, under the names of open_clip's `TextTransformer`. config:
+    `text_cfg` of open_clip: context_length, vocab_size, width, heads, layers. Raises UserError
+    where the file is missing or damaged, or a key, shape or type is not the layout's."""
     if layout != "hf-clip":
         raise UserError(f"{path}: {layout!r} is no layout of a text tower; valid are hf-clip.")
     shapes = text_shapes(embed_dim, config)
@@ -220,11 +218,9 @@ def _logit_scale(raw: RawFile, key: str) -> float | None:
 def check_config(
     checkpoint: Mapping[str, Any], path: Path, layout: str, architecture: Mapping[str, Any]
 ) -> None:
-    """Compare activation, heads, epsilon and logit scale.
-
-    A file in one of transformers' layouts whose config says nothing uses QuickGELU, which is
-    transformers' default and what OpenAI's weights need.
-    """
+    """Compare activation, heads, epsilon and logit scale. A file in one of transformers' layouts
+    whose config says nothing uses QuickGELU, which is transformers' default and what OpenAI's
+    weights need."""
     quick = checkpoint.quick_gelu if isinstance(checkpoint, Checkpoint) else None
     where = path
     if layout in ("hf-clip", "fusionbench-clip"):

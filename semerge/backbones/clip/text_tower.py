@@ -124,10 +124,8 @@ def _digest(tower: Mapping[str, Tensor]) -> str:
 
 class ClipTokenizer:
     """Texts to token ids as `open_clip.tokenizer.SimpleTokenizer` makes them, by the package
-    `tokenizers` and open_clip's file of merges; open_clip itself is not imported.
-
-    vocab_size: 514 and the number of merges, the first of the file.
-    """
+    `tokenizers` and open_clip's file of merges; open_clip itself is not imported. vocab_size: 514
+    and the number of merges, the first of the file."""
 
     def __init__(self, vocab_size: int, context_length: int) -> None:
         from tokenizers import Regex, Tokenizer, models, pre_tokenizers

@@ -78,11 +78,9 @@ def split_seed(split: str) -> int:
 def dataset(
     task: str, n: int, seed: int, size: int = 48, painters: Mapping[str, Painter] = PAINTERS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """n pictures with balanced classes: uint8 (n, size, size, 3) and int64 (n,).
-
-    Sample i has label i mod C and depends on (task, seed, i) alone, so a longer set begins with a
-    shorter one. Labels come in turn: shuffle where order matters.
-    """
+    """n pictures with balanced classes: uint8 (n, size, size, 3) and int64 (n,). Sample i has label
+    i mod C and depends on (task, seed, i) alone, so a longer set begins with a shorter one. Labels
+    come in turn: shuffle where order matters."""
     count = class_count(task, painters)
     x = np.empty((n, size, size, 3), dtype=np.uint8)
     y = np.arange(n, dtype=np.int64) % count

@@ -15,11 +15,9 @@ T = TypeVar("T")
 
 
 class Dice:
-    """Random numbers from a tuple of integers, the same on every machine.
-
-    Only uniform doubles are taken from numpy. Everything else (integers, normal numbers, picks)
-    is computed here, because numpy does not promise a stable stream for its distributions.
-    """
+    """Random numbers from a tuple of integers, the same on every machine. Only uniform doubles are
+    taken from numpy. Everything else (integers, normal numbers, picks) is computed here, because
+    numpy does not promise a stable stream for its distributions."""
 
     def __init__(self, *key: int) -> None:
         sequence = np.random.SeedSequence([int(k) for k in key])

@@ -392,10 +392,8 @@ TEMPLATE = "panel.html"
 
 class ResultPanel:
     """The panel that shows a Result, here and in other tabs: sentence, both answers, references,
-    two charts, the figures, timings and the download.
-
-    Each part that belongs to a step of the method has the step's own sentence for presenting.
-    """
+    two charts, the figures, timings and the download. Each part that belongs to a step of the
+    method has the step's own sentence for presenting."""
 
     def __init__(self, name: str, view: View | None = None, waiting: str = "") -> None:
         self.name = name

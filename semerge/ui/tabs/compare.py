@@ -151,11 +151,9 @@ def row_source(pair: Pair, row: str) -> Source:
 
 
 class CompareTab(Tab):
-    """`store` has the comparisons that pages show; a page has the key of its own.
-
-    Whatever asks anew sets `due`, and the answer follows: so that what fills the form is done at
-    once, and the models, who take their time, change nothing that a visitor may set meanwhile.
-    """
+    """`store` has the comparisons that pages show; a page has the key of its own. Whatever asks
+    anew sets `due`, and the answer follows: so that what fills the form is done at once, and the
+    models, who take their time, change nothing that a visitor may set meanwhile."""
 
     label, place, takes = "Compare", 60, True
 

@@ -224,10 +224,9 @@ SORTS = ("order", "id", "task", *ANSWERS, "status", "margin", "entropy")
 
 @dataclass(frozen=True)
 class Look:
-    """A frozen value; every button makes a new one.
-
-    filter: of FILTERS. task, chosen: names, or "" for any. sort: of SORTS, where `static` and
-    `se` are their answers under `head`. row, pinned: ids of samples, or ""."""
+    """A frozen value; every button makes a new one. filter: of FILTERS. task, chosen: names, or ""
+    for any. sort: of SORTS, where `static` and `se` are their answers under `head`. row, pinned:
+    ids of samples, or ""."""
 
     filter: str = "all"
     task: str = ""

@@ -367,10 +367,8 @@ def routed(
     engine: Engine, reached: Reached, where: Where, example: Example | None = None
 ) -> dict[int | str, View]:
     """By layer, what the distances there are routed to: the part of a Result that they decide.
-
     example: the one that was asked about. Raises UserError where the suite does not know such a
-    place.
-    """
+    place."""
     import torch
 
     suite, resolved = engine.suite, where.settings.resolve(engine.suite)
