@@ -159,14 +159,14 @@ def test_no_input_is_told_on_both_sides(tab: CompareTab) -> None:
 def test_another_kind_of_input_begins_anew(tab: CompareTab) -> None:
     visitor = visitor_of(tab, tab._first(fake_suite("image")))
     a, b = tab.options
-    visitor.change(a.preset, "hard")
+    visitor.change(a.fields["preset"], "hard")
     visitor.change(tab.picker.example, 2)
-    assert visitor[a.preset] == "hard"  # the options stay as they are
+    assert visitor[a.fields["preset"]] == "hard"  # the options stay as they are
     visitor.change(tab.picker.suite, "mini-text")
     for options in (a, b):
         assert visitor[options.suite] == "mini-text"
         assert [name for _, name in visitor.of(options.suite, "choices")] == ["mini-text"]
-    assert (visitor[a.preset], visitor[b.preset]) == ("sharp", "literal")
+    assert (visitor[a.fields["preset"]], visitor[b.fields["preset"]]) == ("sharp", "literal")
     assert "mini-text" in str(visitor[tab.panels[0].footer])
 
 

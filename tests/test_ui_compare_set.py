@@ -169,9 +169,9 @@ def test_a_run_is_cancelled_and_a_bad_set_is_told(labelled: tuple[CompareTab, Pa
 def test_a_side_has_a_method_of_its_own(labelled: tuple[CompareTab, Path]) -> None:
     tab, data = labelled
     visitor, b = of_folder(tab, data), tab.options[1]
-    visitor.change(b.preset, "sharp")
+    visitor.change(b.fields["preset"], "sharp")
     visitor[b.further["method", "density"]] = 0.7
-    visitor.change(b.method, "ties")
+    visitor.change(b.fields["method"], "ties")
     assert lines(visitor[tab.differs])["Merging method"] == [
         "Task Arithmetic", "TIES-Merging (density 0.7)",
     ]  # fmt: skip
@@ -187,7 +187,7 @@ def test_a_side_has_a_method_of_its_own(labelled: tuple[CompareTab, Path]) -> No
     assert values["b_method"] == "ties:density=0.7" and "a_method" not in values
     again = Visitor(page_of(tab.key))
     assert not opened(again, tab, urlencode(values)).notices
-    assert (again[b.method], again[b.further["method", "density"]]) == ("ties", 0.7)
+    assert (again[b.fields["method"]], again[b.further["method", "density"]]) == ("ties", 0.7)
 
 
 def test_what_is_set_during_a_run_stays_as_it_is_set(labelled: tuple[CompareTab, Path]) -> None:
