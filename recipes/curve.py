@@ -12,9 +12,7 @@ from typing import Any
 from semerge.data.labelled import LabelledSet, balanced_rows
 from semerge.engine import Engine
 from semerge.evaluation.measure import BASE, Plan, measure
-from semerge.evaluation.selection import accuracy, every_key
-from semerge.models import Point
-from semerge.routing import nearest
+from semerge.evaluation.selection import every_key, over_lambda
 
 SCALES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
 
@@ -24,60 +22,16 @@ def curve(
     sets: Sequence[LabelledSet],
     limit: int | None = None,
     scales: Sequence[float] = SCALES,
-    at: Point | None = None,
 ) -> dict[str, Any]:
-    """Accuracies and routing over λ, as means over tasks.
+    """Accuracies and routing over λ, see `over_lambda`, each λ probed where it routes best.
 
-    limit: samples a task at most. at: the (layer, pool) that is probed; without one, at each λ
-    the one that routes best.
-
-    Returns base, expert, both by task, and `rows`, one a λ: `static` with the given head;
-    `nearest`, the share of samples whose own expert is nearest (probe `experts`), and where that
-    was probed; preset `hard` there with the given and with the routed head; and the first two by
-    task.
+    limit: samples a task at most.
     """
-    names = engine.suite.task_names
     if limit is not None:
         sets = [s.take(balanced_rows(s.labels, limit, seed=0)) for s in sets]
-    keys = tuple(
-        key
-        for key in every_key(engine.suite, scales)
-        if key.probe == "experts" and at in (None, key.point)
-    )
+    keys = tuple(key for key in every_key(engine.suite, scales) if key.probe == "experts")
     measured = measure(engine, sets, Plan(keys, (BASE, *scales)))
-    seen = measured.tasks.unique().tolist()
-
-    def by_task(right: Any) -> dict[str, float]:
-        return {names[t]: round(measured.macro(right, [t]), 4) for t in seen}
-
-    rows = []
-    for scale in scales:
-        figures = {key: accuracy(measured, key) for key in keys if key.probe_lambda == scale}
-        key = max(figures, key=lambda k: (figures[k]["routing"], figures[k]["hard_routed"]))
-        static = measured.oracle(measured.answers[scale])
-        rows.append(
-            {
-                "lambda": scale,
-                "static": measured.macro(static),
-                "nearest": figures[key]["routing"],
-                "layer": key.layer,
-                "pool": key.pool,
-                "hard_given": figures[key]["hard_oracle"],
-                "hard_routed": figures[key]["hard_routed"],
-                "static_by_task": by_task(static),
-                "nearest_by_task": by_task(nearest(measured.distances[key]) == measured.tasks),
-            }
-        )
-    base = measured.oracle(measured.answers[BASE])
-    expert = measured.oracle(measured.expert_of(measured.tasks))
-    return {
-        "samples": len(measured),
-        "base": measured.macro(base),
-        "expert": measured.macro(expert),
-        "base_by_task": by_task(base),
-        "expert_by_task": by_task(expert),
-        "rows": rows,
-    }
+    return over_lambda(measured, engine.suite.task_names, None)
 
 
 def table(found: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 import semerge
 from recipes import calibration, lines
-from recipes.curve import curve
 from recipes.drawings import recognised
 from recipes.selection import Row, Selection, best_preset, every_trial, routing_row
 from recipes.statistics import CACHE_OWN
@@ -82,7 +81,6 @@ def make_report(
         "defaults": vars(suite.defaults),
         "validation": {"n": validation.total, **selection.to_dict()},
         "test": {"n": test.total, "data": test.data, **default},
-        "curve": curve(engine, test.sets, at=(suite.defaults.layer, suite.defaults.pool)),
         "task_arithmetic": arithmetic,
         "presets": presets,
         "probes": probes,

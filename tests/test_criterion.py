@@ -86,8 +86,10 @@ def test_candidates_are_all_that_can_be_asked_for(engine: Engine) -> None:
         0.1,
         0.2,
         0.3,
+        0.4,
         0.5,
-        0.7,
+        0.6,
+        0.8,
         1.0,
     }
     bare = Engine(load(replace(engine.suite, statistics=None)))

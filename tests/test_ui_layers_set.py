@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,37 @@ def test_a_suite_without_a_diagnosis_says_how_to_make_one(
     monkeypatch.setattr(layers_report, "read_diagnosis", lambda suite: None)
     place = layers_report.pages(bundled)["fits"].top
     assert "--suite mini-text --data DIR --diagnose assets/suites/mini-text/report.json" in place
+
+
+def test_the_curves_are_the_reports_for_the_suite_and_each_family(
+    suite: Suite, diagnosis: dict[str, Any], tmp_path: Path
+) -> None:
+    found = diagnosis["curve"]
+    page = layers_report.pages(suite)["curves"]
+    chart = page.charts["over"].figure
+    keys = ("static", "nearest", "hard_given", "hard_routed")
+    for trace, key in zip(chart.data, keys, strict=True):
+        assert list(trace.x) == [row["lambda"] for row in found["rows"]]
+        assert list(trace.y) == [row[key] for row in found["rows"]]
+    assert [shape.x0 for shape in chart.layout.shapes] == [0.5, diagnosis["at"]["static_lambda"]]
+    text = Tags(page.below).words.replace("\u00a0", " ")
+    for row in found["rows"]:
+        assert all(f"{100 * row[key]:.1f} %" in text for key in keys)
+    assert len(page.charts["families-nearest"].figure.data) == 0  # this report has none
+    families = [
+        {"experts": name, "curve": {"rows": [row | {"nearest": share} for row in found["rows"]]}}
+        for name, share in (("plain", 0.2), ("preserve and drift", 0.5), ("disentangled", 0.9))
+    ]
+    report = {"diagnosis": diagnosis, "ablation": families}
+    (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    page = layers_report.pages(replace(suite, folder=tmp_path))["curves"]
+    lines = page.charts["families-nearest"].figure.data
+    assert [set(line.y) for line in lines] == [{0.2}, {0.5}, {0.9}]
+    assert "preserve and drift, by λ" in page.below
+    old = {name: part for name, part in diagnosis.items() if name != "curve"}
+    (tmp_path / "report.json").write_text(json.dumps({"diagnosis": old}), encoding="utf-8")
+    page = layers_report.pages(replace(suite, folder=tmp_path))["curves"]
+    assert not page.charts and "no figures over λ yet" in page.top
 
 
 def test_a_report_is_read_once_until_it_changes(

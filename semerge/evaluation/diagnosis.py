@@ -48,7 +48,8 @@ def diagnose(
     suite, keys = engine.suite, candidates(engine)
     resolved = Settings().resolve(suite)
     around = Beside(gauges=gauges(suite, resolved))
-    plan = Plan((*keys, *around.gauges), answers=(BASE, suite.defaults.static_lambda))
+    scales = (BASE, suite.defaults.static_lambda, *PROBE_LAMBDAS, resolved.probe_lambda)
+    plan = Plan((*keys, *around.gauges), answers=tuple(dict.fromkeys(scales)))
 
     def measured(name: str, whole: Sets) -> Measurement:
         tell(f"distances of {name} samples")
@@ -58,6 +59,8 @@ def diagnose(
     moving = moving_point(on_validation, keys, resolved)
     tell("displacements, bias and the map")
     why = _why(engine, on_test, keys, resolved, moving, cancelled)
+    # where another probe routes, the paper's own is shown where it routes best
+    probed = resolved.probing.point if resolved.probe == "experts" else None
     tell("inputs that belong to no task")
     around = replace(around, other=other_key(suite, resolved, moving))
     folder = Path(data) if data is not None and Path(data).is_dir() else None
@@ -75,6 +78,7 @@ def diagnose(
             "weights_sha256": engine.weights_sha256(),
         },
         **why,
+        "curve": selection.over_lambda(on_test, suite.task_names, probed),
         "choice": choice(on_validation, on_test, keys),
         "abstention": misfits(
             engine, on_validation, on_test, resolved, around, folder, seed=seed, cancelled=cancelled

@@ -15,7 +15,7 @@ is rare. Labels are used nowhere but in `against_labels`, which says how good th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from semerge.evaluation.measure import BASE, Measurement
+from semerge.models import Point
 from semerge.probes import PROBES
 from semerge.registry import Key
 from semerge.routing import margin as margin_of
@@ -30,7 +31,7 @@ from semerge.routing import nearest
 from semerge.settings import valid_layers, valid_pools
 from semerge.suites import Suite
 
-PROBE_LAMBDAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+PROBE_LAMBDAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 NOTHING = 1e-6
 """A score below it is rounding: nothing speaks for such a candidate."""
 
@@ -118,6 +119,52 @@ def accuracy(measured: Measurement, key: Key) -> dict[str, float]:
         "routing": measured.macro(chosen == measured.tasks),
         "hard_oracle": measured.macro(measured.oracle(answers)),
         "hard_routed": measured.macro(measured.routed(answers, chosen)),
+    }
+
+
+def over_lambda(measured: Measurement, names: Sequence[str], at: Point | None) -> dict[str, Any]:
+    """What one λ is worth for the static merge and the probe `experts` alike, as means over tasks.
+
+    names: of the suite's tasks. at: the (layer, pool) that is probed; without one, at each λ the
+    one that routes best.
+
+    Returns base, expert, both by task, and `rows`, one for each λ that was measured: `static` with
+    the given head; `nearest`, the share of samples whose own expert is nearest, and where that was
+    probed; preset `hard` there with the given and with the routed head; and the first two by task.
+    """
+    seen = measured.tasks.unique().tolist()
+    keys = [k for k in measured.distances if k.probe == "experts" and at in (None, k.point)]
+
+    def by_task(right: Tensor) -> dict[str, float]:
+        return {names[t]: round(measured.macro(right, [t]), 4) for t in seen}
+
+    rows = []
+    for scale in sorted({key.probe_lambda for key in keys} & set(measured.answers)):
+        figures = {key: accuracy(measured, key) for key in keys if key.probe_lambda == scale}
+        key = max(figures, key=lambda k: (figures[k]["routing"], figures[k]["hard_routed"]))
+        static = measured.oracle(measured.answers[scale])
+        rows.append(
+            {
+                "lambda": scale,
+                "static": measured.macro(static),
+                "nearest": figures[key]["routing"],
+                "layer": key.layer,
+                "pool": key.pool,
+                "hard_given": figures[key]["hard_oracle"],
+                "hard_routed": figures[key]["hard_routed"],
+                "static_by_task": by_task(static),
+                "nearest_by_task": by_task(nearest(measured.distances[key]) == measured.tasks),
+            }
+        )
+    base = measured.oracle(measured.answers[BASE])
+    expert = measured.oracle(measured.expert_of(measured.tasks))
+    return {
+        "samples": len(measured),
+        "base": measured.macro(base),
+        "expert": measured.macro(expert),
+        "base_by_task": by_task(base),
+        "expert_by_task": by_task(expert),
+        "rows": rows,
     }
 
 

@@ -268,6 +268,45 @@ def task_map(found: Part, titles: Mapping[str, str]) -> go.Figure:
     return figure
 
 
+OVER_LAMBDA = {  # colour, dash and mark; what each is called stands in the legend
+    "static": (STATIC, "solid", "diamond"),
+    "nearest": (GREY, "dash", "circle-open"),
+    "hard_given": (SE, "solid", "circle"),
+    "hard_routed": (INK, "dot", "circle-open"),
+}
+FAMILIES = ((SE, "solid", "circle"), (STATIC, "dash", "diamond"), (INK, "dot", "circle-open"))
+
+
+def over_lambda(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    styles: Sequence[tuple[str, str, str]],
+    chosen: float | None = None,
+) -> go.Figure:
+    """Shares over λ, (λ, share) by name, and the λ = 1/2 at which theory has its threshold.
+
+    chosen: the suite's λ, where the experts are its own."""
+    figure = go.Figure()
+    for (name, points), (colour, dash, symbol) in zip(series.items(), styles, strict=True):
+        trace = _marks(
+            [scale for scale, _ in points],
+            [share for _, share in points],
+            f"λ %{{x:g}}: {name} %{{y:.1%}}<extra></extra>",
+            {"symbol": symbol, "size": 8, "color": colour},
+            mode="lines+markers",
+            line={"color": colour, "dash": dash, "width": 2.2},
+        )
+        figure.add_trace(trace)
+    figure.add_vline(x=0.5, line={"color": GREY, "width": 1.2, "dash": "dot"})
+    if chosen is not None:
+        figure.add_vline(x=chosen, line={"color": INK, "width": 1.2, "dash": "dash"})
+    figure.update_layout(
+        **_layout(320, l=8, r=16, t=12, b=FOOT + 16),
+        xaxis=_axis("λ of the static merge, which is probed too"),
+        yaxis=_axis(**SHARES, automargin=True),
+    )
+    return figure
+
+
 def curve(rows: Sequence[Part], probe_lambda: float | None) -> go.Figure:
     """Right expert nearest, by the λ of the merged model that is probed."""
     figure = go.Figure()

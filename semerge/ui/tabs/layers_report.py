@@ -16,7 +16,7 @@ from markupsafe import Markup
 from semerge.probes import PROBES
 from semerge.settings import POOLS, valid_layers
 from semerge.suites import SUITES_FOLDER, Suite
-from semerge.suites.abstention import abstention_of, read_diagnosis
+from semerge.suites.abstention import abstention_of, read_diagnosis, read_report
 from semerge.ui import charts
 from semerge.ui.words import macro
 
@@ -150,6 +150,43 @@ def holds(diagnosis: Part, suite: Suite) -> Page:
 
 
 # --------------------------------------------------------------------------------------------------
+# The same over λ: one λ for the static merge and for the probe.
+
+CURVES = {
+    "static": "static merge",
+    "nearest": "own expert is nearest",
+    "hard_given": "SE-Merging, given head",
+    "hard_routed": "SE-Merging, routed head",
+}
+
+
+def curves(diagnosis: Part, suite: Suite) -> Page:
+    """Of the suite's experts, and of the families that its recipe was chosen among."""
+    found = diagnosis.get("curve")
+    if found is None:
+        return Page(part("no_curve"))
+    at, report = diagnosis["at"], read_report(suite) or {}
+    rows = found["rows"]
+    series = {text: [(r["lambda"], r[key]) for r in rows] for key, text in CURVES.items()}
+    drawn = {
+        "over": Chart(
+            "The suite's own experts",
+            part("over", found, at["static_lambda"]),
+            charts.over_lambda(series, tuple(charts.OVER_LAMBDA.values()), at["static_lambda"]),
+        )
+    }
+    families = {row["experts"]: row["curve"]["rows"] for row in report.get("ablation", ())}
+    for key, title in (("nearest", "Own expert is nearest"), ("static", "Static merge")):
+        lines = {name: [(r["lambda"], r[key]) for r in of] for name, of in families.items()}
+        drawn[f"families-{key}"] = Chart(
+            title,
+            part("families", len(lines)),
+            charts.over_lambda(lines, charts.FAMILIES[: len(lines)]),
+        )
+    return Page(part("curves", diagnosis), drawn, part("curve_figures", rows, CURVES, families))
+
+
+# --------------------------------------------------------------------------------------------------
 # The automatic choice of probe, λ, layer and pooling without labels, and how close it comes.
 
 
@@ -180,6 +217,7 @@ def fits(diagnosis: Part, suite: Suite) -> Page:
 TOPICS = {
     "hypothesis": Topic("Hypothesis", hypothesis, (("margins", "bias"), ("map",))),
     "holds": Topic("When it holds", holds, (("moves", "curve"),)),
+    "curves": Topic("Over λ", curves, (("over",), ("families-nearest", "families-static"))),
     "choice": Topic("Automatic choice", choice),
     "fits": Topic("No expert fits", fits),
 }
