@@ -82,6 +82,15 @@ def test_the_choice_is_that_of_single_requests(own: Path, engine: Engine) -> Non
     assert found.ranked[found.default - 1].key == Settings().resolve(engine.suite).probing
     nearest = distances[found.pick.key].argmin(1).tolist()
     names = engine.suite.task_names
+    point, base = found.pick.key.point, distances[Key("base", *found.pick.key.point)]
+    farthest = (base / base.mean(0)).argmax(1)
+    for row in found.curve:
+        at = distances[Key("experts", *point, row["lambda"])]
+        agrees = at.argmin(1) == farthest
+        assert row["agrees"] == pytest.approx(float(agrees.double().mean()))
+    assert [row["lambda"] for row in found.curve] == sorted(
+        {k.probe_lambda for k in distances if k.probe == "experts"}
+    )
     assert found.chosen == {name: nearest.count(t) for t, name in enumerate(names)}
     seen: list[tuple[int, int]] = []
     choose(engine, unlabelled_set(engine.suite, own), lambda *step: seen.append(step))
@@ -112,7 +121,7 @@ def test_the_command(own: Path, folder: Path, capsys: pytest.CaptureFixture[str]
     assert main(command) == 0
     out = capsys.readouterr().out.splitlines()
     assert "12 unlabelled samples" in out[0] and f"pick: {found['options']}" in out
-    assert f"{found['pick']['score']:.3f}" in out[2] and len(out) == 15
+    assert f"{found['pick']['score']:.3f}" in out[2] and len(out) == 16
     assert main([*command, "--limit", "8", "--seed", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 8
 

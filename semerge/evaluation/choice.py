@@ -23,7 +23,7 @@ from semerge.models import Point
 from semerge.probes import PROBES
 from semerge.probes.displacement import relative
 from semerge.registry import Key
-from semerge.routing import nearest
+from semerge.routing import margin, nearest
 from semerge.settings import FINAL, Settings
 from semerge.suites import Suite, read_suite
 
@@ -34,13 +34,14 @@ FEWEST = 2
 @dataclass(frozen=True)
 class Choice:
     """Every candidate, best first, over n samples. default: the rank of the suite's own one.
-    chosen: how many samples the pick sends to each expert."""
+    chosen: how many samples the pick sends to each expert. curve: see `agreements`."""
 
     suite: str
     n: int
     ranked: tuple[Candidate, ...]
     default: int
     chosen: dict[str, int]
+    curve: list[dict[str, float]]
     weights_sha256: str
     displacements: dict[Point, tuple[float, ...]]  # of the experts, means over these samples
 
@@ -59,6 +60,7 @@ class Choice:
             "options": options(self.pick.key),
             "chosen": self.chosen,
             "rank_of_default": self.default,
+            "curve": self.curve,
             "ranked": [candidate.to_dict() for candidate in self.ranked],
             "version": semerge.__version__,
             "weights_sha256": self.weights_sha256,
@@ -106,9 +108,30 @@ def choose(
         ranked=tuple(ranked),
         default=1 + [candidate.key for candidate in ranked].index(usual),
         chosen=dict(zip(suite.task_names, counts.tolist(), strict=True)),
+        curve=agreements(distances, ranked[0].key.point),
         weights_sha256=engine.weights_sha256(),
         displacements=means(moved),
     )
+
+
+def agreements(distances: Mapping[Key, Tensor], point: Point) -> list[dict[str, float]]:
+    """By λ of the probe `experts` at a (layer, pool): the share of samples whose nearest expert is
+    the one that moves them farthest, by the probe `displacement`, and the mean margin.
+
+    Without a label it shows the threshold that the theory has: where experts stay where the base is
+    on what is not their own, the share is small below λ = 1/2 and nears one above.
+    """
+    moved = distances[Key("base", *point)]
+    farthest = nearest(relative(moved, moved.mean(0)))
+    at = {k.probe_lambda: k for k in distances if k.probe == "experts" and k.point == point}
+    return [
+        {
+            "lambda": scale,
+            "agrees": float((nearest(distances[key]) == farthest).double().mean()),
+            "margin": float(margin(distances[key]).mean()),
+        }
+        for scale, key in sorted(at.items())
+    ]
 
 
 def mean_displacements(
