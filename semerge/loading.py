@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
@@ -113,7 +113,9 @@ def check_lineage(vectors: TaskVectors, names: Sequence[str], paths: Sequence[Pa
                 "away from it: it was tuned from another base."
             )
         for other in range(t):
-            if squares[t] == squares[other] and _same(vectors, t, other):
+            if squares[t] == squares[other] and all(
+                torch.equal(s.weights[1 + t], s.weights[1 + other]) for s in vectors.segments
+            ):
                 raise UserError(
                     f"{paths[t]}: the expert of {names[t]} is the same as that of {names[other]}, "
                     f"{paths[other]}."
@@ -122,14 +124,7 @@ def check_lineage(vectors: TaskVectors, names: Sequence[str], paths: Sequence[Pa
 
 def _square(one: Tensor, other: Tensor | None = None) -> float:
     """Squared length of a vector, or of a difference, without a copy of the whole of it."""
-    pieces = one.split(PIECE) if other is None else _differences(one, other)
+    pieces: Iterable[Tensor] = one.split(PIECE)
+    if other is not None:
+        pieces = (a - b for a, b in zip(pieces, other.split(PIECE), strict=True))
     return sum(float(torch.linalg.vector_norm(piece)) ** 2 for piece in pieces)
-
-
-def _differences(one: Tensor, other: Tensor) -> Iterator[Tensor]:
-    for a, b in zip(one.split(PIECE), other.split(PIECE), strict=True):
-        yield a - b
-
-
-def _same(vectors: TaskVectors, one: int, other: int) -> bool:
-    return all(torch.equal(s.weights[1 + one], s.weights[1 + other]) for s in vectors.segments)

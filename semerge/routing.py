@@ -66,12 +66,12 @@ def route(
     low, high, mean = d.min(axis=1), d.max(axis=1), d.mean(axis=1)  # (B,)
     equal = high - low <= EQUAL * mean
     far = np.where(equal[:, None], 1.0, d)  # equal ones may all be zero
-    similarities = _normalise(_similarity(far, resolved.similarity), resolved.normalise)
+    similarities = normalise(similarity(far, resolved.similarity), resolved.normalise)
     similarities = np.where(equal[:, None], 0.0, similarities)
     if resolved.hard:
         weights = np.eye(tasks)[chosen]
     else:
-        weights = _softmax(similarities, resolved.temperature)
+        weights = softmax(similarities, resolved.temperature)
     weights = np.where(equal[:, None], 1.0 / tasks, weights)
 
     mass = 1.0 if resolved.mass == "1" else tasks * resolved.static_lambda
@@ -111,26 +111,6 @@ def margin(distances: Tensor) -> Tensor:
     d = distances.detach().to("cpu", torch.float64).numpy()
     broken = ~np.isfinite(d).all(axis=1)
     return torch.from_numpy(np.where(broken, 0.0, _margin(np.where(broken[:, None], 1.0, d))))
-
-
-def similarity(distances: Tensor, kind: str) -> Tensor:
-    """`inverse`: 1 / (d + eps), eps = 1e-12 * mean(d); `negative`: -d. (B, T) -> (B, T)."""
-    return torch.from_numpy(_similarity(distances.numpy(), kind))
-
-
-def normalise(similarities: Tensor, kind: str) -> Tensor:
-    """Normalise over the tasks of each sample. (B, T) -> (B, T).
-
-    `minmax`: (s - min) / (max - min), zeros where all are equal. `zscore`: (s - mean) / std with
-    the population's std (divided by T), zeros where all are equal. `sum`: s / sum |s|, so that
-    the negative similarity keeps its order. `none`: as they are.
-    """
-    return torch.from_numpy(_normalise(similarities.numpy(), kind))
-
-
-def softmax(similarities: Tensor, temperature: float) -> Tensor:
-    """softmax(s / temperature) over the tasks; the maximum goes first, so nothing overflows."""
-    return torch.from_numpy(_softmax(similarities.numpy(), temperature))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -260,9 +240,8 @@ def scores(reading: Reading, usual: Tensor) -> dict[str, Tensor]:
     """Every score but `either` and `together`, float64 (N,); usual (T,). inf where distances
     failed."""
     d, preset = reading.routing.double(), PRESETS["literal"]
-    weights = softmax(
-        normalise(similarity(d, preset.similarity), preset.normalise), preset.temperature
-    )
+    similarities = normalise(similarity(d.numpy(), preset.similarity), preset.normalise)
+    weights = torch.from_numpy(softmax(similarities, preset.temperature))
     first, chosen = d.amin(1), nearest(reading.routing)
     found = {
         "entropy": torch.special.entr(weights).sum(1) / math.log(d.shape[1]),
@@ -310,14 +289,21 @@ def together(found: Mapping[str, Tensor], weights: Mapping[str, Weight]) -> Tens
 # The arithmetic, on arrays (B, T) and (B,).
 
 
-def _similarity(distances: Array, kind: str) -> Array:
+def similarity(distances: Array, kind: str) -> Array:
+    """`inverse`: 1 / (d + eps), eps = 1e-12 * mean(d); `negative`: -d. (B, T) -> (B, T)."""
     if kind == "negative":
         return -distances
     found: Array = 1.0 / (distances + EPSILON * distances.mean(axis=1, keepdims=True))
     return found
 
 
-def _normalise(similarities: Array, kind: str) -> Array:
+def normalise(similarities: Array, kind: str) -> Array:
+    """Normalise over the tasks of each sample. (B, T) -> (B, T).
+
+    `minmax`: (s - min) / (max - min), zeros where all are equal. `zscore`: (s - mean) / std with
+    the population's std (divided by T), zeros where all are equal. `sum`: s / sum |s|, so that
+    the negative similarity keeps its order. `none`: as they are.
+    """
     if kind == "none":
         return similarities
     if kind == "minmax":
@@ -329,7 +315,8 @@ def _normalise(similarities: Array, kind: str) -> Array:
     return _ratio(similarities, np.abs(similarities).sum(axis=1, keepdims=True))
 
 
-def _softmax(similarities: Array, temperature: float) -> Array:
+def softmax(similarities: Array, temperature: float) -> Array:
+    """softmax(s / temperature) over the tasks; the maximum goes first, so nothing overflows."""
     shifted = similarities - similarities.max(axis=1, keepdims=True)
     powers = np.exp(shifted / temperature)
     found: Array = powers / powers.sum(axis=1, keepdims=True)

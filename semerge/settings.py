@@ -119,12 +119,6 @@ def descriptions() -> dict[str, Described]:
     return {f.name: f.metadata["described"] for f in fields(Settings) if "described" in f.metadata}
 
 
-STATED = (
-    "preset", "layer", "pool", "static_lambda", "probe_lambda", "similarity", "normalise",
-    "temperature", "mass", "quantise", "fallback", "fast",
-)  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Resolved:
     """Settings with every field filled and checked against one suite."""
@@ -147,13 +141,13 @@ class Resolved:
     quantise: int | None = None  # coefficients are whole multiples of mass / quantise
     changed: tuple[str, ...] = ()  # "temperature 0.5": what was overridden in the preset
     probing: Key = field(init=False, compare=False)  # where this request measures distances
-    # what a Result has of them; method, method_options, probe, probe_options: the specs taken apart
+    # method, method_options, probe, probe_options: the specs, taken apart for a Result
     entries: Mapping[str, Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probing", self.key(self.probe, self.layer, self.pool))
         specs = (("method", METHODS, self.method), ("probe", PROBES, self.probe))
-        entries = {name: getattr(self, name) for name in STATED}
+        entries: dict[str, Any] = {}
         for name, registry, spec in specs:
             entries |= {name: registry[spec].name, f"{name}_options": registry.chosen(spec)}
         object.__setattr__(self, "entries", entries)
@@ -315,7 +309,9 @@ class Settings:
             for key, value in overrides.items()
             if value is not None and value != getattr(preset, key)
         )
-        quantise = _parts(self.quantise)
+        quantise = self.quantise
+        if quantise is not None and not 1 <= quantise <= MAX_PARTS:
+            raise UserError(f"quantise must be a whole number from 1 to {MAX_PARTS}.")
         if preset.hard and changed and changed != (f"mass {self.mass}",):
             raise UserError(
                 "The preset hard takes the nearest expert alone, so similarity, normalise and "
@@ -454,12 +450,6 @@ def _number(name: str, value: float | None, default: float) -> float:
     if not math.isfinite(number):
         raise UserError(f"{name} must be a finite number.")
     return number
-
-
-def _parts(value: int | None) -> int | None:
-    if value is not None and not 1 <= value <= MAX_PARTS:
-        raise UserError(f"quantise must be a whole number from 1 to {MAX_PARTS}.")
-    return value
 
 
 def _one_of(name: str, value: str, valid: tuple[str, ...]) -> str:

@@ -148,7 +148,12 @@ def make_rows(suite: Suite, sets: Sets, measured: Measurement, second: SecondPas
     models = {"base": measured.answers[BASE], "static": second.static, "se": second.answers}
     heads = {"oracle": tasks, "routed": second.chosen}
     columns = {
-        "id": list(identities(sets)),
+        # a sample's own name, or task/split/number with its number in the split's file or cut
+        "id": [
+            name
+            for samples, rows in zip(sets.sets, sets.rows, strict=True)
+            for name in samples.names or (f"{samples.task}/{samples.split}/{n}" for n in rows)
+        ],
         "task": [names[t] for t in tasks.tolist()],
         "label": classes(tasks, measured.labels),
         "chosen": [names[t] for t in second.chosen.tolist()],
@@ -163,14 +168,6 @@ def make_rows(suite: Suite, sets: Sets, measured: Measurement, second: SecondPas
     }
     for values in zip(*columns.values(), strict=True):
         yield Row(**dict(zip(columns, values, strict=True)))
-
-
-def identities(sets: Sets) -> Iterator[str]:
-    """What each sample is called: its own name, or task/split/number with its number in the
-    split's file or cut."""
-    for samples, rows in zip(sets.sets, sets.rows, strict=True):
-        numbered = (f"{samples.task}/{samples.split}/{int(row)}" for row in rows)
-        yield from samples.names or numbered
 
 
 # ---- the second pass, without what was done already ----------------------------------------------

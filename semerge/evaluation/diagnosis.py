@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,9 @@ def _why(
     suite, sets = engine.suite, test.sets
     shown = (BASE, suite.defaults.probe_lambda)
     rows = hypothesis.nearest_shares(test, [k for k in keys if k.probe_lambda in shown])
+    probes = dict.fromkeys(row["probe"] for row in rows)
+    share = itemgetter("share")  # of equals the first
+    best = {name: max((r for r in rows if r["probe"] == name), key=share) for name in probes}
     distances, point = test.distances[resolved.probing], (resolved.layer, resolved.pool)
     by_scale = {
         key.probe_lambda: test.distances[key]
@@ -155,7 +159,7 @@ def _why(
         "hypothesis": {
             "n": len(test),
             "rows": rows,
-            "best": hypothesis.best_rows(rows),
+            "best": best,
             "margins": hypothesis.margins(distances, test.tasks),
         },
         "displacement": described | {"verdict": verdict},

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
-from operator import itemgetter
 from typing import Any
 
 import torch
@@ -176,15 +175,6 @@ def principal_plane(rows: Tensor) -> tuple[Tensor, tuple[float, float]]:
     total = float(values.square().sum())
     first, second = (value / total if total > 0 else 0.0 for value in variances[:2])
     return places, (first, second)
-
-
-def best_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """By probe, the row of `nearest_shares` with the largest share; of equals the first."""
-    probes = dict.fromkeys(row["probe"] for row in rows)
-    return {
-        probe: max((row for row in rows if row["probe"] == probe), key=itemgetter("share"))
-        for probe in probes
-    }
 
 
 # ---- how far each expert moves an input from where the base has it -------------------------------

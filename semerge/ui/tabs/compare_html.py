@@ -147,16 +147,7 @@ def differences(a: View, b: View) -> Markup:
     """The verdict, then every line in which the two differ."""
     lines = [line for line in _lines(a, b) if line[1] != line[2]]
     same, expert = a.answer("se") == b.answer("se"), a.result["chosen"] == b.result["chosen"]
-    verdict = "Same answer" if same else "Different answers"
-    by = "by the same expert" if expert else "by different experts"
-    count = f"{words.count(len(lines))} {'line' if len(lines) == 1 else 'lines'} of difference"
-    return part(
-        "differences",
-        verdict=f"{verdict}, {by}" if lines else "Nothing differs",
-        same=same,
-        count=f"{count} between A and B" if lines else "A and B are the same configuration.",
-        lines=lines,
-    )
+    return part("differences", lines, same, expert)
 
 
 def _lines(a: View, b: View) -> list[tuple[Any, ...]]:
