@@ -11,32 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semerge.common import ASSETS
+from semerge.common import ASSETS, read_json
 from semerge.settings import FINAL
 from semerge.suites import Suite
 from semerge.suites.abstention import read_object, read_report
 
-CAUSES = {
-    "expert": "the expert itself",
-    "gap": "the gap between experts and merge",
-    "routing": "routing",
-    "merge": "the merge",
-    "task": "a task that is too easy",
-}
-"""Of a line that is missed."""
-WORDS = {
-    "static_above_base": "static Task Arithmetic above the base",
-    "experts_above_static": "experts above static Task Arithmetic at its best λ",
-    "experts_above_base": "experts above the base",
-    "own_nearest": "own expert is the nearest",
-    "recovery_oracle": "gap recovered, given head",
-    "recovery_routed": "gap recovered, routed head",
-    "expert_floor": "expert at its floor",
-    "expert_above_sanity": "expert above the trivial model",
-    "drawings_routed": "drawings on the sketch pad that find their expert",
-    "calibration_error": "calibration error of the experts, at most",
-    "trivial_below": "trivial model below the limit",
-}
+WORDS, CAUSES = read_json(ASSETS / "lines.json").values()
+"""Of a suite's lines: what each is about, and what one is missed by."""
 SHOWN = {
     "n": "Samples",
     "base_oracle": "Base",

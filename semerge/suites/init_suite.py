@@ -24,20 +24,7 @@ TASK_WORDS = SUITES_FOLDER.parent / "clip_tasks.json"
 PLACEHOLDER = "class {}"
 TEMPLATE = "a photo of a {}."
 BESIDE = ("config.json", "adapter_config.json", "vocab.json", "merges.txt", "tokenizer.json")
-COMMENT = {
-    "name": "letters, digits and _ . -; what results and reports call the suite",
-    "title, about": "for people: a short name, and a sentence",
-    "family": "add one of the families of published figures to see them beside `evaluate`",
-    "base, tasks[].weights": "files inside this folder; layout says how their keys are read",
-    "tasks[].classes": "labels in the order of the data's numbers and of the head's rows",
-    "tasks[].templates": "prompts for the text tower, {} for the class; [] for text",
-    "tasks[].pair": "true where an input is two sentences",
-    "tasks[].data": "the set on the hub for `evaluate --data hub`: id, config, split, columns",
-    "heads": "from the text-tower, in each expert, or from files: then each task has a head file",
-    "defaults": "what a request gets that does not choose; choose them on validation data",
-    "thresholds": "on raw distances, for notices; null switches one off",
-    "sha256": "file -> hash, checked at every start; may be left empty for published layouts",
-}
+COMMENT = SUITES_FOLDER.parent / "suite_comment.json"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,7 +82,7 @@ def _suite(
             "or a head for every expert by --head."
         )
     raw: dict[str, Any] = {
-        "_comment": COMMENT,
+        "_comment": read_json(COMMENT),
         "format": FORMAT,
         "name": _plain(args.name or out.resolve().name),
         "title": args.name or out.resolve().name,

@@ -282,9 +282,8 @@ def over_lambda(
     styles: Sequence[tuple[str, str, str]],
     chosen: float | None = None,
 ) -> go.Figure:
-    """Shares over λ, (λ, share) by name, and the λ = 1/2 at which theory has its threshold.
-
-    chosen: the suite's λ, where the experts are its own."""
+    """Shares over λ, (λ, share) by name, and the λ = 1/2 at which theory has its threshold. chosen:
+    the suite's λ, where the experts are its own."""
     figure = go.Figure()
     for (name, points), (colour, dash, symbol) in zip(series.items(), styles, strict=True):
         trace = _marks(
