@@ -88,7 +88,7 @@ class Inspector(Visitor):
     def _box(self, name: str) -> Any:
         form, options = self.tab.form, self.tab.form.options
         further = {option: part for (_, option), part in options.further.items()}
-        return further.get(name) or getattr(form, name, None) or getattr(options, name)
+        return further.get(name) or getattr(form, name, None) or options.fields[name]
 
     def form(self) -> list[Any]:
         return [self[part] for part in self.tab.form.inputs]

@@ -257,8 +257,8 @@ def restored(desk: Any, values: Mapping[str, str]) -> tuple[dict[str, Any], list
     assert {*filled} <= {*desk.outputs} and len({*desk.outputs}) == len(desk.outputs)
     o, panel = desk.options, desk.panel
     parts = {
-        "suite": o.suite, "preset": o.preset, "probe": o.probe, "layer": o.layer, "pool": o.pool,
-        "head": o.head, "about": o.preset_about, "source": desk.source, "gallery": desk.gallery,
+        **{key: o.fields[key] for key in ("preset", "probe", "layer", "pool", "head")},
+        "suite": o.suite, "about": o.preset_about, "source": desk.source, "gallery": desk.gallery,
         "link": desk.link, "headline": panel.headline, "figures": panel.figures,
         "given": desk.given[0], "given_b": desk.given[-1],
     }  # fmt: skip
