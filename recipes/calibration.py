@@ -1,12 +1,18 @@
 """Temperatures of the heads: scores of a task's own expert that mean what they say.
 
+`python -m recipes.calibration SUITE --data DIR` fits those of a finished suite and puts them into
+its suite.json; the recipes do so by themselves.
+
 "On Calibration of Modern Neural Networks" (Guo et al., arXiv 1706.04599): one number a head, fitted
 on validation by the likelihood; it changes no answer.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semerge.common import read_json, write_text
 from semerge.data.batches import batches
 from semerge.data.labelled import LabelledSet
-from semerge.engine import Engine
+from semerge.data.sets import suite_sets
+from semerge.engine import Engine, load_engine
 from semerge.evaluation.figures import calibration_error
 
 LIMITS = (1 / 32, 32.0)
@@ -71,3 +79,24 @@ def own_logits(engine: Engine, samples: LabelledSet) -> tuple[Tensor, Tensor]:
         z = engine.expert_embedding(engine.models.place(batch), t)
         found[rows] = engine.backbone.logits(z.float(), head).cpu()
     return found, torch.from_numpy(samples.labels)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write a suite's temperatures; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="recipes.calibration")
+    parser.add_argument("suite", help="a bundled suite's name, or a folder")
+    parser.add_argument("--data", required=True, metavar="DIR", help="labelled data")
+    args = parser.parse_args(argv)
+    engine = load_engine(args.suite)
+    fitted = temperatures(engine, suite_sets(engine.suite, args.data, "validation").sets)
+    path = engine.suite.folder / "suite.json"
+    raw = read_json(path)
+    for task in raw["tasks"]:
+        task["temperature"] = fitted[task["name"]]
+        print(f"{task['name']}: temperature {task['temperature']:g}")
+    write_text(path, json.dumps(raw, indent=1, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
