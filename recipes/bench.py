@@ -27,7 +27,7 @@ def plain(work: Work) -> Case:
     reference: Any = runpy.run_path(str(REFERENCE))["Reference"]
     suite, vectors = work.engine.suite, work.models.vectors
     described = {
-        "tasks": [{"name": name} for name in suite.task_names],
+        "tasks": [{"name": t.name, "temperature": t.temperature} for t in suite.tasks],
         "architecture": suite.architecture,
         "defaults": {"static_lambda": suite.defaults.static_lambda},
     }

@@ -174,7 +174,8 @@ class Reference:
         z = self.run(model, sample)[1]
         if self.is_image:
             z = self.config["logit_scale"] * z / z.norm()
-        return torch.stack([(row * z).sum() for row in self.heads[head]])
+        warm = next(t.get("temperature", 1.0) for t in self.suite["tasks"] if t["name"] == head)
+        return torch.stack([(row * z).sum() for row in self.heads[head]]) / warm
 
     def predict(self, sample: Tensor, coefficients: list[float], chosen: int, head: str) -> Any:
         """Logits of the four columns, all by the same head."""
