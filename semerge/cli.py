@@ -6,14 +6,19 @@ Answers go to stdout. Bad input is one line on stderr and exit code 2; Ctrl+C is
 from __future__ import annotations
 
 import argparse
+import codecs
 import importlib
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from semerge.checkpoints.files import locate, missing_files
 from semerge.common import (
+    CLOSED,
     STOPPED,
     Counter,
     Stopwatch,
@@ -21,6 +26,7 @@ from semerge.common import (
     gigabytes,
     listed,
     listening,
+    quoted,
     rendered,
     say,
 )
@@ -44,6 +50,7 @@ ELSEWHERE = {  # command -> module whose run(args) does it; imported when it is 
 }
 ROOMS: dict[str, Registry[Any]] = {"probe": PROBES, "method": METHODS}
 SKIP = argparse.SUPPRESS  # no attribute where the flag is not there
+ESCAPED = "semerge.json"  # how an output spells what its encoding lacks
 SHOWN = 5  # predictions a column, where no JSON is asked for
 
 
@@ -60,15 +67,57 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """What a command returns, or the exit code of how it ended: bad input is one line on stderr."""
+    """What a command returns, or the exit code of how it ended: bad input, and an output that can't
+    be written, are one line on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=ESCAPED)
     try:
-        return run()
+        try:
+            return run()
+        finally:
+            sys.stdout.flush()  # or else it fails where nobody can tell
+    except BrokenPipeError:
+        _let_go()
+        return CLOSED
+    except OSError as error:
+        if error.filename is not None:  # a file's, which who opens it has to tell
+            raise
+        _let_go()
+        say(f"the output can't be written: {error.strerror}.", sys.stderr)
+        return 2
     except UserError as error:
         print(f"semerge: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         say("stopped by Ctrl+C.", sys.stderr)
         return STOPPED
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What the encoding of the output lacks, as JSON spells it."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error(ESCAPED, _escaped)
+
+
+def _let_go() -> None:
+    """What the output did not take is dropped, or else Python tries once more as it ends."""
+    with suppress(OSError):  # it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def whole(low: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number from `low` on."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= low):
+            valid = f"a whole number from {low} to 999,999,999"
+            raise argparse.ArgumentTypeError(f"must be {valid}, not {quoted(text)}")
+        return int(text)
+
+    return read
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -101,8 +150,8 @@ def parser() -> Parser:
     one.add_argument("--data", required=True, metavar="DIR", help=what)
     one.add_argument("--task", metavar="TASK", help="of such a file; default: the one that fits")
     one.add_argument("--split", default="test", help="of a folder, generated, hub; default: test")
-    one.add_argument("--limit", type=int, metavar="N", help="N samples a task, class-balanced")
-    one.add_argument("--seed", type=int, default=0, metavar="N", help="of the limit's choice")
+    one.add_argument("--limit", type=whole(0), metavar="N", help="N samples a task, class-balanced")
+    one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the limit's choice")
     what = "methods, as METHOD or METHOD:option=value; default: task_arithmetic"
     one.add_argument("--methods", default=TASK_ARITHMETIC, metavar="a,b", help=what)
     why = "also why: hypothesis, automatic choice, misfits; into a report.json, if one is named"
@@ -117,8 +166,8 @@ def parser() -> Parser:
     _suite(one)
     what = "a folder or .zip of images; a text file, a sentence on each line; a .csv or .jsonl file"
     one.add_argument("samples", metavar="SAMPLES", help=f"{what}; labels are not read")
-    one.add_argument("--limit", type=int, metavar="N", help="N of the samples")
-    one.add_argument("--seed", type=int, default=0, metavar="N", help="of the limit's choice")
+    one.add_argument("--limit", type=whole(0), metavar="N", help="N of the samples")
+    one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the limit's choice")
     one.add_argument("--json", action="store_true", help="print JSON, with every candidate")
     one.add_argument(
         "--write",
@@ -137,8 +186,8 @@ def parser() -> Parser:
     _suite(one)
     one.add_argument("--data", metavar="DIR", help="labelled data, for the fast modes' agreement")
     one.add_argument("--split", default="test", help="default: test")
-    one.add_argument("--limit", type=int, metavar="N", help="N a task; default: 200, 0: all")
-    one.add_argument("--rounds", type=int, metavar="N", help="of which the medians are told")
+    one.add_argument("--limit", type=whole(0), metavar="N", help="N a task; default: 200, 0: all")
+    one.add_argument("--rounds", type=whole(1), metavar="N", help="of which the medians are told")
     one.add_argument("--quick", action="store_true", help="few inputs and rounds, no growth")
     one.add_argument("--json", action="store_true", help="print JSON")
     one.add_argument("--write", metavar="F", help="put the figures into a JSON file of all suites")

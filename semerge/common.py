@@ -29,8 +29,8 @@ EXAMPLES = _HOME / "examples"
 # --------------------------------------------------------------------------------------------------
 # The one exception that is meant for people, and how a command ends that they stopped.
 
-STOPPED = 130
-"""The exit code after Ctrl+C, as shells have it."""
+STOPPED, CLOSED = 130, 141
+"""Exit codes after Ctrl+C, and where nobody reads the output any more, as shells have them."""
 
 
 class UserError(ValueError):
@@ -63,6 +63,7 @@ def reading(what: object) -> Iterator[None]:
 FIGURES = json.loads((ASSETS / "figures.json").read_text(encoding="utf-8"))
 """Of a bench: what each is called and is about, in the order in which they are told: some lean on
 the one before."""
+DIGITS = 18  # of a whole number in a file: so many fit into 64 bits
 SHARES = ("fast_agreement", "fast_default_agreement", "fast_hit_rate")  # figures of a bench
 
 
@@ -97,7 +98,7 @@ def read_json(path: Path, known: bool = False) -> Any:
     then not to change the answer. Raises UserError where it can't be read, or is no JSON."""
     try:
         if not known:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return parsed_json(path.read_text(encoding="utf-8"))
         found = path.stat()
         return _known_json(path, found.st_mtime_ns, found.st_size)
     # JSON's and Unicode's errors are ValueErrors
@@ -107,7 +108,19 @@ def read_json(path: Path, known: bool = False) -> Any:
 
 @lru_cache(maxsize=64)
 def _known_json(path: Path, modified: int, size: int) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parsed_json(path.read_text(encoding="utf-8"))
+
+
+def parsed_json(text: str) -> Any:
+    """JSON that may be anybody's. Raises ValueError or RecursionError where it is none, or holds a
+    whole number that is none of a file: others can't be turned into a float, or into text."""
+    return json.loads(text, parse_int=_whole)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"the number {digits[:4]}... of {len(digits)} digits is too large")
+    return int(digits)
 
 
 def write_text(path: Path, text: str) -> None:

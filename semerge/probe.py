@@ -15,7 +15,7 @@ from torch import Tensor
 from semerge import fast
 from semerge.backbones import Batch
 from semerge.checkpoints.bundled import Statistics
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 from semerge.loading import Loaded
 from semerge.models import BASE, END, Keep, Model, Models, Point, Reached, Stage
 from semerge.probes import PROBES, At, measure_of
@@ -365,7 +365,7 @@ def combinations(
         for value in values:
             if value not in valid:
                 known = ", ".join(map(str, valid))
-                raise UserError(f"{name} {value!r} is unknown; valid are {known}.")
+                raise UserError(f"{name} {quoted(value)} is unknown; valid are {known}.")
     keys: dict[Key, None] = {}
     for probe in probes:
         for layer in layers:

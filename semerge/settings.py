@@ -436,7 +436,7 @@ def _pool(value: str | None, probe: str, layer: int | str, suite: Suite) -> str:
         raise UserError("The layer final has no tokens to pool; leave pool out or name a layer.")
     if value not in pools and value in POOLS[suite.modality]:
         raise UserError(
-            f"pool {value!r} has no meaning for the {probe} probe on {suite.modality}; "
+            f"pool {quoted(value)} has no meaning for the {probe} probe on {suite.modality}; "
             f"valid are {listed(pools)}."
         )
     return _one_of("pool", value, pools)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -213,3 +214,56 @@ def test_as_a_program(vision: Path, image: Path) -> None:
     bad = subprocess.run([*argv, "--layer", "x"], capture_output=True, text=True, check=False)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr == "semerge: layer 'x' is unknown; valid are 1 to 2 and final.\n"
+
+
+@pytest.mark.parametrize("number", ["-1", "1e3", "9" * 5000])
+def test_a_number_out_of_its_range_is_one_short_line(
+    number: str, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = (
+        ("evaluate", "--data", "x", "--seed"),
+        ("evaluate", "--data", "x", "--limit"),
+        ("choose", "x", "--seed"),
+        ("bench", "--rounds"),
+    )
+    for command, *options in commands:
+        told = refused(capsys, command, "--suite", text, *options, number)
+        assert f"{options[-1]}: must be a whole number" in told and len(told) < 200
+
+
+def program(output: int, *argv: str, **environment: str) -> tuple[int, str]:
+    """The exit code of a command that writes there, and its stderr."""
+    words = [sys.executable, "-m", "semerge", *argv]
+    ended = subprocess.run(
+        words, stdout=output, stderr=subprocess.PIPE, env=os.environ | environment, check=False
+    )
+    return ended.returncode, ended.stderr.decode()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("argv", [("suites",), ("suites", "--json")])
+def test_whoever_reads_may_have_enough(argv: tuple[str, ...], unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code, told = program(writer, *argv, PYTHONUNBUFFERED=unbuffered)
+    os.close(writer)
+    assert (code, told) == (cli.CLOSED, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_output_is_one_line(unbuffered: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        code, told = program(full.fileno(), "suites", PYTHONUNBUFFERED=unbuffered)
+    assert (code, told) == (2, "semerge: the output can't be written: No space left on device.\n")
+
+
+def test_an_output_without_a_letter_has_it_escaped(text: Path) -> None:
+    argv = [sys.executable, "-m", "semerge", "predict", "--suite", str(text), "λ", "--mass", "1"]
+    narrow = os.environ | {"PYTHONIOENCODING": "ascii"}
+    for option in ([], ["--json"], ["--help"]):
+        ended = subprocess.run([*argv, *option], capture_output=True, env=narrow, check=False)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"\\u03bb of the merged model" in ended.stdout
+    whole = subprocess.run([*argv, "--json"], capture_output=True, env=narrow, check=True)
+    assert "T·λ" not in json.loads(whole.stdout)["notices"]  # JSON's own escapes: it is read

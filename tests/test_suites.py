@@ -89,7 +89,24 @@ def test_shipped_suites_are_valid() -> None:
         assert read_suite(name).name == name
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\udcff"])
+def nested(depth: int) -> object:
+    return [nested(depth - 1)] if depth else []
+
+
+def test_empty_tensors_are_refused(folder: Path) -> None:
+    """What holds no numbers has no least one."""
+    file = folder / "statistics.safetensors"
+    save_file({k: v[:0] for k, v in load_file(file).items()}, file)
+    hash_files(folder)
+    with pytest.raises(UserError, match=r"statistics\.safetensors"):
+        load_engine(folder)
+
+
+DEEP = '{"format": ' + "[" * 100_000 + "]" * 100_000 + "}"
+LONG = '{"format": ' + "1" * 5000 + "}"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\udcff", DEEP, LONG])
 def test_damaged_json_is_refused(folder: Path, text: str) -> None:
     (folder / "suite.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(UserError, match=r"suite\.json"):
@@ -119,6 +136,19 @@ def test_damaged_json_is_refused(folder: Path, text: str) -> None:
         (lambda s: s["thresholds"].update(flat="low"), r"thresholds\.flat"),
         (lambda s: s["sha256"].pop("base.safetensors"), r"sha256\.base\.safetensors"),
         (lambda s: s.pop("sha256"), "sha256 is missing"),
+        (lambda s: s["defaults"].update(static_lambda=1e308), r"defaults\.static_lambda"),
+        (lambda s: s["defaults"].update(probe_lambda=10**400), r"1000\.\.\. of 401 digits"),
+        (lambda s: s["thresholds"].update(far=-1e300), r"thresholds\.far"),
+        (lambda s: s["tasks"][0].update(temperature=10**17), r"tasks\[0\]\.temperature"),
+        (lambda s: s["architecture"].update(embed_dim=10**400), r"of 401 digits"),
+        (lambda s: s["architecture"].update(embed_dim=10**17), r"architecture\.embed_dim"),
+        (lambda s: s["architecture"].update(logit_scale=1e308), r"architecture\.logit_scale"),
+        (lambda s: s["architecture"]["vision_cfg"].update(mlp_ratio=1e308), "mlp_ratio"),
+        (lambda s: s.update(name="\ud800" * 5000), "name"),
+        (lambda s: s.update(heads="x" * 5000), "heads"),
+        (lambda s: s["architecture"].update(kind="x" * 5000), "kind"),
+        (lambda s: s["architecture"].update(embed_dim=["x"] * 5000), "embed_dim"),
+        (lambda s: s["architecture"].update(logit_scale=nested(400)), "logit_scale"),
     ],
 )
 def test_wrong_keys_are_named(folder: Path, change: Callable[[Any], object], words: str) -> None:
@@ -126,6 +156,7 @@ def test_wrong_keys_are_named(folder: Path, change: Callable[[Any], object], wor
     with pytest.raises(UserError, match=words) as error:
         read_suite(folder)
     assert str(folder / "suite.json") in str(error.value)
+    assert len(str(error.value)) < 400 + len(str(folder))
 
 
 def test_wrong_defaults_are_told_when_weights_are_loaded(folder: Path) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 
 OWN_LAYOUT = "semerge"
 """Safetensors in the project's own naming, each file's hash in suite.json."""
@@ -30,6 +30,9 @@ OWN_LAYOUT = "semerge"
 HEAD_FILE, TEXT_TOWER, IN_EXPERT, HEAD_FILES = "file", "text-tower", "expert", "files"
 HEAD_SOURCES = (HEAD_FILE, TEXT_TOWER, IN_EXPERT, HEAD_FILES)
 """One file of the project's own; the base's text tower; inside each expert; a file a task."""
+
+LARGEST = 1_000_000
+"""No number of a model's description, or beside it in suite.json, is beyond it."""
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -109,15 +112,17 @@ def check_whole(
     for key in keys:
         if optional and key not in raw:
             continue
-        if not is_whole(raw.get(key)) or raw[key] < 1:
-            raise UserError(f"{where}{key} must be a whole number from 1 on, not {raw.get(key)!r}")
+        value = raw.get(key)
+        if not is_whole(value) or not 1 <= value <= LARGEST:  # type: ignore[operator]
+            valid = f"a whole number from 1 to {LARGEST:,}"
+            raise UserError(f"{where}{key} must be {valid}, not {quoted(value)}")
 
 
 def check_positive(raw: Mapping[str, Any], key: str, where: str, optional: bool = False) -> None:
     """A key that must be there as a positive number."""
     value = raw.get(key)
     if not (optional and key not in raw) and not (is_number(value) and value > 0):  # type: ignore[operator]
-        raise UserError(f"{where}{key} must be a positive number, not {value!r}")
+        raise UserError(f"{where}{key} must be a positive number, not {quoted(value)}")
 
 
 def check_divides(whole: int, part: int, key: str, other: str) -> None:
@@ -132,6 +137,6 @@ def is_whole(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """Whether a JSON value is a finite number."""
+    """Whether a JSON value is a number that a model may have."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value)  # type: ignore[arg-type]
+    return number and abs(value) <= LARGEST  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from semerge.checkpoints.rawfile import RawFile
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -105,6 +105,8 @@ def stored(raw: RawFile, key: str) -> Tensor:
 
 def check_finite(tensor: Tensor, what: str) -> None:
     """Refuse NaN and infinity, without a temporary tensor. `what` names file and key."""
+    if not tensor.numel():
+        raise UserError(f"{what} holds no numbers.")
     low, high = tensor.aminmax()  # both are NaN if one number is
     if not (torch.isfinite(low) and torch.isfinite(high)):
         raise UserError(f"{what} holds values that are not finite.")
@@ -139,5 +141,6 @@ def check_same(file: Path, config: Mapping[str, Any], key: str, expected: float)
     found = config.get(key, expected)
     if found != expected:
         raise UserError(
-            f"{file}: {key} is {found!r}, but suite.json's architecture has {expected!r}."
+            f"{file}: {key} is {quoted(found)}, but suite.json's architecture has "
+            f"{quoted(expected)}."
         )

@@ -16,7 +16,7 @@ from torch import Tensor
 from semerge.checkpoints.checkpoint import Checkpoint, Origin, Shapes, Tensors, check_stored, stored
 from semerge.checkpoints.files import read_config
 from semerge.checkpoints.rawfile import RawFile
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 
 CONFIG = "adapter_config.json"
 # Each of these changes what an adapter means, when it is set.
@@ -95,12 +95,12 @@ def _config(path: Path) -> tuple[int, float]:
     if config is None:
         raise UserError(f"{path} is missing: it says how strongly the adapters act.")
     if config.get("peft_type") != "LORA":
-        raise UserError(f"{path}: peft_type is {config.get('peft_type')!r}, not 'LORA'.")
+        raise UserError(f"{path}: peft_type is {quoted(config.get('peft_type'))}, not 'LORA'.")
     for key in _UNSUPPORTED:
         if config.get(key):
             raise UserError(f"{path}: {key} is set; only plain LoRA can be read.")
     if config.get("bias", "none") != "none":
-        raise UserError(f"{path}: bias is {config['bias']!r}; only 'none' can be read.")
+        raise UserError(f"{path}: bias is {quoted(config['bias'])}; only 'none' can be read.")
     rank, alpha = _number(config, "r", path), _number(config, "lora_alpha", path)
     if rank != int(rank):
         raise UserError(f"{path}: r is {rank}, not a whole number.")
@@ -110,5 +110,5 @@ def _config(path: Path) -> tuple[int, float]:
 def _number(config: Mapping[str, Any], key: str, path: Path) -> float:
     value = config.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise UserError(f"{path}: {key} is {value!r}, not a positive number.")
+        raise UserError(f"{path}: {key} is {quoted(value)}, not a positive number.")
     return float(value)

@@ -7,7 +7,6 @@ unpacking stops where it has said more than it said it would, so a small file ca
 from __future__ import annotations
 
 import gzip
-import json
 import lzma
 import struct
 import zipfile
@@ -22,7 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from semerge.common import UserError, first_line, gigabytes, quoted
+from semerge.common import UserError, first_line, gigabytes, parsed_json, quoted
 from semerge.data.tabular import json_object
 from semerge.suites.memory import available
 
@@ -80,7 +79,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
         data = file.read(MAX_CLASSES + 1)
         if len(data) > MAX_CLASSES:
             raise UserError(f"{path} is larger than the limit of {MAX_CLASSES // 2**20} MB.")
-        names = json.loads(data.decode("utf-8-sig"))
+        names = parsed_json(data.decode("utf-8-sig"))
     named = isinstance(names, list) and all(isinstance(name, str) and name for name in names)
     if not named or not names:
         raise UserError(f'{path} must hold one list of class names, such as ["cat", "dog"].')

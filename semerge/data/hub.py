@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from semerge.common import UserError, first_line
+from semerge.common import UserError, first_line, quoted
 from semerge.data.class_names import Notice, in_suite_order
 from semerge.data.labelled import LabelledSet, Pictures, cut
 from semerge.suites import Suite, Task
@@ -88,15 +88,15 @@ def hub_set(
     found = _load(place, name)
     for column in (*place.columns, place.label):
         if column not in found.column_names:
-            raise UserError(f"{place.id} has no column {column!r}.")
+            raise UserError(f"{place.id} has no column {quoted(column)}.")
     values = list(found[place.label])
     if not all(isinstance(value, int) for value in values):
-        raise UserError(f"{place.id}: the column {place.label!r} must hold whole numbers.")
+        raise UserError(f"{place.id}: the column {quoted(place.label)} must hold whole numbers.")
     labels = np.array(values, dtype=np.int64)  # true and false become 1 and 0
     classes = _classes(task, place, found.features[place.label], notice)
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= len(classes):
         last = len(classes) - 1
-        raise UserError(f"{place.id}: labels must be 0 to {last} in the split {name!r}.")
+        raise UserError(f"{place.id}: labels must be 0 to {last} in the split {quoted(name)}.")
     if modality == "image":
         files = HubPictures(_undecoded(place, found), place.columns[0])
         whole = LabelledSet(task.name, name, classes, labels, files=files)
@@ -124,8 +124,8 @@ def _place(task: Task, modality: str) -> _Place:
     # a split may be written as a sum or a slice: "train[:10%]"
     if any(part.startswith("train") for part in re.findall(r"\w+", place.split.lower())):
         raise UserError(
-            f"{task.name}: suite.json names the split {place.split!r} of {place.id} for testing, "
-            "which is for training; name another."
+            f"{task.name}: suite.json names the split {quoted(place.split)} of {place.id} for "
+            "testing, which is for training; name another."
         )
     return place
 
@@ -144,7 +144,7 @@ def _load(place: _Place, name: str) -> Any:
         if known is None:
             raise UserError(f"{place.id} can't be had from the hub: {told}.") from None
         why = ", which validation is cut from" if name == "train" else ""
-        raise UserError(f"{place.id} has no split {name!r}{why}, only {known[1]}.") from None
+        raise UserError(f"{place.id} has no split {quoted(name)}{why}, only {known[1]}.") from None
 
 
 def _undecoded(place: _Place, found: Any) -> Any:
@@ -152,14 +152,15 @@ def _undecoded(place: _Place, found: Any) -> Any:
     try:
         return found.cast_column(place.columns[0], datasets.Image(decode=False))
     except (NotImplementedError, TypeError, ValueError):
-        raise UserError(f"{place.id}: the column {place.columns[0]!r} holds no images.") from None
+        column = quoted(place.columns[0])
+        raise UserError(f"{place.id}: the column {column} holds no images.") from None
 
 
 def _texts(place: _Place, found: Any, column: str) -> tuple[str, ...]:
     texts = tuple(found[column])
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise UserError(f"{place.id}: row {row} of the column {column!r} holds no text.")
+            raise UserError(f"{place.id}: row {row} of the column {quoted(column)} holds no text.")
     return texts
 
 

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import numpy as np
 
-from semerge.common import UserError, reading
+from semerge.common import UserError, quoted, reading
 from semerge.data.files import read_classes, read_images, read_sentences
 from semerge.inputs import decode_image
 from semerge.suites import Task
@@ -125,7 +125,7 @@ def read_set(folder: Path, task: str, split: str) -> LabelledSet:
 def check_split(split: str) -> None:
     """Raises UserError where there is no such split."""
     if split not in SPLITS:
-        raise UserError(f"Unknown split {split!r}; there are {', '.join(SPLITS)}.")
+        raise UserError(f"Unknown split {quoted(split)}; there are {', '.join(SPLITS)}.")
 
 
 def cut(whole: LabelledSet, split: str) -> LabelledSet:

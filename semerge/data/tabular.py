@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from semerge.common import UserError, reading
+from semerge.common import UserError, parsed_json, reading
 
 MAX_TABLE = 10 * 2**20
 """Bytes of a file."""
@@ -84,7 +83,7 @@ def _json_lines(text: str, labelled: bool) -> Iterator[Record]:
 def json_object(text: str, where: str) -> dict[str, Any]:
     """The JSON object that a line is. Raises UserError where it is none; `where` names the line."""
     try:
-        row = json.loads(text)
+        row = parsed_json(text)
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):

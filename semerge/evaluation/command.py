@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from semerge.checkpoints.files import locate
-from semerge.common import STOPPED, UserError, first_line, say, write_text
+from semerge.common import STOPPED, UserError, first_line, parsed_json, say, write_text
 from semerge.data.labelled import Sets
 from semerge.data.sets import suite_sets
 from semerge.evaluation.diagnosis import SAMPLES, diagnose
@@ -169,7 +169,7 @@ def _reported(suite: Suite, found: Evaluation) -> dict[str, Any]:
 def _read_report(path: Path) -> dict[str, Any]:
     """The report.json that a diagnosis is to go into."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = parsed_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:

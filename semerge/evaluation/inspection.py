@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any, TextIO
 
 import semerge
-from semerge.common import UserError, png_url, templates
+from semerge.common import UserError, png_url, quoted, templates
 from semerge.data.batches import picture
 from semerge.data.labelled import Sets
 from semerge.engine import Engine
@@ -181,7 +181,7 @@ def select(inspection: Inspection, view: View) -> tuple[int, ...]:
         ("head", view.head, HEADS),
     ):
         if value not in valid:
-            raise UserError(f"{name} {value!r} is unknown; valid are {', '.join(valid)}.")
+            raise UserError(f"{name} {quoted(value)} is unknown; valid are {', '.join(valid)}.")
     keep, words = FILTERS[view.filter], view.search.casefold().split()
     chosen = [
         i

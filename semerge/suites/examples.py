@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from semerge.common import EXAMPLES, UserError, read_json
+from semerge.common import EXAMPLES, UserError, quoted, read_json
 
 EXAMPLES_FOLDER = EXAMPLES
 SECTIONS = {"image": "vision", "text": "text"}  # modality of a suite -> section of the index
@@ -119,6 +119,6 @@ def _example(folder: Path, section: str, index: int, raw: Any) -> Example:
         return Example(index, raw["task"], raw["label"], text=raw["text"], text_b=text_b)
     path = PurePosixPath(raw["file"])
     if path.is_absolute() or ".." in path.parts or not (folder / path).is_file():
-        raise UserError(f"{where}.file {raw['file']!r} is no file of the examples folder.")
+        raise UserError(f"{where}.file {quoted(raw['file'])} is no file of the examples folder.")
     drawing = bool(raw.get("drawing", False))
     return Example(index, raw["task"], raw["label"], file=folder / path, drawing=drawing)

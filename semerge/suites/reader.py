@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from semerge.backbones import ARCHITECTURES
-from semerge.backbones.architecture import HEAD_FILE, HEAD_FILES, HEAD_SOURCES, OWN_LAYOUT
-from semerge.common import UserError
+from semerge.backbones.architecture import HEAD_FILE, HEAD_FILES, HEAD_SOURCES, LARGEST, OWN_LAYOUT
+from semerge.common import UserError, quoted
 from semerge.suites.suite import (
     BASE_LAYOUTS,
     EXPERT_LAYOUTS,
@@ -60,7 +59,7 @@ class SuiteReader:
         if not _inside(value) or PurePosixPath(value).suffix not in suffixes:
             raise self.fail(
                 f"{where}{key} must be a {' or '.join(suffixes)} file inside the suite's folder, "
-                f"not {value!r}"
+                f"not {quoted(value)}"
             )
         return value
 
@@ -69,14 +68,14 @@ class SuiteReader:
         if value == "auto":
             raise self.fail(f"{where}name may not be 'auto', which stands for no task's head")
         if not _NAME.fullmatch(value):
-            raise self.fail(f"{where}name {value!r} may hold letters, digits and _ . - only")
+            raise self.fail(f"{where}name {quoted(value)} may hold letters, digits and _ . - only")
         return str(value)
 
     def number(self, raw: Any, key: str, where: str) -> float:
-        value = float(self.get(raw, key, (int, float), where))
-        if not math.isfinite(value):
-            raise self.fail(f"{where}{key} must be finite")
-        return value
+        value = self.get(raw, key, (int, float), where)
+        if not abs(value) <= LARGEST:  # nor is nan
+            raise self.fail(f"{where}{key} must be a finite number, at most {LARGEST:,}")
+        return float(value)
 
     def temperature(self, raw: Any, where: str) -> float:
         value = self.number(raw, "temperature", where)
@@ -90,7 +89,9 @@ class SuiteReader:
         """A file and its layout."""
         layout: str = self.get(raw, "layout", str, where) if "layout" in raw else OWN_LAYOUT
         if layout not in known:
-            raise self.fail(f"{where}layout {layout!r} is unknown; valid are {', '.join(known)}")
+            raise self.fail(
+                f"{where}layout {quoted(layout)} is unknown; valid are {', '.join(known)}"
+            )
         suffixes = SAFE if layout == OWN_LAYOUT else WEIGHTS
         return self.relative(raw, "weights", where, suffixes), layout
 
@@ -132,7 +133,7 @@ class SuiteReader:
         if known is None or known.modality != modality:
             pairs = ", ".join(f"{one.kind} ({one.modality})" for one in ARCHITECTURES.values())
             raise self.fail(
-                f"architecture.kind {kind!r} with modality {modality!r}; valid: {pairs}"
+                f"architecture.kind {quoted(kind)} with modality {quoted(modality)}; valid: {pairs}"
             )
         try:
             known.check(raw)
@@ -165,7 +166,7 @@ class SuiteReader:
         source = self.get(raw["heads"], "from", str, "heads.")
         known = tuple(s for s in HEAD_SOURCES if s != HEAD_FILE)
         if source not in known:
-            raise self.fail(f"heads.from {source!r} is unknown; valid are {', '.join(known)}")
+            raise self.fail(f"heads.from {quoted(source)} is unknown; valid are {', '.join(known)}")
         return None, source
 
     def source(self, file: str, raw: Any) -> Source:
@@ -174,10 +175,10 @@ class SuiteReader:
         owner, _, rest = file.partition("/")
         name, _, path = rest.partition("/")
         if not (owner and name and path) or not _inside(file):
-            raise self.fail(f"sources: {file!r} is not of the form owner/repo/file")
+            raise self.fail(f"sources: {quoted(file)} is not of the form owner/repo/file")
         revision = self.get(raw, "revision", str, where)
         if not _inside(revision):
-            raise self.fail(f"{where}revision {revision!r} is no branch and no commit")
+            raise self.fail(f"{where}revision {quoted(revision)} is no branch and no commit")
         size = self.get(raw, "bytes", int, where)
         digest = raw.get("sha256")
         if digest is not None and not (isinstance(digest, str) and _SHA256.fullmatch(digest)):

@@ -13,7 +13,7 @@ from typing import Any
 
 from semerge.backbones import ARCHITECTURES
 from semerge.backbones.architecture import HEAD_FILE, OWN_LAYOUT, Architecture, Sizes
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 
 _KINDS = ARCHITECTURES.values()
 BASE_LAYOUTS = (OWN_LAYOUT, *dict.fromkeys(x for kind in _KINDS for x in kind.base_layouts))
@@ -126,7 +126,9 @@ class Suite:
         """Position of a task in every list of this suite. Raises UserError if it is unknown."""
         if name not in self.task_names:
             known = ", ".join(self.task_names)
-            raise UserError(f"task {name!r} is unknown in suite {self.name}; valid are {known}.")
+            raise UserError(
+                f"task {quoted(name)} is unknown in suite {self.name}; valid are {known}."
+            )
         return self.task_names.index(name)
 
     def task(self, name: str) -> Task:

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from semerge.common import Stopwatch, UserError
+from semerge.common import Stopwatch, UserError, quoted
 
 HOST, PORT = "127.0.0.1", "7860"  # where neither an option nor the environment names another
 _LARGEST_PORT = 65535
@@ -60,7 +60,7 @@ def serve(
 
 def _port(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= _LARGEST_PORT):
-        raise UserError(f"{name} is a number from 1 to {_LARGEST_PORT}, not {text!r}.")
+        raise UserError(f"{name} is a number from 1 to {_LARGEST_PORT}, not {quoted(text)}.")
     return int(text)
 
 

@@ -18,7 +18,7 @@ from semerge.backbones.architecture import (
     check_whole,
     is_number,
 )
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 
 VISION = ("image_size", "patch_size", "width", "layers")
 TEXT = ("context_length", "vocab_size", "width", "heads", "layers")
@@ -115,7 +115,7 @@ class ClipArchitecture(Architecture):
         for key in ("mean", "std"):
             if key in raw and not _is_colour(raw[key]):
                 raise UserError(
-                    f"architecture.{key} must be three finite numbers, not {raw[key]!r}"
+                    f"architecture.{key} must be three finite numbers, not {quoted(raw[key])}"
                 )
         if raw.get("text_cfg") is not None:
             text, where = _part(raw, "text_cfg"), "architecture.text_cfg."

@@ -38,7 +38,7 @@ from semerge.checkpoints.files import read_config
 from semerge.checkpoints.lora import LoraCheckpoint
 from semerge.checkpoints.pickled import open_pickled, read_head
 from semerge.checkpoints.rawfile import RawFile, open_raw
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 from semerge.suites.suite import Suite
 
 # An expert of one of the open_clip layouts carries these unchanged; they are small and tell bases
@@ -184,7 +184,9 @@ def open_text_tower(
     `text_cfg` of open_clip: context_length, vocab_size, width, heads, layers. Raises UserError
     where the file is missing or damaged, or a key, shape or type is not the layout's."""
     if layout != "hf-clip":
-        raise UserError(f"{path}: {layout!r} is no layout of a text tower; valid are hf-clip.")
+        raise UserError(
+            f"{path}: {quoted(layout)} is no layout of a text tower; valid are hf-clip."
+        )
     shapes = text_shapes(embed_dim, config)
     known = rf"vision_model\..+|visual_projection\.weight|logit_scale|text_model\.{_POSITION_IDS}"
     return Checkpoint(open_raw(path), text_origins(shapes), shapes, known)
@@ -229,7 +231,7 @@ def check_config(
         config = config.get("vision_config", config)
         activation = config.get("hidden_act", "quick_gelu") if isinstance(config, dict) else None
         if activation not in ("quick_gelu", "gelu"):
-            raise UserError(f"{file}: hidden_act {activation!r} is not quick_gelu or gelu.")
+            raise UserError(f"{file}: hidden_act {quoted(activation)} is not quick_gelu or gelu.")
         quick = activation == "quick_gelu"
         where = file if file.is_file() else path
         vision = architecture["vision_cfg"]

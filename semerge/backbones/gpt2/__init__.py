@@ -18,7 +18,7 @@ from semerge.backbones.architecture import (
     check_whole,
     is_whole,
 )
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 
 WHOLE = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
 
@@ -79,7 +79,7 @@ class GPT2Architecture(Architecture):
         check_divides(raw["n_embd"], raw["n_head"], "architecture.n_head", "n_embd")
         pad = raw.get("pad_id", 0)
         if not is_whole(pad) or not 0 <= pad < raw["vocab_size"]:
-            raise UserError(f"architecture.pad_id is {pad!r}, not a token of the vocabulary")
+            raise UserError(f"architecture.pad_id is {quoted(pad)}, not a token of the vocabulary")
 
     def sizes(self, raw: Mapping[str, Any]) -> GPT2Sizes:
         vocab, positions, width, layers, heads = (int(raw[key]) for key in WHOLE)

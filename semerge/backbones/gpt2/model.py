@@ -23,7 +23,7 @@ from semerge.backbones.gpt2 import ARCHITECTURE, GPT2Sizes
 from semerge.checkpoints.checkpoint import Checkpoint, Shapes, check_same, head_of, prefix_of, same
 from semerge.checkpoints.files import read_config
 from semerge.checkpoints.rawfile import open_raw
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 from semerge.suites.suite import Suite
 
 END_OF_TEXT = "<|endoftext|>"  # the one special token
@@ -220,10 +220,10 @@ def check_config(
     config = read_config(file) or {}
     activation = config.get("activation_function", "gelu_new")
     if activation not in GELU_TANH:
-        raise UserError(f"{file}: activation_function {activation!r} is not gelu_new.")
+        raise UserError(f"{file}: activation_function {quoted(activation)} is not gelu_new.")
     for key, usual in (("scale_attn_weights", True), ("scale_attn_by_inverse_layer_idx", False)):
         if config.get(key, usual) != usual:
-            raise UserError(f"{file}: {key} is {config[key]!r}; only {usual} can be run.")
+            raise UserError(f"{file}: {key} is {quoted(config[key])}; only {usual} can be run.")
     check_same(file, config, "n_head", int(architecture["n_head"]))
     epsilon = float(architecture.get("layer_norm_epsilon", 1e-5))
     check_same(file, config, "layer_norm_epsilon", epsilon)

@@ -151,7 +151,7 @@ def exporter(make: Callable[[Any], dict[str, str]]) -> Callable[[Any], dict[str,
 def export(store: Store, asked: Any) -> dict[str, str]:
     """The file that {"kind", "key", "look"} ask for: {"name", "type", "text"}. Raises UserError
     where the inspection is gone, or a client asked for something that there is not."""
-    if not isinstance(asked, dict) or asked.get("kind") not in TYPES:
+    if not isinstance(asked, dict) or str(asked.get("kind")) not in TYPES:
         raise UserError(UNKNOWN)
     inspection = store.get(str(asked.get("key"))).result
     kind, view = str(asked["kind"]), _look(asked.get("look")).view()
