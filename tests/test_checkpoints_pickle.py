@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import struct
 import sys
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -27,6 +29,7 @@ from semerge.checkpoints.pickled import (
     read_module,
     tensors_of,
 )
+from semerge.checkpoints.rawfile import open_raw
 from semerge.common import UserError
 
 TOWER = fakes.text_weights(1)
@@ -211,3 +214,52 @@ def test_a_module_inside_itself_ends(tmp_path: Path) -> None:
     module.state["_modules"]["again"] = module
     with pytest.raises(UserError, match="again is no torch module"):
         tensors_of(module, path)
+
+
+ROOM = 300 * 2**20  # far beyond what a file of some bytes needs
+BODY = b"]q\x00."
+
+
+@pytest.mark.parametrize("archive", [False, True])
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02]r" + struct.pack("<I", ROOM // 32) + b".",  # the index of a memo
+        b"\x80\x02]p" + str(ROOM // 32).encode() + b"\n.",
+        b"\x80\x04B" + struct.pack("<I", ROOM) + BODY,  # bytes
+        b"\x80\x04\x8e" + struct.pack("<Q", ROOM) + BODY,
+        b"\x80\x05\x96" + struct.pack("<Q", ROOM) + BODY,  # a bytearray
+        b"\x80\x04X" + struct.pack("<I", ROOM) + BODY,  # a text
+        b"\x80\x02\x8b" + struct.pack("<I", ROOM) + BODY,  # a number
+        b"\x80\x04\x95" + struct.pack("<Q", ROOM) + BODY,  # a frame
+    ],
+)
+def test_no_room_is_made_for_what_is_not_there(
+    tmp_path: Path, program: bytes, archive: bool
+) -> None:
+    path = tmp_path / "x.pt"
+    if archive:
+        torch.save([], path)
+        with zipfile.ZipFile(path) as file:
+            parts = {name: file.read(name) for name in file.namelist()}
+        with zipfile.ZipFile(path, "w") as file:
+            for name, data in parts.items():
+                file.writestr(name, program if name.endswith("data.pkl") else data)
+    else:
+        path.write_bytes(program)
+    tracemalloc.start()
+    with pytest.raises(UserError):
+        read_module(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_an_archive_is_no_larger_than_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save([], path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data/0", bytes(10 * 2**20))
+    for read in (read_module, open_raw):
+        with pytest.raises(UserError, match="compressed archive"):
+            read(path)

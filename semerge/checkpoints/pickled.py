@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import mmap
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import head_of
-from semerge.checkpoints.rawfile import RawFile, check_there, is_archive
+from semerge.checkpoints.rawfile import RawFile, check_stored, check_there, is_archive
 from semerge.common import UserError, first_line
 
 DEEPEST = 50  # modules inside one another; an encoder has six
@@ -37,9 +39,11 @@ class Stub:
 
 
 class Unpickler(pickle.Unpickler):
-    """Resolves a name to a rebuilder of tensors, a plain container or a stub, never to a module."""
+    """Resolves a name to a rebuilder of tensors, a plain container or a stub, never to a module.
+    Raises ValueError at once where the program asks for more room than it has bytes."""
 
-    def __init__(self, file: BinaryIO, *, encoding: str = "utf-8") -> None:
+    def __init__(self, file: Any, *, encoding: str = "utf-8") -> None:
+        _check_room(file)
         super().__init__(file, encoding=encoding)
         self._known = _rebuilders()
 
@@ -49,6 +53,19 @@ class Unpickler(pickle.Unpickler):
             self._known[origin] = type(name.rpartition(".")[2] or "Stub", (Stub,), {})
             self._known[origin].origin = origin
         return self._known[origin]
+
+
+def _check_room(file: Any) -> None:
+    """Go through a program, in a file or a map, without running it: `pickletools` refuses a size
+    that reaches past the end, and an index of the memo may be no larger than the count of those
+    before it. The unpickler would make room for either first."""
+    start, put = file.tell(), 0
+    for operation, index, _ in pickletools.genops(file):
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            if index is not None and index > put:
+                raise ValueError(f"its memo has an index {index} after {put} objects")
+            put += 1
+    file.seek(start)
 
 
 def _rebuilders() -> dict[str, Any]:
@@ -101,6 +118,7 @@ def read_module(path: Path) -> Stub:
 
 
 def _archive(path: Path) -> Any:
+    check_stored(path)
     with zipfile.ZipFile(path) as archive:
         if any(name.endswith("constants.pkl") for name in archive.namelist()):
             raise UserError(f"{path} is a TorchScript program, not a pickled module.")
@@ -110,8 +128,9 @@ def _archive(path: Path) -> Any:
 
 
 def _bare(path: Path) -> Any:
-    with path.open("rb") as file:
-        return Unpickler(file).load()
+    # a map gives no more than there is, whatever size is asked for
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        return Unpickler(mapped).load()
 
 
 def tensors_of(module: Stub, path: Path) -> dict[str, Tensor]:

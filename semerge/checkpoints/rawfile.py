@@ -85,6 +85,14 @@ def is_archive(path: Path) -> bool:
         return True
 
 
+def check_stored(path: Path) -> None:
+    """Torch compresses nothing in its archives, and makes room for what the table of contents says.
+    Raises UserError where there is more than the file holds."""
+    with zipfile.ZipFile(path) as archive:
+        if any(part.file_size != part.compress_size for part in archive.infolist()):
+            raise UserError(f"{path} is a compressed archive, which torch does not write.")
+
+
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
     try:
         return load_file(path)
@@ -95,7 +103,11 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
 def _state_dict(path: Path, zipped: bool) -> Mapping[str, Tensor]:
     """Read with `weights_only`, which runs nothing; before torch 1.6 files were no archives."""
     try:
+        if zipped:
+            check_stored(path)
         state: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except UserError:
+        raise
     except pickle.UnpicklingError:
         raise UserError(
             f"{path} holds Python objects, not tensors alone; a pickled ImageEncoder has the "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from semerge.common import UserError, parsed_json, reading
+from semerge.common import UserError, reading
 
 MAX_TABLE = 10 * 2**20
 """Bytes of a file."""
@@ -83,7 +84,7 @@ def _json_lines(text: str, labelled: bool) -> Iterator[Record]:
 def json_object(text: str, where: str) -> dict[str, Any]:
     """The JSON object that a line is. Raises UserError where it is none; `where` names the line."""
     try:
-        row = parsed_json(text)
+        row = json.loads(text)
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
