@@ -63,7 +63,8 @@ def test_a_batch_is_waited_for_once(home: Path, engine: Engine) -> None:
             before = device.waits
             measured = measure(there, samples, Plan(keys, (BASE, 0.3), caches=caches))
             waits.append(device.waits - before)
-    assert waits == [3, 3]  # distances, answers of merges, answers of experts
+    # distances, answers of merges, answers of experts, and how sure these are
+    assert waits == [4, 4]
     assert {x.device.type for x in measured.distances.values()} == {"cpu"}
 
 
