@@ -280,7 +280,7 @@ class Settings:
         defaults = suite.defaults
         method = METHODS.spec(self.method, self.method_options)
         usual = method == TASK_ARITHMETIC
-        preset_name = _one_of("preset", self.preset or defaults.preset, tuple(PRESETS))
+        preset_name = _one_of("preset", self.preset, tuple(PRESETS), defaults.preset)
         preset = PRESETS[preset_name]
         probe = self._probe(suite, method)
         layer = _layer(defaults.layer if self.layer is None else self.layer, suite)
@@ -320,8 +320,10 @@ class Settings:
         temperature = _number("temperature", self.temperature, preset.temperature)
         if temperature <= 0.0 and not preset.hard:
             raise UserError("temperature must be above 0; the preset hard is its limit at 0.")
-        mass = _one_of("mass", self.mass or preset.mass, MASSES)
+        mass = _one_of("mass", self.mass, MASSES, preset.mass)
         fallback = _one_of("fallback", self.fallback, FALLBACKS)
+        if not isinstance(self.fast, bool):
+            raise UserError(f"fast must be true or false, not {quoted(self.fast)}.")
         if self.fast and fallback == "static":
             raise UserError("The fast mode does not look whether an expert fits; leave one out.")
         return Resolved(
@@ -333,8 +335,8 @@ class Settings:
             method=method,
             static_lambda=static_lambda,
             probe_lambda=probe_lambda,
-            similarity=_one_of("similarity", self.similarity or preset.similarity, SIMILARITIES),
-            normalise=_one_of("normalise", self.normalise or preset.normalise, NORMALISERS),
+            similarity=_one_of("similarity", self.similarity, SIMILARITIES, preset.similarity),
+            normalise=_one_of("normalise", self.normalise, NORMALISERS, preset.normalise),
             temperature=temperature,
             mass="1" if mass == "1" else "T*lambda",
             hard=preset.hard,
@@ -452,7 +454,8 @@ def _number(name: str, value: float | None, default: float) -> float:
     return number
 
 
-def _one_of(name: str, value: str, valid: tuple[str, ...]) -> str:
+def _one_of(name: str, value: str | None, valid: tuple[str, ...], default: str = "") -> str:
+    value = default if value is None else value
     if value not in valid:
         raise UserError(f"{name} {quoted(value)} is unknown; valid are {listed(valid)}.")
     return value

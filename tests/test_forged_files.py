@@ -29,10 +29,10 @@ def app(fake_page: str) -> str:
     return fake_page
 
 
-def ask(app: str, wanted: Any, data: list[Any]) -> dict[str, Any]:
+def ask(app: str, wanted: Any, data: list[Any], headers: Any = None) -> dict[str, Any]:
     """What an event answers a client that writes its request itself, and leaves further options at
     their defaults. wanted: dependency -> bool."""
-    with httpx.Client(trust_env=False, timeout=60) as http:
+    with httpx.Client(trust_env=False, timeout=60, headers=headers) as http:
         known = http.get(f"{app}config").json()["dependencies"]
         index, inputs = next((d["id"], d["inputs"]) for d in known if wanted(d))
         session = secrets.token_hex(4)

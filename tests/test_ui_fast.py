@@ -113,13 +113,21 @@ def test_tabs_that_run_sets_do_not_offer_it(tmp_path: Path) -> None:
     assert query.notices == []
 
 
-@pytest.mark.parametrize(("sent", "fast"), [([], False), ([False], False), ([None], False),
-                                            (["no"], False), ([True], True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sent", "fast"), [([], False), ([False], False), ([None], False), ([True], True)]
+)
 def test_only_a_yes_is_a_yes(sent: list[Any], fast: bool) -> None:
     read = made(fake_suite()).read(
         fake_suite(), ("sharp", "experts", 4, "mean", "auto", "route", *sent)
     )
     assert read.fast is fast and read.fallback == "route"
+
+
+@pytest.mark.parametrize("sent", ["no", "yes", 1, 0, "", [True]])
+def test_what_is_neither_yes_nor_no_is_refused(sent: Any) -> None:
+    values = ("sharp", "experts", 4, "mean", "auto", "route", sent)
+    with pytest.raises(UserError, match="fast must be true or false"):
+        made(fake_suite()).read(fake_suite(), values).resolve(fake_suite())
 
 
 # ---- links ---------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from semerge.ui import runs as ui_runs
 from semerge.ui import words
 from semerge.ui.links import Query
 from semerge.ui.runs import BUSY, FAILED, GONE, Controls, Run, Runs, Store, outcome
+from semerge.ui.safe import on_this_computer
 from semerge.ui.tabs import inspect_html
 from semerge.ui.tabs.inspect import InspectTab
 from semerge.ui.tabs.inspect_choice import (
@@ -51,7 +52,6 @@ from semerge.ui.tabs.inspect_choice import (
     Look,
     changed,
     kinds,
-    on_this_computer,
     read_choice,
     read_look,
     stepped,

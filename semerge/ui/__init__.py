@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 
-from semerge.common import Stopwatch, UserError, quoted
+from semerge.common import Stopwatch, UserError, listed, quoted, say
 
 HOST, PORT = "127.0.0.1", "7860"  # where neither an option nor the environment names another
+VARIABLES = (
+    *("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH", "GRADIO_TEMP_DIR"),
+    "GRADIO_ANALYTICS_ENABLED",  # set below
+)
+"""Those of Gradio that count here."""
 _LARGEST_PORT = 65535
 
 
@@ -32,9 +38,11 @@ def serve(
     tells on stderr how long each stage of the start takes. Raises UserError where the port is none,
     or is taken.
     """
-    host = host or os.environ.get("GRADIO_SERVER_NAME", HOST)
+    host = host or os.environ.get("GRADIO_SERVER_NAME") or HOST
     named = "--port" if port is not None else "GRADIO_SERVER_PORT"
     number = _port(named, os.environ.get(named, PORT) if port is None else port)
+    os.environ["GRADIO_SERVER_NAME"] = host  # who may choose a folder depends on it
+    _leave_out()
     _stay_offline()
     watch = Stopwatch(verbose)
 
@@ -62,6 +70,16 @@ def _port(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= _LARGEST_PORT):
         raise UserError(f"{name} is a number from 1 to {_LARGEST_PORT}, not {quoted(text)}.")
     return int(text)
+
+
+def _leave_out() -> None:
+    """Gradio's other variables open files, editors and addresses that the page has no use for."""
+    known = {name for name in os.environ if name.startswith("GRADIO_")}
+    left_out = sorted(known.difference(VARIABLES))
+    for name in left_out:
+        del os.environ[name]
+    if left_out:
+        say(f"not used here: {listed(left_out)}.", sys.stderr)
 
 
 def _stay_offline() -> None:

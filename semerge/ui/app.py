@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio.route_utils import FnIndexInferError
 from starlette.middleware import Middleware
 
 from semerge.common import Progress, Stopwatch, UserError
@@ -18,7 +19,7 @@ from semerge.ui.engines import State
 from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
 from semerge.ui.parts import html
-from semerge.ui.safe import OwnQuery, SafePage
+from semerge.ui.safe import OwnHost, OwnQuery, SafePage, is_loopback, no_such
 from semerge.ui.tabs import Tab, Update, registry
 from semerge.ui.tabs.ask import Desk
 from semerge.ui.words import macro
@@ -236,6 +237,7 @@ def _first_states(context: Context) -> list[State]:
 
 def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str, Any]:
     """Everything that `launch` is called with. Nothing phones home, nothing is shared."""
+    kinds: list[Any] = [OwnHost, OwnQuery] if is_loopback(host) else [OwnQuery]
     return {
         "server_name": host,
         "server_port": port,
@@ -255,7 +257,10 @@ def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str
         "max_threads": 8,
         "theme": theme.theme(),
         "css_paths": list(theme.STYLES),
-        "app_kwargs": {"middleware": [Middleware(OwnQuery)]},
+        "app_kwargs": {
+            "middleware": [Middleware(kind) for kind in kinds],
+            "exception_handlers": {KeyError: no_such, FnIndexInferError: no_such},
+        },
         "head": theme.head(),
     }
 

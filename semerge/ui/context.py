@@ -13,12 +13,20 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from semerge.common import Progress, UserError
+from semerge.common import Progress, UserError, quoted
 from semerge.inputs import CleanText, DecodedImage, clean_text, decode_image
 from semerge.methods import METHODS
 from semerge.probes import PROBES
 from semerge.registry import Registry
-from semerge.settings import Resolved, Settings, descriptions, valid_pools, valid_probes
+from semerge.settings import (
+    FINAL,
+    POOLS,
+    Resolved,
+    Settings,
+    descriptions,
+    valid_pools,
+    valid_probes,
+)
 from semerge.suites import Suite
 from semerge.suites.examples import SECTIONS, Example, Examples
 from semerge.ui.engines import Engines
@@ -86,8 +94,8 @@ class Context:
         return found[0] if found else None
 
     def suite(self, name: str) -> Suite:
-        if name not in self.suites:
-            raise UserError(f"The suite {str(name)[:60]!r} is unknown here.")
+        if not isinstance(name, str) or name not in self.suites:
+            raise UserError(f"The suite {quoted(name)} is unknown here.")
         return self.suites[name]
 
     def engine(self, name: str) -> Any:
@@ -250,14 +258,12 @@ def settings_of(suite: Suite, fields: Sequence[Field], values: Sequence[Any]) ->
     """
     sent = {key: x for key, x in zip(fields, values, strict=False) if x is not None}
     given: dict[str, Any] = {key: x for key, x in sent.items() if isinstance(key, str)}
-    if "fast" in given:
-        given["fast"] = given["fast"] is True  # only a yes is a yes
     method, probe = given.get("method", METHODS.names[0]), given.get("probe")
     if probe in valid_probes(suite) and probe not in valid_probes(suite, method):
         del given["probe"]
     if "pool" in given:
         fits = valid_pools(suite, probe or suite.defaults.probe, sent.get("layer", ""))
-        if given["pool"] not in fits:
+        if given["pool"] not in fits and given["pool"] in (*POOLS[suite.modality], FINAL):
             del given["pool"]
     for key, registry in REGISTRIES.items():
         if key in given:

@@ -61,7 +61,7 @@ class Options:
         self.entries: dict[str, Entries] = {}  # those of the fields that have options
         usual = Settings().resolve(suite)
         with fold(label, elem_id=f"{name}-options"):
-            self.suite = gr.Dropdown(
+            self.suite = SafeDropdown(
                 [(called(s), s.name) for s in suites],
                 value=suite.name,
                 label="Suite",

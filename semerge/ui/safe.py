@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import gradio as gr
+from gradio.context import LocalContext
 from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from pydantic import ValidationError
+from starlette.responses import PlainTextResponse
+
+from semerge.common import quoted
 
 # --------------------------------------------------------------------------------------------------
 # Controls whose choices or range follow another field. Where two changes come quickly, an event
@@ -43,10 +49,16 @@ class AnyNumber(gr.Slider):
 # A page that takes files from its own uploads alone.
 
 FORGED = "This file was not uploaded here; choose or upload one."
+UNFIT = "These values do not fit the page; load it anew, or see its API."
+KINDS: dict[type, tuple[type, str]] = {
+    gr.Textbox: (str, "text"),
+    gr.Checkbox: (bool, "true or false"),
+}
+"""Components that would turn anything into a value of theirs, and what they are to get."""
 
 
 class SafePage(gr.Blocks):
-    """Refuses, in one sentence, a file that is no upload.
+    """Refuses, in one sentence, a file that is no upload, and what is no value of a component.
 
     A client names a file by its path. Gradio lets an image's pass unchecked where the mark of a
     file is missing, fetches an address, and ends other forgeries in a bare "Error".
@@ -57,10 +69,19 @@ class SafePage(gr.Blocks):
     async def preprocess_data(self, block_fn: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
         if not all(uploaded(path) for path in _paths(inputs)):
             raise gr.Error(FORGED, print_exception=False)
+        for part, value in zip(block_fn.inputs, inputs, strict=False):
+            kind, valid = next((KINDS[k] for k in KINDS if isinstance(part, k)), (object, ""))
+            if value is not None and not isinstance(value, kind):
+                text = f"{part.label} must be {valid}, not {quoted(value)}."
+                raise gr.Error(text, print_exception=False)
         try:
             return await super().preprocess_data(block_fn, inputs, *rest, **more)
         except ValidationError:  # something else in a file's place
             raise gr.Error(FORGED, print_exception=False) from None
+        except gr.Error:
+            raise
+        except Exception:  # too few values, or one that Gradio's component can't read
+            raise gr.Error(UNFIT, print_exception=False) from None
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, *rest: Any) -> Any:
         if isinstance(predictions, dict) and not predictions:
@@ -87,6 +108,11 @@ def _paths(value: Any) -> Iterator[str]:
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
+
+
+def no_such(request: Any, error: Exception) -> PlainTextResponse:
+    """A client named an event, or a part of the page, that there is not."""
+    return PlainTextResponse("There is no such event.", 404)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -142,3 +168,48 @@ def without_reserved(query: bytes) -> bytes:
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
     kept = [(key, value) for key, value in pairs if key not in RESERVED]
     return query if len(kept) == len(pairs) else urlencode(kept, encoding="latin-1").encode()
+
+
+# --------------------------------------------------------------------------------------------------
+# A server of this computer alone is asked by a name of this computer: a website whose name was
+# bound to 127.0.0.1 would read it as its own ("DNS rebinding").
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""Headers of who sits elsewhere and is let through by a proxy."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, with a port or without, is this computer: "127.0.0.1:7860", "localhost"."""
+    try:
+        name = urlsplit(f"//[{host}]" if host.count(":") > 1 and "[" not in host else f"//{host}")
+        return name.hostname == "localhost" or ip_address(name.hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+def on_this_computer() -> bool:
+    """Whether who opens the page sits at the computer that serves it: not on a Space, not where
+    other machines may ask, nor through a proxy. Only then may a visitor name files of the server.
+    """
+    request = LocalContext.request.get(None)  # none while the page is built
+    elsewhere = request is not None and any(name in request.headers for name in FORWARDED)
+    bound = is_loopback(os.environ.get("GRADIO_SERVER_NAME") or "localhost")
+    return bound and not elsewhere and "SPACE_ID" not in os.environ
+
+
+NOT_HERE = "This page is open on its own computer alone; --host 0.0.0.0 opens it to others."
+
+
+class OwnHost:
+    """ASGI middleware: requests to another name are refused."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        app = self.app
+        if scope["type"] in ("http", "websocket"):
+            hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+            if len(hosts) != 1 or not is_loopback(hosts[0]):
+                app = PlainTextResponse(NOT_HERE, 403)
+        await app(scope, receive, send)

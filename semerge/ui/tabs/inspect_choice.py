@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -28,22 +27,15 @@ from semerge.suites import SUITES_FOLDER, Suite
 from semerge.suites.examples import Examples
 from semerge.ui.context import of_settings
 from semerge.ui.links import Query, read_settings, unknown
+from semerge.ui.safe import on_this_computer
 
 if TYPE_CHECKING:
     from semerge.evaluation.inspection import Inspection, View
 
 FOLDER, UPLOAD = "folder", "upload"
 KINDS = (EXAMPLES, GENERATED, FOLDER, UPLOAD, HUB)
-LOOPBACK = ("", "127.0.0.1", "localhost", "::1")
 MAX_LIMIT = 1_000_000
 OWN_UPLOAD = "Your upload is not in the link; everything else is."
-
-
-def on_this_computer() -> bool:
-    """Whether who opens the page sits at the computer that serves it: not on a Space, and not where
-    other machines may ask. Only then may a visitor name files of the server."""
-    host = os.environ.get("GRADIO_SERVER_NAME", "")
-    return "SPACE_ID" not in os.environ and host in LOOPBACK
 
 
 @dataclass(frozen=True)
