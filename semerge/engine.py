@@ -402,6 +402,10 @@ def notices_of(
     flags = {name: bool(flag[0]) for name, flag in routing.flags.items()}
     if fallback:
         notes.append("Activations were not finite, so the static coefficients were used.")
+    if float(distances.max()) < STILL:
+        notes.append(
+            "All distances are 0: the experts do not differ here, so routing says nothing."
+        )
     if flags["near_tie"]:
         first, second = distances[0].sort(stable=True).indices[:2].tolist()
         names = " and ".join(suite.tasks[t].title for t in (first, second))
@@ -417,6 +421,7 @@ def notices_of(
     return tuple(notes)
 
 
+STILL = 1e-5  # a distance below is 0, but for rounding
 NOT_WATCHED = (
     "Whether an expert fits is known at the suite's default probe, layer and pooling alone, so "
     "nothing falls back here."

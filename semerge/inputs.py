@@ -283,6 +283,7 @@ _INVISIBLE = dict.fromkeys(
 _TAGS = re.compile(
     "(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]+\U000e007f)|[\U000e0020-\U000e007f]"
 )
+_BLANK = " \u2800"  # the second is Braille without a dot
 _JOINERS = "\u200c\u200d"
 _EMOJI = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]")
 
@@ -327,7 +328,7 @@ def _clean(text: object, what: str, notices: list[str]) -> str:
     removed |= len(joined) < len(visible)
     clean = " ".join(unicodedata.normalize("NFC", joined).split())
     _check_length(len(clean), what, MAX_CHARACTERS)
-    if all(unicodedata.category(character) in ("Mn", "Me", "Cf") for character in clean):
+    if all(c in _BLANK or unicodedata.category(c) in ("Mn", "Me", "Cf") for c in clean):
         return ""  # marks and joiners with nothing to stand on
     if removed:
         notices.append(f"Invisible characters were removed from the {what}.")

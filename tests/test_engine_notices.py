@@ -128,3 +128,13 @@ def test_distances_refuse_what_is_unknown(engine: Engine) -> None:
     other = Settings(probe="experts", probe_lambda=0.2).resolve(engine.suite)
     with pytest.raises(UserError, match="probe-lambda"):
         engine.distances(sample, other, probes=["cache"])
+
+
+def test_distances_that_are_all_zero_are_told(tmp_path: Path) -> None:
+    loaded = load(read_suite(tiny_vision_suite(tmp_path / "still")))
+    base = loaded.vectors.base()
+    vectors = type(loaded.vectors)(base, [base] * 3, loaded.backbone.segments)
+    engine = Engine(replace(loaded, vectors=vectors))
+    result = engine.predict(sample_of(engine, 0))
+    assert max(result.distances) == pytest.approx(0.0, abs=1e-5)
+    assert any(notice.startswith("All distances are 0: ") for notice in result.notices)

@@ -134,3 +134,8 @@ def test_cleaning_twice_changes_nothing(text):
     assert clean_text(once.text) == CleanText(once.text)
     assert clean_text(unicodedata.normalize("NFD", text)).text == once.text
     assert not any(unicodedata.category(character) == "Cc" for character in once.text)
+
+
+def test_braille_without_a_dot_is_nothing():
+    assert refusal("\u2800") == refusal("\u2800 \u2800\u0301") == "Type a sentence."
+    assert clean_text("a\u2800\u2801").text == "a\u2800\u2801"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -187,6 +188,19 @@ def test_what_is_no_safetensors_is_refused(folder: Path) -> None:
     torch.save({"x": torch.ones(1)}, folder / "base.safetensors")  # a pickle in disguise
     hash_files(folder)
     with pytest.raises(UserError, match=r"base\.safetensors can't be read as safetensors"):
+        load_engine(folder)
+
+
+def test_a_name_that_is_there_twice_is_refused(folder: Path) -> None:
+    file = folder / "heads.safetensors"
+    data = file.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header, body = data[8 : 8 + length].rstrip(), data[8 + length :]
+    one = json.dumps(json.loads(header)["task0"])
+    twice = header[:-1] + f', "task0": {one}}}'.encode()
+    file.write_bytes(len(twice).to_bytes(8, "little") + twice + body)
+    hash_files(folder)
+    with pytest.raises(UserError, match=r"heads\.safetensors holds the same name twice"):
         load_engine(folder)
 
 

@@ -6,6 +6,7 @@ every `BUDGET` bytes that it has handed out, and maps anew when the next tensor 
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -70,11 +71,13 @@ def open_raw(path: Path) -> RawFile:
     except OSError as error:
         raise UserError(f"{path} can't be read: {first_line(error)}.") from None
     # a safetensors file is a length (8 bytes), then JSON; "PK" alone may well be such a length
-    json = start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**26
-    if path.suffix != ".safetensors" and not json and start[:2] in (b"PK", *PICKLES):
+    header = start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**26
+    if path.suffix != ".safetensors" and not header and start[:2] in (b"PK", *PICKLES):
         zipped = is_archive(path)
         return RawFile(path, lambda: _state_dict(path, zipped), remap=zipped)
-    return RawFile(path, lambda: _safetensors(path))
+    raw = RawFile(path, lambda: _safetensors(path))
+    _check_unique(path)
+    return raw
 
 
 def is_archive(path: Path) -> bool:
@@ -91,6 +94,20 @@ def check_stored(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if any(part.file_size != part.compress_size for part in archive.infolist()):
             raise UserError(f"{path} is a compressed archive, which torch does not write.")
+
+
+def _check_unique(path: Path) -> None:
+    """The format allows each name once; its library takes the last of several without a word."""
+
+    def keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise UserError(f"{path} holds the same name twice.")
+        return found
+
+    with path.open("rb") as file:  # the library has checked the header
+        header = file.read(int.from_bytes(file.read(8), "little"))
+    json.loads(header, object_pairs_hook=keys)
 
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
