@@ -150,12 +150,14 @@ def single(params: Params) -> Params:
 def prepare(data: Path, out: Path, config: TextConfig) -> tuple[Workshop, Params, Params]:
     """Stages 1 to 3: what every set of experts starts from."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    lm = out / "lm.safetensors"
-    if not lm.exists():
+    lm, params = out / "lm.safetensors", {}
+    made = (out / "base.safetensors").exists()
+    if not made and not lm.exists():
         language_model(open_workshop(data, out, config, False))
-    params = load_file(lm)  # a file has an order of its own, and sums round by it
     shop = open_workshop(data, out, config)
-    params["wte.weight"] = grow_table(params["wte.weight"], shop.model.tokenizer)
+    if not made:
+        params = load_file(lm)  # a file has an order of its own, and sums round by it
+        params["wte.weight"] = grow_table(params["wte.weight"], shop.model.tokenizer)
     return shop, *base_and_heads(shop, params)
 
 
