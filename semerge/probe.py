@@ -17,8 +17,8 @@ from semerge.backbones import Batch
 from semerge.checkpoints.bundled import Statistics
 from semerge.common import UserError, quoted
 from semerge.loading import Loaded
-from semerge.models import BASE, END, Keep, Model, Models, Point, Reached, Stage
-from semerge.probes import PROBES, At, measure_of
+from semerge.models import BASE, END, Keep, Model, Models, Point, Reached, Stage, distance
+from semerge.probes import PROBES, At, Probe
 from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.result import Clock
 from semerge.routing import TOGETHER, Calibration, Reading, Routing, route
@@ -36,6 +36,22 @@ from semerge.suites.abstention import Abstention
 
 Caches = Mapping[tuple[str, float], Mapping[Point, Statistics]]
 KEPT = 1024  # places, and lists of keys, that are made once and held
+
+
+def moved(at: At) -> Tensor:
+    """How far the merged model moves an input from the base, over the base's own size, (B, 1).
+    Experts that stay where the base is on what is not their own leave it there, merged too."""
+    far, size = distance(at.merged, at.base), distance(at.base, torch.zeros_like(at.base))
+    return (far / size.clamp(min=1e-12))[:, None]
+
+
+GAUGES = {"moved": Probe("moved", moved, "moved from the base", needs=("merged", "base"))}
+"""Measured as probes are, but they tell no expert."""
+
+
+def measure_of(spec: str) -> Probe:
+    """The probe or gauge that a key names. Raises UserError if there is none."""
+    return GAUGES.get(spec) or PROBES[spec]
 
 
 @dataclass(frozen=True)

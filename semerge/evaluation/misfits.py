@@ -28,8 +28,8 @@ from semerge.evaluation.measure import (
 )
 from semerge.inputs import clean_text
 from semerge.models import END, Point
-from semerge.probe import Place, run
-from semerge.probes import PROBES, At, key_at, measure_of
+from semerge.probe import Place, measure_of, run
+from semerge.probes import PROBES, At, key_at
 from semerge.registry import Key
 from semerge.routing import (
     CLIP,

@@ -62,13 +62,6 @@ class Probe(Entry):
 
 
 PROBES: Registry[Probe] = Registry("semerge.probes", "probe")
-GAUGES: Registry[Probe] = Registry("semerge.probes", "gauge")
-"""Measured at the same places, but they tell no expert: they answer (B, 1)."""
-
-
-def measure_of(spec: str) -> Probe:
-    """The probe or gauge that a key names. Raises UserError where there is no such probe."""
-    return GAUGES[spec] if spec in GAUGES else PROBES[spec]
 
 
 def probe(
@@ -79,7 +72,6 @@ def probe(
     compares: str = "",
     paper: str = "",
     place: int = 100,
-    registry: Registry[Probe] = PROBES,
 ) -> Callable[[F], F]:
     """Register a function as the probe `name`; see `Probe` for the rest. Raises ValueError where a
     need is unknown."""
@@ -87,7 +79,7 @@ def probe(
         raise ValueError(f"probe {name}: {', '.join(sorted(unknown))} is no need")
 
     def register(function: F) -> F:
-        registry.add(
+        PROBES.add(
             Probe(name, function, title, paper=paper, place=place, needs=needs, compares=compares)
         )
         return function
@@ -103,6 +95,6 @@ def key_at(
     method: str = TASK_ARITHMETIC,
 ) -> Key:
     """Where a probe measures; one that runs no merged model has neither its λ nor its method."""
-    if (spec in PROBES or spec in GAUGES) and "merged" not in measure_of(spec).needs:
+    if spec in PROBES and "merged" not in PROBES[spec].needs:
         return Key(spec, layer, pool)
     return Key(spec, layer, pool, probe_lambda, method)
