@@ -147,7 +147,7 @@ def drawn(page: Any, tab: str) -> None:
         page.locator(f"#{tab}-{name} .annotation-text").first.wait_for(state="attached")
 
 
-PATIENCE = 100
+POLLS = 100
 """Tenths of a second that a page has to show another Result."""
 
 
@@ -165,7 +165,7 @@ def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
         arg=[sentence, view.title(want["chosen"])],
     )
     # another Result may have the same sentence: an opening that was stored, other coefficients
-    for _ in range(PATIENCE):
+    for _ in range(POLLS):
         if shown(page, tab) == timeless(want):
             break
         page.wait_for_timeout(100)
