@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from semerge.data.labelled import LabelledSet, balanced_rows
+from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
 from semerge.evaluation.measure import BASE, Plan, measure
 from semerge.evaluation.selection import every_key, over_lambda
@@ -20,15 +20,9 @@ SCALES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2
 def curve(
     engine: Engine,
     sets: Sequence[LabelledSet],
-    limit: int | None = None,
     scales: Sequence[float] = SCALES,
 ) -> dict[str, Any]:
-    """Accuracies and routing over λ, see `over_lambda`, each λ probed where it routes best.
-
-    limit: samples a task at most.
-    """
-    if limit is not None:
-        sets = [s.take(balanced_rows(s.labels, limit, seed=0)) for s in sets]
+    """Accuracies and routing over λ, see `over_lambda`, each λ probed where it routes best."""
     keys = tuple(key for key in every_key(engine.suite, scales) if key.probe == "experts")
     measured = measure(engine, sets, Plan(keys, (BASE, *scales)))
     return over_lambda(measured, engine.suite.task_names, None)

@@ -402,7 +402,7 @@ def notices_of(
     flags = {name: bool(flag[0]) for name, flag in routing.flags.items()}
     if fallback:
         notes.append("Activations were not finite, so the static coefficients were used.")
-    if float(distances.max()) < STILL:
+    if float(distances.max()) < ZERO:
         notes.append(
             "All distances are 0: the experts do not differ here, so routing says nothing."
         )
@@ -421,7 +421,7 @@ def notices_of(
     return tuple(notes)
 
 
-STILL = 1e-5  # a distance below is 0, but for rounding
+ZERO = 1e-5  # a distance below is 0, but for rounding
 NOT_WATCHED = (
     "Whether an expert fits is known at the suite's default probe, layer and pooling alone, so "
     "nothing falls back here."

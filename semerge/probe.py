@@ -21,7 +21,7 @@ from semerge.models import BASE, END, Keep, Model, Models, Point, Reached, Stage
 from semerge.probes import PROBES, At, Probe
 from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.result import Clock
-from semerge.routing import TOGETHER, Calibration, Reading, Routing, route
+from semerge.routing import Calibration, Reading, Routing, route
 from semerge.settings import (
     FINAL,
     POOLS,
@@ -173,6 +173,8 @@ class Steps:
         own = found is not None and found.weights_sha256 == self.models.sha256
         self.abstention: Abstention | None = found if own else None
         self.accuracies = loaded.accuracies if own else {}
+        notice = self.abstention
+        self._calibration = Calibration.from_dict(notice.calibration) if notice else None
         self.layers = valid_layers(loaded.suite)
         self._temperatures = {task.name: task.temperature for task in loaded.suite.tasks}
         self._usual = Settings().resolve(loaded.suite).probing
@@ -256,21 +258,14 @@ class Steps:
         return resolved.probing, *self.abstention.beside.keys
 
     def unfit(
-        self,
-        distances: Mapping[Key, Tensor],
-        resolved: Resolved,
-        confidence: Tensor | None = None,
+        self, distances: Mapping[Key, Tensor], resolved: Resolved, confidence: Tensor
     ) -> Tensor | None:
         """Where no expert fits, bool (B,), from distances at `needed`; None where that was not
-        calibrated. confidence: top scores of the experts (B, T), or of the nearest one (B, 1);
-        without them a notice that needs them is not known."""
-        found = self.abstention
-        if found is None or not self.watches(resolved):
+        calibrated. confidence: top scores of the experts (B, T), or of the nearest one (B, 1)."""
+        found, calibration = self.abstention, self._calibration
+        if found is None or calibration is None or not self.watches(resolved):
             return None
-        calibration = Calibration.from_dict(found.calibration)
         reading = Reading.at(distances, resolved.probing, found.beside, confidence)
-        if found.score == TOGETHER and confidence is None:
-            return None
         return calibration.unfit(reading, found.score)
 
     @torch.inference_mode()

@@ -28,7 +28,7 @@ from semerge.evaluation.measure import (
 )
 from semerge.inputs import clean_text
 from semerge.models import END, Point
-from semerge.probe import Place, measure_of, run
+from semerge.probe import Place, run
 from semerge.probes import PROBES, At, key_at
 from semerge.registry import Key
 from semerge.routing import (
@@ -430,7 +430,8 @@ def _without_each(
     """By expert that is left out: distances (B, T − 1) by key and, as "confidence", the others'."""
     models, count = engine.models, engine.models.vectors.count
     of_models, points = models.representations, {key.point for key in keys} | {END}
-    stored = [key for key in keys if measure_of(key.probe).stored]
+    places = [Place.of(models, key) for key in keys]
+    stored = [place.key for place in places if place.statistics is not None]
     every = engine.distances_at(placed, stored) if stored else {}
     experts = [dict(of_models(partial(models.expert, t), placed, points)) for t in range(count)]
     base = dict(of_models(models.base, placed, points))
@@ -443,18 +444,14 @@ def _without_each(
         scales[t] = 0.0
         merged = {point: r.clone() for point, r in of_models(models.merged(scales), placed, points)}
         columns = {key: d[:, rest].cpu() for key, d in every.items()}
-        for key in keys:
-            if key in every:
+        for place in places:
+            if place.key in every:
                 continue
-            probe, at = measure_of(key.probe), key.point
-            usual = None
-            if "displacements" in probe.needs:
-                usual = models.displacements_at(key)[rest, None]
+            at, usual = place.point, place.displacements
+            usual = None if usual is None else usual[rest, None]
             others = torch.stack([experts[k][at] for k in rest])
-            seen = At(merged[at], base[at], others, None, usual)  # type: ignore[arg-type]
-            options = PROBES.chosen(key.probe) if key.probe in PROBES else {}
-            d = probe.function(seen, **options)
-            columns[key] = (d.mT if "experts" in probe.needs else d).cpu()
+            d = place.function(At(merged[at], base[at], others, None, usual))  # type: ignore[arg-type]
+            columns[place.key] = (d.mT if "experts" in place.needs else d).cpu()
         yield {**columns, "confidence": sure[:, rest].cpu()}
 
 

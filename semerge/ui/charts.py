@@ -296,14 +296,7 @@ def over_lambda(
         )
         figure.add_trace(trace)
     figure.add_vline(x=0.5, line={"color": GREY, "width": 1.2, "dash": "dot"})
-    if chosen is not None:
-        figure.add_vline(x=chosen, line={"color": INK, "width": 1.2, "dash": "dash"})
-    figure.update_layout(
-        **_layout(320, l=8, r=16, t=12, b=FOOT + 16),
-        xaxis=_axis("λ of the static merge, which is probed too"),
-        yaxis=_axis(**SHARES, automargin=True),
-    )
-    return figure
+    return _with_lambda(figure, "λ of the static merge, which is probed too", chosen)
 
 
 def curve(rows: Sequence[Part], probe_lambda: float | None) -> go.Figure:
@@ -335,11 +328,16 @@ def curve(rows: Sequence[Part], probe_lambda: float | None) -> go.Figure:
             error_y=error,
         )
         figure.add_trace(trace)
-    if probe_lambda is not None:
-        figure.add_vline(x=probe_lambda, line={"color": INK, "width": 1.2, "dash": "dash"})
+    return _with_lambda(figure, "λ of the probed merged model", probe_lambda)
+
+
+def _with_lambda(figure: go.Figure, title: str, chosen: float | None) -> go.Figure:
+    """Shares over λ laid out, with the suite's λ as a dashed line."""
+    if chosen is not None:
+        figure.add_vline(x=chosen, line={"color": INK, "width": 1.2, "dash": "dash"})
     figure.update_layout(
         **_layout(320, l=8, r=16, t=12, b=FOOT + 16),
-        xaxis=_axis("λ of the probed merged model"),
+        xaxis=_axis(title),
         yaxis=_axis(**SHARES, automargin=True),
     )
     return figure
