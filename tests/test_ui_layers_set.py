@@ -164,6 +164,13 @@ def test_a_suite_without_a_diagnosis_says_how_to_make_one(
     assert "--suite mini-text --data DIR --diagnose assets/suites/mini-text/report.json" in place
 
 
+@pytest.mark.parametrize("name", ["mini-vision", "mini-text"])
+def test_every_view_of_a_bundled_suite_has_its_figures(name: str) -> None:
+    for view, page in layers_report.pages(read_suite(name)).items():
+        assert layers_report.TOPICS[view].charts == () or page.charts
+        assert "can't be read" not in page.top and "no figures" not in page.top
+
+
 def test_the_curves_are_the_reports_for_the_suite_and_each_family(
     suite: Suite, diagnosis: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -183,7 +190,8 @@ def test_the_curves_are_the_reports_for_the_suite_and_each_family(
         {"experts": name, "curve": {"rows": [row | {"nearest": share} for row in found["rows"]]}}
         for name, share in (("plain", 0.2), ("preserve and drift", 0.5), ("disentangled", 0.9))
     ]
-    report = {"diagnosis": diagnosis, "ablation": families}
+    without = {"experts": "as it was measured before there were curves"}
+    report = {"diagnosis": diagnosis, "ablation": [without, *families]}
     (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
     page = layers_report.pages(replace(suite, folder=tmp_path))["curves"]
     lines = page.charts["families-nearest"].figure.data

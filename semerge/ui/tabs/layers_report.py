@@ -175,7 +175,8 @@ def curves(diagnosis: Part, suite: Suite) -> Page:
             charts.over_lambda(series, tuple(charts.OVER_LAMBDA.values()), at["static_lambda"]),
         )
     }
-    families = {row["experts"]: row["curve"]["rows"] for row in report.get("ablation", ())}
+    measured = (row for row in report.get("ablation", ()) if "curve" in row)  # older reports: none
+    families = {row["experts"]: row["curve"]["rows"] for row in measured}
     for key, title in (("nearest", "Own expert is nearest"), ("static", "Static merge")):
         lines = {name: [(r["lambda"], r[key]) for r in of] for name, of in families.items()}
         drawn[f"families-{key}"] = Chart(
