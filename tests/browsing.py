@@ -151,6 +151,14 @@ POLLS = 100
 """Tenths of a second that a page has to show another Result."""
 
 
+def until(page: Any, holds: Callable[[], bool]) -> None:
+    """Give the page time to come to what holds; whoever calls asserts that it did."""
+    for _ in range(POLLS):
+        if holds():
+            return
+        page.wait_for_timeout(100)
+
+
 def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
     """Wait until the page shows this Result, and check every place that shows it."""
     tab, view = TABS[suite.modality], View(want, suite)
@@ -165,22 +173,27 @@ def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
         arg=[sentence, view.title(want["chosen"])],
     )
     # another Result may have the same sentence: an opening that was stored, other coefficients
-    for _ in range(POLLS):
-        if shown(page, tab) == timeless(want):
-            break
-        page.wait_for_timeout(100)
+    until(page, lambda: shown(page, tab) == timeless(want))
     assert shown(page, tab) == timeless(want)
     for kind in ("se", "static"):
         card = page.locator(f"#{tab}-answers .se-card.{kind}")
         assert card.locator(".se-answer").inner_text() == view.answer(kind)
         scores = [words.percent(entry["score"]) for entry in want["predictions"][kind][:5]]
         assert card.locator(".se-scores .se-value").all_text_contents() == scores
+    # charts are drawn after all else
+    value = f"{words.number(want['similarities'][view.chosen])}  chosen"
+    until(page, lambda: value in chart(page, f"{tab}-similarity"))
     bars = chart(page, f"{tab}-similarity")
-    assert f"{words.number(want['similarities'][view.chosen])}  chosen" in bars
+    assert value in bars
     assert [t for t in bars if t in view.titles] == view.titles
     pairs = zip(want["static_coefficients"], want["coefficients"], strict=True)
     arrows = [f"{words.number(a)} → {words.number(b)}" for a, b in pairs]
-    assert [t for t in chart(page, f"{tab}-coefficients") if "→" in t] == arrows
+
+    def drawn_arrows() -> list[str]:
+        return [text for text in chart(page, f"{tab}-coefficients") if "→" in text]
+
+    until(page, lambda: drawn_arrows() == arrows)
+    assert drawn_arrows() == arrows
 
 
 def saved_chart(page: Any, chart: str, folder: Path) -> str:

