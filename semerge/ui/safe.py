@@ -61,13 +61,14 @@ class SafePage(gr.Blocks):
     """Refuses, in one sentence, a file that is no upload, and what is no value of a component.
 
     A client names a file by its path. Gradio lets an image's pass unchecked where the mark of a
-    file is missing, fetches an address, and ends other forgeries in a bare "Error".
+    file is missing, fetches an address, decodes a `data:` URL past every limit, and ends other
+    forgeries in a bare "Error".
 
     A handler that answers with an update of nothing, `{}`, leaves the page as it is.
     """
 
     async def preprocess_data(self, block_fn: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
-        if not all(uploaded(path) for path in _paths(inputs)):
+        if not all(uploaded(path) for path in _named(inputs)):
             raise gr.Error(FORGED, print_exception=False)
         for part, value in zip(block_fn.inputs, inputs, strict=False):
             kind, valid = next((KINDS[k] for k in KINDS if isinstance(part, k)), (object, ""))
@@ -97,14 +98,16 @@ def uploaded(path: str) -> bool:
         return False
 
 
-def _paths(value: Any) -> Iterator[str]:
-    """The paths of the files that a request names."""
+def _named(value: Any) -> Iterator[str]:
+    """The files that a request names, by a path or by a `data:` URL, which is none."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            if isinstance(path := value.get("path"), str):
-                yield path
+            for key, start in (("path", ""), ("url", "data:")):
+                name = value.get(key)
+                if isinstance(name, str) and name.lower().startswith(start):
+                    yield name
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
@@ -120,11 +123,11 @@ def no_such(request: Any, error: Exception) -> PlainTextResponse:
 
 
 class SafeImage(gr.Image):
-    """An image input that hands on the uploaded file unopened: `decode_image` judges it.
+    """An image input that hands on the uploaded file unopened: `decode_image` alone decodes.
 
-    `gr.Image` opens the file while it reads the request, so a file that is no image would end in a
-    bare "Error" before any code of ours runs. So a path is looked at here: only an upload's is
-    handed on, whatever the page around lets pass.
+    `gr.Image` opens the file while it reads the request: one that is no image would end in a bare
+    "Error", and a `data:` URL be decoded, before any code of ours runs. So a path is looked at
+    here: only an upload's is handed on, whatever the page around lets pass.
     """
 
     is_template = True  # the browser shows it as the image component it is
@@ -132,12 +135,6 @@ class SafeImage(gr.Image):
     def preprocess(self, payload: ImageData | None) -> Any:
         if payload is None:
             return None
-        if payload.url and payload.url.startswith("data:"):
-            try:
-                return super().preprocess(payload)
-            except Exception as error:
-                text = "This file is not a readable image."
-                raise gr.Error(text, print_exception=False) from error
         if payload.path is not None and not uploaded(payload.path):
             raise gr.Error(FORGED, print_exception=False)
         return payload.path
