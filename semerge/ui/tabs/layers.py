@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -443,7 +443,9 @@ class Topics:
             for row in TOPICS[name].charts:
                 with gr.Row(elem_classes="se-charts"):
                     for each in row:
-                        with gr.Column(elem_classes="se-chart", min_width=280):
+                        seen = shown[each, "place"]["visible"]
+                        style = {"elem_classes": "se-chart", "min_width": 280}
+                        with gr.Column(visible=seen, **style) as self.parts[each, "place"]:
                             self.parts[each, "head"] = html(shown.get((each, "head"), ""))
                             drawn = shown.get((each, "chart"))
                             self.parts[each, "chart"] = chart(drawn, f"layers-{each}")
@@ -468,6 +470,8 @@ def contents(suite: Suite) -> Contents:
     for name, page in pages(suite).items():
         shown[name, "top"], shown[name, "below"] = page.top, page.below
         shown[name, "body"] = gr.update(visible=bool(page.charts))
+        for each in chain(*TOPICS[name].charts):
+            shown[each, "place"] = gr.update(visible=each in page.charts)
         for each, found in page.charts.items():
             shown[each, "head"] = chart_head(found.title, found.summary, LayersTab.name, each)
             shown[each, "chart"] = charts.plot(found.figure)

@@ -178,12 +178,10 @@ def curves(diagnosis: Part, suite: Suite) -> Page:
     measured = (row for row in report.get("ablation", ()) if "curve" in row)  # older reports: none
     families = {row["experts"]: row["curve"]["rows"] for row in measured}
     for key, title in (("nearest", "Own expert is nearest"), ("static", "Static merge")):
-        lines = {name: [(r["lambda"], r[key]) for r in of] for name, of in families.items()}
-        drawn[f"families-{key}"] = Chart(
-            title,
-            part("families", len(lines)),
-            charts.over_lambda(lines, charts.FAMILIES[: len(lines)]),
-        )
+        if families:
+            lines = {name: [(r["lambda"], r[key]) for r in of] for name, of in families.items()}
+            figure = charts.over_lambda(lines, charts.FAMILIES[: len(lines)])
+            drawn[f"families-{key}"] = Chart(title, part("families"), figure)
     return Page(part("curves", diagnosis), drawn, part("curve_figures", rows, CURVES, families))
 
 
