@@ -29,8 +29,9 @@ EXAMPLES = _HOME / "examples"
 # --------------------------------------------------------------------------------------------------
 # The one exception that is meant for people, and how a command ends that they stopped.
 
-STOPPED, CLOSED = 130, 141
-"""Exit codes after Ctrl+C, and where nobody reads the output any more, as shells have them."""
+STOPPED, CLOSED, TERMINATED = 130, 141, 143
+"""Exit codes after Ctrl+C, where nobody reads the output any more, and after SIGTERM, as shells
+have them."""
 
 
 class UserError(ValueError):

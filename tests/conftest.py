@@ -117,6 +117,12 @@ def only_loopback() -> Iterator[None]:
     assert not attempts, f"the network was used: {attempts}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Uploads of the pages that this process serves lie in a folder of its own."""
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder with `vision/<task>` and `text/<task>`; skips where it is absent."""

@@ -19,6 +19,7 @@ from semerge.ui.engines import State
 from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
 from semerge.ui.parts import html
+from semerge.ui.posts import KEEP, OwnPosts, on_full_disk
 from semerge.ui.safe import OwnHost, OwnQuery, SafePage, is_loopback, no_such
 from semerge.ui.tabs import Tab, Update, registry
 from semerge.ui.tabs.ask import Desk
@@ -26,7 +27,6 @@ from semerge.ui.words import macro
 
 TITLE = "SE-Merging"
 POLL = 0.6  # seconds between looks at the loading engines, until all have settled
-KEEP = 3600  # seconds: uploads older than this are deleted, looked for as often
 _part = partial(macro, template="page.html")
 
 
@@ -237,7 +237,7 @@ def _first_states(context: Context) -> list[State]:
 
 def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str, Any]:
     """Everything that `launch` is called with. Nothing phones home, nothing is shared."""
-    kinds: list[Any] = [OwnHost, OwnQuery] if is_loopback(host) else [OwnQuery]
+    kinds: list[Any] = [OwnHost] if is_loopback(host) else []
     return {
         "server_name": host,
         "server_port": port,
@@ -258,8 +258,12 @@ def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str
         "theme": theme.theme(),
         "css_paths": list(theme.STYLES),
         "app_kwargs": {
-            "middleware": [Middleware(kind) for kind in kinds],
-            "exception_handlers": {KeyError: no_such, FnIndexInferError: no_such},
+            "middleware": [Middleware(kind) for kind in (*kinds, OwnQuery, OwnPosts)],
+            "exception_handlers": {
+                KeyError: no_such,
+                FnIndexInferError: no_such,
+                OSError: on_full_disk,
+            },
         },
         "head": theme.head(),
     }
