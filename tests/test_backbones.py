@@ -21,6 +21,7 @@ FUNCTIONS = (
     "open_base",
     "open_expert",
     "check_config",
+    "check_inputs",
     "check_base",
     "check_heads",
     "read_heads",

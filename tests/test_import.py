@@ -37,6 +37,7 @@ FLOORS = (
     ("semerge.task_vectors", "semerge.routing", "semerge.result"),
     (
         "semerge.backbones.base",
+        "semerge.backbones.clip.beside",
         "semerge.backbones.clip.image_tower",
         "semerge.backbones.clip.model",
         "semerge.backbones.clip.text_tower",

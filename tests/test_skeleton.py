@@ -163,6 +163,9 @@ def test_what_does_not_fit_is_refused(
     # nothing is left that would stand in the way of the next try, and no file is mixed up
     assert not (tmp_path / "out" / "suite.json").exists()
     swapped = f"mnist={expert(clip, 'svhn')}"
+    place = tmp_path / "out" / "experts" / "mnist" / "model.safetensors"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(expert(clip, "mnist").read_bytes())
     assert "experts/mnist/model.safetensors is there already and is not" in say(
         "--expert", swapped, "--expert", two
     )

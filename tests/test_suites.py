@@ -125,7 +125,7 @@ def test_damaged_json_is_refused(folder: Path, text: str) -> None:
         (lambda s: s.update(tasks=s["tasks"][:1]), "two or more"),
         (lambda s: s["tasks"][1].update(name="task0"), "same name twice"),
         (lambda s: s["tasks"][1].update(name="auto"), r"tasks\[1\]\.name"),
-        (lambda s: s["tasks"][2].update(classes=[]), r"tasks\[2\]\.classes is empty"),
+        (lambda s: s["tasks"][2].update(classes=["a"]), r"tasks\[2\]\.classes must be two"),
         (lambda s: s["tasks"][2].update(classes=[1]), "list of strings"),
         (lambda s: s["tasks"][2].update(pair=0), r"tasks\[2\]\.pair"),
         (lambda s: s["tasks"][0].update(weights="../x.safetensors"), "inside the suite's folder"),

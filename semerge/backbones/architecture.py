@@ -7,12 +7,13 @@ and has these functions, which `semerge.backbones.weights` calls:
     build(suite) -> Backbone
     open_base(path, layout, shapes) -> Checkpoint
     open_expert(path, layout, shapes, base) -> Checkpoint, or another mapping of tensors
-    check_config(checkpoint, path, layout, architecture): compares with the config.json beside it
+    check_config(checkpoint, path, layout, architecture): compares with what lies beside it
+    check_inputs(suite, path, backbone): compares an expert's tokenizer beside it with the suite's
     check_base(suite, backbone, base): compares a base with what else makes the heads
     check_heads(suite, backbone): what can be told of heads without making them
     read_heads(suite, backbone) -> heads (C, D) by task, where they are in no file of the project's
     layout_of(keys, pickled) -> the layout of a file with these keys, or None
-    describe(found, config) -> what suite.json says of the model of a base
+    describe(base, experts) -> what suite.json says of the model, and what of it is assumed
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from semerge.backbones.architecture import HEAD_FILE, OWN_LAYOUT
 from semerge.backbones.base import Backbone
 from semerge.checkpoints import bundled
 from semerge.checkpoints.checkpoint import Checkpoint, Shapes, same
-from semerge.checkpoints.files import read_config
+from semerge.checkpoints.labels import check_labels
 from semerge.checkpoints.pickled import open_pickled
 from semerge.checkpoints.rawfile import RawFile, open_raw
 from semerge.common import UserError
@@ -59,12 +59,9 @@ def open_expert(path: Path, layout: str, shapes: Shapes, base: Checkpoint) -> Ma
 def check_config(
     checkpoint: Mapping[str, Any], path: Path, layout: str, architecture: Mapping[str, Any]
 ) -> None:
-    """Compare a checkpoint, and the config.json beside it, with a suite's architecture.
-
-    Two models may have the same tensors and differ in the activation or in the number of heads: a
-    GELU in the place of QuickGELU shifts CLIP's image embeddings by a few percent, and nothing
-    fails. Raises UserError where they disagree.
-    """
+    """Compare a checkpoint, and what lies beside it, with a suite's architecture: two models may
+    have the same tensors and differ in the activation or in the number of heads, and nothing fails.
+    Raises UserError where they disagree."""
     if layout != OWN_LAYOUT:
         kind = ARCHITECTURES[architecture["kind"]]
         kind.model.check_config(checkpoint, path, layout, architecture)
@@ -83,12 +80,15 @@ def open_suite_base(suite: Suite, backbone: Backbone) -> Checkpoint:
 def open_suite_expert(
     suite: Suite, t: int, backbone: Backbone, base: Checkpoint
 ) -> Mapping[str, Tensor]:
-    """The expert of task number t, opened and compared with config.json. Raises UserError where it
-    is missing or damaged, or comes from another base."""
+    """The expert of task number t, opened and compared with what lies beside it. Raises UserError
+    where it is missing or damaged, comes from another base, or has other classes or tokens."""
     task = suite.tasks[t]
     path = suite.path(task.weights)
     expert = open_expert(path, task.layout, backbone.shapes, base)
     check_config(expert, path, task.layout, suite.architecture)
+    if task.layout != OWN_LAYOUT:
+        check_labels(path, task)
+        suite.kind.model.check_inputs(suite, path, backbone)
     return expert
 
 
@@ -180,21 +180,24 @@ def _logit_scale(raw: RawFile) -> float | None:
     return None
 
 
-def describe(base: Found) -> dict[str, Any]:
-    """What suite.json says of the model whose base this is, but for files beside it. Raises
-    UserError where the file is no base."""
+def describe(base: Found, experts: Sequence[Found] = ()) -> tuple[dict[str, Any], list[str]]:
+    """What suite.json says of the model whose base this is, but for its tokenizer; and what of it
+    is assumed, as neither the files nor what lies beside them says it. Raises UserError where the
+    file is no base."""
     path, architecture = base.path, ARCHITECTURES[base.kind]
     if base.layout not in architecture.base_layouts:
         raise UserError(
             f"{path} has the layout {base.layout}, which is an expert's; a base is a CLIPModel, a "
             "GPT2Model or the open_clip state dict or pickle of the zero-shot model."
         )
-    config = read_config(path.with_name("config.json")) or {}
     try:
-        return architecture.model.describe(base, config)
+        described: tuple[dict[str, Any], list[str]] = architecture.model.describe(base, experts)
+    except UserError:
+        raise
     except KeyError as error:
         raise UserError(f"{path}: {error.args[0]} is missing.") from None
     except (AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         raise UserError(
             f"{path}: its shapes, or config.json beside it, are of no model known here: {error}."
         ) from None
+    return described

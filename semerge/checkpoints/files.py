@@ -6,15 +6,17 @@ import hashlib
 import json
 import re
 import shlex
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from semerge.common import UserError, gigabytes, read_json
+from semerge.common import UserError, gigabytes, quoted, read_json
 from semerge.suites import SUITES_FOLDER
 from semerge.suites.suite import Source, Suite
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+UNSET: tuple[Any, ...] = (None, False, 0, "", [], {})  # of a key in a JSON file
 SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
 
 
@@ -136,6 +138,18 @@ def read_config(file: Path) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise UserError(f"{file} holds no JSON object.")
     return value
+
+
+def check_harmless(
+    file: Path, config: Mapping[str, Any], harmless: Collection[str], where: str, mend: str = ""
+) -> None:
+    """Refuse what is set in a configuration and not known to be harmless: a key that is new here
+    may well change what the weights mean. mend: what to do then, after a full stop."""
+    for key, value in config.items():
+        if key not in harmless and value not in UNSET:
+            raise UserError(
+                f"{file}: {where}{key} is {quoted(value)}, which can't be run here.{mend}"
+            )
 
 
 # ---- hashes, read in pieces ----------------------------------------------------------------------

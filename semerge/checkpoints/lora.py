@@ -55,6 +55,7 @@ class LoraCheckpoint(Tensors):
         self.path = raw.path
         self._raw, self._base = raw, base
         rank, self._scale = _config(raw.path.parent / CONFIG)
+        _check_base(raw.path, base.path)
         weights = {}  # module in transformers' naming: (parameter, which of its equal parts, of n)
         for name, origin in origins.items():
             for part, key in enumerate(origin.keys):
@@ -87,6 +88,34 @@ class LoraCheckpoint(Tensors):
             change = self._scale * (stored(self._raw, key_b) @ stored(self._raw, key_a))
             merged.chunk(parts)[part].add_(change)
         return merged
+
+
+def named_base(adapters: Path) -> str | None:
+    """The base that adapter_config.json names, as its id on the hub; None where it names none, or
+    a folder of somebody's disk."""
+    config = read_config(adapters.parent / CONFIG) or {}
+    return _hub_id(config.get("base_model_name_or_path"))
+
+
+def _check_base(adapters: Path, base: Path) -> None:
+    """Models of one shape are many, and adapters fit each. Raises UserError where the adapters name
+    another one than the base's own config, or its place in the hub's cache."""
+    cached = (re.fullmatch(r"models--(.+)", part) for part in base.parts)
+    names = [found[1].replace("--", "/") for found in cached if found]
+    config = read_config(base.with_name("config.json")) or {}
+    other = _hub_id(names[-1] if names else config.get("_name_or_path"))
+    named = named_base(adapters)
+    # an owner may have been renamed, or be left out: gpt2 is openai-community/gpt2
+    if named and other and named.rpartition("/")[2].lower() != other.rpartition("/")[2].lower():
+        raise UserError(
+            f"{adapters.parent / CONFIG}: base_model_name_or_path is {quoted(named)}, but "
+            f"{base} is {quoted(other)}."
+        )
+
+
+def _hub_id(name: Any) -> str | None:
+    known = isinstance(name, str) and re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", name)
+    return name if known else None
 
 
 def _config(path: Path) -> tuple[int, float]:

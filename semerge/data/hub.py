@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from semerge.common import UserError, first_line, quoted
-from semerge.data.class_names import Notice, in_suite_order
 from semerge.data.labelled import LabelledSet, Pictures, cut
 from semerge.suites import Suite, Task
+from semerge.suites.class_names import Notice, in_suite_order
 
 HUB = "hub"
 """What `--data` says for the sets on the hub."""

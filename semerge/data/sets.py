@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from semerge.common import UserError, reading
-from semerge.data.class_names import Notice, in_suite_order
 from semerge.data.hub import HUB, check_hub_data, hub_set
 from semerge.data.labelled import (
     LabelledSet,
@@ -20,6 +19,7 @@ from semerge.data.labelled import (
 )
 from semerge.data.uploads import uploaded_sets
 from semerge.suites import Suite, Task
+from semerge.suites.class_names import Notice, in_suite_order
 from semerge.suites.examples import Examples, load_examples
 
 GENERATED = "generated"

@@ -13,11 +13,11 @@ import numpy as np
 
 from semerge.common import UserError, naming, quoted, reading
 from semerge.data.archives import JUNK, MAX_FILES, read_archive
-from semerge.data.class_names import find_class
 from semerge.data.labelled import LabelledSet, Sets, balanced_rows
 from semerge.data.tabular import Record, read_lines, read_records
 from semerge.inputs import clean_text, decode_image
 from semerge.suites import Suite, Task
+from semerge.suites.class_names import find_class
 
 # ---- with labels ---------------------------------------------------------------------------------
 #     images     a zip archive with one folder a class, or a folder a task with those inside

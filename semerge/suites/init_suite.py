@@ -14,16 +14,23 @@ from typing import Any
 
 from semerge.backbones import ARCHITECTURES
 from semerge.backbones.architecture import HEAD_FILES, IN_EXPERT, TEXT_TOWER
+from semerge.backbones.weights import Found
+from semerge.checkpoints.labels import read_labels
+from semerge.checkpoints.lora import named_base
 from semerge.checkpoints.rawfile import check_there
-from semerge.common import UserError, first_line, read_json
+from semerge.common import UserError, first_line, listed, quoted, read_json
 from semerge.suites import SUITES_FOLDER, published_suites, read_suite
+from semerge.suites.class_names import find_class
 from semerge.suites.reader import FORMAT
 from semerge.suites.suite import EXPERT_LAYOUTS
 
 TASK_WORDS = SUITES_FOLDER.parent / "clip_tasks.json"
 PLACEHOLDER = "class {}"
 TEMPLATE = "a photo of a {}."
-BESIDE = ("config.json", "adapter_config.json", "vocab.json", "merges.txt", "tokenizer.json")
+BESIDE = (
+    *("config.json", "adapter_config.json", "open_clip_config.json", "preprocessor_config.json"),
+    *("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"),
+)
 COMMENT = SUITES_FOLDER.parent / "suite_comment.json"
 
 
@@ -42,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if heads and set(heads) != set(experts):
         raise UserError("--head is needed for every expert, or for none.")
     try:
-        raw = _suite(args, out, experts, heads)
+        raw, assumed = _suite(args, out, experts, heads)
         file.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{out} can't be written: {first_line(error)}.") from None
@@ -57,24 +64,35 @@ def run(args: argparse.Namespace) -> int:
     guessed = [t["name"] for t in raw["tasks"] if t["classes"][0] == PLACEHOLDER.format(0)]
     if guessed:
         print(f"fill in the class names of {', '.join(guessed)}; they are placeholders")
+    if assumed:
+        print(f"assumed, as neither the files nor those beside them tell: {'; '.join(assumed)}")
     print(f"then: python -m semerge predict --suite {shlex.quote(str(out))} ...")
     return 0
 
 
 def _suite(
     args: argparse.Namespace, out: Path, experts: dict[str, Path], heads: dict[str, Path]
-) -> dict[str, Any]:
-    """The content of suite.json, with every file in its place below `out`."""
+) -> tuple[dict[str, Any], list[str]]:
+    """The content of suite.json, with every file in its place below `out`, and what is assumed."""
     from semerge.backbones.weights import describe, detect
     from semerge.checkpoints.pickled import head_rows
 
     base = detect(Path(args.base))
-    model = describe(base)
     kind = ARCHITECTURES[base.kind]
     found = {name: detect(file) for name, file in experts.items()}
     for expert in found.values():
         if expert.layout not in EXPERT_LAYOUTS:
             raise UserError(f"{expert.path} has the layout {expert.layout}, which is a base's.")
+        if expert.kind != base.kind:
+            raise UserError(
+                f"{expert.path} is of the kind {expert.kind}, but {base.path} of {base.kind}."
+            )
+    tower = detect(Path(args.text_tower)) if args.text_tower else None
+    if tower is not None and tower.layout != "hf-clip":
+        raise UserError(f"{tower.path} has the layout {tower.layout}; a CLIPModel is wanted.")
+    # a tower lies in the same model's folder, and tells more of it
+    others = [x for x in (tower, *found.values()) if x is not None]
+    model, assumed = describe(base, others)
     towers = TEXT_TOWER in kind.head_sources
     if towers and not (heads or args.text_tower or "text_cfg" in model):
         raise UserError(
@@ -97,22 +115,20 @@ def _suite(
     for name, expert in found.items():
         score = expert.shapes.get("score.weight", ())
         rows = head_rows(heads[name]) if heads else next(iter(score), None)
-        task = _task(name, raw["modality"], rows, words.get(name, {}))
+        task, names = _task(name, raw["modality"], rows, words.get(name, {}), expert.path)
+        assumed += names
         place = f"experts/{name}"
         task |= {"weights": _bring(expert.path, out, place), "layout": expert.layout}
         if heads:
             task["head"] = _bring(heads[name], out, f"{place}/head")
         raw["tasks"].append(task)
-    if args.text_tower:
-        tower = detect(Path(args.text_tower))
-        if tower.layout != "hf-clip":
-            raise UserError(f"{tower.path} has the layout {tower.layout}; a CLIPModel is wanted.")
-        model["text_cfg"] = describe(tower)["text_cfg"]
+    if tower is not None:
+        model["text_cfg"] = describe(tower, [base])[0]["text_cfg"]
         place = _bring(tower.path, out, "text_tower")
         raw["text_tower"] = {"weights": place, "layout": tower.layout}
     if "tokenizer" in kind.json_files:
         model["tokenizer"] = _tokenizer(args, [base.path, *experts.values()], out)
-    return raw | _defaults(model)
+    return raw | _defaults(model), assumed + _bases(found, base.path)
 
 
 def _named(pairs: list[str], option: str) -> dict[str, Path]:
@@ -172,12 +188,40 @@ def _words() -> dict[str, dict[str, Any]]:
     return dict(known)
 
 
-def _task(name: str, modality: str, rows: int | None, words: dict[str, Any]) -> dict[str, Any]:
-    fits = words if rows is None or len(words.get("classes", ())) == rows else {}
-    classes = [PLACEHOLDER.format(i) for i in range(rows or 2)]
+def _task(
+    name: str, modality: str, rows: int | None, words: dict[str, Any], weights: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """A task, and what of it is assumed. The classes are those that the expert's own config names,
+    with the words of the published task of this name where that has the same classes."""
+    if rows == 1:
+        raise UserError(f"{weights}: its head has one row: that predicts a number, no class.")
+    labels, known = read_labels(weights), words.get("classes", ())
+    count = rows or len(labels or ()) or len(known)
+    if labels is not None and len(labels) != count:
+        raise UserError(
+            f"{weights.with_name('config.json')}: id2label names {len(labels)} classes, but the "
+            f"head has {count} rows."
+        )
+    places = [find_class(known, label) for label in labels or ()]
+    same = count == len(known) > 0 and len(set(places) - {None}) == len(places)
+    told = {"classes": [known[i] for i in places if i is not None] if same else list(labels or ())}
+    classes = [PLACEHOLDER.format(i) for i in range(count or 2)]
     templates = [TEMPLATE] if modality == "image" else []
     made = {"name": name, "title": name, "about": "", "classes": classes, "templates": templates}
-    return {**made, "pair": False, "real": True, **fits}
+    task = {**made, "pair": False, "real": True, **(words if same else {})}
+    if labels is not None:
+        return {**task, **told}, []
+    assumed = f"{name} has the classes of the published task, in their order"
+    return task, [assumed] if same else []
+
+
+def _bases(experts: dict[str, Found], base: Path) -> list[str]:
+    """What is assumed of the base that adapters name. Raises UserError where they name several."""
+    named = {name: named_base(x.path) for name, x in experts.items() if "lora" in x.layout}
+    others = {base for base in named.values() if base is not None}
+    if len(others) > 1:
+        raise UserError(f"the adapters are of several bases: {listed(sorted(others))}.")
+    return [f"{base} is the base {quoted(other)} that adapters name" for other in others]
 
 
 def _tokenizer(args: argparse.Namespace, models: list[Path], out: Path) -> str:

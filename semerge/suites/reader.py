@@ -98,8 +98,8 @@ class SuiteReader:
     def task(self, raw: Any, number: int, heads: str) -> Task:
         where = f"tasks[{number}]."
         classes = self.strings(raw, "classes", where)
-        if not classes:
-            raise self.fail(f"{where}classes is empty")
+        if len(classes) < 2:
+            raise self.fail(f"{where}classes must be two or more: one alone tells nothing apart")
         weights, layout = self.weights(raw, where)
         kinds: dict[str, Any] = {"title": str, "about": str, "pair": bool, "real": bool}
         return Task(

@@ -23,18 +23,17 @@ from torch import Tensor
 from semerge.backbones.architecture import TEXT_TOWER
 from semerge.backbones.base import Backbone
 from semerge.backbones.clip import ARCHITECTURE, text_shapes
-from semerge.backbones.clip.image_tower import VisionTransformer
+from semerge.backbones.clip.beside import check_activation, check_claims, claims
+from semerge.backbones.clip.image_tower import OPENAI_MEAN, OPENAI_STD, VisionTransformer
 from semerge.backbones.clip.text_tower import zero_shot_heads
 from semerge.checkpoints.checkpoint import (
     Checkpoint,
     Origin,
     Shapes,
-    check_same,
     prefix_of,
     same,
     stored,
 )
-from semerge.checkpoints.files import read_config
 from semerge.checkpoints.lora import LoraCheckpoint
 from semerge.checkpoints.pickled import open_pickled, read_head
 from semerge.checkpoints.rawfile import RawFile, open_raw
@@ -220,36 +219,21 @@ def _logit_scale(raw: RawFile, key: str) -> float | None:
 def check_config(
     checkpoint: Mapping[str, Any], path: Path, layout: str, architecture: Mapping[str, Any]
 ) -> None:
-    """Compare activation, heads, epsilon and logit scale. A file in one of transformers' layouts
-    whose config says nothing uses QuickGELU, which is transformers' default and what OpenAI's
-    weights need."""
-    quick = checkpoint.quick_gelu if isinstance(checkpoint, Checkpoint) else None
-    where = path
-    if layout in ("hf-clip", "fusionbench-clip"):
-        file = path.parent / "config.json"
-        config = read_config(file) or {}
-        config = config.get("vision_config", config)
-        activation = config.get("hidden_act", "quick_gelu") if isinstance(config, dict) else None
-        if activation not in ("quick_gelu", "gelu"):
-            raise UserError(f"{file}: hidden_act {quoted(activation)} is not quick_gelu or gelu.")
-        quick = activation == "quick_gelu"
-        where = file if file.is_file() else path
-        vision = architecture["vision_cfg"]
-        heads = int(vision["width"]) // int(vision.get("head_width", 64))
-        check_same(file, config, "num_attention_heads", heads)
-        check_same(file, config, "layer_norm_eps", 1e-5)
-    if quick is not None and quick != bool(architecture.get("quick_gelu", False)):
-        kinds = ("GELU", "QuickGELU")
-        raise UserError(
-            f"{where}: these weights need {kinds[quick]}, but suite.json's architecture has "
-            f"quick_gelu {str(not quick).lower()}."
-        )
-    scale = checkpoint.logit_scale if isinstance(checkpoint, Checkpoint) else None
-    expected = float(architecture["logit_scale"])
+    """Compare what lies beside the file, and what it says itself of activation and logit scale."""
+    check_claims(path, layout, architecture)
+    if not isinstance(checkpoint, Checkpoint):
+        return
+    if checkpoint.quick_gelu is not None:
+        check_activation(path, checkpoint.quick_gelu, architecture)
+    scale, expected = checkpoint.logit_scale, float(architecture["logit_scale"])
     if scale is not None and abs(scale - expected) > SCALE_TOLERANCE * expected:
         raise UserError(
             f"{path}: logit_scale is {scale:.6g}, but suite.json's architecture has {expected:g}."
         )
+
+
+def check_inputs(suite: Suite, path: Path, backbone: Backbone) -> None:
+    """Its experts bring no tokenizer; how they see images, `check_config` compares."""
 
 
 # ---- heads --------------------------------------------------------------------------------------
@@ -301,6 +285,7 @@ def open_tower(suite: Suite, backbone: Backbone) -> Checkpoint:
 def check_base(suite: Suite, backbone: Backbone, base: Checkpoint) -> None:
     """Compare it with a text tower from a file of its own."""
     if suite.head_source == TEXT_TOWER and suite.text_tower is not None:
+        check_claims(suite.path(suite.text_tower), str(suite.text_tower_layout), suite.architecture)
         check_tower(open_tower(suite, backbone), base)
 
 
@@ -330,38 +315,54 @@ def layout_of(keys: Sequence[str], pickled: bool) -> str | None:
     return None
 
 
-def describe(found: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    """With what the file itself says, and else with what holds for OpenAI's models."""
-    described = _of_transformers if found.layout == "hf-clip" else _of_open_clip
-    model = {
-        "kind": "open_clip",
-        "quick_gelu": True,
-        "logit_scale": LOGIT_SCALE,
-        **described(found, config),
-    }
-    if found.quick_gelu is not None:
-        model["quick_gelu"] = found.quick_gelu
+def describe(base: Any, experts: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
+    """By shapes, by what lies beside the files, and else by what holds for OpenAI's models."""
+    model: dict[str, Any] = {"kind": "open_clip", "quick_gelu": True, "logit_scale": LOGIT_SCALE}
+    model |= _of_transformers(base) if base.layout == "hf-clip" else _of_open_clip(base)
     # published scales are 100 but for rounding
-    if found.logit_scale is not None and not math.isclose(
-        found.logit_scale, LOGIT_SCALE, rel_tol=1e-3
+    if base.logit_scale is not None and not math.isclose(
+        base.logit_scale, LOGIT_SCALE, rel_tol=SCALE_TOLERANCE
     ):
-        model["logit_scale"] = found.logit_scale
-    return model
+        model["logit_scale"] = base.logit_scale
+    told: dict[str, Any] = {}
+    for one in (base, *experts):
+        for claim in claims(one.path, one.layout):
+            if claim.told or one is base:
+                told.setdefault(claim.fact, claim.value)
+    vision, assumed = model["vision_cfg"], []
+    width, side = vision["width"], vision["image_size"] // vision["patch_size"]
+    if base.quick_gelu is not None:
+        model["quick_gelu"] = base.quick_gelu
+    else:
+        model["quick_gelu"] = told.get("quick_gelu", True)
+        if "quick_gelu" not in told:
+            assumed.append("the activation is QuickGELU")
+    if "heads" in told:
+        vision["head_width"] = width // told["heads"]
+    else:
+        assumed.append(f"attention heads are {vision['head_width']} wide")
+    if "text_cfg" in model and "text_cfg.heads" in told:
+        model["text_cfg"]["heads"] = told["text_cfg.heads"]
+    if told.get("image_size", 0) // vision["patch_size"] == side:
+        vision["image_size"] = told["image_size"]
+    for key, usual in (("mean", OPENAI_MEAN), ("std", OPENAI_STD)):
+        if told.get(key, list(usual)) != list(usual):
+            model[key] = told[key]
+    if "mean" not in told:
+        assumed.append("images are made ready as for OpenAI's models")
+    return model, assumed
 
 
-def _of_transformers(found: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+def _of_transformers(found: Any) -> dict[str, Any]:
     shapes = found.shapes
     width, _, patch, _ = shapes["vision_model.embeddings.patch_embedding.weight"]
     vocabulary, text_width = shapes["text_model.embeddings.token_embedding.weight"]
-    told = config.get("vision_config", {})
     tokens = shapes["vision_model.embeddings.position_embedding.weight"][0]
     layers = found.count(r"vision_model\.encoder\.layers\.(\d+)\.")
-    head_width = width // told.get("num_attention_heads", max(1, width // HEAD_WIDTH))
     hidden = shapes["vision_model.encoder.layers.0.mlp.fc1.weight"][0]
     return {
         "embed_dim": shapes["visual_projection.weight"][0],
-        "vision_cfg": _vision(width, patch, tokens, layers, head_width, hidden),
-        "quick_gelu": told.get("hidden_act", "quick_gelu") == "quick_gelu",
+        "vision_cfg": _vision(width, patch, tokens, layers, hidden),
         "text_cfg": {
             "context_length": shapes["text_model.embeddings.position_embedding.weight"][0],
             "vocab_size": vocabulary,
@@ -372,24 +373,21 @@ def _of_transformers(found: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_open_clip(found: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+def _of_open_clip(found: Any) -> dict[str, Any]:
     own = {key.removeprefix("model."): shape for key, shape in found.shapes.items()}
     width, _, patch, _ = own["visual.conv1.weight"]
     layers = found.count(r"visual\.transformer\.resblocks\.(\d+)\.")
     tokens, embed = own["visual.positional_embedding"][0], own["visual.proj"][1]
     hidden = own["visual.transformer.resblocks.0.mlp.c_fc.weight"][0]
-    vision = _vision(width, patch, tokens, layers, min(HEAD_WIDTH, width), hidden)
-    return {"embed_dim": embed, "vision_cfg": vision}
+    return {"embed_dim": embed, "vision_cfg": _vision(width, patch, tokens, layers, hidden)}
 
 
-def _vision(
-    width: int, patch: int, tokens: int, layers: int, head_width: int, hidden: int
-) -> dict[str, Any]:
+def _vision(width: int, patch: int, tokens: int, layers: int, hidden: int) -> dict[str, Any]:
     return {
         "image_size": round((tokens - 1) ** 0.5) * patch,
         "patch_size": patch,
         "width": width,
         "layers": layers,
-        "head_width": head_width,
+        "head_width": min(HEAD_WIDTH, width),
         "mlp_ratio": hidden / width,
     }

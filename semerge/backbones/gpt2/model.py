@@ -7,6 +7,8 @@ padding, so no mask is needed.
 
 from __future__ import annotations
 
+import filecmp
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -34,6 +36,9 @@ HEADS = {  # the key of a head, by layout
     "gpt2": r"lm_head\.weight",
     "gpt2-classifier": r"score\.weight",
 }
+# what tokenizer_config.json may ask for that is not done here
+TOKENIZER = (("add_bos_token", False), ("do_lower_case", False), ("truncation_side", "right"))
+PROBE = "Two words, TWO  spaces: naïve 12.5% can't"  # case, accents, spaces, digits, contractions
 ATTENTION_MASKS = r"h\.\d+\.attn\.(bias|masked_bias)"
 GELU_TANH = ("gelu_new", "gelu_pytorch_tanh")  # two names of one function
 
@@ -172,8 +177,9 @@ def build(suite: Suite, inputs: bool = True) -> GPT2:
 
 
 def read_tokenizer(path: Path) -> Any:
-    """A `tokenizers.Tokenizer` from tokenizer.json, or from vocab.json with merges.txt beside it.
-    Raises UserError where a file is missing or damaged."""
+    """A `tokenizers.Tokenizer` from tokenizer.json, or from vocab.json with merges.txt beside it,
+    and from the tokenizer_config.json beside either. Raises UserError where a file is missing or
+    damaged, or asks for what the model is not given."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     merges = path.with_name("merges.txt")
@@ -193,7 +199,47 @@ def read_tokenizer(path: Path) -> Any:
     # state that a tokenizer.json may carry; length is the backbone's business
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    file = path.with_name("tokenizer_config.json")
+    config = read_config(file) or {}
+    for key, usual in TOKENIZER:
+        if config.get(key, usual) != usual:
+            raise UserError(f"{file}: {key} is {quoted(config[key])}; only {usual} can be run.")
+    # transformers lets it decide over tokenizer.json too
+    words = tokenizer.pre_tokenizer
+    if "add_prefix_space" in config and isinstance(words, pre_tokenizers.ByteLevel):
+        words.add_prefix_space = bool(config["add_prefix_space"])
     return tokenizer
+
+
+def tokenizer_beside(path: Path) -> Path | None:
+    """The tokenizer that transformers would take with a file of weights."""
+    files = (path.with_name(name) for name in ("tokenizer.json", "vocab.json"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def check_inputs(suite: Suite, path: Path, backbone: Backbone) -> None:
+    """Compare a tokenizer that lies beside an expert with the suite's, by its words, its merges and
+    some text. Raises UserError where they differ: the expert would read another text."""
+    file, own = tokenizer_beside(path), suite.path(suite.architecture["tokenizer"])
+    if file is None or not isinstance(backbone, GPT2) or backbone.tokenizer is None:
+        return
+    names = ("tokenizer_config.json", "merges.txt", file.name)
+    if file.name == own.name and all(_equal(file.with_name(x), own.with_name(x)) for x in names):
+        return  # to read one takes a while
+    if _reading(read_tokenizer(file)) != _reading(backbone.tokenizer):
+        raise UserError(f"{file} reads other tokens than the suite's tokenizer, {own}.")
+
+
+def _equal(file: Path, other: Path) -> bool:
+    there = file.is_file(), other.is_file()
+    return there[0] == there[1] and (not there[0] or filecmp.cmp(file, other, shallow=False))
+
+
+def _reading(tokenizer: Any) -> tuple[Any, ...]:
+    """What tells two tokenizers apart that read some text otherwise."""
+    model = json.loads(tokenizer.to_str())["model"]
+    merges = [x if isinstance(x, str) else " ".join(x) for x in model["merges"]]
+    return model["vocab"], merges, tokenizer.encode(PROBE).ids
 
 
 # ---- its published weights: transformers' GPT2Model, GPT2LMHeadModel and classifiers ------------
@@ -265,17 +311,35 @@ def layout_of(keys: Sequence[str], pickled: bool) -> str | None:
     return "gpt2-classifier" if "score.weight" in keys else "gpt2"
 
 
-def describe(found: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    """But for the tokenizer, which is in another file."""
-    own = {key.removeprefix("transformer."): shape for key, shape in found.shapes.items()}
+def describe(base: Any, experts: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
+    """By shapes, and by the config.json of the base, or else of its experts."""
+    own = {key.removeprefix("transformer."): shape for key, shape in base.shapes.items()}
     (vocabulary, width), positions = own["wte.weight"], own["wpe.weight"][0]
-    return {
+    configs = [read_config(x.path.with_name("config.json")) or {} for x in (base, *experts)]
+
+    def told(key: str) -> Any:
+        return next((x[key] for x in configs if x.get(key) is not None), None)
+
+    limits = [
+        (read_config(x.path.with_name("tokenizer_config.json")) or {}).get("model_max_length")
+        for x in experts
+    ]
+    limit = min(LIMIT, positions, *(n for n in limits if isinstance(n, int) and n > 0))
+    heads, pad, eps = map(told, ("n_head", "pad_token_id", "layer_norm_epsilon"))
+    assumed = [] if limit in limits else [f"sentences are cut at {limit} tokens"]
+    if heads is None:
+        assumed.append(f"attention heads are {HEAD_WIDTH} wide")
+    if pad is None:
+        assumed.append(f"the padding token is the last, {vocabulary - 1}")
+    model = {
         "kind": "gpt2",
         "vocab_size": vocabulary,
         "n_positions": positions,
         "n_embd": width,
-        "n_layer": found.count(r"^(?:transformer\.)?h\.(\d+)\."),
-        "n_head": config.get("n_head", max(1, width // HEAD_WIDTH)),
-        "pad_id": vocabulary - 1,  # GPT-2's end of text, which FusionBench pads with
-        "max_length": min(LIMIT, positions),
+        "n_layer": base.count(r"^(?:transformer\.)?h\.(\d+)\."),
+        "n_head": max(1, width // HEAD_WIDTH) if heads is None else heads,
+        # GPT-2's end of text, which FusionBench pads with
+        "pad_id": vocabulary - 1 if pad is None else pad,
+        "max_length": limit,
     }
+    return model if eps is None else {**model, "layer_norm_epsilon": eps}, assumed

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 from semerge.common import UserError
-from semerge.suites import Task
+from semerge.suites.suite import Task
 
 Notice = Callable[[str], None]
 SEPARATORS = "_-/"
