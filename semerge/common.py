@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ EXAMPLES = _HOME / "examples"
 # --------------------------------------------------------------------------------------------------
 # The one exception that is meant for people, and how a command ends that they stopped.
 
+SENTENCE = 1_000  # characters of a message
+_LONG = re.compile(r"\S{256,}")  # no path of a file that people have
+
 STOPPED, CLOSED, TERMINATED = 130, 141, 143
 """Exit codes after Ctrl+C, where nobody reads the output any more, and after SIGTERM, as shells
 have them."""
@@ -37,7 +41,11 @@ have them."""
 class UserError(ValueError):
     """Input that can't be used, told in one clear sentence. The command line prints the sentence
     and exits with 2; the app shows it as a message and goes on. Anything else that is raised is a
-    defect of this project."""
+    defect of this project. Names and values that are too long for a sentence are cut in it."""
+
+    def __init__(self, text: str) -> None:
+        short = _LONG.sub(lambda word: f"{word[0][:60]}...{word[0][-60:]}", text)
+        super().__init__(short if len(short) <= SENTENCE else f"{short[:SENTENCE]}...")
 
 
 @contextmanager

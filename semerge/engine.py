@@ -23,7 +23,7 @@ from torch import Tensor
 import semerge
 from semerge import fast
 from semerge.backbones import Batch
-from semerge.common import UserError, first_line
+from semerge.common import UserError, first_line, quoted
 from semerge.loading import load
 from semerge.methods import METHODS
 from semerge.models import BASE, Model, Reached, Variant
@@ -64,7 +64,9 @@ def chosen_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (AssertionError, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"The device {name!r} can't be used here: {first_line(error)}.") from None
+        raise UserError(
+            f"The device {quoted(name)} can't be used here: {first_line(error)}."
+        ) from None
     return device
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import stat
 import struct
+import threading
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -94,13 +98,46 @@ def decode_image(
             if image.format != "MPO" and getattr(image, "is_animated", False):
                 notices.append("This file holds several frames; only the first one is used.")
             image.draft("RGB", (MAX_SIDE, MAX_SIDE))  # JPEG: decode no more than is needed
-        image.load()
+        if image.format == "TIFF":
+            _load_tiff(image, notices)
+        else:
+            image.load()
     except Exception as error:  # a decoder fed with damaged bytes may raise anything
         raise UserError(_DAMAGED) from error
     picture = _to_rgb(_upright(image), notices)
     picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     picture.info.clear()  # no EXIF, GPS position or comment leaves this function
     return DecodedImage(picture, tuple(notices))
+
+
+_HARMLESS = b"Unknown field with tag"  # notes of other programs
+_Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+_libtiff = threading.local()  # `lines`: what it says while this thread decodes
+
+
+def _load_tiff(image: Image.Image, notices: list[str]) -> None:
+    """libtiff decodes what it can, and tells of the rest on stderr alone."""
+    _hear_libtiff()
+    _libtiff.lines = []
+    image.load()
+    if any(_HARMLESS not in line for line in _libtiff.lines):
+        notices.append("Parts of this TIFF file are damaged; the picture may be another one.")
+
+
+@lru_cache(maxsize=1)  # it keeps the handler alive
+def _hear_libtiff() -> object:
+    """Have libtiff's lines come to the thread that decodes."""
+
+    def hear(module: bytes | None, line: bytes | None, values: int | None) -> None:
+        if hasattr(_libtiff, "lines"):
+            _libtiff.lines.append(line or b"")
+
+    handler = _Handler(hear)
+    with suppress(OSError, AttributeError):  # where Pillow holds libtiff inside, lines stay there
+        library = ctypes.CDLL(Image.core.__file__)
+        library.TIFFSetErrorHandler(handler)
+        library.TIFFSetWarningHandler(handler)
+    return handler
 
 
 def _read(source: object) -> tuple[bytes, str]:

@@ -65,6 +65,14 @@ def test_what_is_no_number_is_named(tmp_path: Path, kind: str, key: str) -> None
         (lambda a: a["vision_cfg"].update(patch_size=300), "patch_size is larger than image_size"),
         (lambda a: a["vision_cfg"].update(head_width=5), "head_width 5 does not divide width 32"),
         (lambda a: a["text_cfg"].update(heads=5), "heads 5 does not divide width 24"),
+        (
+            lambda a: a["vision_cfg"].update(layers=10**6),
+            "layers must be a whole number from 1 to 1,0",
+        ),
+        (
+            lambda a: a["text_cfg"].update(layers=1001),
+            "layers must be a whole number from 1 to 1,0",
+        ),
         (lambda a: a.update(mean=[0.5, 0.5]), "mean must be three finite numbers"),
         (lambda a: a.update(std=[1.0, 1.0, float("nan")]), "std must be three finite numbers"),
     ],
@@ -78,6 +86,10 @@ def test_what_does_not_fit_in_clip(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (
+            lambda a: a.update(n_layer=10**6),
+            "n_layer must be a whole number from 1 to 1,000, not 1",
+        ),
         (lambda a: a.update(n_head=3), "n_head 3 does not divide n_embd 32"),
         (lambda a: a.update(pad_id=300), "pad_id is 300, not a token of the vocabulary"),
         (lambda a: a.update(pad_id=None), "pad_id is None, not a token of the vocabulary"),

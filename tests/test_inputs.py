@@ -270,3 +270,34 @@ def test_threads_get_their_own_pictures_and_no_global_changes():
             for got, expected in zip(pool.map(pixels, files * 4), want * 4, strict=True):
                 np.testing.assert_array_equal(got, expected)
     assert state() == before
+
+
+# --- what libtiff says ----------------------------------------------------------------------------
+
+
+def g4(broken=False):
+    """A drawing in fax coding, of which libtiff decodes what it can."""
+    data = bytearray(encoded(picture("1"), "TIFF", compression="group4"))
+    if broken:
+        data[38:58] = b"\xff\x5a" * 10
+    return bytes(data)
+
+
+def test_libtiff_is_told_as_a_notice_and_not_in_the_log(capfd):
+    assert decode_image(g4()).notices == ()
+    decoded = decode_image(g4(broken=True))
+    assert decoded.notices == (
+        "Parts of this TIFF file are damaged; the picture may be another one.",
+    )
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: bool(decode_image(g4(i % 3 == 0)).notices), range(60)))
+    assert found == [i % 3 == 0 for i in range(60)]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_notes_of_other_programs_are_none(capfd):
+    image = picture()
+    data = encoded(image, "TIFF", compression="tiff_lzw", tiffinfo={65_000: "of a camera"})
+    assert decode_image(data).notices == ()
+    np.testing.assert_array_equal(pixels(data), np.asarray(image))
+    assert capfd.readouterr() == ("", "")

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from browsing import timeless
 from fakes import FakeEngine, fake_app, fake_examples, fake_suite
@@ -696,3 +697,12 @@ def test_the_image_as_seen_is_shown_pixel_by_pixel() -> None:
     html = seen(Image.new("RGB", (48, 48), "red"))
     parse(html)
     assert "48\u00a0×\u00a048\u00a0px" in html and 'alt="The input as the model sees it' in html
+
+
+def test_the_page_says_what_it_needs(app: str) -> None:
+    with httpx.Client(trust_env=False) as http:
+        page = http.get(app).text
+    told = re.findall(r"<noscript><p>(.*?)</p></noscript>", page)
+    assert told == [
+        "This page needs JavaScript. Without it, python -m semerge predict gives the same answers."
+    ]

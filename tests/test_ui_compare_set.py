@@ -147,6 +147,10 @@ def test_filters_heads_and_pages_only_show_what_there_is(
     assert not visitor.visible(tab.results.column)
     with pytest.raises(UserError):
         compare_html.export(tab.store, {"key": "gone", "filter": "x", "head": "routed"})
+    for bad in ([], ["all"], {}, None, True):
+        for asked in (bad, {"key": "gone", "filter": bad, "head": "routed"}, {"head": bad}):
+            with pytest.raises(UserError, match="reload it"):
+                compare_html.export(tab.store, asked)
 
 
 def test_a_run_is_cancelled_and_a_bad_set_is_told(labelled: tuple[CompareTab, Path]) -> None:

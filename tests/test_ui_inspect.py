@@ -661,6 +661,7 @@ def test_the_files_hold_what_is_filtered(tab: InspectTab, visitor: Inspector) ->
     bad += [{**good, "look": look} for look in (None, {}, {**vars(Look()), "page": "1"})]
     bad += [{**good, "look": {**vars(Look()), "filter": "x"}}]
     bad += [{**good, "look": {**vars(Look()), "head": "x"}}]
+    bad += [{**good, "kind": kind, "look": vars(Look())} for kind in ([], ["csv"], {}, True)]
     for asked in bad:
         assert set(tab.page.files.export_rows(asked)) == {"failure"}
 

@@ -32,8 +32,9 @@ HEAD_FILE, TEXT_TOWER, IN_EXPERT, HEAD_FILES = "file", "text-tower", "expert", "
 HEAD_SOURCES = (HEAD_FILE, TEXT_TOWER, IN_EXPERT, HEAD_FILES)
 """One file of the project's own; the base's text tower; inside each expert; a file a task."""
 
-LARGEST = 1_000_000
-"""No number of a model's description, or beside it in suite.json, is beyond it."""
+LARGEST, DEEPEST = 1_000_000, 1_000
+"""No number of a model's description, or beside it in suite.json, is beyond the first, and no
+number of layers beyond the second: each has parameters that are named one by one."""
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -113,9 +114,9 @@ def check_whole(
     for key in keys:
         if optional and key not in raw:
             continue
-        value = raw.get(key)
-        if not is_whole(value) or not 1 <= value <= LARGEST:  # type: ignore[operator]
-            valid = f"a whole number from 1 to {LARGEST:,}"
+        value, largest = raw.get(key), DEEPEST if "layer" in key else LARGEST
+        if not is_whole(value) or not 1 <= value <= largest:  # type: ignore[operator]
+            valid = f"a whole number from 1 to {largest:,}"
             raise UserError(f"{where}{key} must be {valid}, not {quoted(value)}")
 
 

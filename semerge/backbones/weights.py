@@ -25,7 +25,7 @@ from semerge.checkpoints.checkpoint import Checkpoint, Shapes, same
 from semerge.checkpoints.labels import check_labels
 from semerge.checkpoints.pickled import open_pickled
 from semerge.checkpoints.rawfile import RawFile, open_raw
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 from semerge.suites.suite import BASE_LAYOUTS, EXPERT_LAYOUTS, Suite
 
 
@@ -124,7 +124,9 @@ def _reader(path: Path, layout: str, layouts: str, what: str, valid: Iterable[st
     for architecture in ARCHITECTURES.values():
         if layout in getattr(architecture, layouts):
             return architecture.model
-    raise UserError(f"{path}: {layout!r} is no layout of {what}; valid are {', '.join(valid)}.")
+    raise UserError(
+        f"{path}: {quoted(layout)} is no layout of {what}; valid are {', '.join(valid)}."
+    )
 
 
 # ---- what a file tells of itself ----------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semerge.common import UserError, reading
+from semerge.common import UserError, quoted, reading
 from semerge.data.hub import HUB, check_hub_data, hub_set
 from semerge.data.labelled import (
     LabelledSet,
@@ -151,7 +151,9 @@ def example_sets(suite: Suite, examples: Examples) -> Sets:
             continue
         for e in found:
             if e.label not in task.classes:
-                raise UserError(f"examples/{section}/{e.index}: {task.name} has no {e.label!r}.")
+                raise UserError(
+                    f"examples/{section}/{e.index}: {task.name} has no {quoted(e.label)}."
+                )
         labels = [task.classes.index(e.label) for e in found]
         names = [f"{EXAMPLES}/{section}/{e.index}" for e in found]
         samples = [(e.text, e.text_b) if e.file is None else e.file for e in found]

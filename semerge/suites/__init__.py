@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from semerge.common import ASSETS, UserError, read_json
+from semerge.common import ASSETS, UserError, quoted, read_json
 from semerge.suites.reader import FORMAT, SuiteReader
 from semerge.suites.suite import Defaults, Source, Suite, Task, loaded_files
 
@@ -80,6 +80,6 @@ def _file(name_or_path: str | Path) -> Path:
     bundled = ", ".join(available_suites()) or "none"
     hub = ", ".join(published_suites())
     raise UserError(
-        f"suite {name[:200]!r} is unknown; bundled are {bundled}, "
+        f"suite {quoted(name)} is unknown; bundled are {bundled}, "
         f"{f'on the hub are {hub}, ' if hub else ''}or give a folder that holds a suite.json."
     )

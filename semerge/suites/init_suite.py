@@ -137,9 +137,11 @@ def _named(pairs: list[str], option: str) -> dict[str, Path]:
     for pair in pairs:
         name, equals, file = pair.partition("=")
         if not equals or not name or not file:
-            raise UserError(f"{option} {pair!r} is not of the form NAME=FILE.")
+            raise UserError(f"{option} {quoted(pair)} is not of the form NAME=FILE.")
         if name != _plain(name):  # it becomes a folder too
-            raise UserError(f"{option} {pair!r}: a name may hold letters, digits and _ . - only.")
+            raise UserError(
+                f"{option} {quoted(pair)}: a name may hold letters, digits and _ . - only."
+            )
         if name in found:
             raise UserError(f"{option} {name} is given twice.")
         for other, known in found.items():

@@ -20,7 +20,7 @@ from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
 from semerge.ui.parts import html
 from semerge.ui.posts import KEEP, OwnPosts, on_full_disk
-from semerge.ui.safe import OwnHost, OwnQuery, SafePage, is_loopback, no_such
+from semerge.ui.safe import NoScript, OwnHost, OwnQuery, SafePage, is_loopback, no_such
 from semerge.ui.tabs import Tab, Update, registry
 from semerge.ui.tabs.ask import Desk
 from semerge.ui.words import macro
@@ -258,7 +258,7 @@ def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str
         "theme": theme.theme(),
         "css_paths": list(theme.STYLES),
         "app_kwargs": {
-            "middleware": [Middleware(kind) for kind in (*kinds, OwnQuery, OwnPosts)],
+            "middleware": [Middleware(kind) for kind in (*kinds, OwnQuery, OwnPosts, NoScript)],
             "exception_handlers": {
                 KeyError: no_such,
                 FnIndexInferError: no_such,

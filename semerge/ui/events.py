@@ -10,6 +10,7 @@ import gradio as gr
 
 from semerge.common import UserError
 from semerge.ui.tabs import Update
+from semerge.ui.words import without_folders
 
 Trigger = Literal["once", "always_last"]
 
@@ -41,7 +42,7 @@ def page_event(**options: Any) -> dict[str, Any]:
 
 def told(error: Exception) -> gr.Error:
     """A UserError as the message that a client of the API gets, without a traceback in the log."""
-    return gr.Error(str(error), print_exception=False)
+    return gr.Error(without_folders(str(error)), print_exception=False)
 
 
 def told_in_place(handler: Callable[..., Update]) -> Callable[..., Update]:

@@ -14,9 +14,11 @@ from gradio.context import LocalContext
 from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from pydantic import ValidationError
+from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 
 from semerge.common import quoted
+from semerge.ui.words import macro
 
 # --------------------------------------------------------------------------------------------------
 # Controls whose choices or range follow another field. Where two changes come quickly, an event
@@ -158,6 +160,33 @@ class OwnQuery:
         if scope["type"] == "http" and scope["path"].endswith("/") and scope["query_string"]:
             scope = {**scope, "query_string": without_reserved(scope["query_string"])}
         await self.app(scope, receive, send)
+
+
+class NoScript:
+    """ASGI middleware: the page says what it needs, also to a browser without scripts; its `head`
+    comes by one."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        start: dict[str, Any] = {}
+
+        async def told(message: Any) -> None:
+            if (b"content-type", b"text/html; charset=utf-8") in message.get("headers", ()):
+                start.update(message)
+                return
+            if start:
+                text = macro("without_scripts", template="page.html")
+                body = message["body"].replace(b"</body>", f"{text}</body>".encode(), 1)
+                message = {**message, "body": body}
+                MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
+                await send({**start})
+                start.clear()
+            await send(message)
+
+        page = scope["type"] == "http" and scope["path"].endswith("/")
+        await self.app(scope, receive, told if page else send)
 
 
 def without_reserved(query: bytes) -> bytes:

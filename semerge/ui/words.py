@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -418,6 +419,18 @@ def given(sample: DecodedImage | CleanText, image: Any) -> Markup:
 
 def _size(image: Any) -> str:
     return f"{image.width}\u00a0×\u00a0{image.height}\u00a0px"
+
+
+_NAMED = r"[^/\\'\",;:()\s]"  # a letter of a file's name, which a space may be inside of one
+_FOLDERS = re.compile(
+    rf"(?<![^\s'\"(])(?:~|[A-Za-z]:)?(?:[/\\]{_NAMED}+(?: {_NAMED}+)*)+[/\\](?={_NAMED})"
+)
+
+
+def without_folders(text: str) -> str:
+    """A sentence that names files by their folder's name alone: where on the server it lies is told
+    to no client."""
+    return _FOLDERS.sub(lambda path: re.split(r"[/\\]", path[0])[-2] + "/", text)
 
 
 def macro(name: str, /, *args: Any, template: str = "macros.html", **values: Any) -> Markup:

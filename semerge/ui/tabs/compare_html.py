@@ -126,17 +126,16 @@ def files(key: str, look: Look, count: int) -> Markup:
 def export(store: Store, asked: Any) -> dict[str, str]:
     """The file that {"key", "filter", "head"} ask for: {"name", "type", "text"}. Raises UserError
     where the comparison is gone, or a client asked for something that there is not."""
-    fits = isinstance(asked, dict) and asked.get("head") in HEADS
-    if not fits or asked.get("filter") not in FILTERS:
+    asked = asked if isinstance(asked, dict) else {}
+    key, head, filter = (str(asked.get(name)) for name in ("key", "head", "filter"))
+    if head not in HEADS or filter not in FILTERS:
         raise UserError(UNKNOWN)
-    comparison = store.get(str(asked.get("key"))).result
+    comparison = store.get(key).result
     from semerge.evaluation.comparison import write_csv  # imports torch
 
     file = io.StringIO(newline="")
-    write_csv(comparison, file, asked["head"], asked["filter"])
-    name = (
-        f"{comparison.a.suite.name}-against-{comparison.b.suite.name}{suffix(asked['filter'])}.csv"
-    )
+    write_csv(comparison, file, head, filter)
+    name = f"{comparison.a.suite.name}-against-{comparison.b.suite.name}{suffix(filter)}.csv"
     return {"name": name, "type": "text/csv", "text": file.getvalue()}
 
 

@@ -143,7 +143,7 @@ def exporter(make: Callable[[Any], dict[str, str]]) -> Callable[[Any], dict[str,
         try:
             return make(asked)
         except UserError as error:
-            return {"failure": str(error)}
+            return {"failure": words.without_folders(str(error))}
 
     return export_rows
 
