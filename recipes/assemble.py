@@ -28,7 +28,7 @@ def vision_suite(folder: Path, open_clip: Mapping[str, Any]) -> tuple[SuiteSpec,
     tower = folder / "text_tower.safetensors"
     log_scale = float(load_file(tower)["logit_scale"])
     tasks = tuple(
-        TaskSpec(name, t.title, t.about, t.classes, t.templates, real=t.real)
+        TaskSpec(name, t.title, t.about, t.classes, t.templates, real=t.real, aliases=t.aliases)
         for name, t in TASKS.items()
         if name in heads
     )

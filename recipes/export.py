@@ -31,6 +31,7 @@ class TaskSpec:
     templates: tuple[str, ...] = ()
     pair: bool = False
     real: bool = True
+    aliases: Mapping[str, str] = field(default_factory=dict)  # other names of classes -> theirs
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def write_suite(
         if (size := (folder / file).stat().st_size) >= FILE_LIMIT:
             raise ValueError(f"{file} has {size:,} bytes; the limit is {FILE_LIMIT:,}")
     tasks = [
-        asdict(task)
+        {key: value for key, value in asdict(task).items() if value != {}}
         | {"weights": f"experts/{task.name}.safetensors"}
         | ({"moments": moments[task.name]} if task.name in moments else {})
         | ({"temperature": temperatures[task.name]} if temperatures else {})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from semerge.data import rendered
 
@@ -16,6 +17,7 @@ class VisionTask:
     classes: tuple[str, ...]
     templates: tuple[str, ...]
     real: bool = True
+    aliases: Mapping[str, str] = field(default_factory=dict)  # other names of classes -> theirs
 
 
 def _signs() -> tuple[str, ...]:
@@ -119,6 +121,14 @@ TASKS: dict[str, VisionTask] = {
             "sea or lake",
         ),
         ("a satellite photo of {}.", "an aerial view of {}.", "{} from above."),
+        aliases={  # as the data set calls its folders
+            "AnnualCrop": "annual crop land",
+            "Highway": "highway or road",
+            "Industrial": "industrial buildings",
+            "PermanentCrop": "permanent crop land",
+            "Residential": "residential buildings",
+            "SeaLake": "sea or lake",
+        },
     ),
     "gtsrb": VisionTask(
         "Road signs",

@@ -146,12 +146,16 @@ def parser() -> Parser:
 
     one = commands.add_parser("evaluate", help="measure on labelled data", allow_abbrev=False)
     _suite(one)
-    what = "a data folder, or: generated, hub, examples, a .zip, .csv or .jsonl file of your own"
+    what = (
+        "a data folder, or: generated, hub, examples; or your own: images, as a folder or a .zip "
+    )
+    what += "with one folder a class; sentences, as CSV or JSON"
     one.add_argument("--data", required=True, metavar="DIR", help=what)
-    one.add_argument("--task", metavar="TASK", help="of such a file; default: the one that fits")
-    one.add_argument("--split", default="test", help="of a folder, generated, hub; default: test")
+    one.add_argument("--task", metavar="TASK", help="of your own ones; default: the one that fits")
+    one.add_argument("--split", default="test", help="where there are several; default: test")
     one.add_argument("--limit", type=whole(0), metavar="N", help="N samples a task, class-balanced")
     one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the limit's choice")
+    one.add_argument("--skip-damaged", action="store_true", help="pass over unreadable images")
     what = "methods, as METHOD or METHOD:option=value; default: task_arithmetic"
     one.add_argument("--methods", default=TASK_ARITHMETIC, metavar="a,b", help=what)
     why = "also why: hypothesis, automatic choice, misfits; into a report.json, if one is named"
@@ -164,10 +168,11 @@ def parser() -> Parser:
         "choose", help="pick probe, layer, pooling and λ without labels", allow_abbrev=False
     )
     _suite(one)
-    what = "a folder or .zip of images; a text file, a sentence on each line; a .csv or .jsonl file"
+    what = "a folder or .zip of images; a text file, a sentence on each line; CSV or JSON"
     one.add_argument("samples", metavar="SAMPLES", help=f"{what}; labels are not read")
     one.add_argument("--limit", type=whole(0), metavar="N", help="N of the samples")
     one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the limit's choice")
+    one.add_argument("--skip-damaged", action="store_true", help="pass over unreadable images")
     one.add_argument("--json", action="store_true", help="print JSON, with every candidate")
     one.add_argument(
         "--write",

@@ -191,6 +191,11 @@ def _format(data: bytes) -> str | None:
     return next((kind for kind, magic in _MAGIC.items() if data.startswith(magic)), None)
 
 
+def is_picture(data: bytes) -> bool:
+    """Whether a file that begins so is a picture of any kind, though it may not be read here."""
+    return _format(data) is not None or data[4:8] == b"ftyp"
+
+
 def _why_unreadable(data: bytes, name: str) -> str:
     if not data:
         return "This file is not a readable image: it is empty."

@@ -36,7 +36,8 @@ def write_images(folder: Path, tasks: int = 3, train: int = 40, test: int = 12) 
 
 
 def write_sentences(folder: Path, tasks: int = 3, train: int = 40, test: int = 12) -> Path:
-    """Sentences for a tiny text suite, no two alike; the last task's are pairs."""
+    """Sentences for a tiny text suite, no two alike; pairs from the last of three tasks on."""
+    pairs = range(min(tasks - 1, 2), tasks)
     for t in range(tasks):
         random = np.random.default_rng(t)
         own = _classes(folder / f"task{t}", t)
@@ -44,7 +45,7 @@ def write_sentences(folder: Path, tasks: int = 3, train: int = 40, test: int = 1
             with gzip.open(own / f"{split}.jsonl.gz", "wt", encoding="utf-8") as file:
                 for i in range(n):
                     row = {"text": f"{split} {t} {i}: {random.choice(SENTENCES)}"}
-                    row |= {"text_b": str(random.choice(SENTENCES))} if t == tasks - 1 else {}
+                    row |= {"text_b": str(random.choice(SENTENCES))} if t in pairs else {}
                     file.write(json.dumps(row | {"label": i % (2 + t)}) + "\n")
     return folder
 

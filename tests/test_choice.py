@@ -14,9 +14,9 @@ from tiny import tiny_text_suite, tiny_vision_suite
 
 from semerge.cli import main, parser
 from semerge.common import UserError
-from semerge.data import uploads
+from semerge.data import archives
 from semerge.data.batches import picture
-from semerge.data.sets import suite_sets
+from semerge.data.sets import suite_sets, unlabelled_sets
 from semerge.data.uploads import unlabelled_set
 from semerge.engine import Engine
 from semerge.evaluation import choice
@@ -72,7 +72,7 @@ def test_the_choice_is_that_of_single_requests(own: Path, engine: Engine) -> Non
         if key.probe == "base"
     }
     expected = {c.key: c for c in choice.rank(distances)}
-    found = choose(engine, unlabelled_set(engine.suite, own))
+    found = choose(engine, unlabelled_sets(engine.suite, own))
     assert found.n == len(samples) == 12 and len(found.ranked) == len(expected)
     for candidate in found.ranked:
         assert candidate.score == pytest.approx(expected[candidate.key].score, rel=1e-3)
@@ -93,10 +93,10 @@ def test_the_choice_is_that_of_single_requests(own: Path, engine: Engine) -> Non
     )
     assert found.chosen == {name: nearest.count(t) for t, name in enumerate(names)}
     seen: list[tuple[int, int]] = []
-    choose(engine, unlabelled_set(engine.suite, own), lambda *step: seen.append(step))
+    choose(engine, unlabelled_sets(engine.suite, own), lambda *step: seen.append(step))
     assert seen[-1] == (12, 12)
     with pytest.raises(Interrupted):
-        choose(engine, unlabelled_set(engine.suite, own), cancelled=lambda: True)
+        choose(engine, unlabelled_sets(engine.suite, own), cancelled=lambda: True)
 
 
 def test_every_candidates_options_ask_for_it(engine: Engine) -> None:
@@ -114,7 +114,8 @@ def test_the_command(own: Path, folder: Path, capsys: pytest.CaptureFixture[str]
     assert main([*command, "--json"]) == 0
     captured = capsys.readouterr()
     found = json.loads(captured.out)
-    assert captured.err == "semerge: 0 of 12 samples\n"
+    stray = "semerge: 1 file passed over, as no picture: '.DS_Store'.\n" if own.is_dir() else ""
+    assert captured.err == f"{stray}semerge: 0 of 12 samples\n"
     assert found["n"] == 12 == sum(found["chosen"].values())
     assert len(found["ranked"]) == found["candidates"] and found["pick"] == found["ranked"][0]
     assert found["options"].startswith(f"--probe {found['pick']['probe']} --layer ")
@@ -148,9 +149,9 @@ def test_what_the_command_refuses(
 def test_samples_that_decide_nothing(own: Path, engine: Engine) -> None:
     whole = unlabelled_set(engine.suite, own)
     with pytest.raises(UserError, match="among 3 experts needs 6 samples or more, of all tasks"):
-        choose(engine, whole.take(range(5)))
+        choose(engine, [whole.take(range(5))])
     with pytest.raises(UserError, match="nothing to choose by; use samples of several tasks"):
-        choose(engine, whole.take([0] * 8))
+        choose(engine, [whole.take([0] * 8)])
 
 
 # ---- what is read -------------------------------------------------------------------------------
@@ -194,11 +195,23 @@ def test_images_are_read_from_a_folder_or_an_archive(
 
     assert refused(vision, own / "c.png").endswith("put the images into one of these.")
     (tmp_path / "empty").mkdir()
-    assert refused(vision, tmp_path / "empty") == f"{tmp_path / 'empty'} holds no images."
-    (own / "b" / "d.csv").write_text("a,b")
-    assert refused(vision, own).startswith("'b/d.csv': This file is not a readable image")
-    monkeypatch.setattr(uploads, "MAX_FILES", 4)
-    assert refused(vision, own) == f"{own} holds too many files; the limit is 4."
+    assert refused(vision, tmp_path / "empty").startswith(f"{tmp_path / 'empty'} holds no images")
+    (own / "b" / "d.csv").write_text("a,b")  # no picture by its name, and the next one by nothing
+    (own / "b" / "notes").write_text("a,b")
+    assert len(unlabelled_set(vision, own)) == 4
+    (own / "b" / "d.png").write_text("a,b")
+    assert refused(vision, own).startswith("'b/d.png': This file is not a readable image")
+    notices: list[str] = []
+    fine = unlabelled_set(vision, own, skip_damaged=True, notice=notices.append)
+    assert sorted(fine.names) == sorted(names) and notices == [
+        "3 files passed over, as no picture: 'a/.DS_Store', 'b/d.csv', 'b/notes'.",
+        "1 file skipped, as no readable picture: 'b/d.png'.",
+    ]
+    monkeypatch.setattr(archives, "MAX_FILES", 4)
+    assert refused(vision, own) == (
+        f"{own} holds too many files; the limit is 4; a limit of samples takes a part of them."
+    )
+    assert len(unlabelled_set(vision, own, 3, 1, skip_damaged=True)) >= 2
 
 
 def test_sentences_are_read_from_lines_or_columns(text: Suite, tmp_path: Path) -> None:
@@ -218,9 +231,9 @@ def test_sentences_are_read_from_lines_or_columns(text: Suite, tmp_path: Path) -
     for name, content, sentence in (
         ("a.txt", "", "This file is empty."),
         ("a.txt", "fine\n" + "x" * 2001, "line 2: The sentence has 2,001 characters"),
-        ("a.txt", "ok\n" * 5001, "too many samples; the limit is 5,000."),
+        ("a.txt", "ok\n" * 5001, "too many samples; the limit is 5,000; a limit of samples"),
         ("a.txt", "a\0b", "NUL"),
-        ("a.csv", "sentence\nhi\n", "must name the column text, and may name text_b."),
+        ("a.csv", "line\nhi\n", "must name the column text, and may name text_b."),
         ("a.csv", "text,label\n,ant\n", "line 2 has no text."),
         ("a.jsonl", '{"text": 3}', "line 1: text must be text."),
     ):

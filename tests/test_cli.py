@@ -187,6 +187,7 @@ def test_other_commands_are_imported_when_they_are_asked_for(
         "split": "val",
         "limit": 5,
         "seed": 3,
+        "skip_damaged": False,
         "methods": "a,b",
         "probe": "all",
         "pool": "all",

@@ -33,7 +33,7 @@ from semerge.evaluation.comparison import (
     write_csv,
 )
 from semerge.evaluation.figures import Row
-from semerge.evaluation.inspection import inspect
+from semerge.evaluation.inspection import MARK, inspect
 from semerge.settings import Settings
 
 HARD, BASE = Settings(preset="hard"), Settings(probe="base", layer=1, preset="literal")
@@ -117,7 +117,7 @@ def test_the_csv_has_exactly_the_rows_that_differ(found: Comparison) -> None:
     for kind in KINDS:
         file = io.StringIO(newline="")
         write_csv(found, file, "routed", kind)
-        header, *lines = csv.reader(io.StringIO(file.getvalue(), newline=""))
+        header, *lines = csv.reader(io.StringIO(file.getvalue().removeprefix(MARK), newline=""))
         assert tuple(header) == HEADER
         chosen = differing(found, "routed", kind)
         assert [line[0] for line in lines] == [found.rows[i][0].id for i in chosen]
@@ -139,7 +139,7 @@ def test_cells_that_a_spreadsheet_would_run_are_quoted(found: Comparison) -> Non
     other = replace(found, a=replace(found.a, sets=changed), b=replace(found.b, rows=tuple(b)))
     file = io.StringIO(newline="")
     write_csv(other, file, "routed")
-    lines = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
+    lines = list(csv.DictReader(io.StringIO(file.getvalue().removeprefix(MARK), newline="")))
     assert lines and {line["b_answer"] for line in lines} == {"'@SUM"}
     texts = {line["id"]: line["text"] for line in lines}
     assert texts.get("task0/test/0", "'=1+1") == ("" if first.visual else "'=1+1")

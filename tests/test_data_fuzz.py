@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from semerge.common import UserError
-from semerge.data.archives import read_archive
+from semerge.data.archives import list_archive, read_archive
 from semerge.data.labelled import read_set
 from semerge.data.tabular import read_records
 
@@ -30,6 +30,7 @@ LINES = b"".join(
     for i in range(6)
 )
 TABLE = 'text,label,text_b\n"a, ü",ant,x\nfoo,bee,"y\n z"\n'.encode()
+BARE = 'text\tlabel\n"a" ü\tant\nfoo\tbee\n'
 
 
 def arrays() -> dict[str, bytes]:
@@ -104,13 +105,16 @@ FORMATS: dict[str, tuple[bytes, str, Callable[[bytes], bytes]]] = {
     "class names": (CLASSES, "classes.json", same),
     "uploaded CSV": (TABLE, "upload", same),
     "uploaded JSON lines": (LINES, "upload", same),
+    "uploaded JSON array": (b"[" + LINES.strip().replace(b"\n", b",") + b"]", "upload", same),
+    "uploaded UTF-16": (b"\xff\xfe" + BARE.encode("utf-16-le"), "upload", same),
     "uploaded zip": (pictures(), "upload", same),
 }
 
 
 def read(folder: Path, kind: str) -> None:
     if kind == "uploaded zip":
-        list(read_archive(folder / "t/upload"))
+        entries, _ = list_archive(folder / "t/upload")
+        list(read_archive(folder / "t/upload", entries))
     elif kind.startswith("uploaded"):
         read_records(folder / "t/upload")
     else:

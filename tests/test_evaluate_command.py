@@ -325,7 +325,7 @@ def test_a_place_that_cant_be_written_is_told_before_the_work(
 def test_a_folder_without_tasks_is_told(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for data, words in ((tmp_path, "holds no task"), (tmp_path / "no", "no data folder")):
+    for data, words in ((tmp_path, "no task"), (tmp_path / "no", "no data folder")):
         command = ["evaluate", "--suite", str(home / "suite"), "--data", str(data)]
         assert main(command) == 2 and words in capsys.readouterr().err
     command = ["evaluate", "--suite", str(home / "suite"), "--data", "generated"]

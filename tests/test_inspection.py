@@ -26,6 +26,7 @@ from semerge.evaluation.inspection import (
     CONFIGURATION,
     FILTERS,
     HEADER,
+    MARK,
     SORTS,
     Inspection,
     View,
@@ -247,7 +248,7 @@ def test_exports_hold_exactly_the_view(found: Inspection) -> None:
     chosen = [found.rows[i] for i in select(found, view)]
     file = io.StringIO()
     write_csv(found, file, view)
-    lines = list(csv.DictReader(io.StringIO(file.getvalue())))
+    lines = list(csv.DictReader(io.StringIO(file.getvalue().removeprefix(MARK))))
     content = json.loads(to_json(found, view))
     assert [r["id"] for r in lines] == [r["id"] for r in content["rows"]] == [r.id for r in chosen]
     assert content["n"] == 12 and content["view"]["tasks"] == ["task2"]
@@ -288,7 +289,7 @@ def test_exports_tell_every_setting_that_changes_a_row(found: Inspection) -> Non
         ((name, value),) = change.items()
         file = io.StringIO()
         write_csv(other, file)
-        for line in csv.DictReader(io.StringIO(file.getvalue())):
+        for line in csv.DictReader(io.StringIO(file.getvalue().removeprefix(MARK))):
             assert {k: line[k] for k in CONFIGURATION} == {
                 k: cell(getattr(resolved, k)) for k in CONFIGURATION
             }
@@ -303,7 +304,7 @@ def test_no_cell_is_run_as_a_formula(found: Inspection) -> None:
     bad = replace(found, rows=tuple(rows), places=found.places[: len(rows)])
     file = io.StringIO()
     write_csv(bad, file)
-    lines = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
+    lines = list(csv.DictReader(io.StringIO(file.getvalue().removeprefix(MARK), newline="")))
     assert [line["id"] for line in lines] == [f"'{c}1+1" for c in "=+-@\t\r"]
     assert [line["se_oracle"][0] for line in lines] == ["'"] * 6
     assert {line["label"] for line in lines} == {"a,b"}

@@ -31,7 +31,7 @@ from semerge.data.sets import chosen_sets
 from semerge.engine import load_engine
 from semerge.evaluation import inspection
 from semerge.evaluation.figures import HEADS as REAL_HEADS
-from semerge.evaluation.inspection import View, counts, inspect, select, write_csv
+from semerge.evaluation.inspection import MARK, View, counts, inspect, select, write_csv
 from semerge.inputs import CleanText
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
@@ -145,11 +145,11 @@ def test_what_is_on_offer(home: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "told"),
     [
-        ({"kind": "folder", "folder": "  "}, "Name a data folder"),
+        ({"kind": "folder", "folder": "  "}, "Name a folder"),
         ({"kind": "folder", "folder": "/nowhere/at all"}, "There is no data folder"),
         ({"kind": "folder", "folder": "~nobody-here/x"}, "There is no data folder"),
         ({"kind": "folder", "folder": "/"}, "holds no task of"),
-        ({"kind": "upload"}, "Upload a CSV or JSONL file first."),
+        ({"kind": "upload"}, "Upload a CSV or JSON file first."),
         ({"kind": "upload", "upload": "/tmp/is not there.csv"}, "deleted by now"),
         ({"kind": "examples", "limit": -3}, "1 or more samples a task"),
         ({"kind": "elsewhere"}, "not on offer here"),
@@ -359,7 +359,7 @@ def test_what_is_set_while_a_link_opens_stays_as_it_is_set(tab: InspectTab, home
     assert visitor.visible(tab.form.upload) and visitor.visible(tab.form.wanted)
     assert "CSV" in visitor[tab.form.wanted]
     visitor.press_run()
-    assert "Upload a CSV or JSONL file first." in visitor.status
+    assert "Upload a CSV or JSON file first." in visitor.status
 
 
 def test_a_look_that_is_changed_during_a_run_holds_for_its_rows(
@@ -607,7 +607,9 @@ def test_the_csv_is_that_of_the_command_that_the_page_names(
     saved = visitor.export("csv")
     assert saved["name"] == f"{suite.name}.csv" and saved["type"] == "text/csv"
     assert saved["text"] == Path("rows.csv").read_text(encoding="utf-8")
-    assert len(list(csv.DictReader(io.StringIO(saved["text"])))) == len(visitor.found.rows)
+    assert len(list(csv.DictReader(io.StringIO(saved["text"].removeprefix(MARK))))) == len(
+        visitor.found.rows
+    )
 
 
 def test_method_and_options_are_named_wherever_settings_are(
@@ -621,7 +623,7 @@ def test_method_and_options_are_named_wherever_settings_are(
     told = "TIES-Merging (density 0.7)"
     assert f"Method {told}, preset sharp" in other[tab.page.figures]
     assert f"Static {told}" in other[tab.page.figures]
-    row = csv.DictReader(io.StringIO(other.export("csv")["text"])).__next__()
+    row = csv.DictReader(io.StringIO(other.export("csv")["text"].removeprefix(MARK))).__next__()
     assert row["method"] == json.loads(other.export("json")["text"])["method"]
     assert row["method"] == "ties:density=0.7" in other.export("html")["text"]
     assert "method=ties%3Adensity%3D0.7" in other.query
@@ -652,7 +654,7 @@ def test_the_files_hold_what_is_filtered(tab: InspectTab, visitor: Inspector) ->
     visitor.act(do="sort", value="task")
     ids = [visitor.found.rows[i].id for i in select(visitor.found, visitor.look.view())]
     saved = visitor.export("csv")
-    assert [r["id"] for r in csv.DictReader(io.StringIO(saved["text"]))] == ids
+    assert [r["id"] for r in csv.DictReader(io.StringIO(saved["text"].removeprefix(MARK)))] == ids
     assert saved["name"].endswith("-misrouted.csv")
     page = visitor.export("html")["text"]
     assert page.startswith("<!doctype html>") and page.count("<tr data-row") == len(ids)

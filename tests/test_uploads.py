@@ -14,7 +14,7 @@ from uploading import labels, refused
 
 from semerge.cli import main
 from semerge.common import UserError
-from semerge.data import tabular
+from semerge.data import tabular, uploads
 from semerge.data.sets import example_sets
 from semerge.data.uploads import infer_task, label_index, uploaded_sets
 from semerge.engine import load_engine
@@ -80,12 +80,11 @@ def test_a_task_a_line_and_labels_by_number(text: Suite, tmp_path: Path) -> None
         ("text,label\nhi,2\n", "'2' is no class of task0"),
         ("text,label\nhi\0,ant\n", "NUL"),
         (b"text,label\nna\xefve,ant\n", "not UTF-8"),
-        ("text,label\nhi,ant\n".encode("utf-16"), "not UTF-8"),
         (b"PK\x03\x04", "packed"),
         ('{"text": "a", "label": "ant"}\nno', "line 2 is no JSON object"),
         ('{"text": "a", "label": "ant"}\n[1]', "line 2 is no JSON object"),
         ('{"text": 1, "label": "ant"}', "line 1: text must be text"),
-        ('{"text": "a", "label": true}', "line 1 has no label"),
+        ('{"text": "a", "label": true}', "line 1: a label is a name or a whole number, not True"),
         ('{"text": ' + "[" * 100_000, "line 1 is no JSON object"),
     ],
 )
@@ -97,7 +96,7 @@ def test_sentences_that_are_refused(
 
 def test_limits_of_tables(text: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.csv", "text,label\n" + "hi,ant\n" * 3)
-    monkeypatch.setattr(tabular, "MAX_ROWS", 2)
+    monkeypatch.setattr(uploads, "MAX_ROWS", 2)
     assert "too many samples; the limit is 2" in refused(text, path)
     monkeypatch.setattr(tabular, "MAX_TABLE", 20)
     assert "larger than the limit" in refused(text, path)
@@ -125,7 +124,7 @@ def test_the_command_takes_what_is_uploaded(
     for wrong, words in ((["--limit", "0"], "1 or more"), (["--task", "task0"], "is no class")):
         assert main([*command, *wrong]) == 2 and words in capsys.readouterr().err
     folder = ["evaluate", "--suite", str(text.folder), "--data", str(tmp_path), "--task", "task0"]
-    assert main(folder) == 2 and "for a file alone" in capsys.readouterr().err
+    assert main(folder) == 2 and "for a file or class folders" in capsys.readouterr().err
 
 
 # ---- labels and tasks ---------------------------------------------------------------------------

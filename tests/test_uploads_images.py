@@ -125,11 +125,11 @@ def test_bombs_are_refused_before_they_are_unpacked(
     assert "limit is 10 MB a file" in refused(vision, big)
     three = pack(tmp_path / "c.zip", {f"ant/{i}.png": png(i) for i in range(3)})
     monkeypatch.setattr(archives, "MAX_UNPACKED", 3000)
-    assert "when unpacked; the limit" in refused(vision, three)
+    assert "when unpacked; the limit" in refused(vision, three, "task0")
     monkeypatch.setattr(archives, "MAX_FILES", 2)
-    assert "3 files; the limit is 2" in refused(vision, three)
+    assert "3 files; the limit is 2" in refused(vision, three, "task0")
     monkeypatch.setattr(archives, "MAX_ARCHIVE", 100)
-    assert "the limit is" in refused(vision, three)
+    assert "the limit is" in refused(vision, three, "task0")
 
 
 def test_a_directory_of_millions_is_refused_by_its_end_record(
@@ -155,11 +155,11 @@ def test_sizes_that_lie_and_damage_are_refused(vision: Suite, tmp_path: Path) ->
         changed = bytearray(data)
         struct.pack_into("<L", changed, directory + 24, told)
         path.write_bytes(changed)
-        assert "damaged" in refused(vision, path)
+        assert "damaged" in refused(vision, path, "task0")
     changed = bytearray(data)
     changed[60] ^= 255
     path.write_bytes(changed)
-    assert "damaged" in refused(vision, path)
+    assert "damaged" in refused(vision, path, "task0")
     path.write_bytes(data[: len(data) // 2])
     assert "no zip archive" in refused(vision, path)
     path.write_bytes(b"")

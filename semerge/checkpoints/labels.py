@@ -8,7 +8,7 @@ from typing import Any
 
 from semerge.checkpoints.files import read_config
 from semerge.common import UserError, listed, quoted
-from semerge.suites.class_names import find_class
+from semerge.suites.class_names import class_of
 from semerge.suites.suite import Task
 
 SINGLE_LABEL = "single_label_classification"
@@ -65,7 +65,7 @@ def check_labels(weights: Path, task: Task) -> None:
             f"{file}: id2label names {len(labels)} classes, but suite.json has "
             f"{len(task.classes)} for {task.name}."
         )
-    places = [find_class(task.classes, label) for label in labels]
+    places = [class_of(task, label) for label in labels]
     if any(place not in (None, i) for i, place in enumerate(places)):
         order, own = quoted(listed(labels)), quoted(listed(task.classes))
         raise UserError(

@@ -12,7 +12,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -24,6 +25,8 @@ MAX_ARCHIVE = 200 * 2**20
 MAX_UNPACKED = 400 * 2**20
 """Bytes of all its files together."""
 MAX_FILES = 5_000
+MAX_LISTED = 50_000
+"""Files among which a limit takes some."""
 MAX_RATIO = 200
 """Unpacked over packed bytes of one file; files below `SMALL` may be as even as they like."""
 SMALL = 2**20
@@ -33,7 +36,7 @@ MAX_NAME = 240
 
 _DIRECTORY_ENTRY = 46 + MAX_NAME + 64  # bytes in the archive's directory that a file may take
 _END = struct.Struct("<4s4H2LH")  # the end record: its 5th field counts files, its 6th bytes
-JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+_JUNK = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini")
 _NESTED = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".tar", ".zst")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE = (
@@ -47,19 +50,63 @@ _DAMAGE = (
 _DAMAGED = "This zip archive is damaged or incomplete; make it once more."
 
 
-def read_archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """(name, bytes) of every file of a zip archive, in the archive's order.
+Entries = Mapping[PurePosixPath, zipfile.ZipInfo]
 
-    Folders and what desktops leave behind (`__MACOSX`, `.DS_Store`) are passed over. Raises
-    UserError where it is no zip archive, is damaged or encrypted, or breaks one of the limits; one
-    sentence. All that the archive's directory tells is checked before the first file.
+
+def junk(name: PurePosixPath) -> bool:
+    """Whether a path is what desktops and tools leave beside files: `._a.png`, `Thumbs.db`."""
+    return any(part.startswith(".") or part.casefold() in _JUNK for part in name.parts)
+
+
+def list_archive(path: Path, most: int = MAX_FILES) -> tuple[Entries, list[PurePosixPath]]:
+    """The files of a zip archive by name, in the archive's order, and what `junk` says of it;
+    folders are passed over.
+
+    Raises UserError where it is no zip archive, is encrypted, holds more files than `most`, or one
+    breaks a limit; one sentence. Nothing is unpacked.
     """
+    found: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    left: list[PurePosixPath] = []
+    with _opened(path, most) as archive:
+        for info in archive.infolist():
+            name, folder = _name(info)
+            if name in found:
+                raise UserError(f"{_shown(name)} is in the zip archive twice.")
+            if folder:
+                continue
+            if junk(name):
+                left.append(name)
+                continue
+            _check(name, info)
+            found[name] = info
+    if not found:
+        raise UserError("This zip archive holds no files.")
+    if len(found) > most:
+        raise _too_many(f"{len(found):,}", most)
+    return found, left
+
+
+def read_archive(
+    path: Path, entries: Entries, beginning: int | None = None
+) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """(name, bytes) of some entries of an archive, as `list_archive` has them. beginning: at most
+    so many bytes of each. Raises UserError where they are damaged, or too large together."""
+    total = sum(info.file_size for info in entries.values())
+    if beginning is None and total > MAX_UNPACKED:
+        shown = f"{_mb(total)} when unpacked; the limit is {_mb(MAX_UNPACKED)}"
+        raise UserError(f"This zip archive has {shown}.")
+    with _opened(path, MAX_LISTED) as archive:
+        for name, entry in entries.items():
+            yield name, _unpack(archive, entry, beginning)
+
+
+@contextmanager
+def _opened(path: Path, most: int) -> Iterator[zipfile.ZipFile]:
     try:
         with path.open("rb") as file:
-            _check_directory(file)
+            _check_directory(file, most)
             with zipfile.ZipFile(file) as archive:
-                for name, entry in _checked(archive.infolist()).items():
-                    yield name, _unpack(archive, entry)
+                yield archive
     except _DAMAGE:
         raise UserError(_DAMAGED) from None
     except OSError as error:
@@ -68,7 +115,7 @@ def read_archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
         raise UserError(f"The upload can't be read: {error.strerror}.") from None
 
 
-def _check_directory(file: BinaryIO) -> None:
+def _check_directory(file: BinaryIO, most: int) -> None:
     """Refuse by the end record alone, before Python builds an object for every entry."""
     size = file.seek(0, 2)
     if size > MAX_ARCHIVE:
@@ -79,32 +126,18 @@ def _check_directory(file: BinaryIO) -> None:
     if at < 0 or len(tail) - at < _END.size:
         raise UserError("This file is no zip archive; pack one folder a class as a .zip file.")
     fields = _END.unpack_from(tail, at)
-    if fields[4] > MAX_FILES + MAX_FILES // 2 or fields[5] > MAX_FILES * _DIRECTORY_ENTRY:
-        raise UserError(f"This zip archive holds too many files; the limit is {MAX_FILES:,}.")
+    entries = min(3 * most, 65_534)  # with folders, and what lies beside files; more is zip64
+    if fields[4] > entries or fields[5] > entries * _DIRECTORY_ENTRY:
+        raise _too_many("too many", most)
 
 
-def _checked(infos: list[zipfile.ZipInfo]) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    found: dict[PurePosixPath, zipfile.ZipInfo] = {}
-    for info in infos:
-        name = _name(info)
-        if name in found:
-            raise UserError(f"{_shown(name)} is in the zip archive twice.")
-        if not info.is_dir() and not any(part in JUNK for part in name.parts):
-            _check(name, info)
-            found[name] = info
-    if not found:
-        raise UserError("This zip archive holds no files.")
-    if len(found) > MAX_FILES:
-        raise UserError(f"This zip archive holds {len(found):,} files; the limit is {MAX_FILES:,}.")
-    total = sum(info.file_size for info in found.values())
-    if total > MAX_UNPACKED:
-        shown = f"{_mb(total)} when unpacked; the limit is {_mb(MAX_UNPACKED)}"
-        raise UserError(f"This zip archive has {shown}.")
-    return found
+def _too_many(count: str, most: int) -> UserError:
+    part = "; a limit of samples takes a part of them" if most < MAX_LISTED else ""
+    return UserError(f"This zip archive holds {count} files; the limit is {most:,}{part}.")
 
 
-def _name(info: zipfile.ZipInfo) -> PurePosixPath:
-    """The entry's path, if it is a plain relative one."""
+def _name(info: zipfile.ZipInfo) -> tuple[PurePosixPath, bool]:
+    """The entry's path, if it is a plain relative one, and whether it is a folder."""
     raw = info.orig_filename
     if not info.flag_bits & 0x800:  # not marked as UTF-8, which many writers forget
         try:
@@ -115,10 +148,11 @@ def _name(info: zipfile.ZipInfo) -> PurePosixPath:
     bad = any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in raw)
     if not raw or bad or len(raw) > MAX_NAME:
         raise UserError(f"The file name {_shown(raw)} is empty, too long or not readable.")
-    parts = raw.split("/")
-    if "\\" in raw or raw.startswith("/") or ".." in parts or ":" in parts[0]:
+    plain = raw.replace("\\", "/")  # as some writers on Windows have it
+    parts = plain.split("/")
+    if plain.startswith("/") or ".." in parts or ":" in parts[0]:
         raise UserError(f"The file name {_shown(raw)} leads out of the zip archive.")
-    return PurePosixPath(raw)
+    return PurePosixPath(plain), plain.endswith("/")
 
 
 def _check(name: PurePosixPath, info: zipfile.ZipInfo) -> None:
@@ -137,9 +171,11 @@ def _check(name: PurePosixPath, info: zipfile.ZipInfo) -> None:
             raise UserError(f"{_shown(name)} {why}.")
 
 
-def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, beginning: int | None) -> bytes:
     """At most as many bytes as the directory promised; the checksum is checked by the reader."""
     with archive.open(info) as stream:
+        if beginning is not None:
+            return stream.read(beginning)
         data = stream.read(info.file_size)
         if len(data) < info.file_size or stream.read(1):
             raise zipfile.BadZipFile("size differs")

@@ -128,6 +128,23 @@ def check_split(split: str) -> None:
         raise UserError(f"Unknown split {quoted(split)}; there are {', '.join(SPLITS)}.")
 
 
+def check_limit(limit: int | None) -> None:
+    """Raises UserError where `limit` leaves no sample."""
+    if limit is not None and limit < 1:
+        raise UserError("The limit must be 1 or more samples.")
+
+
+def check_pairs(task: Task, samples: LabelledSet) -> None:
+    """Raises UserError where a sentence of a pair is missing, or has no task that reads it."""
+    for i, second in enumerate(samples.texts_b):
+        if task.pair == bool(second):
+            continue
+        where = samples.names[i] if samples.names else f"{samples.task}/{samples.split}/{i}"
+        if task.pair:
+            raise UserError(f"{where}: {task.name} reads two sentences; text_b is missing.")
+        raise UserError(f"{where}: {task.name} reads one sentence, and text_b is of pairs.")
+
+
 def cut(whole: LabelledSet, split: str) -> LabelledSet:
     """The part of a task's whole `train` that is its `train` or its `validation`. Raises UserError
     where there are too few samples to hold one out."""

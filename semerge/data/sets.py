@@ -7,17 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from semerge.common import UserError, quoted, reading
+from semerge.common import UserError, listed, quoted, reading
 from semerge.data.hub import HUB, check_hub_data, hub_set
 from semerge.data.labelled import (
     LabelledSet,
     Sets,
     balanced_rows,
+    check_limit,
+    check_pairs,
     check_split,
     read_set,
     tasks_in,
 )
-from semerge.data.uploads import uploaded_sets
+from semerge.data.uploads import unlabelled_set, uploaded_sets
 from semerge.suites import Suite, Task
 from semerge.suites.class_names import Notice, in_suite_order
 from semerge.suites.examples import Examples, load_examples
@@ -80,18 +82,13 @@ def suite_sets(
         if whole.visual != (suite.modality == "image"):
             wanted = "images" if suite.modality == "image" else "sentences"
             raise UserError(f"{whole.task}: suite {suite.name} needs {wanted}.")
+        check_pairs(task, whole)
         keep = np.arange(len(whole)) if limit is None else balanced_rows(whole.labels, limit, seed)
         # named as in suite.json, whose class names may be worded for people
         sets.append(replace(whole.take(keep), classes=task.classes))
         rows.append(keep)
     complete = len(sets) == len(suite.tasks) and limit is None
     return Sets(words, split, tuple(sets), tuple(rows), complete)
-
-
-def check_limit(limit: int | None) -> None:
-    """Raises UserError where `limit` leaves no sample."""
-    if limit is not None and limit < 1:
-        raise UserError("The limit must be 1 or more samples a task.")
 
 
 def generated_set(task: str, split: str, side: int, limit: int | None = None) -> LabelledSet:
@@ -119,8 +116,14 @@ def _known(suite: Suite, folder: Path, notice: Notice) -> list[str]:
         if name not in known:
             notice(f"{name}: no task of {suite.name}, skipped.")
     if not known:
+        own = (
+            ""
+            if suite.modality == "image"
+            else "; sentences of your own are read from a CSV or JSON file"
+        )
         raise UserError(
-            f"{folder} holds no task of {suite.name}; its tasks are {', '.join(suite.task_names)}."
+            f"{folder} holds no task of {suite.name}, as TASK/classes.json with TASK/test.npz or "
+            f"TASK/test.jsonl.gz; its tasks are {listed(suite.task_names)}{own}."
         )
     return known
 
@@ -174,27 +177,69 @@ def chosen_sets(
     limit: int | None = None,
     seed: int = 0,
     task: str | None = None,
+    skip_damaged: bool = False,
     notice: Notice = lambda text: None,
 ) -> Sets:
-    """The samples of `data`: "examples" for the bundled ones, a file as `uploads` reads it, else
-    what `suite_sets` takes: a data folder, "generated", or "hub".
+    """The samples of `data`: "examples" for the bundled ones, a file or a folder of class folders
+    as `uploads` reads them, else what `suite_sets` takes: a data folder, "generated", or "hub".
 
-    split: of a data folder. task: of a file's samples; None to infer it. limit: at most so many
-    samples a task, class-balanced and seeded. Raises UserError where there is no such set, or it
+    split: where there are several. task: of the samples of a file or of class folders; None to
+    infer it. limit: at most so many samples a task, class-balanced and seeded. skip_damaged: pass
+    over pictures of theirs that can't be read. Raises UserError where there is no such set, or it
     does not fit the suite.
     """
-    with reading(data):
-        file = Path(data).is_file()
-    if task is not None and not file:
-        raise UserError("A task can be named for a file alone; a folder says its tasks itself.")
+    check_limit(limit)
+    own = names_no_task(suite, data)
+    if task is not None and not own:
+        raise UserError("A task can be named for a file or class folders; others say their own.")
+    if own:
+        check_split(split)
+        return uploaded_sets(
+            suite,
+            data,
+            task,
+            split=split,
+            limit=limit,
+            seed=seed,
+            skip_damaged=skip_damaged,
+            notice=notice,
+        )
     if str(data) == EXAMPLES:
         found = example_sets(suite, load_examples())
-    elif file:
-        found = uploaded_sets(suite, data, task)
-    else:
-        return suite_sets(suite, data, split, limit, seed, notice)
+        return found if limit is None else subsample(found, limit, seed)
+    return suite_sets(suite, data, split, limit, seed, notice)
+
+
+def names_no_task(suite: Suite, data: str | Path) -> bool:
+    """Whether `data` is a file, or a folder of class folders: the labels tell the task."""
+    if str(data) in (EXAMPLES, GENERATED, HUB):
+        return False
+    with reading(data):
+        folder = suite.modality == "image" and Path(data).is_dir()
+        return Path(data).is_file() or (folder and not tasks_in(Path(data)))
+
+
+def unlabelled_sets(
+    suite: Suite,
+    place: str | Path,
+    limit: int | None = None,
+    seed: int = 0,
+    skip_damaged: bool = False,
+    notice: Notice = lambda text: None,
+) -> tuple[LabelledSet, ...]:
+    """Samples for what asks for no label: the split `test` of a data folder, or what
+    `uploads.unlabelled_set` reads. limit: at most so many in all, of the tasks alike, seeded."""
+    with reading(place):
+        data_folder = Path(place).is_dir() and tasks_in(Path(place))
+    if not data_folder:
+        return (unlabelled_set(suite, place, limit, seed, skip_damaged, notice),)
     check_limit(limit)
-    return found if limit is None else subsample(found, limit, seed)
+    sets = suite_sets(suite, place, notice=notice).sets
+    of = np.repeat(np.arange(len(sets)), [len(s) for s in sets])
+    rows = np.concatenate([np.arange(len(s)) for s in sets])
+    chosen = balanced_rows(of, limit or len(of), seed)
+    taken = [s.take(rows[chosen][of[chosen] == i]) for i, s in enumerate(sets)]
+    return tuple(s for s in taken if len(s))
 
 
 def subsample(sets: Sets, limit: int, seed: int) -> Sets:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from torch import Tensor
 
 import semerge
 from semerge.checkpoints.files import locate
-from semerge.common import UserError, read_json, rendered, tell, write_text
+from semerge.common import UserError, read_json, rendered, say, tell, write_text
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
 from semerge.evaluation.diagnosis import candidates
@@ -69,25 +70,27 @@ class Choice:
 
 def choose(
     engine: Engine,
-    samples: LabelledSet,
+    sets: Sequence[LabelledSet],
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> Choice:
     """Rank every way to measure distances that the suite offers by `selection.rank`, and the probe
     `displacement` by these samples' own displacements where the suite has none.
 
-    samples: of all tasks together, as `unlabelled_set` reads them; labels are not looked at. Raises
-    UserError where there are too few samples, or all of them seem to belong to one expert.
+    sets: of all tasks, or of all together, as `unlabelled_sets` reads them; labels are not looked
+    at. Raises UserError where there are too few samples, or all of them seem to belong to one
+    expert.
     """
+    count = sum(map(len, sets))
     suite, keys = engine.suite, candidates(engine)
     fewest = FEWEST * len(suite.tasks)
-    if len(samples) < fewest:
+    if count < fewest:
         raise UserError(
             f"A choice among {len(suite.tasks)} experts needs {fewest} samples or more, of all "
-            f"tasks; these are {len(samples)}."
+            f"tasks; these are {count}."
         )
     # of answers there is no use
-    measured = measure(engine, [samples], Plan(keys, own_only=True), progress, cancelled)
+    measured = measure(engine, sets, Plan(keys, own_only=True), progress, cancelled)
     distances = measured.distances
     moved = {key.point: d for key, d in distances.items() if key.probe == "base"}
     if not suite.displacements:
@@ -104,7 +107,7 @@ def choose(
     usual = Settings().resolve(suite).probing
     return Choice(
         suite=suite.name,
-        n=len(samples),
+        n=count,
         ranked=tuple(ranked),
         default=1 + [candidate.key for candidate in ranked].index(usual),
         chosen=dict(zip(suite.task_names, counts.tolist(), strict=True)),
@@ -169,15 +172,22 @@ def run(args: argparse.Namespace) -> int:
     """Choose and print. Returns the exit code."""
     suite = locate(read_suite(args.suite))
 
-    from semerge.data.uploads import unlabelled_set
+    from semerge.data.sets import unlabelled_sets
 
-    samples = unlabelled_set(suite, args.samples, args.limit, args.seed)  # before any weight
+    sets = unlabelled_sets(  # before any weight
+        suite,
+        args.samples,
+        args.limit,
+        args.seed,
+        args.skip_damaged,
+        notice=partial(say, stream=sys.stderr),
+    )
 
     from semerge.engine import load_engine
 
     engine = load_engine(suite)
-    tell(0, len(samples), "samples")
-    found = choose(engine, samples, partial(tell, what="samples"))
+    tell(0, sum(map(len, sets)), "samples")
+    found = choose(engine, sets, partial(tell, what="samples"))
     if args.write:
         write(suite, found)
     if args.json:

@@ -23,7 +23,7 @@ from semerge.data.labelled import Sets
 from semerge.data.sets import suite_sets
 from semerge.evaluation.diagnosis import SAMPLES, diagnose
 from semerge.evaluation.evaluate import Evaluation, Request, compare, evaluate
-from semerge.evaluation.inspection import write_csv
+from semerge.evaluation.inspection import MARK, write_csv
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.evaluation.report import write_report
 from semerge.evaluation.text import lines, samples_of
@@ -36,6 +36,7 @@ from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_report
 
 ALL = "all"
+NAMED = ("data", "split", "limit", "seed", "task", "skip_damaged")  # options that a Request has
 
 
 def run(args: argparse.Namespace) -> int:
@@ -129,7 +130,7 @@ def _request(args: argparse.Namespace, suite: Suite) -> Request:
     for method in methods or (settings.method,):  # a wrong option is told before any weight is read
         replace(settings, method=method).resolve(suite)
     return Request(
-        **{name: getattr(args, name) for name in ("data", "split", "limit", "seed", "task")},
+        **{name: getattr(args, name) for name in NAMED},
         settings=settings,
         every=every,
         methods=methods,
@@ -191,9 +192,9 @@ def _check_place(path: Path) -> None:
 
 
 def _write(place: str, text: str) -> None:
-    """To a file, or to stdout where the place is "-"."""
+    """To a file, or to stdout where the place is "-": a file's mark is no part of it."""
     if place == "-":
-        sys.stdout.write(text)
+        sys.stdout.write(text.removeprefix(MARK))
     else:
         write_text(Path(place), text)
 

@@ -42,7 +42,8 @@ class Request:
     every: tuple[str, ...] = ()  # of probe, layer, pool, preset
     methods: tuple[str, ...] = ()  # specs
     options: Mapping[str, Any] = field(default_factory=dict)
-    task: str | None = None  # of a file's samples; None to infer it
+    task: str | None = None  # of the samples of a file or class folders; None to infer it
+    skip_damaged: bool = False  # pictures there that can't be read
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,8 @@ def evaluate(
     if main.fast:
         raise UserError("An evaluation has no fast mode; `bench --data` measures what that costs.")
     others = list(combinations(suite, request))
-    found = chosen_sets(
-        suite, request.data, request.split, request.limit, request.seed, request.task, notice
-    )
+    chosen = ("data", "split", "limit", "seed", "task", "skip_damaged")
+    found = chosen_sets(suite, **{name: getattr(request, name) for name in chosen}, notice=notice)
     if main.fallback == "static" and not engine.watches(main):
         notice(NOT_WATCHED)
     collected = collect(engine, found, (main, *others), progress, cancelled)

@@ -13,6 +13,7 @@ import semerge
 from semerge.common import UserError, png_url, quoted, templates
 from semerge.data.batches import picture
 from semerge.data.labelled import Sets
+from semerge.data.tabular import escaped
 from semerge.engine import Engine
 from semerge.evaluation.collect import Collected, Place, collect
 from semerge.evaluation.figures import BOTH_RIGHT, COLUMNS, HEADS, STATUSES, Row, status, summary
@@ -246,7 +247,8 @@ HEADER = (
     *("status", "status_routed", "misrouted", "text", "text_b"),
     *ABOUT,
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run when a cell begins with it
+MARK = "\ufeff"
+"""What a CSV file begins with, or else Excel takes it for another encoding than UTF-8."""
 
 
 def write_csv(inspection: Inspection, file: TextIO, view: View | None = None) -> None:
@@ -258,7 +260,8 @@ def write_csv(inspection: Inspection, file: TextIO, view: View | None = None) ->
 def write_table(
     file: TextIO, header: Sequence[str], records: Iterable[Mapping[str, object]]
 ) -> None:
-    """Records as CSV, the columns of `header`; see `cell`."""
+    """Records as a CSV file, the columns of `header`; see `MARK` and `cell`."""
+    file.write(MARK)
     # quoted throughout, as the writer leaves a lone carriage return bare, which breaks the line
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(header)
@@ -289,15 +292,14 @@ def records(inspection: Inspection, chosen: Sequence[int]) -> Iterator[dict[str,
 
 def cell(value: object) -> str:
     """One value in a CSV, empty for None: numbers have six digits, and what a spreadsheet would run
-    as a formula begins with an apostrophe."""
+    as a formula is `escaped`, which reading it as a labelled set undoes."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return escaped(str(value))
 
 
 # ---- one HTML page that needs no server, no script and no network --------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -9,8 +10,10 @@ from semerge.common import UserError
 from semerge.suites.suite import Task
 
 Notice = Callable[[str], None]
+Label = str | int
 SEPARATORS = "_-/"
 """Read as spaces: a folder can't be called "50 km/h"."""
+_NUMBER = re.compile(r"(label_)?0*(\d{1,9})(\.0*)?", re.ASCII | re.IGNORECASE)
 
 
 def find_class(classes: Sequence[str], name: str) -> int | None:
@@ -21,6 +24,31 @@ def find_class(classes: Sequence[str], name: str) -> int | None:
     names = [_plain(other) for other in classes]
     plain = _plain(name)
     return names.index(plain) if names.count(plain) == 1 else None
+
+
+def class_of(task: Task, name: str) -> int | None:
+    """As `find_class`; or the class that has this as another name."""
+    place = find_class(task.classes, name)
+    if place is not None or not task.aliases:
+        return place
+    alias = find_class(tuple(task.aliases), name)
+    return None if alias is None else task.classes.index(tuple(task.aliases.values())[alias])
+
+
+def find_label(task: Task, label: Label, numbers: bool = True) -> int | None:
+    """The class that a label of a table means: by its name, 1.0 standing for 1; or by its place, as
+    LABEL_1, or, if `numbers`, as 1 where no class is called by a number. None where there is none.
+    """
+    text = str(label).strip()
+    place, number = class_of(task, text), _NUMBER.fullmatch(text)
+    if place is not None or number is None:
+        return place
+    if not number[1]:
+        place = class_of(task, number[2])
+        numbers &= isinstance(label, int) or not any(c.strip().isdecimal() for c in task.classes)
+    if place is None and numbers and int(number[2]) < len(task.classes):
+        place = int(number[2])
+    return place
 
 
 def in_suite_order(names: Sequence[str], task: Task, where: str, notice: Notice) -> tuple[int, ...]:
@@ -37,7 +65,7 @@ def in_suite_order(names: Sequence[str], task: Task, where: str, notice: Notice)
         raise UserError(
             f"{where} names {len(names)} classes and {task.name} has {count} in the suite."
         )
-    places = [find_class(task.classes, name) for name in names]
+    places = [class_of(task, name) for name in names]
     if None not in places:
         known = tuple(place for place in places if place is not None)
         if len(set(known)) < count:

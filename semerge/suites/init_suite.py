@@ -182,10 +182,10 @@ def _put(source: Path, copy: Path) -> None:
 def _words() -> dict[str, dict[str, Any]]:
     """Task -> what published suites say of it."""
     known = read_json(TASK_WORDS)["tasks"]
-    keys = ("title", "about", "classes", "templates", "pair", "data")
+    keys = ("title", "about", "classes", "templates", "pair", "data", "aliases")
     for name in published_suites():
         for task in read_suite(name).tasks:
-            told = {key: getattr(task, key) for key in keys}
+            told = {key: value for key in keys if (value := getattr(task, key)) != {}}
             known[task.name] = {k: list(v) if isinstance(v, tuple) else v for k, v in told.items()}
     return dict(known)
 

@@ -111,8 +111,16 @@ class SuiteReader:
             layout=layout,
             head=self.relative(raw, "head", where, WEIGHTS) if heads == HEAD_FILES else None,
             data=self.get(raw, "data", dict, where) if "data" in raw else {},
+            aliases=self.aliases(raw, classes, where) if "aliases" in raw else {},
             temperature=self.temperature(raw, where) if "temperature" in raw else 1.0,
         )
+
+    def aliases(self, raw: Any, classes: tuple[str, ...], where: str) -> dict[str, str]:
+        found: dict[str, str] = self.get(raw, "aliases", dict, where)
+        for name, known in found.items():
+            if known not in classes:
+                raise self.fail(f"{where}aliases.{name[:40]} must be one of its classes")
+        return found
 
     def defaults(self, raw: Any) -> Defaults:
         kinds: dict[str, Any] = {"probe": str, "layer": (int, str), "pool": str, "preset": str}

@@ -48,6 +48,7 @@ class Task:
     layout: str = OWN_LAYOUT
     head: str | None = None  # its own head's file, where heads come in files
     data: Mapping[str, Any] = field(default_factory=dict)  # its labelled set on the hub
+    aliases: Mapping[str, str] = field(default_factory=dict)  # other names of classes -> theirs
     temperature: float = 1.0  # logits of its head are divided by it, so that scores are calibrated
 
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from semerge.common import UserError
 from semerge.ui.events import model_event, page_event
 from semerge.ui.tabs import Update
-from semerge.ui.words import macro
+from semerge.ui.words import macro, without_folders
 
 GONE = "This result is no longer kept here; press Run to compute it again."
 FAILED = "The run ended by an error that is in the log; what was done by then is shown."
@@ -40,7 +40,8 @@ class Run:
     work: does it, and calls `reaches`, `progress` and `keep`; it asks `cancelled`. asked: what it
     is about, and before: what its page showed when it began, both for who started it. opening:
     whether a link asked for it. result: what is done so far, with `rows`, the `sets` that they are
-    of, and whether it is `complete`. seconds: that the samples took.
+    of, and whether it is `complete`. notices: what was passed over of the samples. seconds: that
+    they took.
     """
 
     work: Callable[[Run], Any]
@@ -52,6 +53,7 @@ class Run:
     total: int = 0
     result: Any = None
     failure: str = ""
+    notices: list[str] = field(default_factory=list)
     seconds: float = 0.0
     tab: str = ""
     session: str | None = None
@@ -270,7 +272,8 @@ class Controls:
 def outcome(run: Run) -> Markup:
     """How it ended, and what is shown of it."""
     done = len(run.result.rows) if run.result else 0
-    return macro("outcome", run, done, template=TEMPLATE)
+    notices = list(dict.fromkeys(map(without_folders, run.notices)))
+    return macro("outcome", run, done, notices, template=TEMPLATE)
 
 
 def said(text: str) -> Markup:

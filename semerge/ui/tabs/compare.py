@@ -388,9 +388,9 @@ class CompareTab(Tab):
             from semerge.evaluation.comparison import Side, compare  # imports torch
 
             run.reaches("Reading the samples")
-            first = pair.a.sets(self.context.examples)
+            first = pair.a.sets(self.context.examples, run.notices.append)
             alike = pair.a.suite is pair.b.suite
-            second = first if alike else pair.b.sets(self.context.examples)
+            second = first if alike else pair.b.sets(self.context.examples, run.notices.append)
             a, b = (
                 Side(engine, sets, choice.settings.resolve(choice.suite))
                 for engine, sets, choice in zip(engines, (first, second), pair.both, strict=True)

@@ -131,7 +131,7 @@ class InspectTab(Tab):
             from semerge.evaluation.inspection import inspect  # imports torch
 
             run.reaches("Reading the samples")
-            sets = choice.sets(self.context.examples)
+            sets = choice.sets(self.context.examples, run.notices.append)
             run.reaches("Running", sets.total)
             return inspect(engine, sets, choice.settings, run.progress, run.cancelled, run.keep)
 
@@ -245,7 +245,8 @@ def of_link(controls: Controls, choice: Choice, run: Run) -> Update:
 INFER = ""  # in the list of tasks: the labels tell
 WANTED = {
     "image": "A zip archive with one folder a class, named as in the suite; up to 10 MB.",
-    "text": "A CSV or JSONL file with text, label and, for pairs, text_b; up to 10 MB.",
+    "text": "A CSV or JSON file with text, label and, for pairs, text_b; it may have a column task "
+    "with the name of each one's task; up to 10 MB.",
 }
 
 
@@ -268,12 +269,12 @@ class SetBoxes:
         kind = self.kind.value
         self.folder = gr.Textbox(
             "", label="Path", visible=kind == FOLDER, max_lines=1, min_width=260,
-            info="A folder as evaluate --data reads it, or a .zip, .csv or .jsonl file",
+            info="A folder, .zip, CSV or JSON file, as evaluate --data reads it",
             elem_id=f"{name}-path",
         )  # fmt: skip
         self.upload = gr.File(
             None, label="Your labelled samples", visible=kind == UPLOAD, height=132,
-            file_types=[".zip", ".csv", ".tsv", ".jsonl", ".json", ".txt"],
+            file_types=[".zip", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt"],
             elem_id=f"{name}-upload", elem_classes="se-drop",
         )  # fmt: skip
 

@@ -18,12 +18,14 @@ from semerge.data.sets import (
     GENERATED_COUNT,
     chosen_sets,
     example_sets,
+    names_no_task,
     rendered_tasks,
     subsample,
 )
 from semerge.data.uploads import uploaded_sets
 from semerge.settings import AUTO, FINAL, Settings, descriptions
 from semerge.suites import SUITES_FOLDER, Suite
+from semerge.suites.class_names import Notice
 from semerge.suites.examples import Examples
 from semerge.ui.context import of_settings
 from semerge.ui.links import Query, read_settings, unknown
@@ -72,10 +74,10 @@ class Choice:
         if self.kind not in kinds(self.suite, examples):
             raise UserError("This labelled set is not on offer here; choose another one.")
         if self.kind == FOLDER and not self.place.strip():
-            raise UserError("Name a data folder, or a .zip, .csv or .jsonl file.")
+            raise UserError("Name a folder, or a .zip, CSV or JSON file.")
         if self.kind == UPLOAD and not self.place:
             images = self.suite.modality == "image"
-            what = "a zip archive with one folder a class" if images else "a CSV or JSONL file"
+            what = "a zip archive with one folder a class" if images else "a CSV or JSON file"
             raise UserError(f"Upload {what} first.")
         if self.kind == UPLOAD and not Path(self.place).is_file():
             raise UserError("This upload has been deleted by now; please choose it again.")
@@ -83,15 +85,19 @@ class Choice:
             raise UserError("The limit must be 1 or more samples a task.")
         self.settings.resolve(self.suite)
 
-    def sets(self, examples: Examples) -> Sets:
-        """The samples. Raises UserError where there are none that fit."""
+    def sets(self, examples: Examples, notice: Notice = lambda text: None) -> Sets:
+        """The samples; `notice` is told what is not read. Raises UserError where there are none
+        that fit."""
         if self.kind == EXAMPLES:
             found = example_sets(self.suite, examples)
-        elif self.kind == UPLOAD:
-            found = uploaded_sets(self.suite, self.place, self.task)
-        else:
-            return self._named()
-        return found if self.limit is None else subsample(found, self.limit, 0)
+            return found if self.limit is None else subsample(found, self.limit, 0)
+        if self.kind == UPLOAD:
+            return uploaded_sets(self.suite, self.place, self.task, limit=self.limit, notice=notice)
+        place = self._path() if self.kind == FOLDER else self.kind
+        with reading(self.place.strip()):
+            # a folder of tasks says them itself; what is left in the box is of another kind of set
+            task = self.task if self._of_labels() else None
+            return chosen_sets(self.suite, place, self.split, self.limit, task=task, notice=notice)
 
     def command(self) -> str:
         """The command line that gives the same rows."""
@@ -100,7 +106,7 @@ class Choice:
         argv += ["--data", data]
         if self.splits and self.split != "test":
             argv += ["--split", self.split]
-        if self.task and self._of_file():
+        if self.task and self._of_labels():
             argv += ["--task", self.task]
         if self.limit is not None:
             argv += ["--limit", str(self.limit)]
@@ -128,14 +134,6 @@ class Choice:
         }
         return values, OWN_UPLOAD if self.kind == UPLOAD and self.place else ""
 
-    def _named(self) -> Sets:
-        """A folder or file by its path, or a set by its name."""
-        place = self._path() if self.kind == FOLDER else self.kind
-        with reading(self.place.strip()):
-            # a folder says its tasks itself; what is left in the box is of another kind of set
-            task = self.task if self._of_file() else None
-            return chosen_sets(self.suite, place, self.split, self.limit, task=task)
-
     def _path(self) -> str:
         """The place with the ~ of a home expanded: quoted in a command, no shell does."""
         place = self.place.strip()
@@ -144,9 +142,11 @@ class Choice:
         except RuntimeError:  # ~name of nobody
             return place
 
-    def _of_file(self) -> bool:
-        """Whether the samples come from one file, for which a task can be named."""
-        return self.kind == UPLOAD or (self.kind == FOLDER and Path(self._path()).is_file())
+    def _of_labels(self) -> bool:
+        """Whether the labels tell the task, so that one can be named."""
+        return self.kind == UPLOAD or (
+            self.kind == FOLDER and names_no_task(self.suite, self._path())
+        )
 
 
 def _called(suite: Suite) -> str:
