@@ -52,6 +52,29 @@ def write_classifier(
     return path
 
 
+def write_adapters(
+    path: Path, score: Tensor | None, seed: int = 0, rank: int = 4, head: str = "score.weight"
+) -> Path:
+    """Adapters of c_attn and c_proj (of attention and MLP), as PEFT writes them, with the head that
+    `modules_to_save` keeps."""
+    random = torch.Generator().manual_seed(seed)
+    d = GPT.width
+    state: Weights = {}
+    for i in range(GPT.layers):
+        for name, wide, out in (("attn.c_attn", d, 3 * d), ("mlp.c_proj", 4 * d, d)):
+            at = f"base_model.model.transformer.h.{i}.{name}.lora_"
+            state[f"{at}A.weight"] = 0.1 * torch.randn(rank, wide, generator=random)
+            state[f"{at}B.weight"] = 0.1 * torch.randn(out, rank, generator=random)
+    if score is not None:
+        state[f"base_model.model.{head}"] = score
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": 8, "bias": "none"}
+    config |= {"task_type": "SEQ_CLS", "modules_to_save": ["classifier", "score"]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(state, path)
+    (path.parent / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    return path
+
+
 def _masks(body: str, weights: Weights) -> Weights:
     n = weights["wpe.weight"].shape[0]
     layers = sum(name.endswith("ln_1.weight") for name in weights)

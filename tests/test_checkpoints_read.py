@@ -20,7 +20,8 @@ from semerge.backbones.gpt2.model import read_score
 from semerge.backbones.weights import open_base, open_expert
 from semerge.checkpoints.checkpoint import Checkpoint
 from semerge.checkpoints.pickled import read_head
-from semerge.checkpoints.rawfile import BUDGET, RawFile, open_raw
+from semerge.checkpoints.rawfile import BUDGET, RawFile
+from semerge.checkpoints.weight_files import open_raw
 from semerge.common import UserError
 from semerge.suites import suite
 

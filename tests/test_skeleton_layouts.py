@@ -159,10 +159,6 @@ def test_what_is_no_file_and_no_folder_is_told(
     assert "--expert t1 is the same file as t0" in say(
         state / "zeroshot.pt", one, f"t1={state / 'T0.pt'}"
     )
-    clip = files / "clip" / "pytorch_model.bin"
-    assert "has the layout hf-clip, which is a base's" in say(
-        state / "zeroshot.pt", one, f"t1={clip}"
-    )
     taken = tmp_path / "taken"
     taken.write_text("", encoding="utf-8")
     for place in (taken, taken / "below"):

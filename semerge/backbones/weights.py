@@ -24,7 +24,8 @@ from semerge.checkpoints import bundled
 from semerge.checkpoints.checkpoint import Checkpoint, Shapes, same
 from semerge.checkpoints.labels import check_labels
 from semerge.checkpoints.pickled import open_pickled
-from semerge.checkpoints.rawfile import RawFile, open_raw
+from semerge.checkpoints.rawfile import RawFile
+from semerge.checkpoints.weight_files import open_raw, open_weights, weights_in
 from semerge.common import UserError, quoted
 from semerge.suites.suite import BASE_LAYOUTS, EXPERT_LAYOUTS, Suite
 
@@ -139,7 +140,7 @@ class Found:
     path: Path
     layout: str
     kind: str  # of the architecture that knows the layout
-    shapes: Shapes  # by the file's own keys
+    shapes: Shapes  # by the model's own names
     quick_gelu: bool | None  # None where the file says nothing of its activation
     logit_scale: float | None  # the factor on cosine similarities; None where there is none
 
@@ -150,8 +151,9 @@ class Found:
 
 
 def detect(path: Path) -> Found:
-    """The layout of a file, told from its keys. Raises UserError where the file can't be read, or
-    has no layout that is known."""
+    """The layout of a file, or of the one in a model's folder, told from its keys. Raises UserError
+    where the file can't be read, or has no layout that is known."""
+    path = weights_in(path)
     raw, pickled = _open(path)
     keys = tuple(raw.shapes)
     for kind, architecture in ARCHITECTURES.items():
@@ -163,7 +165,7 @@ def detect(path: Path) -> Found:
 
 def _open(path: Path) -> tuple[RawFile, bool]:
     try:
-        return open_raw(path), False
+        return open_weights(path), False
     except UserError as error:
         if not path.is_file():
             raise
@@ -175,11 +177,10 @@ def _open(path: Path) -> tuple[RawFile, bool]:
 
 def _logit_scale(raw: RawFile) -> float | None:
     """A CLIP file holds its logarithm; what is no number there is told when the file is checked."""
-    for key in ("logit_scale", "model.logit_scale"):
-        if raw.shapes.get(key) == ():
-            scale = math.exp(min(float(raw.tensor(key)), 100.0))
-            return scale if math.isfinite(scale) else None
-    return None
+    if raw.shapes.get("logit_scale") != ():
+        return None
+    scale = math.exp(min(float(raw.tensor("logit_scale")), 100.0))
+    return scale if math.isfinite(scale) else None
 
 
 def describe(base: Found, experts: Sequence[Found] = ()) -> tuple[dict[str, Any], list[str]]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import Checkpoint, same
 from semerge.checkpoints.files import sha256_of
-from semerge.checkpoints.rawfile import open_raw
+from semerge.checkpoints.weight_files import INDEX, open_raw
 from semerge.common import UserError
 from semerge.settings import valid_layers, valid_pools
 from semerge.suites import Suite, loaded_files
@@ -45,7 +45,10 @@ def read_heads(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, T
 def check_files(suite: Suite) -> None:
     """Compare every file that will be loaded with its hash in suite.json, where it has one. Raises
     UserError where a file is missing or is not the one described."""
-    for file in loaded_files(suite):
+    files = loaded_files(suite)
+    folders = {PurePosixPath(file).parent for file in files if file.endswith(INDEX)}
+    shards = [file for file in suite.sha256 if PurePosixPath(file).parent in folders]
+    for file in dict.fromkeys((*files, *shards)):
         if file in suite.sha256:
             path, expected = suite.path(file), suite.sha256[file]
             if not path.is_file():

@@ -1,6 +1,8 @@
 """LoRA adapters as PEFT stores them: W = W0 + s B A (Hu et al., arXiv 2106.09685).
 
-s is alpha / r, or alpha / sqrt(r) with `use_rslora`. An `adapter_config.json` lies beside the file.
+A is (r, in) and B (out, r), whichever way around the adapted layer keeps W, so `fan_in_fan_out`
+says nothing that the layer does not. s is alpha / r, or alpha / sqrt(r) with `use_rslora`; r and
+alpha may be a module's own. An `adapter_config.json` lies beside the file.
 """
 
 from __future__ import annotations
@@ -14,34 +16,36 @@ from typing import Any
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import Checkpoint, Origin, Shapes, Tensors, check_stored, stored
-from semerge.checkpoints.files import read_config
+from semerge.checkpoints.files import check_harmless, read_config
 from semerge.checkpoints.rawfile import RawFile
 from semerge.common import UserError, quoted
 
 CONFIG = "adapter_config.json"
-# Each of these changes what an adapter means, when it is set.
-_UNSUPPORTED = (
-    "use_dora",
-    "modules_to_save",
-    "rank_pattern",
-    "alpha_pattern",
-    "fan_in_fan_out",
-    "lora_bias",
-    "layer_replication",
-)
-_KEY = re.compile(
-    r"(?:base_model\.model\.)?(?:vision_model\.)?(?P<module>.+)"
-    r"\.lora_(?P<ab>[AB])(?:\.default)?\.weight"
-)
+MERGE = " Merge them with PEFT's merge_and_unload() and take the whole model that it returns."
+# What says nothing of what the numbers mean: how they were trained, where they go (which the keys
+# say), or what the file itself shows. PEFT has new keys with every release: others are refused.
+HARMLESS = {
+    *("peft_type", "task_type", "auto_mapping", "base_model_name_or_path", "revision"),
+    *("inference_mode", "peft_version", "lora_dropout", "fan_in_fan_out", "modules_to_save"),
+    *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
+    *("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"),
+    *("megatron_core", "qalora_group_size", "eva_config"),  # each of no effect by itself
+}
+# The others (pissa, olora, corda, loftq, lora_ga, ...) take something off the base's weights first.
+STARTS = (True, False, None, "gaussian", "eva")
+_KEY = re.compile(r"(?P<module>.+)\.lora_(?P<ab>[AB])(?:\.default)?\.weight")
+_PLAIN = re.compile(r"\^?[\w.]+\$?")  # a pattern that is no regular expression but for its ends
 
 
 class LoraCheckpoint(Tensors):
     """The parameters that adapters change, with the adapters merged in.
 
     origins: what each parameter of the model is made from, in the adapted model's naming. blocks:
-    how the names of modules begin that may have adapters. Raises UserError where
-    adapter_config.json is missing or asks for more than plain LoRA, a key is not known, half of a
-    pair is missing, or a shape does not fit.
+    how the names of modules begin that may have adapters. tower: a prefix that the file's keys may
+    have before those names. outputs_last: W is (in, out), as in transformers' `Conv1D`. known: a
+    pattern for keys of what else may be there. Raises UserError where
+    adapter_config.json is missing or asks for more than LoRA, a key is not known, half of a pair is
+    missing, or a shape does not fit.
     """
 
     def __init__(
@@ -51,10 +55,15 @@ class LoraCheckpoint(Tensors):
         base: Checkpoint,
         origins: Mapping[str, Origin],
         blocks: str,
+        *,
+        tower: str = "",
+        outputs_last: bool = False,
+        known: str = r"(?!)",
     ) -> None:
         self.path = raw.path
-        self._raw, self._base = raw, base
-        rank, self._scale = _config(raw.path.parent / CONFIG)
+        self._raw, self._base, self._outputs_last = raw, base, outputs_last
+        file = raw.path.parent / CONFIG
+        config = _config(file)
         _check_base(raw.path, base.path)
         weights = {}  # module in transformers' naming: (parameter, which of its equal parts, of n)
         for name, origin in origins.items():
@@ -64,29 +73,33 @@ class LoraCheckpoint(Tensors):
         pairs: dict[str, dict[str, str]] = {}
         for key in raw.shapes:
             match = _KEY.fullmatch(key)
-            if match is None or match["module"] not in weights:
-                raise UserError(f"{raw.path}: {key} is not a known key.")
-            pairs.setdefault(match["module"], {})[match["ab"]] = key
+            if match is not None and match["module"].removeprefix(tower) in weights:
+                pairs.setdefault(match["module"], {})[match["ab"]] = key
+            elif not re.fullmatch(known, key):
+                raise UserError(f"{raw.path}: {key} is not a known key.{MERGE}")
         if not pairs:
             raise UserError(f"{raw.path} holds no adapters.")
-        # parameter: (part, of n, key of A, key of B), for each of its parts that has an adapter
-        changes: dict[str, list[tuple[int, int, str, str]]] = {}
+        # parameter: (part, of n, scale, key of A, key of B), for each part that has an adapter
+        changes: dict[str, list[tuple[int, int, float, str, str]]] = {}
         for module, pair in pairs.items():
-            name, part, parts = weights[module]
+            name, part, parts = weights[module.removeprefix(tower)]
             for half, other in (("A", "B"), ("B", "A")):
                 if half not in pair:
                     raise UserError(f"{raw.path}: {pair[other]} is there, but no lora_{half}.")
-            rows, columns = shapes[name]
+            rank = _whole(_of_module(config, "rank_pattern", "r", module, file), file)
+            alpha = _of_module(config, "alpha_pattern", "lora_alpha", module, file)
+            rows, columns = shapes[name][::-1] if outputs_last else shapes[name]
             check_stored(raw, pair["A"], (rank, columns))
             check_stored(raw, pair["B"], (rows // parts, rank))
-            changes.setdefault(name, []).append((part, parts, pair["A"], pair["B"]))
+            scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+            changes.setdefault(name, []).append((part, parts, scale, pair["A"], pair["B"]))
         super().__init__(changes)
 
     def __getitem__(self, name: str) -> Tensor:
         merged = self._base[name].clone()
-        for part, parts, key_a, key_b in self._sources[name]:
-            change = self._scale * (stored(self._raw, key_b) @ stored(self._raw, key_a))
-            merged.chunk(parts)[part].add_(change)
+        for part, parts, scale, key_a, key_b in self._sources[name]:
+            change = scale * (stored(self._raw, key_b) @ stored(self._raw, key_a))
+            merged.chunk(parts)[part].add_(change.T if self._outputs_last else change)
         return merged
 
 
@@ -118,26 +131,45 @@ def _hub_id(name: Any) -> str | None:
     return name if known else None
 
 
-def _config(path: Path) -> tuple[int, float]:
-    """Rank r and scale s of adapter_config.json."""
-    config = read_config(path)
+def _config(file: Path) -> dict[str, Any]:
+    """adapter_config.json, held to what can be read."""
+    config = read_config(file)
     if config is None:
-        raise UserError(f"{path} is missing: it says how strongly the adapters act.")
+        raise UserError(f"{file} is missing: it says how strongly the adapters act.")
     if config.get("peft_type") != "LORA":
-        raise UserError(f"{path}: peft_type is {quoted(config.get('peft_type'))}, not 'LORA'.")
-    for key in _UNSUPPORTED:
-        if config.get(key):
-            raise UserError(f"{path}: {key} is set; only plain LoRA can be read.")
-    if config.get("bias", "none") != "none":
-        raise UserError(f"{path}: bias is {quoted(config['bias'])}; only 'none' can be read.")
-    rank, alpha = _number(config, "r", path), _number(config, "lora_alpha", path)
-    if rank != int(rank):
-        raise UserError(f"{path}: r is {rank}, not a whole number.")
-    return int(rank), alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+        raise UserError(f"{file}: peft_type is {quoted(config.get('peft_type'))}, not 'LORA'.")
+    for key, valid in (("bias", ("none", None)), ("init_lora_weights", STARTS)):
+        if (value := config.pop(key, None)) not in valid:
+            raise UserError(f"{file}: {key} is {quoted(value)}, which can't be run here.{MERGE}")
+    check_harmless(file, config, HARMLESS, "", MERGE)
+    return config
 
 
-def _number(config: Mapping[str, Any], key: str, path: Path) -> float:
-    value = config.get(key)
+def _of_module(
+    config: Mapping[str, Any], pattern: str, default: str, module: str, file: Path
+) -> float:
+    """What a pattern says of a module, by the first of its keys that is the module's name or its
+    end from a dot on, as PEFT reads them; else what holds for all."""
+    chosen: Mapping[str, Any] = config
+    key = default
+    own = config.get(pattern) or {}
+    for name in own if isinstance(own, dict) else (own,):
+        if not isinstance(own, dict) or not _PLAIN.fullmatch(name):
+            raise UserError(
+                f"{file}: {pattern} has {quoted(name)}, a regular expression, which can't be read."
+                f"{MERGE}"
+            )
+        end = name.strip("^$")
+        if module == end or (not name.startswith("^") and module.endswith(f".{end}")):
+            chosen, key = own, name
+            break
+    value = chosen.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise UserError(f"{path}: {key} is {quoted(value)}, not a positive number.")
+        raise UserError(f"{file}: {key} is {quoted(value)}, not a positive number.")
     return float(value)
+
+
+def _whole(value: float, file: Path) -> int:
+    if value != int(value):
+        raise UserError(f"{file}: r is {value}, not a whole number.")
+    return int(value)

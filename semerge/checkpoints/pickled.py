@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import head_of
-from semerge.checkpoints.rawfile import RawFile, check_stored, check_there, is_archive
+from semerge.checkpoints.rawfile import RawFile, check_stored, check_there, is_archive, unwrapped
 from semerge.common import UserError, first_line
 
 DEEPEST = 50  # modules inside one another; an encoder has six
@@ -36,6 +36,17 @@ class Stub:
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Stub:
+        return Stub()  # a function that a function returned
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """A dictionary of a kind of its own."""
+
+    def extend(self, values: Any) -> None:
+        """A list of a kind of its own."""
+
+    append = add = extend
 
 
 class Unpickler(pickle.Unpickler):
@@ -97,17 +108,23 @@ def _rebuilders() -> dict[str, Any]:
     }
 
 
-def read_module(path: Path) -> Stub:
-    """The pickled module of a file, a torch archive or a bare pickle, as a stub. Raises UserError
-    where the file is missing, damaged or holds something else than a pickled object."""
+def read_object(path: Path) -> Any:
+    """What a pickle holds, a torch archive or a bare one: plain containers and tensors, and a stub
+    for anything else. Raises UserError where the file is missing or damaged."""
     check_there(path)
     try:
         read: Callable[[Path], Any] = _archive if is_archive(path) else _bare
-        found = read(path)
+        return read(path)
     except UserError:
         raise
     except Exception as error:  # bytes that are a program of no one knows whom may raise anything
         raise UserError(f"{path} can't be read as a pickled module: {first_line(error)}.") from None
+
+
+def read_module(path: Path) -> Stub:
+    """The pickled module of a file, as a stub. Raises UserError as `read_object` does, and where
+    the file holds something else."""
+    found = read_object(path)
     if not isinstance(found, Stub):
         kind = type(found).__name__
         raise UserError(
@@ -191,7 +208,7 @@ def open_pickled(path: Path) -> RawFile:
     def load() -> dict[str, Tensor]:
         module = _read(path, "ImageEncoder")
         kinds.update(origin.rpartition(".")[2] for origin in origins(module))
-        return tensors_of(module, path)
+        return unwrapped(tensors_of(module, path), path)
 
     raw = RawFile(path, load, remap=is_archive(path))
     if kinds & {"QuickGELU", "GELU"}:

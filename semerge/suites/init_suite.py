@@ -18,6 +18,7 @@ from semerge.backbones.weights import Found
 from semerge.checkpoints.labels import read_labels
 from semerge.checkpoints.lora import named_base
 from semerge.checkpoints.rawfile import check_there
+from semerge.checkpoints.weight_files import parts_of
 from semerge.common import UserError, first_line, listed, quoted, read_json
 from semerge.suites import SUITES_FOLDER, published_suites, read_suite
 from semerge.suites.class_names import find_class
@@ -88,7 +89,7 @@ def _suite(
                 f"{expert.path} is of the kind {expert.kind}, but {base.path} of {base.kind}."
             )
     tower = detect(Path(args.text_tower)) if args.text_tower else None
-    if tower is not None and tower.layout != "hf-clip":
+    if tower is not None and "text_cfg" not in describe(tower)[0]:
         raise UserError(f"{tower.path} has the layout {tower.layout}; a CLIPModel is wanted.")
     # a tower lies in the same model's folder, and tells more of it
     others = [x for x in (tower, *found.values()) if x is not None]
@@ -115,6 +116,11 @@ def _suite(
     for name, expert in found.items():
         score = expert.shapes.get("score.weight", ())
         rows = head_rows(heads[name]) if heads else next(iter(score), None)
+        if rows is None and raw["heads"]["from"] == IN_EXPERT:
+            raise UserError(
+                f"{expert.path} holds no score.weight, the head of its task; PEFT saves it beside "
+                "adapters where modules_to_save names it."
+            )
         task, names = _task(name, raw["modality"], rows, words.get(name, {}), expert.path)
         assumed += names
         place = f"experts/{name}"
@@ -127,7 +133,8 @@ def _suite(
         place = _bring(tower.path, out, "text_tower")
         raw["text_tower"] = {"weights": place, "layout": tower.layout}
     if "tokenizer" in kind.json_files:
-        model["tokenizer"] = _tokenizer(args, [base.path, *experts.values()], out)
+        paths = [x.path for x in (base, *found.values())]
+        model["tokenizer"] = _tokenizer(args, paths, out)
     return raw | _defaults(model), assumed + _bases(found, base.path)
 
 
@@ -162,7 +169,7 @@ def _bring(file: Path, out: Path, place: str) -> str:
         return file.resolve().relative_to(out.resolve()).as_posix()
     target = out / place / file.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    for source in (file, *(file.with_name(name) for name in BESIDE)):
+    for source in (*parts_of(file), *(file.with_name(name) for name in BESIDE)):
         if source.is_file():
             _put(source, target.with_name(source.name))
     return target.relative_to(out).as_posix()

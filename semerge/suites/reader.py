@@ -8,7 +8,7 @@ from typing import Any
 
 from semerge.backbones import ARCHITECTURES
 from semerge.backbones.architecture import HEAD_FILE, HEAD_FILES, HEAD_SOURCES, LARGEST, OWN_LAYOUT
-from semerge.common import UserError, quoted
+from semerge.common import UserError, listed, quoted
 from semerge.suites.suite import (
     BASE_LAYOUTS,
     EXPERT_LAYOUTS,
@@ -23,7 +23,8 @@ from semerge.suites.suite import (
 FORMAT = 1
 THRESHOLDS = ("near_tie", "flat", "far")
 SAFE = (".safetensors",)
-WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")  # what published layouts come in
+# what published layouts come in
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".index.json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -56,7 +57,7 @@ class SuiteReader:
     ) -> str:
         """A file inside the suite's folder."""
         value = str(self.get(raw, key, str, where))
-        if not _inside(value) or PurePosixPath(value).suffix not in suffixes:
+        if not _inside(value) or not value.endswith(suffixes):
             raise self.fail(
                 f"{where}{key} must be a {' or '.join(suffixes)} file inside the suite's folder, "
                 f"not {quoted(value)}"
@@ -238,6 +239,17 @@ class SuiteReader:
 
     def check(self, suite: Suite) -> None:
         """What holds between the keys."""
+        kind, experts = suite.kind, suite.kind.expert_layouts
+        layouts = [("base", suite.base_layout, kind.base_layouts)]
+        layouts += [(f"tasks[{i}]", x.layout, experts) for i, x in enumerate(suite.tasks)]
+        if suite.text_tower_layout is not None:
+            layouts.append(("text_tower", suite.text_tower_layout, kind.base_layouts))
+        for where, layout, valid in layouts:
+            if layout != OWN_LAYOUT and layout not in valid:
+                raise self.fail(
+                    f"{where}.layout {layout} is none of architecture.kind {kind.kind}; valid are "
+                    f"{listed(valid)}"
+                )
         for file in (*own_files(suite), *suite.sha256):
             self.get(suite.sha256, file, str, "sha256.")
         for file in loaded_files(suite) if suite.sources else ():

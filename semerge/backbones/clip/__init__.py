@@ -98,7 +98,7 @@ class ClipArchitecture(Architecture):
 
     kind, modality = "open_clip", "image"
     base_layouts = ("hf-clip", "openclip-state-dict", "openclip-pickle")
-    expert_layouts = ("fusionbench-clip", "openclip-state-dict", "openclip-pickle", "peft-lora")
+    expert_layouts = ("fusionbench-clip", *base_layouts, "peft-lora")
     head_sources = (HEAD_FILE, TEXT_TOWER, HEAD_FILES)
 
     def check(self, raw: Mapping[str, Any]) -> None:

@@ -1,9 +1,10 @@
 """CLIP in the layouts in which it is published, and the heads that its text tower makes.
 
-- hf-clip, a base: transformers' `CLIPModel`, both towers, projections and logit scale
-- fusionbench-clip, an expert: transformers' `CLIPVisionModel`; the projection stays the base's
+- hf-clip, base or expert: transformers' `CLIPModel`, both towers, projections and logit scale
+- fusionbench-clip, an expert: transformers' `CLIPVisionModel`; the projection stays the base's, if
+  it is no `CLIPVisionModelWithProjection`
 - peft-lora, an expert: LoRA adapters of a `CLIPVisionModel`, merged on reading
-- openclip-state-dict, base or expert: open_clip's tensors with what is left of the text tower
+- openclip-state-dict, base or expert: open_clip's tensors, with all or some of the text tower
 - openclip-pickle, base or expert: the same as a pickled `ImageEncoder`; nothing in it is run
 
 Parameters are named as in open_clip, where q, k and v are one matrix; transformers has them apart.
@@ -36,8 +37,9 @@ from semerge.checkpoints.checkpoint import (
 )
 from semerge.checkpoints.lora import LoraCheckpoint
 from semerge.checkpoints.pickled import open_pickled, read_head
-from semerge.checkpoints.rawfile import RawFile, open_raw
-from semerge.common import UserError, quoted
+from semerge.checkpoints.rawfile import RawFile
+from semerge.checkpoints.weight_files import open_weights
+from semerge.common import UserError, listed, quoted
 from semerge.suites.suite import Suite
 
 # An expert of one of the open_clip layouts carries these unchanged; they are small and tell bases
@@ -46,13 +48,15 @@ ANCHORS = ("positional_embedding", "text_projection", "ln_final.weight", "ln_fin
 ANCHOR_TOLERANCE = 1e-3  # relative: room for a copy that went through half precision
 # How far the logit scale of a base may be from suite.json's: the published ones are 100 to 5 digits
 SCALE_TOLERANCE = 1e-3
+PROJECTION = "visual_projection.weight"
 HEAD_WIDTH = 64  # of every published CLIP
 LOGIT_SCALE = 100.0  # of every OpenAI CLIP
 
 _POSITION_IDS = r"embeddings\.position_ids"  # transformers 4 stored them; they are 0, 1, 2, ...
+OPENAI = ("input_resolution", "context_length", "vocab_size")  # scalars of OpenAI's own files
 _LEFT_OVER = (
     r"positional_embedding|text_projection|logit_scale|token_embedding\.weight"
-    r"|ln_final\.(weight|bias)|attn_mask|transformer\..+"
+    rf"|ln_final\.(weight|bias)|attn_mask|transformer\..+|{'|'.join(OPENAI)}"
 )
 _BLOCK = {
     "attn.in_proj_weight": "self_attn.{}_proj.weight",  # q, k and v, one after the other
@@ -135,10 +139,12 @@ def _renamed(name: str, table: Mapping[str, str]) -> str:
 
 def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
     """The image tower of the zero-shot model."""
-    if layout != "hf-clip":
-        return _open_clip(path, layout, shapes)
-    raw = open_raw(path)
-    origins = image_origins(shapes, "vision_model.", "visual_projection.weight")
+    return _hf_clip(path, shapes) if layout == "hf-clip" else _open_clip(path, layout, shapes)
+
+
+def _hf_clip(path: Path, shapes: Shapes) -> Checkpoint:
+    raw = open_weights(path)
+    origins = image_origins(shapes, "vision_model.", PROJECTION)
     known = rf"vision_model\.{_POSITION_IDS}|text_model\..+|text_projection\.weight|logit_scale"
     base = Checkpoint(raw, origins, shapes, known)
     base.anchors = _anchors(raw, text_origins(ANCHORS))
@@ -152,28 +158,40 @@ def open_expert(
     """An image tower that was tuned, or adapters of one."""
     if layout == "peft-lora":
         origins = image_origins(shapes, "", projection=None)
-        return LoraCheckpoint(open_raw(path), shapes, base, origins, "encoder.layers.")
+        raw = open_weights(path)
+        return LoraCheckpoint(raw, shapes, base, origins, "encoder.layers.", tower="vision_model.")
     if layout == "fusionbench-clip":
-        raw = open_raw(path)
+        raw = open_weights(path)
         tower = prefix_of(raw, "vision_model.")
-        origins = image_origins(shapes, tower, projection=None)
+        own = PROJECTION if PROJECTION in raw.shapes else None
+        origins = image_origins(shapes, tower, own)
         return Checkpoint(raw, origins, shapes, re.escape(tower) + _POSITION_IDS)
-    expert = _open_clip(path, layout, shapes)
-    _check_anchors(path, expert.anchors, base, "this expert was tuned from another base")
+    expert = open_base(path, layout, shapes)
+    what = "this expert was tuned from another base, or with its text tower, which makes the heads"
+    _check_anchors(path, expert.anchors, base, what)
     return expert
 
 
 def _open_clip(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
-    raw = open_pickled(path) if layout == "openclip-pickle" else open_raw(path)
-    model = prefix_of(raw, "model.")
-    tower = prefix_of(raw, f"{model}visual.")
-    if not tower:  # an image tower alone
-        return Checkpoint(raw, same(shapes, model), shapes)
-    known = rf"{re.escape(model)}({_LEFT_OVER})"
-    checkpoint = Checkpoint(raw, same(shapes, tower), shapes, known)
-    checkpoint.anchors = _anchors(raw, same(ANCHORS, model))
-    checkpoint.logit_scale = _logit_scale(raw, f"{model}logit_scale")
+    raw = _raw_open_clip(path, layout)
+    raw.quick_gelu = _quick_gelu(raw)
+    if not prefix_of(raw, "visual."):  # an image tower alone
+        return Checkpoint(raw, same(shapes, ""), shapes)
+    checkpoint = Checkpoint(raw, same(shapes, "visual."), shapes, _LEFT_OVER)
+    checkpoint.anchors = _anchors(raw, same(ANCHORS, ""))
+    checkpoint.logit_scale = _logit_scale(raw, "logit_scale")
     return checkpoint
+
+
+def _raw_open_clip(path: Path, layout: str) -> RawFile:
+    return open_pickled(path) if layout == "openclip-pickle" else open_weights(path)
+
+
+def _quick_gelu(file: Any) -> bool | None:
+    """What a file itself says of its activation: OpenAI's own is known by its three scalars."""
+    openai = all(file.shapes.get(key) == () for key in OPENAI)
+    quick: bool | None = True if openai else file.quick_gelu
+    return quick
 
 
 def open_text_tower(
@@ -182,13 +200,17 @@ def open_text_tower(
     """The text tower in a base's file, under the names of open_clip's `TextTransformer`. config:
     `text_cfg` of open_clip: context_length, vocab_size, width, heads, layers. Raises UserError
     where the file is missing or damaged, or a key, shape or type is not the layout's."""
-    if layout != "hf-clip":
+    if layout not in ARCHITECTURE.base_layouts:
         raise UserError(
-            f"{path}: {quoted(layout)} is no layout of a text tower; valid are hf-clip."
+            f"{path}: {quoted(layout)} is no layout of a text tower; valid are "
+            f"{listed(ARCHITECTURE.base_layouts)}."
         )
     shapes = text_shapes(embed_dim, config)
+    if layout != "hf-clip":
+        known = rf"visual\..+|logit_scale|attn_mask|{'|'.join(OPENAI)}"
+        return Checkpoint(_raw_open_clip(path, layout), same(shapes, ""), shapes, known)
     known = rf"vision_model\..+|visual_projection\.weight|logit_scale|text_model\.{_POSITION_IDS}"
-    return Checkpoint(open_raw(path), text_origins(shapes), shapes, known)
+    return Checkpoint(open_weights(path), text_origins(shapes), shapes, known)
 
 
 def _anchors(raw: RawFile, origins: Mapping[str, Origin]) -> dict[str, Tensor]:
@@ -304,7 +326,7 @@ def layout_of(keys: Sequence[str], pickled: bool) -> str | None:
     def some(pattern: str) -> bool:
         return any(re.search(pattern, key) for key in keys)
 
-    if some(r"\.lora_[AB]\."):
+    if some(r"(^|\.)encoder\.layers\.\d+\..+\.lora_[AB]\."):
         return "peft-lora"
     if some(r"^text_model\.") and some(r"^vision_model\."):
         return "hf-clip"
@@ -331,8 +353,8 @@ def describe(base: Any, experts: Sequence[Any]) -> tuple[dict[str, Any], list[st
                 told.setdefault(claim.fact, claim.value)
     vision, assumed = model["vision_cfg"], []
     width, side = vision["width"], vision["image_size"] // vision["patch_size"]
-    if base.quick_gelu is not None:
-        model["quick_gelu"] = base.quick_gelu
+    if (quick := _quick_gelu(base)) is not None:
+        model["quick_gelu"] = quick
     else:
         model["quick_gelu"] = told.get("quick_gelu", True)
         if "quick_gelu" not in told:
@@ -343,6 +365,8 @@ def describe(base: Any, experts: Sequence[Any]) -> tuple[dict[str, Any], list[st
         assumed.append(f"attention heads are {vision['head_width']} wide")
     if "text_cfg" in model and "text_cfg.heads" in told:
         model["text_cfg"]["heads"] = told["text_cfg.heads"]
+    elif "text_cfg" in model:
+        assumed.append(f"attention heads of the text tower are {HEAD_WIDTH} wide")
     if told.get("image_size", 0) // vision["patch_size"] == side:
         vision["image_size"] = told["image_size"]
     for key, usual in (("mean", OPENAI_MEAN), ("std", OPENAI_STD)):
@@ -374,12 +398,22 @@ def _of_transformers(found: Any) -> dict[str, Any]:
 
 
 def _of_open_clip(found: Any) -> dict[str, Any]:
-    own = {key.removeprefix("model."): shape for key, shape in found.shapes.items()}
+    own = found.shapes
     width, _, patch, _ = own["visual.conv1.weight"]
     layers = found.count(r"visual\.transformer\.resblocks\.(\d+)\.")
     tokens, embed = own["visual.positional_embedding"][0], own["visual.proj"][1]
     hidden = own["visual.transformer.resblocks.0.mlp.c_fc.weight"][0]
-    return {"embed_dim": embed, "vision_cfg": _vision(width, patch, tokens, layers, hidden)}
+    model = {"embed_dim": embed, "vision_cfg": _vision(width, patch, tokens, layers, hidden)}
+    if blocks := found.count(r"^transformer\.resblocks\.(\d+)\."):
+        vocabulary, text_width = own["token_embedding.weight"]
+        model["text_cfg"] = {
+            "context_length": own["positional_embedding"][0],
+            "vocab_size": vocabulary,
+            "width": text_width,
+            "heads": max(1, text_width // HEAD_WIDTH),
+            "layers": blocks,
+        }
+    return model
 
 
 def _vision(width: int, patch: int, tokens: int, layers: int, hidden: int) -> dict[str, Any]:

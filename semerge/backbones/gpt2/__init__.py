@@ -68,7 +68,7 @@ class GPT2Architecture(Architecture):
     """Keys of the description are those of transformers' `GPT2Config`."""
 
     kind, modality = "gpt2", "text"
-    base_layouts, expert_layouts = ("gpt2",), ("gpt2-classifier",)
+    base_layouts, expert_layouts = ("gpt2",), ("gpt2-classifier", "gpt2-lora")
     head_sources = (HEAD_FILE, IN_EXPERT)
     json_files = ("tokenizer",)
 

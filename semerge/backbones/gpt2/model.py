@@ -24,7 +24,8 @@ from semerge.backbones.base import Backbone, Batch, Params, attention, layer_nor
 from semerge.backbones.gpt2 import ARCHITECTURE, GPT2Sizes
 from semerge.checkpoints.checkpoint import Checkpoint, Shapes, check_same, head_of, prefix_of, same
 from semerge.checkpoints.files import read_config
-from semerge.checkpoints.rawfile import open_raw
+from semerge.checkpoints.lora import LoraCheckpoint
+from semerge.checkpoints.weight_files import open_weights
 from semerge.common import UserError, quoted
 from semerge.suites.suite import Suite
 
@@ -35,6 +36,7 @@ LIMIT = 512  # tokens, of what an init-suite makes
 HEADS = {  # the key of a head, by layout
     "gpt2": r"lm_head\.weight",
     "gpt2-classifier": r"score\.weight",
+    "gpt2-lora": r"score\.weight",  # PEFT's modules_to_save
 }
 # what tokenizer_config.json may ask for that is not done here
 TOKENIZER = (("add_bos_token", False), ("do_lower_case", False), ("truncation_side", "right"))
@@ -247,15 +249,28 @@ def _reading(tokenizer: Any) -> tuple[Any, ...]:
 
 def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
     """The body of a file, whatever head it has."""
-    raw = open_raw(path)
+    raw = open_weights(path)
     body = prefix_of(raw, "transformer.")
     known = rf"{re.escape(body)}{ATTENTION_MASKS}|{HEADS[layout]}"
     return Checkpoint(raw, same(shapes, body), shapes, known)
 
 
-def open_expert(path: Path, layout: str, shapes: Shapes, base: Checkpoint) -> Checkpoint:
-    """The same: a `GPT2ForSequenceClassification` holds all of the body."""
-    return open_base(path, layout, shapes)
+def open_expert(
+    path: Path, layout: str, shapes: Shapes, base: Checkpoint
+) -> Checkpoint | LoraCheckpoint:
+    """The same: a `GPT2ForSequenceClassification` holds all of the body. Or its adapters."""
+    if layout != "gpt2-lora":
+        return open_base(path, layout, shapes)
+    return LoraCheckpoint(
+        open_weights(path),
+        shapes,
+        base,
+        same(shapes, ""),
+        "h.",
+        tower="transformer.",
+        outputs_last=True,
+        known=HEADS[layout],
+    )
 
 
 def check_config(
@@ -297,15 +312,17 @@ def read_heads(suite: Suite, backbone: Backbone) -> dict[str, Tensor]:
 
 
 def read_score(path: Path, rows: int, width: int) -> Tensor:
-    """The head (C, D) in the file of a `GPT2ForSequenceClassification`. Raises UserError where
-    there is none, or it does not have a row for each class."""
-    raw = open_raw(path)
+    """The head (C, D) in the file of a `GPT2ForSequenceClassification`, or beside its adapters.
+    Raises UserError where there is none, or it does not have a row for each class."""
+    raw = open_weights(path)
     score = raw.tensor("score.weight") if "score.weight" in raw.shapes else None
     return head_of(path, "score.weight", score, rows, width)
 
 
 def layout_of(keys: Sequence[str], pickled: bool) -> str | None:
-    """By its token table; a classifier has a head too."""
+    """By its token table; a classifier has a head too. Adapters by the layers that they are of."""
+    if any(re.search(r"(^|\.)h\.\d+\.(attn|mlp)\.c_\w+\.lora_[AB]\.", key) for key in keys):
+        return "gpt2-lora"
     if not any(re.search(r"(^|\.)wte\.weight$", key) for key in keys):
         return None
     return "gpt2-classifier" if "score.weight" in keys else "gpt2"
