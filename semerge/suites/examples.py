@@ -9,7 +9,7 @@ SE-Merging gets right. Its Result is stored beside the index, in first_<section>
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -49,11 +49,13 @@ class Examples:
         """The examples for suites of one modality, "image" or "text"."""
         return self.vision if modality == "image" else self.text
 
-    def opening(self, modality: str) -> Example | None:
-        """The example that is shown when the page opens: the first one where none was picked."""
-        index = self.first.get(SECTIONS[modality])
-        found = self.of(modality)
-        return found[index] if index is not None else (found[0] if found else None)
+    def opening(self, modality: str, tasks: Collection[str] = ()) -> Example | None:
+        """The example that is shown when the page opens: the first one where none was picked. If
+        one is of one of `tasks`, so is this."""
+        index, found = self.first.get(SECTIONS[modality], 0), self.of(modality)
+        if not found or found[index].task in tasks:
+            return found[index] if found else None
+        return next((example for example in found if example.task in tasks), found[index])
 
     def by_task(self, modality: str, tasks: Sequence[str]) -> dict[str, tuple[Example, ...]]:
         """Examples of the named tasks, in the order of `tasks`; tasks without any stay, empty."""

@@ -192,7 +192,7 @@ def _follow_loading(
         done = list(done)
         for desk, source in zip(desks, sources, strict=True):
             name = desk.suite.name
-            first = context.examples.opening(desk.modality)
+            first = context.examples.opening(desk.modality, desk.suite.task_names)
             # whoever has asked something of his own by now keeps his answer, or still gets it
             asking = request.session_hash in desk.asking
             own = asking or first is None or source != {"example": first.index}

@@ -70,7 +70,7 @@ class Context:
         context.predict = on_gpu(context._predict)
         for modality, section in SECTIONS.items():
             suite, stored = context.default(modality), examples.stored.get(section)
-            example = examples.opening(modality)
+            example = examples.opening(modality, suite.task_names if suite else ())
             fits = suite and stored and stored["suite"] == suite.name
             if suite and stored and fits and tuple(stored["tasks"]) == suite.task_names:
                 # shown until the engine is there, which then answers the same question again
@@ -119,7 +119,7 @@ class Context:
     def _open(self, name: str, engine: Any) -> None:
         """Compute the opening example of a suite, right after its engine is there."""
         suite = self.suites[name]
-        example = self.examples.opening(suite.modality)
+        example = self.examples.opening(suite.modality, suite.task_names)
         if example is None:
             return
         sample = sample_of({"example": example.index}, suite, self.examples)
@@ -174,7 +174,7 @@ def reads_pairs(suite: Suite) -> bool:
 
 def first_source(suite: Suite, examples: Examples) -> Source:
     """The example that a tab opens with; empty where there is none."""
-    example = examples.opening(suite.modality)
+    example = examples.opening(suite.modality, suite.task_names)
     return {"example": example.index} if example else {}
 
 

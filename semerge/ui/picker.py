@@ -36,7 +36,7 @@ SCRIPTS = ASSETS / "scripts"
 
 def gallery(suite: Suite, examples: Examples, name: str) -> gr.HTML:
     """The component. Its `select` event carries {"index": position of the example}."""
-    first = examples.opening(suite.modality)
+    first = examples.opening(suite.modality, suite.task_names)
     return gr.HTML(
         content(suite, examples),
         apply_default_css=False,
@@ -55,7 +55,7 @@ def selected(event: gr.EventData, examples: tuple[Example, ...]) -> Example | No
 def content(suite: Suite, examples: Examples, current: int | None = None) -> Markup:
     """The gallery's HTML. current: the example that is shown; the one that opens where None."""
     groups = examples.by_task(suite.modality, suite.task_names)
-    first = examples.opening(suite.modality)
+    first = examples.opening(suite.modality, suite.task_names)
     opening = first.index if first else -1
     tasks = [
         (
@@ -192,7 +192,7 @@ class InputPicker:
         image, example = suite.modality == "image", source.get("example", OWN)
         pairs = not image and reads_pairs(suite)
         return {
-            "example": {"choices": self._choices(suite), "value": example},
+            "example": {"choices": self._choices(suite, example), "value": example},
             "image": {"value": source.get("file"), "visible": image},
             "text": {"value": source.get("text") or "", "visible": not image},
             "text_b": {"value": source.get("text_b") or "", "visible": pairs},
@@ -244,12 +244,17 @@ class InputPicker:
         values, note = of_source(source)
         return {"suite": suite.name, **values}, note
 
-    def _choices(self, suite: Suite) -> list[tuple[str, Any]]:
-        groups = self.context.examples.by_task(suite.modality, suite.task_names)
+    def _choices(self, suite: Suite, asked: Any) -> list[tuple[str, Any]]:
+        """Examples of the suite's tasks, and the one that is asked about, whatever its task."""
+        tasks = list(suite.task_names)
+        if asked != OWN:
+            tasks.append(self.context.examples.of(suite.modality)[asked].task)
+        groups = self.context.examples.by_task(suite.modality, tasks)
         named = [
-            (f"{suite.task(task).title}: {_called(example, i, len(group))}", example.index)
+            (f"{suite.task_title(task)}: {_called(example, i, len(group))}", example.index)
             for task, group in groups.items()
             for i, example in enumerate(group)
+            if task in suite.task_names or example.index == asked
         ]
         return [("your own, below", OWN), *named]
 

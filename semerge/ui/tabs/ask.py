@@ -47,7 +47,7 @@ class Desk(Tab):
         self.context = context
         self.suites = context.of(self.modality)
         self.suite = self.suites[0]
-        example = context.examples.opening(self.modality)
+        example = context.examples.opening(self.modality, self.suite.task_names)
         first = first_source(self.suite, context.examples)
         self.source = gr.State(first)
         self.asking: set[str] = set()  # sessions whose own input is waiting for its answer
