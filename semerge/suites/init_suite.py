@@ -49,16 +49,14 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--head {name}: there is no expert of that name.")
     if heads and set(heads) != set(experts):
         raise UserError("--head is needed for every expert, or for none.")
-    try:
-        raw, assumed = _suite(args, out, experts, heads)
-        file.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{out} can't be written: {first_line(error)}.") from None
-    try:
+    with _Made(out) as made:
+        try:
+            raw, assumed = _suite(args, made, experts, heads)
+            made.add(file)
+            file.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{out} can't be written: {first_line(error)}.") from None
         _validate(out)
-    except UserError:
-        file.unlink()  # so that the command can be given again
-        raise
     print(f"{file}: base {raw['base']['layout']}, and")
     for task in raw["tasks"]:
         print(f"  {task['name']}: {task['layout']}, {len(task['classes'])} classes")
@@ -71,10 +69,59 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+class _Made:
+    """A suite's folder, and what is put there. Where the work inside ends by an error, all of that
+    goes again and nothing else, so that the command can be given once more."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._made: list[Path] = []
+
+    def __enter__(self) -> _Made:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for path in reversed(self._made if kind else []):
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
+            elif not any(path.iterdir()):
+                path.rmdir()
+
+    def add(self, file: Path) -> None:
+        """A file that is about to be made, in folders that are made here."""
+        for folder in reversed([folder for folder in file.parents if not folder.exists()]):
+            folder.mkdir()
+            self._made.append(folder)
+        self._made.append(file)
+
+    def bring(self, file: Path, place: str) -> str:
+        """The file's path inside; from elsewhere it is linked there, or copied where it can't."""
+        check_there(file)
+        out = self.out.resolve()
+        if file.resolve().is_relative_to(out):
+            return file.resolve().relative_to(out).as_posix()
+        target = self.out / place / file.name
+        for source in (*parts_of(file), *(file.with_name(name) for name in BESIDE)):
+            if source.is_file():
+                self._put(source, target.with_name(source.name))
+        return target.relative_to(self.out).as_posix()
+
+    def _put(self, source: Path, copy: Path) -> None:
+        if copy.exists():
+            if not filecmp.cmp(source, copy, shallow=False):
+                raise UserError(f"{copy} is there already and is not {source}.")
+            return
+        self.add(copy)
+        try:
+            os.link(source.resolve(), copy)  # takes no room on the same disk
+        except OSError:
+            shutil.copyfile(source, copy)
+
+
 def _suite(
-    args: argparse.Namespace, out: Path, experts: dict[str, Path], heads: dict[str, Path]
+    args: argparse.Namespace, made: _Made, experts: dict[str, Path], heads: dict[str, Path]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The content of suite.json, with every file in its place below `out`, and what is assumed."""
+    """The content of suite.json, with every file in its place, and what is assumed."""
     from semerge.backbones.weights import describe, detect
     from semerge.checkpoints.pickled import head_rows
 
@@ -103,12 +150,12 @@ def _suite(
     raw: dict[str, Any] = {
         "_comment": read_json(COMMENT),
         "format": FORMAT,
-        "name": _plain(args.name or out.resolve().name),
-        "title": args.name or out.resolve().name,
+        "name": _plain(args.name or made.out.resolve().name),
+        "title": args.name or made.out.resolve().name,
         "about": "Experts of one base model.",
         "modality": kind.modality,
         "architecture": model,
-        "base": {"weights": _bring(base.path, out, "base"), "layout": base.layout},
+        "base": {"weights": made.bring(base.path, "base"), "layout": base.layout},
         "tasks": [],
         "heads": {"from": HEAD_FILES if heads else TEXT_TOWER if towers else IN_EXPERT},
     }
@@ -124,17 +171,17 @@ def _suite(
         task, names = _task(name, raw["modality"], rows, words.get(name, {}), expert.path)
         assumed += names
         place = f"experts/{name}"
-        task |= {"weights": _bring(expert.path, out, place), "layout": expert.layout}
+        task |= {"weights": made.bring(expert.path, place), "layout": expert.layout}
         if heads:
-            task["head"] = _bring(heads[name], out, f"{place}/head")
+            task["head"] = made.bring(heads[name], f"{place}/head")
         raw["tasks"].append(task)
     if tower is not None:
         model["text_cfg"] = describe(tower, [base])[0]["text_cfg"]
-        place = _bring(tower.path, out, "text_tower")
+        place = made.bring(tower.path, "text_tower")
         raw["text_tower"] = {"weights": place, "layout": tower.layout}
     if "tokenizer" in kind.json_files:
         paths = [x.path for x in (base, *found.values())]
-        model["tokenizer"] = _tokenizer(args, paths, out)
+        model["tokenizer"] = _tokenizer(args, paths, made)
     return raw | _defaults(model), assumed + _bases(found, base.path)
 
 
@@ -160,30 +207,6 @@ def _named(pairs: list[str], option: str) -> dict[str, Path]:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).lstrip("_.-") or "suite"
-
-
-def _bring(file: Path, out: Path, place: str) -> str:
-    """The file's path inside `out`; from elsewhere it is linked there, or copied where it can't."""
-    check_there(file)
-    if file.resolve().is_relative_to(out.resolve()):
-        return file.resolve().relative_to(out.resolve()).as_posix()
-    target = out / place / file.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for source in (*parts_of(file), *(file.with_name(name) for name in BESIDE)):
-        if source.is_file():
-            _put(source, target.with_name(source.name))
-    return target.relative_to(out).as_posix()
-
-
-def _put(source: Path, copy: Path) -> None:
-    if copy.exists():
-        if not filecmp.cmp(source, copy, shallow=False):
-            raise UserError(f"{copy} is there already and is not {source}.")
-        return
-    try:
-        os.link(source.resolve(), copy)  # takes no room on the same disk
-    except OSError:
-        shutil.copyfile(source, copy)
 
 
 def _words() -> dict[str, dict[str, Any]]:
@@ -233,13 +256,13 @@ def _bases(experts: dict[str, Found], base: Path) -> list[str]:
     return [f"{base} is the base {quoted(other)} that adapters name" for other in others]
 
 
-def _tokenizer(args: argparse.Namespace, models: list[Path], out: Path) -> str:
+def _tokenizer(args: argparse.Namespace, models: list[Path], made: _Made) -> str:
     if args.tokenizer:
-        return _bring(Path(args.tokenizer), out, "tokenizer")
+        return made.bring(Path(args.tokenizer), "tokenizer")
     for model in models:
         for name in ("tokenizer.json", "vocab.json"):
             if (beside := model.with_name(name)).is_file():
-                return _bring(beside, out, "tokenizer")
+                return made.bring(beside, "tokenizer")
     raise UserError("no tokenizer.json or vocab.json lies beside the models; name it: --tokenizer.")
 
 
