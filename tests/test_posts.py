@@ -84,7 +84,8 @@ def test_uploads_end_with_the_process(tmp_path: Path) -> None:
     left = place / f"{FOLDER}a" / LOCK
     left.parent.mkdir(parents=True)
     left.touch()
-    variables = {"GRADIO_TEMP_DIR": str(place)}
+    # and a home that can't be written
+    variables = {"GRADIO_TEMP_DIR": str(place), "HOME": "/proc/nowhere"}
     arguments = ("import app; app.main()", "--port", str(port))
     with log.open("w") as output, python(*arguments, output=output, **variables) as process:
         wait_for(port, process)

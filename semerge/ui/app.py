@@ -10,7 +10,8 @@ import gradio as gr
 from gradio.route_utils import FnIndexInferError
 from starlette.middleware import Middleware
 
-from semerge.common import Progress, Stopwatch, UserError
+from semerge.common import Progress, Stopwatch, UserError, naming
+from semerge.settings import Settings
 from semerge.suites import Suite, available_suites, published_suites, read_suite
 from semerge.suites.examples import Examples, load_examples
 from semerge.ui import theme
@@ -20,7 +21,7 @@ from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
 from semerge.ui.parts import html
 from semerge.ui.posts import KEEP, OwnPosts, on_full_disk
-from semerge.ui.safe import NoScript, OwnHost, OwnQuery, SafePage, is_loopback, no_such
+from semerge.ui.safe import NoScript, OwnHost, OwnQuery, SafePage, busy, is_loopback, no_such
 from semerge.ui.tabs import Tab, Update, registry
 from semerge.ui.tabs.ask import Desk
 from semerge.ui.words import macro
@@ -46,6 +47,8 @@ def make_context(folders: Sequence[str] = (), watch: Stopwatch | None = None) ->
     for place in (*folders, *shipped):
         try:
             suite = read_suite(place)
+            with naming(suite.folder):
+                Settings().resolve(suite)  # what a tab opens with
         except UserError as error:
             problems.append(str(error))
             continue
@@ -263,6 +266,7 @@ def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str
                 KeyError: no_such,
                 FnIndexInferError: no_such,
                 OSError: on_full_disk,
+                503: busy,
             },
         },
         "head": theme.head(),

@@ -15,7 +15,7 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from pydantic import ValidationError
 from starlette.datastructures import MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from semerge.common import quoted
 from semerge.ui.words import macro
@@ -120,6 +120,14 @@ def no_such(request: Any, error: Exception) -> PlainTextResponse:
     return PlainTextResponse("There is no such event.", 404)
 
 
+BUSY = "Many are asking here at the moment; please try again in a minute."
+
+
+def busy(request: Any, error: Exception) -> JSONResponse:
+    """The queue is full; Gradio says by how many."""
+    return JSONResponse({"detail": BUSY}, 503)
+
+
 # --------------------------------------------------------------------------------------------------
 # An image input that leaves judging a file to us.
 
@@ -178,7 +186,7 @@ class NoScript:
                 return
             if start:
                 text = macro("without_scripts", template="page.html")
-                body = message["body"].replace(b"</body>", f"{text}</body>".encode(), 1)
+                body = message["body"].replace(b"<gradio-app", f"{text}<gradio-app".encode(), 1)
                 message = {**message, "body": body}
                 MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
                 await send({**start})
