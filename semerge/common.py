@@ -15,6 +15,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TextIO
 
+from semerge.foreign import reason
+
 if TYPE_CHECKING:
     from jinja2 import Environment
     from PIL.Image import Image
@@ -112,7 +114,7 @@ def read_json(path: Path, known: bool = False) -> Any:
         return _known_json(path, found.st_mtime_ns, found.st_size)
     # JSON's and Unicode's errors are ValueErrors
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} can't be read as JSON: {error}.") from None
+        raise UserError(f"{path} can't be read as JSON: {reason(path, error)}.") from None
 
 
 @lru_cache(maxsize=64)

@@ -28,6 +28,7 @@ from PIL import (  # noqa: F401
 )
 
 from semerge.common import UserError
+from semerge.foreign import kind_of
 
 # The six plugins are imported by name so that the first request has none to register.
 
@@ -208,7 +209,8 @@ def _why_unreadable(data: bytes, name: str) -> str:
     start = data[:4096].replace(b"\0", b"").lower()  # without NUL, UTF-16 reads like ASCII
     if (b"<svg" in start and b"<html" not in start) or name.lower().endswith((".svg", ".svgz")):
         return "SVG drawings are not supported; save the drawing as PNG."
-    return _UNREADABLE
+    what = kind_of(data)
+    return f"This file is not a readable image: it is {what}." if what else _UNREADABLE
 
 
 def _bare_png(data: bytes) -> bytes:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from semerge.backbones.clip.model import open_text_tower
 from semerge.backbones.gpt2.model import read_score
-from semerge.backbones.weights import open_base, open_expert
+from semerge.backbones.weights import detect, open_base, open_expert
 from semerge.checkpoints.checkpoint import Checkpoint
 from semerge.checkpoints.pickled import read_head
 from semerge.checkpoints.rawfile import BUDGET, RawFile
@@ -78,6 +78,7 @@ def test_open_clip_state_dict(tmp_path: Path, model_name: bool) -> None:
 def test_open_clip_state_dict_of_the_image_tower_alone(tmp_path: Path, prefix: str) -> None:
     state = {f"{prefix}{name}": x for name, x in EXPERT.items()}
     path = fakes.write_state_dict(tmp_path / "finetuned.pt", state)
+    assert detect(path).layout == "openclip-state-dict"
     equal(open_expert(path, "openclip-state-dict", VIT.shapes, base(tmp_path)), EXPERT)
 
 

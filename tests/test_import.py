@@ -30,7 +30,7 @@ ALLOWED = {
 # The floors of the house, from the ground up. A module may import what is on its own floor or
 # below. A room's name stands for all that is in it, but for what has a line of its own.
 FLOORS = (
-    ("semerge.common", "semerge.registry", "semerge.data.rendered"),
+    ("semerge.common", "semerge.foreign", "semerge.registry", "semerge.data.rendered"),
     ("semerge.methods", "semerge.probes"),  # the registries; what they hold is further up
     ("semerge.backbones", "semerge.suites"),
     ("semerge.inputs", "semerge.settings", "semerge.checkpoints"),

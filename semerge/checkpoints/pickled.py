@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import head_of
-from semerge.checkpoints.rawfile import RawFile, check_stored, check_there, is_archive, unwrapped
+from semerge.checkpoints.rawfile import RawFile, check_stored, check_weights, is_archive, unwrapped
 from semerge.common import UserError, first_line
 
 DEEPEST = 50  # modules inside one another; an encoder has six
@@ -111,7 +111,7 @@ def _rebuilders() -> dict[str, Any]:
 def read_object(path: Path) -> Any:
     """What a pickle holds, a torch archive or a bare one: plain containers and tensors, and a stub
     for anything else. Raises UserError where the file is missing or damaged."""
-    check_there(path)
+    check_weights(path)
     try:
         read: Callable[[Path], Any] = _archive if is_archive(path) else _bare
         return read(path)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from semerge.common import UserError
+from semerge.common import UserError, first_line
+from semerge.foreign import WEIGHTS, kind_of_file
 
 BUDGET = 32 * 2**20  # bytes
 # What no model calls its own parts: before a name, in any order, and within one.
@@ -57,6 +58,33 @@ def check_there(path: Path) -> None:
         raise UserError(f"{path} is a folder; name the file in it.")
     if not path.is_file():
         raise UserError(f"{path} is missing.")
+
+
+def check_weights(path: Path) -> bytes:
+    """The beginning of a file that may hold weights, by what it is and not by its name. Raises
+    UserError where there is none, it can't be read, or it is plainly something else."""
+    check_there(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+        # of safetensors, whose first bytes, a length, may be those of anything
+        what = None if is_header(start) else kind_of_file(path) or _text(start)
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {first_line(error)}.") from None
+    if what not in (None, WEIGHTS):
+        raise UserError(f"{path} holds no weights that can be read: it is {what}.")
+    return start
+
+
+def is_header(start: bytes) -> bool:
+    """Whether a file begins as safetensors do: a length in 8 bytes, then JSON."""
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**26
+
+
+def _text(start: bytes) -> str | None:
+    kinds = {b"[": "a JSON array", b"{": "a JSON object"}
+    plain = len(start) == 9 and start.isascii() and start.decode("ascii").isprintable()
+    return kinds.get(start.lstrip()[:1], "a plain text" if plain else None)
 
 
 def is_archive(path: Path) -> bool:

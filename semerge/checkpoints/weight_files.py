@@ -20,7 +20,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from semerge.checkpoints.pickled import read_object
-from semerge.checkpoints.rawfile import RawFile, check_stored, check_there, is_archive, unwrapped
+from semerge.checkpoints.rawfile import (
+    RawFile,
+    check_stored,
+    check_there,
+    check_weights,
+    is_archive,
+    is_header,
+    unwrapped,
+)
 from semerge.common import UserError, first_line, listed, read_json
 
 PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))  # how a pickle starts
@@ -86,14 +94,10 @@ def _loader(path: Path) -> tuple[Load, bool]:
 
 
 def _open(path: Path) -> tuple[Load, bool]:
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {first_line(error)}.") from None
-    # a safetensors file is a length (8 bytes), then JSON; "PK" alone may well be such a length
-    header = start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**26
-    if path.suffix != ".safetensors" and not header and start[:2] in (b"PK", *PICKLES):
+    start = check_weights(path)
+    # "PK" alone may well be the length of a header
+    pickle_or_zip = not is_header(start) and start[:2] in (b"PK", *PICKLES)
+    if path.suffix != ".safetensors" and pickle_or_zip:
         zipped = is_archive(path)
         return (lambda: _state_dict(path, zipped)), zipped
     _safetensors(path)

@@ -23,6 +23,7 @@ import numpy as np
 
 from semerge.common import UserError, first_line, gigabytes, parsed_json, quoted
 from semerge.data.tabular import json_object
+from semerge.foreign import PACKED, reason
 from semerge.suites.memory import available
 
 MAX_CLASSES = 2**20
@@ -137,7 +138,7 @@ def _damage_told(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except _DAMAGE as error:
-        said = first_line(error)[:120]
+        said = reason(path, first_line(error)[:120], PACKED)
         raise UserError(
             f"{path} is damaged or can't be read ({said}); make it once more."
         ) from error

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from semerge.common import UserError, first_line, parsed_json, quoted, reading
+from semerge.foreign import kind_of
 
 MAX_TABLE = 10 * 2**20
 """Bytes of a file."""
@@ -40,17 +41,6 @@ _OBJECTS = re.compile(r'\s*(\{\s*["}]|\[\s*["{\]])')  # how JSON begins, and no 
 _IN_QUOTES = re.compile(r'(?:^|(?<=[\t\n]))"([^"]*(?:""[^"]*)*)"(?=[\t\r\n]|\Z)')  # a cell
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run when a cell begins with it
 _EXPORT = "weights_sha256"  # a column that no table but one of ours has
-_OTHERS = (
-    (b"PK", b"xl/workbook", "an Excel workbook; save it there as CSV UTF-8 and choose that file"),
-    (
-        b"\xd0\xcf\x11\xe0",
-        b"",
-        "an Excel workbook; save it there as CSV UTF-8 and choose that file",
-    ),
-    (b"PAR1", b"", "a Parquet file; write it as CSV or JSONL"),
-    (b"PK", b"", "packed; unpack it and upload the CSV or JSONL inside"),
-    (b"\x1f\x8b", b"", "packed; unpack it and upload the CSV or JSONL inside"),
-)  # beginning, what is somewhere in it, what it is
 
 
 @dataclass(frozen=True)
@@ -116,9 +106,8 @@ def _decoded(path: Path) -> str:
         data = file.read(MAX_TABLE + 1)
     if len(data) > MAX_TABLE:
         raise UserError(f"This file is larger than the limit of {MAX_TABLE // 2**20} MB.")
-    for start, inside, what in _OTHERS:
-        if data.startswith(start) and inside in data:
-            raise UserError(f"This file is {what}.")
+    if (what := kind_of(data)) is not None:
+        raise UserError(f"This file is {what}.")
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")

@@ -332,7 +332,7 @@ def layout_of(keys: Sequence[str], pickled: bool) -> str | None:
         return "hf-clip"
     if some(r"(^|\.)pre_layrnorm\.weight$"):
         return "fusionbench-clip"
-    if some(r"(^|\.)visual\.conv1\.weight$"):
+    if some(r"(^|\.)visual\.conv1\.weight$") or {"conv1.weight", "ln_pre.weight"} <= {*keys}:
         return "openclip-pickle" if pickled else "openclip-state-dict"
     return None
 

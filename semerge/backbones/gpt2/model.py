@@ -27,6 +27,7 @@ from semerge.checkpoints.files import read_config
 from semerge.checkpoints.lora import LoraCheckpoint
 from semerge.checkpoints.weight_files import open_weights
 from semerge.common import UserError, quoted
+from semerge.foreign import reason
 from semerge.suites.suite import Suite
 
 END_OF_TEXT = "<|endoftext|>"  # the one special token
@@ -197,7 +198,7 @@ def read_tokenizer(path: Path) -> Any:
         else:
             tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust side raises bare Exception
-        raise UserError(f"{path} can't be read as a tokenizer: {error}.") from None
+        raise UserError(f"{path} can't be read as a tokenizer: {reason(path, error)}.") from None
     # state that a tokenizer.json may carry; length is the backbone's business
     tokenizer.no_truncation()
     tokenizer.no_padding()
