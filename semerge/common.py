@@ -74,7 +74,7 @@ def reading(what: object) -> Iterator[None]:
 FIGURES = json.loads((ASSETS / "figures.json").read_text(encoding="utf-8"))
 """Of a bench: what each is called and is about, in the order in which they are told: some lean on
 the one before."""
-DIGITS = 18  # of a whole number in a file: so many fit into 64 bits
+DIGITS, FLOATS = 18, 300  # of a whole number in a file: as many fit into 64 bits, and a float
 SHARES = ("fast_agreement", "fast_default_agreement", "fast_hit_rate")  # figures of a bench
 
 
@@ -128,10 +128,11 @@ def parsed_json(text: str) -> Any:
     return json.loads(text, parse_int=_whole)
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > DIGITS:
+def _whole(digits: str) -> int | float:
+    if len(digits) > FLOATS:
         raise ValueError(f"the number {digits[:4]}... of {len(digits)} digits is too large")
-    return int(digits)
+    # tokenizers write 10**30 for "no limit"
+    return int(digits) if len(digits) <= DIGITS else float(digits)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -66,6 +66,15 @@ def refusal(folder: Path) -> str:
     return str(caught.value)
 
 
+def refusals(folder: Path) -> list[str]:
+    """What opening ends with; none where nothing is wrong."""
+    try:
+        open_all(folder)
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
 def init(out: Path, *options: object) -> int:
     return cli.main(["init-suite", str(out), *map(str, options)])
 
@@ -105,6 +114,15 @@ def test_the_preprocessor_that_transformers_writes_is_read(tmp_path: Path) -> No
     open_all(folder)
     write(folder / "expert0" / "preprocessor_config.json", {"image_mean": [0.481, 0.458, 0.408]})
     open_all(folder)  # written to three digits
+
+
+def test_the_preprocessors_of_the_hub_are_read(tmp_path: Path) -> None:
+    """OpenAI's is of an older form, with numbers for sizes."""
+    folder = clip_suite(tmp_path, "fusionbench-clip")
+    plain = {"do_center_crop": True, "do_normalize": True, "do_resize": True, "resample": 3}
+    older = {"crop_size": 224, "size": 224, "feature_extractor_type": "CLIPFeatureExtractor"}
+    write(folder / "clip" / "preprocessor_config.json", {**plain, **older})
+    open_all(folder)
 
 
 MODEL = [
@@ -166,6 +184,63 @@ def _claims(file: Path) -> Any:
     return beside._open_clip(file)
 
 
+STRANGE = [None, True, -1, "x", [[]], {"a": []}]
+KEYS = {
+    "config.json": ["vision_config", "hidden_act", "num_attention_heads", "id2label", "model_type"],
+    "preprocessor_config.json": ["size", "crop_size", "image_mean", "resample", "rescale_factor"],
+    "open_clip_config.json": ["model_cfg", "preprocess_cfg", "quick_gelu", "embed_dim"],
+    "adapter_config.json": ["r", "lora_alpha", "rank_pattern", "bias", "init_lora_weights"],
+    "tokenizer.json": ["model"],
+}
+
+
+@pytest.mark.parametrize("file", KEYS)
+def test_values_of_any_kind_end_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    layout = {"open_clip_config.json": "openclip-state-dict", "adapter_config.json": "peft-lora"}
+    folder = clip_suite(tmp_path, layout.get(file, "fusionbench-clip"))
+    tasks = read_suite(folder).tasks
+    expert = (folder / tasks[0].weights).with_name(file)
+    own = json.loads(expert.read_text(encoding="utf-8")) if expert.is_file() else {}
+    base = folder / "clip" / "pytorch_model.bin"
+    words = ["--base", base, "--expert", f"a={folder / tasks[0].weights}"]
+    words += ["--expert", f"b={folder / tasks[1].weights}"]
+    told = []
+    for i, (key, value) in enumerate((key, x) for key in KEYS[file] for x in STRANGE):
+        place = (expert, base.with_name(file))[i % 2]
+        before = place.read_bytes() if place.is_file() else None
+        write(place, {**own, key: value})
+        told += refusals(folder)
+        if i % 12 == 0:  # also where they are not compared yet, but decide
+            assert init(tmp_path / f"out{i}", *words) in (0, 2)
+        place.unlink()
+        if before is not None:
+            place.write_bytes(before)
+    assert all(file in words and words.endswith(".") for words in told)
+    assert len(told) > 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_text_tower_of_other_tokens(tmp_path: Path) -> None:
+    folder = clip_suite(tmp_path, "fusionbench-clip")
+    from semerge.backbones.clip.text_tower import _clip_merges
+
+    merges = [" ".join(pair) for pair in _clip_merges()[:186]]
+    file = folder / "clip" / "merges.txt"
+    file.write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
+    open_all(folder)
+    file.write_text("\n".join(["#version: 0.2", *merges[1:], "z z", ""]), encoding="utf-8")
+    assert f"{file} is not CLIP's tokenizer" in refusal(folder)
+    file.unlink()
+    file = folder / "clip" / "tokenizer.json"
+    write(file, {"model": {"type": "BPE", "merges": [pair.split() for pair in merges]}})
+    open_all(folder)
+    for model in ({"type": "Unigram", "vocab": []}, {"merges": [1]}, {"merges": 1}, []):
+        write(file, {"model": model})
+        assert f"{file} is not CLIP's tokenizer" in refusal(folder)
+
+
 @pytest.mark.parametrize(
     ("tower", "content", "words"),
     [
@@ -221,6 +296,7 @@ def test_adapters_of_another_base(tmp_path: Path) -> None:
 # ---- sentences -----------------------------------------------------------------------------------
 
 CLASSIFIER = [
+    ({"model_type": "gpt_neo"}, "model_type is 'gpt_neo'"),
     ({"problem_type": "regression"}, "problem_type is 'regression'"),
     ({"problem_type": "multi_label_classification"}, "problem_type is 'multi_label"),
     ({"num_labels": 1}, "num_labels is 1"),
@@ -324,7 +400,8 @@ def test_the_same_tokenizer_in_another_form(tmp_path: Path) -> None:
     gpt2_fakes.write_tokenizer(folder / "expert0")
     own = read_tokenizer(folder / "gpt2" / "vocab.json")
     own.save(str(folder / "expert1" / "tokenizer.json"))
-    write(folder / "expert1" / "tokenizer_config.json", {"add_prefix_space": False})
+    written = {"add_prefix_space": False, "model_max_length": 10**30, "truncation_side": "right"}
+    write(folder / "expert1" / "tokenizer_config.json", written)
     open_all(folder)
 
 
@@ -373,7 +450,7 @@ def test_an_expert_s_own_names_decide_its_classes(
     assert task.classes == classes
     assert (task.title != "sst2") is published
     named = labels is not None and labels[0] != "LABEL_0"
-    assert ("sst2 has the classes of the published task" in printed) is not named
+    assert ("sst2 have the classes of the published tasks" in printed) is not named
     assert "fill in the class names of own" in printed
 
 
@@ -414,6 +491,7 @@ def test_what_the_configs_of_gpt2_say_is_written(
     for file in (own, tmp_path / "base" / "config.json"):
         write(file, {"n_head": 2, "layer_norm_epsilon": 1e-6, "pad_token_id": 7})
     write(tmp_path / "own" / "tokenizer_config.json", {"model_max_length": 16})
+    write(tmp_path / "own2" / "tokenizer_config.json", {"model_max_length": 10**30})
     assert init(tmp_path / "out", *options) == 0
     made = read_suite(tmp_path / "out").architecture
     assert (made["n_head"], made["pad_id"], made["layer_norm_epsilon"]) == (2, 7, 1e-6)
@@ -489,6 +567,11 @@ def test_the_base_of_adapters_is_told_or_refused(
     write(config, {**own, "base_model_name_or_path": "openai/clip-0"})
     assert init(tmp_path / "other", *options) == 0
     assert f"{clip} is the base 'openai/clip-0' that adapters name" in capsys.readouterr().out
+    beside = clip.with_name("config.json")
+    known = {**json.loads(beside.read_text(encoding="utf-8")), "_name_or_path": "openai/clip-0"}
+    write(beside, known)
+    assert init(tmp_path / "known", *options) == 0
+    assert "that adapters name" not in capsys.readouterr().out
 
 
 def test_claims_are_made_of_files_alone(tmp_path: Path) -> None:

@@ -225,6 +225,7 @@ def test_damage_to_adapters(tmp_path: Path, base: Checkpoint, kind: str) -> None
         ({"rank_pattern": [1]}, "rank_pattern has [1], a regular expression"),
         ({"alpha_pattern": {"q_proj": -1}}, "q_proj is -1, not a positive number."),
         ({"lora_alpha": None}, "lora_alpha is None, not a positive number."),
+        ({"lora_alpha": 1e307}, "lora_alpha is 1e+307, not a positive number."),
         ({"lora_alpha": float("inf")}, "lora_alpha is inf, not a positive number."),
         ({"r": float("inf")}, "r is inf, not a positive number."),
         ({"r": 2.5}, "r is 2.5, not a whole number."),

@@ -128,6 +128,13 @@ def test_what_is_saved_beside_a_model(tmp_path: Path, base: Checkpoint, name: st
     read(found, base)
 
 
+def test_a_state_dict_with_more_beside_its_tensors_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    torch.save({**ENCODER, "queue": {"a": torch.ones(3)}}, path)
+    with pytest.raises(UserError, match="queue is no tensor"):
+        detect(path)
+
+
 def test_of_several_models_none_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     torch.save({"model": ENCODER, "ema": ENCODER, "optimizer": OPTIMISER}, path)

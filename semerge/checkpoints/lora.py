@@ -15,12 +15,21 @@ from typing import Any
 
 from torch import Tensor
 
-from semerge.checkpoints.checkpoint import Checkpoint, Origin, Shapes, Tensors, check_stored, stored
+from semerge.checkpoints.checkpoint import (
+    Checkpoint,
+    Origin,
+    Shapes,
+    Tensors,
+    check_finite,
+    check_stored,
+    stored,
+)
 from semerge.checkpoints.files import check_harmless, read_config
 from semerge.checkpoints.rawfile import RawFile
 from semerge.common import UserError, quoted
 
 CONFIG = "adapter_config.json"
+LARGEST = 1e6  # of a rank or alpha
 MERGE = " Merge them with PEFT's merge_and_unload() and take the whole model that it returns."
 # What says nothing of what the numbers mean: how they were trained, where they go (which the keys
 # say), or what the file itself shows. PEFT has new keys with every release: others are refused.
@@ -99,6 +108,7 @@ class LoraCheckpoint(Tensors):
         merged = self._base[name].clone()
         for part, parts, scale, key_a, key_b in self._sources[name]:
             change = scale * (stored(self._raw, key_b) @ stored(self._raw, key_a))
+            check_finite(change, f"{self.path}: the product of {key_b} and {key_a}")
             merged.chunk(parts)[part].add_(change.T if self._outputs_last else change)
         return merged
 
@@ -110,14 +120,19 @@ def named_base(adapters: Path) -> str | None:
     return _hub_id(config.get("base_model_name_or_path"))
 
 
-def _check_base(adapters: Path, base: Path) -> None:
-    """Models of one shape are many, and adapters fit each. Raises UserError where the adapters name
-    another one than the base's own config, or its place in the hub's cache."""
+def name_of(base: Path) -> str | None:
+    """A base's own id on the hub, by its place in the hub's cache or its config; None where neither
+    tells one."""
     cached = (re.fullmatch(r"models--(.+)", part) for part in base.parts)
     names = [found[1].replace("--", "/") for found in cached if found]
     config = read_config(base.with_name("config.json")) or {}
-    other = _hub_id(names[-1] if names else config.get("_name_or_path"))
-    named = named_base(adapters)
+    return _hub_id(names[-1] if names else config.get("_name_or_path"))
+
+
+def _check_base(adapters: Path, base: Path) -> None:
+    """Models of one shape are many, and adapters fit each. Raises UserError where the adapters name
+    another one than the base itself."""
+    other, named = name_of(base), named_base(adapters)
     # an owner may have been renamed, or be left out: gpt2 is openai-community/gpt2
     if named and other and named.rpartition("/")[2].lower() != other.rpartition("/")[2].lower():
         raise UserError(
@@ -164,7 +179,7 @@ def _of_module(
             chosen, key = own, name
             break
     value = chosen.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LARGEST:
         raise UserError(f"{file}: {key} is {quoted(value)}, not a positive number.")
     return float(value)
 

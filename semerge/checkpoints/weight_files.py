@@ -189,7 +189,7 @@ def _state_dict(path: Path, zipped: bool) -> Mapping[str, Tensor]:
         raise UserError(f"{path} can't be read as a torch file: {first_line(error)}.") from None
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not tensors by name.")
-    states = dict(_inner(state))
+    states = {} if any(map(_is_weight, state.items())) else dict(_inner(state))
     if len(states) > 1:
         raise UserError(
             f"{path} holds several models, {listed(states)}; save the one that is meant alone."
@@ -209,7 +209,12 @@ def _inner(saved: Mapping[Any, Any], where: str = "", depth: int = 3) -> Iterato
     for name, part in saved.items() if depth else ():
         if not isinstance(part, dict) or "optim" in str(name).lower():
             continue
-        if any(isinstance(x, Tensor) and x.dim() and isinstance(k, str) for k, x in part.items()):
+        if any(map(_is_weight, part.items())):
             yield f"{where}{name}", part
         else:
             yield from _inner(part, f"{where}{name}.", depth - 1)
+
+
+def _is_weight(item: tuple[Any, Any]) -> bool:
+    name, value = item
+    return isinstance(name, str) and isinstance(value, Tensor) and value.dim() > 0

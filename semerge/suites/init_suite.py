@@ -16,7 +16,7 @@ from semerge.backbones import ARCHITECTURES
 from semerge.backbones.architecture import HEAD_FILES, IN_EXPERT, TEXT_TOWER
 from semerge.backbones.weights import Found
 from semerge.checkpoints.labels import read_labels
-from semerge.checkpoints.lora import named_base
+from semerge.checkpoints.lora import name_of, named_base
 from semerge.checkpoints.rawfile import check_there
 from semerge.checkpoints.weight_files import parts_of
 from semerge.common import UserError, first_line, listed, quoted, read_json
@@ -159,7 +159,7 @@ def _suite(
         "tasks": [],
         "heads": {"from": HEAD_FILES if heads else TEXT_TOWER if towers else IN_EXPERT},
     }
-    words = _words()
+    words, published = _words(), list[str]()
     for name, expert in found.items():
         score = expert.shapes.get("score.weight", ())
         rows = head_rows(heads[name]) if heads else next(iter(score), None)
@@ -168,8 +168,8 @@ def _suite(
                 f"{expert.path} holds no score.weight, the head of its task; PEFT saves it beside "
                 "adapters where modules_to_save names it."
             )
-        task, names = _task(name, raw["modality"], rows, words.get(name, {}), expert.path)
-        assumed += names
+        task, guess = _task(name, raw["modality"], rows, words.get(name, {}), expert.path)
+        published += [name] * guess
         place = f"experts/{name}"
         task |= {"weights": made.bring(expert.path, place), "layout": expert.layout}
         if heads:
@@ -182,6 +182,8 @@ def _suite(
     if "tokenizer" in kind.json_files:
         paths = [x.path for x in (base, *found.values())]
         model["tokenizer"] = _tokenizer(args, paths, made)
+    if published:
+        assumed.append(f"{listed(published)} have the classes of the published tasks, in order")
     return raw | _defaults(model), assumed + _bases(found, base.path)
 
 
@@ -222,9 +224,9 @@ def _words() -> dict[str, dict[str, Any]]:
 
 def _task(
     name: str, modality: str, rows: int | None, words: dict[str, Any], weights: Path
-) -> tuple[dict[str, Any], list[str]]:
-    """A task, and what of it is assumed. The classes are those that the expert's own config names,
-    with the words of the published task of this name where that has the same classes."""
+) -> tuple[dict[str, Any], bool]:
+    """A task, and whether its classes are assumed: they are those that the expert's own config
+    names, with the words of the published task of this name where that has the same classes."""
     if rows == 1:
         raise UserError(f"{weights}: its head has one row: that predicts a number, no class.")
     labels, known = read_labels(weights), words.get("classes", ())
@@ -242,9 +244,8 @@ def _task(
     made = {"name": name, "title": name, "about": "", "classes": classes, "templates": templates}
     task = {**made, "pair": False, "real": True, **(words if same else {})}
     if labels is not None:
-        return {**task, **told}, []
-    assumed = f"{name} has the classes of the published task, in their order"
-    return task, [assumed] if same else []
+        return {**task, **told}, False
+    return task, same
 
 
 def _bases(experts: dict[str, Found], base: Path) -> list[str]:
@@ -253,16 +254,19 @@ def _bases(experts: dict[str, Found], base: Path) -> list[str]:
     others = {base for base in named.values() if base is not None}
     if len(others) > 1:
         raise UserError(f"the adapters are of several bases: {listed(sorted(others))}.")
+    if name_of(base) is not None:
+        return []
     return [f"{base} is the base {quoted(other)} that adapters name" for other in others]
 
 
 def _tokenizer(args: argparse.Namespace, models: list[Path], made: _Made) -> str:
-    if args.tokenizer:
-        return made.bring(Path(args.tokenizer), "tokenizer")
-    for model in models:
+    own = Path(args.tokenizer) if args.tokenizer else None
+    if own is not None and not own.is_dir():
+        return made.bring(own, "tokenizer")
+    for folder in [own] if own else [model.parent for model in models]:
         for name in ("tokenizer.json", "vocab.json"):
-            if (beside := model.with_name(name)).is_file():
-                return made.bring(beside, "tokenizer")
+            if (folder / name).is_file():
+                return made.bring(folder / name, "tokenizer")
     raise UserError("no tokenizer.json or vocab.json lies beside the models; name it: --tokenizer.")
 
 

@@ -127,6 +127,7 @@ def _transformers(path: Path, layout: str) -> Iterator[Claim]:
     file = path.with_name("config.json")
     config = read_config(file)
     whole = config or {}
+    _check_usual(file, whole, "model_type", ("clip", "clip_vision_model"))
     towers = {"": whole}
     if "vision_config" in whole:
         towers = {"vision_config": _part(file, whole, "vision_config")}
@@ -135,7 +136,7 @@ def _transformers(path: Path, layout: str) -> Iterator[Claim]:
     for where, tower in towers.items():
         at, text = f"{where}." if where else "", where == "text_config"
         act = tower.get("hidden_act", "quick_gelu")  # transformers' default
-        if act not in ACTIVATIONS:
+        if not isinstance(act, str) or act not in ACTIVATIONS:
             raise UserError(f"{file}: {at}hidden_act {quoted(act)} is not quick_gelu or gelu.")
         if layout != "peft-lora" or "hidden_act" in tower:
             source = path if config is None else file

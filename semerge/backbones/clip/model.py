@@ -26,7 +26,7 @@ from semerge.backbones.base import Backbone
 from semerge.backbones.clip import ARCHITECTURE, text_shapes
 from semerge.backbones.clip.beside import check_activation, check_claims, claims
 from semerge.backbones.clip.image_tower import OPENAI_MEAN, OPENAI_STD, VisionTransformer
-from semerge.backbones.clip.text_tower import zero_shot_heads
+from semerge.backbones.clip.text_tower import check_tokens, zero_shot_heads
 from semerge.checkpoints.checkpoint import (
     Checkpoint,
     Origin,
@@ -305,7 +305,10 @@ def open_tower(suite: Suite, backbone: Backbone) -> Checkpoint:
 
 
 def check_base(suite: Suite, backbone: Backbone, base: Checkpoint) -> None:
-    """Compare it with a text tower from a file of its own."""
+    """Compare it with a text tower from a file of its own, and CLIP's tokens with those beside."""
+    if suite.head_source == TEXT_TOWER and suite.architecture.get("text_cfg"):
+        tower = suite.path(suite.text_tower or suite.base_weights)
+        check_tokens(tower, int(suite.architecture["text_cfg"]["vocab_size"]))
     if suite.head_source == TEXT_TOWER and suite.text_tower is not None:
         check_claims(suite.path(suite.text_tower), str(suite.text_tower_layout), suite.architecture)
         check_tower(open_tower(suite, backbone), base)

@@ -22,6 +22,7 @@ from torch import Tensor
 from semerge.backbones.base import layer_norm
 from semerge.backbones.clip.image_tower import EPS, residual_block
 from semerge.checkpoints.cache import content_key, find, keep
+from semerge.checkpoints.files import read_config
 from semerge.common import UserError, tell
 
 CAPTIONS = 64  # captions that are run at once
@@ -168,6 +169,26 @@ def _clip_merges() -> list[tuple[str, str]]:
     with gzip.open(Path(spec.origin).with_name(CLIP_MERGES), "rt", encoding="utf-8") as file:
         lines = file.read().split("\n")[1:]
     return [(first, second) for first, second in (line.split() for line in lines if line)]
+
+
+def check_tokens(weights: Path, vocab_size: int) -> None:
+    """Compare a tokenizer that lies beside a text tower with CLIP's, which is the one that is run.
+    Raises UserError where its merges are others."""
+    file, words = weights.with_name("tokenizer.json"), weights.with_name("merges.txt")
+    if config := read_config(file):
+        model = config.get("model")
+        told = model.get("merges") if isinstance(model, dict) else None
+        merges = [
+            " ".join(map(str, x)) if isinstance(x, list) else x
+            for x in (told if isinstance(told, list) else [])
+        ]
+    elif words.is_file():
+        file, lines = words, words.read_text(encoding="utf-8", errors="replace").split("\n")
+        merges = [line for line in lines if line.strip() and not line.startswith("#version")]
+    else:
+        return
+    if merges != [" ".join(pair) for pair in _clip_merges()[: vocab_size - 2 * BYTES - SPECIAL]]:
+        raise UserError(f"{file} is not CLIP's tokenizer, the only one that makes heads here.")
 
 
 def _byte_letters() -> list[str]:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semerge.backbones.architecture import is_whole
 from semerge.backbones.base import Backbone, Batch, Params, attention, layer_norm, linear, stages
 from semerge.backbones.gpt2 import ARCHITECTURE, GPT2Sizes
 from semerge.checkpoints.checkpoint import Checkpoint, Shapes, check_same, head_of, prefix_of, same
@@ -41,6 +42,12 @@ HEADS = {  # the key of a head, by layout
 }
 # what tokenizer_config.json may ask for that is not done here
 TOKENIZER = (("add_bos_token", False), ("do_lower_case", False), ("truncation_side", "right"))
+# what config.json may not have otherwise
+USUAL = (
+    ("model_type", "gpt2"),
+    ("scale_attn_weights", True),
+    ("scale_attn_by_inverse_layer_idx", False),
+)
 PROBE = "Two words, TWO  spaces: naïve 12.5% can't"  # case, accents, spaces, digits, contractions
 ATTENTION_MASKS = r"h\.\d+\.attn\.(bias|masked_bias)"
 GELU_TANH = ("gelu_new", "gelu_pytorch_tanh")  # two names of one function
@@ -283,7 +290,7 @@ def check_config(
     activation = config.get("activation_function", "gelu_new")
     if activation not in GELU_TANH:
         raise UserError(f"{file}: activation_function {quoted(activation)} is not gelu_new.")
-    for key, usual in (("scale_attn_weights", True), ("scale_attn_by_inverse_layer_idx", False)):
+    for key, usual in USUAL:
         if config.get(key, usual) != usual:
             raise UserError(f"{file}: {key} is {quoted(config[key])}; only {usual} can be run.")
     check_same(file, config, "n_head", int(architecture["n_head"]))
@@ -338,11 +345,10 @@ def describe(base: Any, experts: Sequence[Any]) -> tuple[dict[str, Any], list[st
     def told(key: str) -> Any:
         return next((x[key] for x in configs if x.get(key) is not None), None)
 
-    limits = [
-        (read_config(x.path.with_name("tokenizer_config.json")) or {}).get("model_max_length")
-        for x in experts
-    ]
-    limit = min(LIMIT, positions, *(n for n in limits if isinstance(n, int) and n > 0))
+    tokens = [read_config(x.path.with_name("tokenizer_config.json")) or {} for x in experts]
+    lengths = [config.get("model_max_length") for config in tokens]
+    limits = [n for n in lengths if isinstance(n, int) and is_whole(n) and n > 0]
+    limit = min(LIMIT, positions, *limits)
     heads, pad, eps = map(told, ("n_head", "pad_token_id", "layer_norm_epsilon"))
     assumed = [] if limit in limits else [f"sentences are cut at {limit} tokens"]
     if heads is None:
