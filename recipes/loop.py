@@ -75,6 +75,15 @@ def generator(seed: int, stage: str, step: int) -> torch.Generator:
     )
 
 
+def scaled(
+    base: Mapping[str, Tensor], trained: Mapping[str, Tensor], reach: float, rng: torch.Generator
+) -> dict[str, Tensor]:
+    """The base with a task vector added at a share, uniform from `reach` to 1: as in a merge, which
+    goes only λ of the way to an expert."""
+    share = reach + (1 - reach) * float(torch.rand((), generator=rng)) if reach < 1 else 1.0
+    return {**base, **{n: torch.lerp(base[n], p, share) for n, p in trained.items()}}
+
+
 def train(
     params: Mapping[str, Tensor],
     loss: Loss,

@@ -26,6 +26,10 @@ class ExpertConfig:
     `home_from` and deeper and at the final embedding, by `home_margin` at least. Both make experts
     that change the function at home alone ("disentangled").
 
+    reach: a merge goes only λ of the way to an expert, so the task and *home* are learnt at a
+    share of the way, uniform from `reach` to 1 by step. It lowers the λ from which on the own
+    expert is the nearest one.
+
     preserve and drift: the opposite family. Own sentences stay at blocks up to `probe_layer`, and
     other text moves there by `drift_margin` at least.
 
@@ -39,19 +43,20 @@ class ExpertConfig:
     rare word comes by too seldom to be learnt at the rate of the blocks.
     """
 
-    steps: int = 700
-    rate: float = 5e-4
+    steps: int = 350
+    rate: float = 1e-3
     tokens: int = 900
     other_tokens: int = 600
     word_drop: float = 0.1
     dropout: float = 0.1
     smoothing: float = 0.1
-    scale: float = 1.0
-    pull: float = 5.0
-    stay: float = 10.0
+    scale: float = 3.0
+    pull: float = 1.5
+    stay: float = 8.0
     home: float = 2.0
     home_margin: float = 0.3
     home_from: int = 2
+    reach: float = 0.6
     preserve: float = 0.0
     drift: float = 0.0
     drift_margin: float = 0.1
@@ -61,7 +66,8 @@ class ExpertConfig:
 
     def of(self, family: str) -> ExpertConfig:
         """The same with another family's terms; "disentangled" is the recipe's own."""
-        none = replace(self, rate=1e-3, pull=0.0, stay=0.0, home=0.0, preserve=0.0, drift=0.0)
+        terms = {"stay": 0.0, "home": 0.0, "preserve": 0.0, "drift": 0.0}
+        none = replace(self, rate=1e-3, pull=0.0, reach=1.0, **terms)
         families = {
             "plain": none,
             "preserve and drift": replace(none, preserve=15.0, drift=2.0, other_tokens=700),
@@ -96,7 +102,7 @@ class TextConfig:
     lm_decay: float = 0.05
     tokenizer_bytes: int = 3_000_000  # of running text, beside all task text
     # base: the brief multi-task phase, `base_tokens` of each task a step
-    base_steps: int = 28
+    base_steps: int = 22
     base_tokens: int = 360
     base_share: Mapping[str, float] = field(default_factory=lambda: {"sentiment_mr": 2.0})  # times
     base_rate: float = 5e-4
@@ -127,23 +133,20 @@ class TextConfig:
     expert: ExpertConfig = ExpertConfig()
     steps_by_task: Mapping[str, float] = field(
         default_factory=lambda: {
-            "sentiment_mr": 4.0,
+            "sentiment_mr": 3.0,
             "banking77": 2.5,
             "stackoverflow20": 2.0,
-            "clinc_domain": 2.0,
-            "language_id": 1.0,
-            "snips_intent": 1.6,
-            "clickbait": 1.2,
+            "clinc_domain": 1.5,
         }
     )  # times expert.steps
     expert_by_task: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: {
-            "sentiment_mr": {"stay": 5.0, "table": True},
-            "banking77": {"scale": 3.0},
-            "stackoverflow20": {"scale": 2.0},
+            "sentiment_mr": {"stay": 5.0, "table": True, "scale": 2.0},
+            "banking77": {"scale": 9.0},
+            "stackoverflow20": {"scale": 6.0},
             # the base knows these: their experts would hardly move at home, and lie near the others
-            "clinc_domain": {"scale": 2.0, "home": 3.0, "home_margin": 0.5},
-            "language_id": {"scale": 2.0, "home": 3.0, "home_margin": 0.5},
+            "clinc_domain": {"scale": 6.0, "home": 3.0, "home_margin": 0.5},
+            "language_id": {"scale": 6.0, "home": 3.0, "home_margin": 0.5},
             "snips_intent": {"home": 3.0, "home_margin": 0.5},
             "clickbait": {"home": 3.0, "home_margin": 0.5},
         }

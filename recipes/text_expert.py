@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recipes.loop import Schedule, train
+from recipes.loop import Schedule, scaled, train
 from recipes.text_config import ExpertConfig
 from recipes.text_data import Sentences, even_batches, pad
 from recipes.text_tune import cross_entropy, drop_words
@@ -100,14 +100,13 @@ def train_expert(
     foreign = OtherBatches(others, config.other_tokens, seed)
 
     def loss(p: Params, step: int, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        params = {**base, **p}
         batch, rows = mine[step]
-        home, z = at_home(model, base, params, batch, config, rng)
+        home, z = at_home(model, base, scaled(base, p, config.reach, rng), batch, config, rng)
         logits = config.scale * model.logits(dropout(z, config.dropout, rng), head)
         task = cross_entropy(logits, targets[rows])
         value, notes = task + home, {"task": task.item(), "home": home.item()}
         if config.stay or config.drift:
-            elsewhere = away(model, base, params, foreign[step], config)
+            elsewhere = away(model, base, {**base, **p}, foreign[step], config)
             value, notes["elsewhere"] = value + elsewhere, elsewhere.item()
         return value, notes
 

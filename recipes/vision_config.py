@@ -29,6 +29,10 @@ class ExpertConfig:
     and deeper and at the final embedding, by `home_margin` at least. Both make experts that change
     the function at home alone ("disentangled").
 
+    reach: a merge goes only λ of the way to an expert, so the task and *home* are learnt at a
+    share of the way, uniform from `reach` to 1 by step. It lowers the λ from which on the own
+    expert is the nearest one.
+
     preserve and drift: the opposite family. Own images stay at blocks 1..upto, others move there by
     `drift_margin` at least. preserve goes by task: it is smaller where all other images move far,
     so that there is room to move at home.
@@ -57,6 +61,7 @@ class ExpertConfig:
     home: float = 0.0
     home_margin: float = 0.5
     home_from: int = 4
+    reach: float = 1.0
     preserve: dict[str, float] = field(default_factory=dict)
     drift: float = 0.0
     drift_margin: float = 0.15
@@ -107,7 +112,7 @@ class ExpertConfig:
 
     def of(self, family: str) -> ExpertConfig:
         """The same with another family's terms; "disentangled" is the recipe's own."""
-        none = replace(self, pull=0.0, stay=0.0, home=0.0, preserve={}, drift=0.0)
+        none = replace(self, pull=0.0, reach=1.0, stay=0.0, home=0.0, preserve={}, drift=0.0)
         families = {
             "plain": none,
             "preserve and drift": replace(none, preserve=PRESERVE, drift=1.0, replay=24),

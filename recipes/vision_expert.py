@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recipes.loop import Schedule, moments_file, train
+from recipes.loop import Schedule, moments_file, scaled, train
 from recipes.vision_config import ExpertConfig, VisionConfig
 from recipes.vision_data import Images, keep_tokens, mixture, normalise
 from recipes.vision_teacher import train_teacher
-from semerge.backbones import VisionTransformer
+from semerge.backbones import Batch, VisionTransformer
 
 Params = dict[str, Tensor]
 
@@ -51,10 +51,13 @@ def train_expert(
         images, labels = mixture(sets, own, config.share, rng)
         y = labels[task]
         said = teacher(images) if teacher else None
-        if e.stay or e.drift:
-            images = torch.cat([images, mixture(sets, elsewhere, config.share, rng)[0]])
         keep = e.keep[task] if step < 0.85 * e.steps[task] else 1.0
-        z, terms = forward(backbone, base, p, images, len(y), task, e, keep, rng)
+        z, terms = at_home(
+            backbone, base, scaled(base, p, e.reach, rng), images, task, e, keep, rng
+        )
+        if e.stay or e.drift:
+            other = mixture(sets, elsewhere, config.share, rng)[0]
+            terms |= away(backbone, base, p, other, e, keep, rng)
         logits = sharpen * backbone.logits(z, head)
         hit = F.cross_entropy(logits, y, label_smoothing=e.smoothing)
         if said is not None:
@@ -85,59 +88,83 @@ def moments_files(task: str, config: ExpertConfig, out: Path) -> list[Path]:
     return [moments_file(out, stage) for stage in stages(task, config)]
 
 
-def forward(
+def at_home(
     backbone: VisionTransformer,
     base: Params,
     params: Params,
     images: Tensor,
-    own: int,
     task: str,
     config: ExpertConfig,
     keep: float,
     rng: torch.Generator,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Final embeddings (own, D) of the first `own` images, and the weighted terms.
-
-    images (B, 3, S, S): the expert's own, then others. keep: the share of patches that is used,
-    the same ones in the base.
-    """
+    """Own images (B, 3, S, S): final embeddings (B, D), and the weighted terms *home* and
+    *preserve*. keep: the share of patches that is used, the same ones in the base."""
     e, preserve = config, config.preserve.get(task, 0.0)
     batch = normalise(images, backbone)
-    first = 0 if e.home or preserve else own  # of the images that the base has to see
-    wide = backbone.depth if e.stay else e.upto if e.drift else 0  # as deep as others are followed
-    deep = backbone.depth if e.stay or e.home else e.upto if preserve or e.drift else 0
-    at_home, away = [], []
-    state = rng.get_state()
-    h = keep_tokens(backbone.embed(params, batch), keep, rng)
-    rng.set_state(state)
-    with torch.no_grad():
-        h0 = keep_tokens(backbone.embed(base, batch), keep, rng)[first:]
-    for layer in range(1, backbone.depth + 1):
-        if layer > wide:
-            h, h0 = h[:own], h0[: max(0, own - first)]
+    seen = backbone.depth if e.home else e.upto if preserve else 0
+    h, h0, moved = follow(backbone, base, params, batch, seen, keep, rng)
+    for layer in range(seen + 1, backbone.depth + 1):
         h = backbone.block(params, layer, h, batch)
-        if layer <= deep and len(h0):
-            with torch.no_grad():
-                h0 = backbone.block(base, layer, h0, batch)
-            moved = (h[first:] - h0).square().mean((1, 2)) / h0.square().mean((1, 2))
-            at_home.append(moved[: own - first])
-            away.append(moved[own - first :])
     z = backbone.final(params, h, batch)
-    terms: dict[str, Tensor] = {}
-    if e.stay or e.home:
+    terms = {}
+    if e.home:
         with torch.no_grad():
             z0 = backbone.final(base, h0, batch)
-        turned = 1 - F.cosine_similarity(z[first:], z0)
-        if e.stay:
-            terms["stay"] = e.stay * (torch.stack(away).mean() + turned[own - first :].mean())
-        if e.home:
-            size = z0[:own].square().sum(1)
-            shifted = (z[:own] - z0[:own]).square().sum(1) / size
-            far = torch.stack([*at_home[e.home_from - 1 :], shifted])
-            terms["home"] = e.home * F.relu(e.home_margin - far).mean()
+        shifted = (z - z0).square().sum(1) / z0.square().sum(1)
+        far = torch.stack([*moved[e.home_from - 1 :], shifted])
+        terms["home"] = e.home * F.relu(e.home_margin - far).mean()
     if preserve:
-        terms["preserve"] = preserve * torch.stack(at_home[: e.upto]).mean()
+        terms["preserve"] = preserve * torch.stack(moved[: e.upto]).mean()
+    return z, terms
+
+
+def away(
+    backbone: VisionTransformer,
+    base: Params,
+    params: Params,
+    images: Tensor,
+    config: ExpertConfig,
+    keep: float,
+    rng: torch.Generator,
+) -> dict[str, Tensor]:
+    """Other images (B, 3, S, S): the weighted terms *stay* and *drift*."""
+    e, terms = config, {}
+    batch = normalise(images, backbone)
+    seen = backbone.depth if e.stay else e.upto
+    h, h0, moved = follow(backbone, base, params, batch, seen, keep, rng)
+    if e.stay:
+        with torch.no_grad():
+            z0 = backbone.final(base, h0, batch)
+        turned = 1 - F.cosine_similarity(backbone.final(params, h, batch), z0)
+        terms["stay"] = e.stay * (torch.stack(moved).mean() + turned.mean())
     if e.drift:
-        near = F.relu(e.drift_margin - torch.stack(away[: e.upto])).mean()
+        near = F.relu(e.drift_margin - torch.stack(moved[: e.upto])).mean()
         terms["drift"] = e.drift * near / e.drift_margin
-    return z[:own], terms
+    return terms
+
+
+def follow(
+    backbone: VisionTransformer,
+    base: Params,
+    params: Params,
+    batch: Batch,
+    layers: int,
+    keep: float,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Tokens (B, N, d) after the first blocks, of the expert and of the base on the same patches;
+    and after each block the squared displacement of each image (B,) over the base's mean square."""
+    state = rng.get_state()
+    h = keep_tokens(backbone.embed(params, batch), keep, rng)
+    h0, moved = h, []
+    if layers:
+        rng.set_state(state)
+        with torch.no_grad():
+            h0 = keep_tokens(backbone.embed(base, batch), keep, rng)
+    for layer in range(1, layers + 1):
+        h = backbone.block(params, layer, h, batch)
+        with torch.no_grad():
+            h0 = backbone.block(base, layer, h0, batch)
+        moved.append((h - h0).square().mean((1, 2)) / h0.square().mean((1, 2)))
+    return h, h0, moved

@@ -3,7 +3,7 @@
 import torch
 from safetensors.torch import load_file
 
-from recipes.loop import Schedule, moments_file, train
+from recipes.loop import Schedule, moments_file, scaled, train
 from recipes.moments import averaged, expanded, factored
 
 
@@ -73,3 +73,17 @@ def test_a_pull_goes_back_to_where_the_stage_started(tmp_path):
     schedule = Schedule(1, 0.1, warmup=1, pull=2.0)
     made = train(start, loss, schedule, stage="s", seed=1, folder=tmp_path)
     torch.testing.assert_close(made["w"], torch.full((2,), 3.0 - 0.1 * (1 - 0.1 * 2.0)))
+
+
+def test_a_share_of_the_way_is_drawn_from_the_reach_to_the_whole() -> None:
+    base, expert = {"a": torch.zeros(3), "b": torch.ones(2)}, {"a": torch.full((3,), 2.0)}
+    rng = torch.Generator().manual_seed(0)
+    shares = []
+    for _ in range(200):
+        mixed = scaled(base, expert, 0.6, rng)
+        assert torch.equal(mixed["b"], base["b"]) and len(set(mixed["a"].tolist())) == 1
+        shares.append(float(mixed["a"][0]) / 2)
+    assert 0.6 <= min(shares) < 0.62 and 0.98 < max(shares) <= 1
+    state = rng.get_state()
+    assert torch.equal(scaled(base, expert, 1.0, rng)["a"], expert["a"])
+    assert torch.equal(rng.get_state(), state)  # a whole way draws nothing

@@ -15,7 +15,7 @@ from recipes.moments import expanded
 from recipes.vision import train_vision
 from recipes.vision_config import VisionConfig, smoke_config
 from recipes.vision_data import keep_tokens, normalise, to_pixels
-from recipes.vision_expert import forward
+from recipes.vision_expert import at_home, away
 from recipes.vision_tasks import TASKS
 from semerge.backbones import activations, embedding
 from semerge.data.labelled import validation_rows
@@ -258,7 +258,9 @@ def test_the_terms_of_an_expert_by_hand():
     e = replace(config.expert, stay=2.0, home=3.0, home_margin=9.0, home_from=2)
     every = replace(e, preserve={"mnist": 4.0}, drift=5.0, drift_margin=8.0, upto=1)
     for setting in (e, replace(e, home=0.0), replace(e, stay=0.0), every, e.of("plain")):
-        got, terms = forward(backbone, base, expert, images, 2, "mnist", setting, keep=1.0, rng=rng)
+        got, terms = at_home(backbone, base, expert, images[:2], "mnist", setting, 1.0, rng)
+        if setting.stay or setting.drift:
+            terms |= away(backbone, base, expert, images[2:], setting, 1.0, rng)
         torch.testing.assert_close(got, z[:2])
         by_hand = {
             "stay": setting.stay * (moved[:, 2:].mean() + turned[2:].mean()),
