@@ -141,7 +141,8 @@ def write_clip_model(path: Path, state: Weights, config: bool = True) -> Path:
     if config:
         act = {"hidden_act": "quick_gelu"}
         vision = {**act, "num_attention_heads": 2, "layer_norm_eps": 1e-05}
-        whole = {"model_type": "clip", "vision_config": vision, "text_config": act}
+        whole = {"model_type": "clip", "vision_config": vision}
+        whole["text_config"] = {**act, "num_attention_heads": 2}
         (path.parent / "config.json").write_text(json.dumps(whole), encoding="utf-8")
     return path
 

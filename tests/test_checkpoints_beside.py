@@ -261,6 +261,18 @@ def test_each_tower_of_a_base_is_held_to_its_config(
     assert str(file) in told and words in told
 
 
+@pytest.mark.parametrize(("tower", "usual"), [("vision_config", 12), ("text_config", 8)])
+def test_what_transformers_4_leaves_out_is_its_default(
+    tmp_path: Path, tower: str, usual: int
+) -> None:
+    folder = clip_suite(tmp_path, "fusionbench-clip")
+    file = folder / "clip" / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    del config[tower]["num_attention_heads"]
+    write(file, config)
+    assert f"{file}: {tower}.num_attention_heads is {usual}, but" in refusal(folder)
+
+
 def test_adapters_of_another_base(tmp_path: Path) -> None:
     folder = clip_suite(tmp_path, "peft-lora")
     adapter = folder / "expert0" / "adapter_config.json"

@@ -100,7 +100,7 @@ def configure(path: Path, **changes: object) -> Path:
 def test_a_config_as_peft_writes_it_is_read(tmp_path: Path, base: Checkpoint) -> None:
     path = fakes.write_lora(tmp_path / "adapter_model.safetensors")
     first = dict(open_expert(path, "peft-lora", VIT.shapes, base))
-    for start in (True, False, "gaussian", "eva"):
+    for start in (True, False, "gaussian", "eva", "orthogonal"):
         for way in (True, False):  # a linear layer keeps W as (out, in), whatever is said
             configure(path, init_lora_weights=start, fan_in_fan_out=way)
             again = open_expert(path, "peft-lora", VIT.shapes, base)
@@ -153,6 +153,12 @@ def test_a_module_may_have_its_own_rank_and_alpha(tmp_path: Path, base: Checkpoi
     name = "transformer.resblocks.0.attn.in_proj_weight"
     expected = change(path, at.format(0, "v"), 8 / 2**0.5)
     assert torch.allclose((read[name] - BASE[name]).chunk(3)[2], expected, atol=1e-5)
+    # PEFT sorts what it saves, so the order in which two keys were meant is lost
+    configure(path, rank_pattern={"v_proj": 2}, alpha_pattern={"q_proj": 3, "self_attn.q_proj": 5})
+    with pytest.raises(UserError, match=r"q_proj, self_attn\.q_proj of alpha_pattern are all of"):
+        open_expert(path, "peft-lora", VIT.shapes, base)
+    configure(path, rank_pattern={"v_proj": 2}, alpha_pattern={"q_proj": 3, "self_attn.q_proj": 3})
+    open_expert(path, "peft-lora", VIT.shapes, base)
     # and what does not fit the tensors is told
     configure(path, rank_pattern={"v_proj": 3})
     with pytest.raises(

@@ -26,7 +26,7 @@ from semerge.checkpoints.checkpoint import (
 )
 from semerge.checkpoints.files import check_harmless, read_config
 from semerge.checkpoints.rawfile import RawFile
-from semerge.common import UserError, quoted
+from semerge.common import UserError, listed, quoted
 
 CONFIG = "adapter_config.json"
 LARGEST = 1e6  # of a rank or alpha
@@ -41,7 +41,7 @@ HARMLESS = {
     *("megatron_core", "qalora_group_size", "eva_config"),  # each of no effect by itself
 }
 # The others (pissa, olora, corda, loftq, lora_ga, ...) take something off the base's weights first.
-STARTS = (True, False, None, "gaussian", "eva")
+STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 _KEY = re.compile(r"(?P<module>.+)\.lora_(?P<ab>[AB])(?:\.default)?\.weight")
 _PLAIN = re.compile(r"\^?[\w.]+\$?")  # a pattern that is no regular expression but for its ends
 
@@ -163,10 +163,9 @@ def _config(file: Path) -> dict[str, Any]:
 def _of_module(
     config: Mapping[str, Any], pattern: str, default: str, module: str, file: Path
 ) -> float:
-    """What a pattern says of a module, by the first of its keys that is the module's name or its
-    end from a dot on, as PEFT reads them; else what holds for all."""
-    chosen: Mapping[str, Any] = config
-    key = default
+    """What a pattern says of a module, by its key that is the module's name or the end of it from a
+    dot on; else what holds for all. PEFT takes the first of several keys as they were written, and
+    sorts them when it saves, so several are refused where they differ."""
     own = config.get(pattern) or {}
     for name in own if isinstance(own, dict) else (own,):
         if not isinstance(own, dict) or not _PLAIN.fullmatch(name):
@@ -174,14 +173,21 @@ def _of_module(
                 f"{file}: {pattern} has {quoted(name)}, a regular expression, which can't be read."
                 f"{MERGE}"
             )
-        end = name.strip("^$")
-        if module == end or (not name.startswith("^") and module.endswith(f".{end}")):
-            chosen, key = own, name
-            break
-    value = chosen.get(key)
+    keys = [name for name in own if _fits(name, module)]
+    values = [own[name] for name in keys] or [config.get(default)]
+    if any(value != values[0] for value in values):
+        raise UserError(
+            f"{file}: {listed(keys)} of {pattern} are all of {module}, and differ.{MERGE}"
+        )
+    value, key = values[0], (keys or [default])[0]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LARGEST:
         raise UserError(f"{file}: {key} is {quoted(value)}, not a positive number.")
     return float(value)
+
+
+def _fits(name: str, module: str) -> bool:
+    end = name.strip("^$")
+    return module == end or (not name.startswith("^") and module.endswith(f".{end}"))
 
 
 def _whole(value: float, file: Path) -> int:

@@ -142,13 +142,15 @@ def _transformers(path: Path, layout: str) -> Iterator[Claim]:
             source = path if config is None else file
             told = config is not None
             yield Claim(source, f"{at}hidden_act", "quick_gelu", ACTIVATIONS[act], told)
-        names = {"num_attention_heads": "heads", "layer_norm_eps": "eps"}
+        names = {"num_attention_heads": "text_cfg.heads" if text else "heads"}
+        names |= {"layer_norm_eps": "eps"}
         if not text:
             names |= {"image_size": "image_size", "patch_size": "patch_size"}
+        # transformers 4 leaves out of a tower's part what equals its default
+        usual = {"num_attention_heads": 8 if text else 12} if at else {}
         for key, fact in names.items():
-            if key in tower:
-                of_text = text and fact == "heads"
-                yield Claim(file, at + key, f"text_cfg.{fact}" if of_text else fact, tower[key])
+            if key in {**usual, **tower}:
+                yield Claim(file, at + key, fact, tower.get(key, usual.get(key)))
 
 
 def _open_clip(file: Path) -> Iterator[Claim]:
