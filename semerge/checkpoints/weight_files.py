@@ -100,8 +100,6 @@ def _open(path: Path) -> tuple[Load, bool]:
     if path.suffix != ".safetensors" and pickle_or_zip:
         zipped = is_archive(path)
         return (lambda: _state_dict(path, zipped)), zipped
-    _safetensors(path)
-    _check_unique(path)
     return (lambda: _safetensors(path)), True
 
 
@@ -164,9 +162,11 @@ def _check_unique(path: Path) -> None:
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} can't be read as safetensors: {error}.") from None
+    _check_unique(path)
+    return tensors
 
 
 def _state_dict(path: Path, zipped: bool) -> Mapping[str, Tensor]:
