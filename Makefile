@@ -2,7 +2,8 @@
 #
 #   PYTHON=python3.12     the interpreter that .venv is made from
 #   PORT=8000             where `make demo` listens, on 127.0.0.1
-#   ARGS="-k inputs"      more arguments for pytest; ARGS="-n 0" runs the tests in one process
+#   ARGS="-k inputs"      more arguments for pytest; ARGS="-n 0" runs the tests in one process.
+#                         make fuzz and make load take theirs, as --write docs/reliability.json
 #   PIP_FLAGS=...         more arguments for pip. torch of the default index brings CUDA, several GB;
 #                         point pip at PyTorch's index of CPU wheels to get it without.
 
@@ -20,7 +21,7 @@ FULL_GB := 8
 PYTEST := -m pytest -rs -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-full test-min browser-test check format docs clean distclean
+.PHONY: help install demo test test-full test-min browser-test check fuzz load format docs clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -49,11 +50,18 @@ browser-test: $(ENV)/.dev-installed ## the tests that drive the app in chromium
 	$(RUN) $(PYTEST) --browser -m "browser and not slow" $(ARGS)
 
 # Gradio writes a stub beside each module that subclasses a component; mypy would read that instead.
-check: $(ENV)/.dev-installed ## lint, format and types, without changing a file
+check: $(ENV)/.dev-installed ## lint, format, types and known faults, without changing a file
 	@find semerge -name '*.pyi' -delete
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	@$(RUN) -m recipes.audit
+
+fuzz: $(ENV)/.dev-installed ## hand the readers 100,000 damaged files; fewer: ARGS="--cases 2000"
+	PYTHONPATH=. $(RUN) tests/fuzz.py $(ARGS)
+
+load: $(ENV)/.dev-installed ## 50 users for 5 minutes; fewer: ARGS="--users 5 --length 20"
+	PYTHONPATH=. $(RUN) tests/load.py $(ARGS)
 
 format: $(ENV)/.dev-installed ## put all files into the common format
 	$(RUN) -m ruff check --fix .

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recipes import tables
+from recipes import reliability, tables
 from recipes.card import card
 from semerge import common
 from semerge.evaluation.tables import CAUSES, WORDS
@@ -314,7 +314,7 @@ PARTS: tuple[tuple[str, Mapping[str, Callable[[], str]]], ...] = (
     ("docs/method.md", {"choices": choices}),
     ("docs/results.md", {"results": results, "examples": examples}),
     ("docs/costs.md", {"costs": costs}),
-    ("docs/reliability.md", {"unfit": unfit}),
+    ("docs/reliability.md", {"unfit": unfit, "fuzz": reliability.fuzz, "load": reliability.load}),
     ("docs/checkpoints.md", {"published": published}),
 )
 """What stands where: the mark's name, and what writes it."""

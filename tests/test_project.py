@@ -5,10 +5,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from recipes import audit
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
@@ -182,3 +185,28 @@ def test_there_is(name):
 
 def test_ci_can_be_run():
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+def test_every_threat_has_its_test():
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    rows = re.findall(r"^\| .* \| `(\w+\.py)::(\w+)` \|$", text, re.M)
+    assert len(rows) == text.count("\n| ") - 1  # but the head
+    for file, name in rows:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8"), name
+
+
+def test_known_faults_of_packages_fail_and_silence_does_not():
+    def said(text, error=""):
+        code = f"import sys; print({text!r}); print({error!r}, file=sys.stderr); sys.exit(1)"
+        return audit.audit([sys.executable, "-c", code])
+
+    fault = {"id": "CVE-1", "fix_versions": ["2.0"], "aliases": []}
+    packages = [{"name": "a", "version": "1.0", "vulns": [fault]}]
+    packages += [{"name": "b", "skip_reason": "?"}, {"name": "c", "version": "3.0", "vulns": []}]
+    told = ["a 1.0: CVE-1, mended in 2.0", "audit: 1 known faults, 2 packages."]
+    assert said(json.dumps({"dependencies": packages})) == (1, told)
+    sound = json.dumps({"dependencies": packages[1:]})
+    assert said(sound) == (0, ["audit: 0 known faults, 1 packages."])
+    told = "audit: not done, pip-audit has no answer (ERROR: no connection)."
+    assert said("", "Traceback\nERROR: no connection") == (0, [told])
+    assert said("{}", "no such service")[0] == 0
