@@ -103,9 +103,11 @@ def decode_image(
             _load_tiff(image, notices)
         else:
             image.load()
+        picture = _to_rgb(_upright(image), notices)
+    except UserError:
+        raise
     except Exception as error:  # a decoder fed with damaged bytes may raise anything
         raise UserError(_DAMAGED) from error
-    picture = _to_rgb(_upright(image), notices)
     picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     picture.info.clear()  # no EXIF, GPS position or comment leaves this function
     return DecodedImage(picture, tuple(notices))

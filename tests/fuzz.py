@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -32,7 +33,8 @@ import torch
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from image_files import encoded, picture
+from image_files import chunk, encoded, picture
+from image_files import png as made_png
 from pickled_fakes import write_pickled, write_pickled_head
 from published_suites import BASE, EXPERTS, TOWER
 from test_links import ANYTHING, KEYS
@@ -59,7 +61,7 @@ REACH = 4000  # bytes from a file's start and end, where tables of contents are
 PLACES = st.one_of(st.integers(0, 99), st.integers(-REACH, REACH), st.integers(0, 2**20))
 EDITS = st.lists(
     st.tuples(PLACES, st.sampled_from("set set add lose cut".split()), st.binary(max_size=8)),
-    max_size=5,
+    max_size=3,
 )
 
 
@@ -93,7 +95,15 @@ def pictures(folder: Path) -> tuple[SearchStrategy[Any], Use]:
         image = decode_image(content).image
         assert image.mode == "RGB" and max(image.size) <= MAX_SIDE and not image.info
 
-    return st.one_of(of(plain), st.binary(max_size=64)), use
+    # checksums that hold, over a header and pixels that need not
+    odd = st.sampled_from([0, 1, 400, 5000, 60_000, 2**31 - 1])
+    sides = st.one_of(st.integers(8, 64), st.integers(8, 64), odd)
+    bodies = st.binary(max_size=40).map(lambda row: zlib.compress(row * 2000))
+    names = st.sampled_from("PLTE tRNS iCCP eXIf tEXt acTL fcTL zzzz".split()).map(str.encode)
+    extra = st.lists(st.builds(chunk, names, st.binary(max_size=40)), max_size=3).map(b"".join)
+    depths, colours = st.sampled_from([1, 2, 4, 8, 8, 9, 16]), st.integers(0, 7)
+    made = st.builds(made_png, sides, sides, bodies, extra, depths, colours)
+    return st.one_of(of(plain), made, st.binary(max_size=64)), use
 
 
 def sentences(folder: Path) -> tuple[SearchStrategy[Any], Use]:
@@ -263,10 +273,11 @@ class Outcome:
 def attack(strategy: SearchStrategy[Any], use: Use, cases: int, number: int = 0) -> Outcome:
     """Try so many cases. number: another one makes others."""
     outcome, start = Outcome(), peak()
+    last: list[Any] = [None]  # the case that was tried; after a defect it is the least one
 
     def one(case: Any) -> None:
         began, told = time.perf_counter(), ""
-        outcome.cases += 1
+        outcome.cases, last[0] = outcome.cases + 1, case
         try:
             with given_up():
                 use(case)
@@ -290,8 +301,7 @@ def attack(strategy: SearchStrategy[Any], use: Use, cases: int, number: int = 0)
         try:
             seed(number + outcome.cases)(how(given(strategy)(one)))()
         except Exception as error:  # what is looked for, with the least case that Hypothesis found
-            notes = " ".join(getattr(error, "__notes__", ()))
-            outcome.defects.append(f"{type(error).__name__}: {error} {notes}"[:2000])
+            outcome.defects.append(f"{type(error).__name__}: {error} {last[0]!r}"[:2000])
     return outcome
 
 

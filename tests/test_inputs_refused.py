@@ -94,6 +94,11 @@ def test_an_88_megapixel_png_is_refused_undecoded(decodes):
     assert decodes == []
 
 
+def test_a_palette_that_is_not_there():
+    """Pillow reads such a file, and fails as its colours are asked for."""
+    assert "damaged" in refusal(png(8, 8, zlib.compress(bytes(80)), depth=8, color=3))
+
+
 @pytest.mark.parametrize("size", [(60000, 60000), (11000, 11000)])
 def test_bombs_are_refused_undecoded(decodes, size):
     # 11,000 x 11,000 is where Pillow only warns, which the test configuration makes an error.
