@@ -9,9 +9,11 @@ import stat
 import struct
 import threading
 import unicodedata
+import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 
@@ -45,12 +47,18 @@ _MAGIC = {
     "BMP": (b"BM",),
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
+_HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")  # brands
 _ACCEPTED = "use a JPEG, PNG, WebP, GIF, BMP or TIFF file"
 _UNREADABLE = f"This file is not a readable image; {_ACCEPTED}."
 _DAMAGED = "This image file is incomplete or damaged; save or download it once more."
 _PNG_CHUNKS = frozenset(
     (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL", b"fdAT")
 )
+_UNREAD = b"unread"  # in the place of a profile: one that is none
+_SRGB_PRIMARIES, _UNTOLD = 1, 2  # of a PNG's cICP or a HEIC's nclx
+MAX_PROFILE = 4 * 2**20  # bytes; those of printing presses have two or three million
+SAME = 2  # levels that readings of one colour may differ by: profiles of sRGB itself do
+_SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of profiles, as Pillow calls them
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -75,11 +83,13 @@ def decode_image(
 ) -> DecodedImage:
     """Turn a file, its bytes, a Pillow image or an array into a plain RGB picture.
 
-    `source` is a path, the bytes of a JPEG, PNG, WebP, GIF, BMP or TIFF file (the content decides,
-    not the name), a Pillow image, or an array (H, W[, 1 | 3 | 4]) of uint8, uint16, bool, integers
-    in 0..255 or floats in 0..1. Transparent parts become white, EXIF orientation is applied, of an
-    animation the first frame is taken, and no side of the result is above `MAX_SIDE`. The size
-    limits hold on the file's header, before a pixel is decoded.
+    `source` is a path, the bytes of a JPEG, PNG, WebP, GIF, BMP or TIFF file, or of a HEIC one
+    where pillow-heif is installed (the content decides, not the name), a Pillow image, or an array
+    (H, W[, 1 | 3 | 4]) of uint8, uint16, bool, integers in 0..255 or floats in 0..1. Transparent
+    parts become white, EXIF orientation is applied, of an animation the first frame is taken, and
+    no side of the result is above `MAX_SIDE`. Colours are converted to sRGB by the file's profile;
+    a notice tells where it can't be used. The size limits hold on the file's header, before a pixel
+    is decoded.
 
     Raises `UserError` for everything else, in one sentence.
     """
@@ -103,12 +113,16 @@ def decode_image(
             _load_tiff(image, notices)
         else:
             image.load()
-        picture = _to_rgb(_upright(image), notices)
+        upright, profile = _upright(image), image.info.get("icc_profile")
+        plain = profile and upright.mode == "CMYK"  # what its profile is about
+        picture = upright.copy() if plain else _to_rgb(upright, notices)
     except UserError:
         raise
     except Exception as error:  # a decoder fed with damaged bytes may raise anything
         raise UserError(_DAMAGED) from error
     picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    if profile and upright.mode != "LAB":
+        picture = _in_srgb(picture, profile, notices)
     picture.info.clear()  # no EXIF, GPS position or comment leaves this function
     return DecodedImage(picture, tuple(notices))
 
@@ -175,22 +189,43 @@ def _open(data: bytes, name: str) -> Image.Image:
     kind = _format(data)
     if kind is None:
         raise UserError(_why_unreadable(data, name))
+    read = _reader_of_heic() if kind == "HEIF" else partial(Image.open, formats=(kind,))
+    unread = False
     if kind == "PNG":
-        data = _bare_png(data)
+        data, unread = _bare_png(data)
     try:
-        image = Image.open(BytesIO(data), formats=(kind,))
+        image = read(BytesIO(data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = f"{MAX_PIXELS // 10**6} megapixels"
         raise UserError(f"This image has far too many pixels; the limit is {limit}.") from error
     except Exception as error:  # as above: anything
         raise UserError(_DAMAGED) from error
     _check_size(image.size)
+    wide = image.info.get("nclx_profile") or {}  # what a HEIC file may have in a profile's place
+    unread |= wide.get("color_primaries", _SRGB_PRIMARIES) not in (_SRGB_PRIMARIES, _UNTOLD)
+    if unread and not image.info.get("icc_profile"):
+        image.info["icc_profile"] = _UNREAD
     return image
+
+
+def _reader_of_heic() -> Callable[[BytesIO], Image.Image]:
+    """That of an optional package; Pillow is not told of it, which would open such files anywhere.
+    Raises UserError where it is not installed."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise UserError(
+            "HEIC images are not supported here, where pillow-heif is not installed; save the "
+            "picture as JPEG or PNG."
+        ) from None
+    return HeifImageFile
 
 
 def _format(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
+        return "HEIF"
     return next((kind for kind, magic in _MAGIC.items() if data.startswith(magic)), None)
 
 
@@ -206,8 +241,6 @@ def _why_unreadable(data: bytes, name: str) -> str:
         brand = data[8:12]
         if brand in (b"avif", b"avis"):
             return "AVIF images are not supported; save the picture as JPEG or PNG."
-        if brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
-            return "HEIC images are not supported; save the picture as JPEG or PNG."
     start = data[:4096].replace(b"\0", b"").lower()  # without NUL, UTF-16 reads like ASCII
     if (b"<svg" in start and b"<html" not in start) or name.lower().endswith((".svg", ".svgz")):
         return "SVG drawings are not supported; save the drawing as PNG."
@@ -215,15 +248,30 @@ def _why_unreadable(data: bytes, name: str) -> str:
     return f"This file is not a readable image: it is {what}." if what else _UNREADABLE
 
 
-def _bare_png(data: bytes) -> bytes:
-    """The PNG without its notes and profiles: Pillow refuses the whole picture for a large one."""
-    kept, at = [data[:8]], 8
+def _bare_png(data: bytes) -> tuple[bytes, bool]:
+    """The PNG without its notes and without a profile that is none, as Pillow refuses the whole
+    picture for a large one; and whether it says more of its colours than what is left."""
+    kept, at, profile, told = [data[:8]], 8, False, False
     while at + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
-        if name in _PNG_CHUNKS:
+        content = data[at + 8 : at + 8 + length]
+        good = name == b"iCCP" and not profile and _is_small(content)
+        if name in _PNG_CHUNKS or good:
             kept.append(data[at : at + 12 + length])
+        profile |= good
+        told |= name == b"iCCP" or (name == b"cICP" and content[:1] != bytes([_SRGB_PRIMARIES]))
         at += 12 + length
-    return b"".join(kept)
+    return b"".join(kept), told and not profile
+
+
+def _is_small(content: bytes) -> bool:
+    """Whether a profile in a PNG is whole, and not so large that Pillow refuses it."""
+    try:
+        unpacking = zlib.decompressobj()
+        unpacking.decompress(content.partition(b"\0")[2][1:], PngImagePlugin.MAX_TEXT_CHUNK)
+        return unpacking.eof
+    except zlib.error:
+        return False
 
 
 def _check_bytes(count: int) -> None:
@@ -255,6 +303,45 @@ def _upright(image: Image.Image) -> Image.Image:
     except Exception:  # damaged EXIF says nothing about the pixels
         turn = None
     return image if turn is None else image.transpose(turn)
+
+
+def _in_srgb(picture: Image.Image, profile: bytes, notices: list[str]) -> Image.Image:
+    """By the profile of its file; appends to `notices` where that can't be used."""
+    converted = as_srgb(picture, profile)
+    if converted is not None:
+        return converted
+    if picture.mode == "CMYK":
+        return _to_rgb(picture, notices)
+    notices.append("The colours were read without the file's colour profile, which can't be used.")
+    return picture
+
+
+def as_srgb(picture: Image.Image, profile: bytes) -> Image.Image | None:
+    """The picture (RGB or CMYK, 8 bits) in RGB, as its ICC profile has the colours; with a profile
+    of greys, as one in grey. None where the profile is damaged, too large or of another kind."""
+    if len(profile) > MAX_PROFILE:
+        return None
+    from PIL import ImageCms  # few pictures need it
+
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        mode = _SPACES[source.profile.xcolor_space]
+        if (mode == "CMYK") != (picture.mode == "CMYK"):
+            return None
+        srgb = ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(source, srgb, mode, "RGB")
+        if mode == "RGB" and _is_identity(transform):
+            return picture
+        return transform.apply(picture.convert(mode))
+    except Exception:  # a reader fed with damaged bytes may raise anything
+        return None
+
+
+def _is_identity(transform: Image.core.CMS) -> bool:
+    levels = np.linspace(0, 255, 6).round().astype(np.uint8)
+    grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
+    found = np.asarray(transform.apply(Image.fromarray(grid)))
+    return bool(np.abs(found.astype(int) - grid).max() <= SAME)
 
 
 def _to_rgb(image: Image.Image, notices: list[str]) -> Image.Image:

@@ -22,6 +22,7 @@ ALLOWED = {
     "open_clip": ("semerge.backbones", "recipes"),
     "transformers": ("semerge.backbones", "recipes"),
     "datasets": ("semerge.data.hub",),
+    "pillow_heif": ("semerge.inputs",),
     "spaces": ("semerge.ui.context",),
     "huggingface_hub": ("semerge.checkpoints",),
     "tokenizers": ("semerge.backbones", "recipes"),

@@ -1,6 +1,7 @@
 """What is no picture, or too much of one: refused in a sentence, before a pixel is decoded."""
 
 import contextlib
+import sys
 import warnings
 import zlib
 
@@ -53,7 +54,8 @@ def test_svg_is_told_by_content_and_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("brand", "word"), [(b"heic", "HEIC"), (b"mif1", "HEIC"), (b"avif", "AVIF")]
 )
-def test_heic_and_avif_are_named(brand, word):
+def test_heic_and_avif_are_named(brand, word, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     sentence = refusal(b"\0\0\0\x18ftyp" + brand + bytes(100))
     assert word in sentence and "not supported" in sentence and "PNG" in sentence
 
