@@ -13,7 +13,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from semerge.checkpoints.files import locate, missing_files
@@ -29,6 +31,7 @@ from semerge.common import (
     quoted,
     rendered,
     say,
+    tell,
 )
 from semerge.methods import METHODS
 from semerge.probes import PROBES
@@ -135,11 +138,14 @@ def parser() -> Parser:
     one = commands.add_parser("suites", help="list the suites", allow_abbrev=False)
     one.add_argument("--json", action="store_true", help="print JSON")
 
-    one = commands.add_parser("predict", help="answer for one input", allow_abbrev=False)
+    one = commands.add_parser("predict", help="answer for one input or many", allow_abbrev=False)
     _suite(one)
-    what = "an image file, or a sentence; -- goes before one that begins with a dash"
-    one.add_argument("input", metavar="IMAGE_OR_SENTENCE", help=what)
+    what = "image files, folders or a .zip of them; or sentences, or a .txt, CSV or JSON file of "
+    what += "them; -- goes before a sentence that begins with a dash"
+    one.add_argument("input", nargs="+", metavar="INPUT", help=what)
     one.add_argument("--text-b", metavar="S2", help="the second sentence of a pair")
+    one.add_argument("--csv", metavar="F", help="write the answers as a table; - prints it")
+    one.add_argument("--skip-damaged", action="store_true", help="pass over unreadable images")
     one.add_argument("--json", action="store_true", help="print the whole result as JSON")
     one.add_argument("--verbose", action="store_true", help="tell the time of each stage")
     add_settings(one)
@@ -248,31 +254,51 @@ def suites(args: argparse.Namespace) -> int:
 
 
 def predict(args: argparse.Namespace) -> int:
-    """Answer for one image or sentence."""
+    """Answer for one image or sentence, or for many."""
     suite = read_suite(args.suite)
     settings = settings_of(args)
     settings.resolve(suite)  # a wrong option is told before torch is imported
     suite = locate(suite)
-    if suite.modality == "image" and args.text_b is not None:
-        raise UserError(f"suite {suite.name} reads images; --text-b belongs to text.")
+    if args.json and args.csv == "-":
+        raise UserError("--json and --csv - both want stdout; write the table to a file.")
 
-    from semerge.inputs import clean_text, decode_image
+    from semerge.data.questions import questions, rows, table
 
-    image = suite.modality == "image"
-    sample = decode_image(args.input) if image else clean_text(args.input, args.text_b)
+    notice = partial(say, stream=sys.stderr)
+    asked, many = questions(suite, args.input, args.text_b, args.skip_damaged, notice)
 
     watch = Stopwatch(told=args.verbose)
     from semerge.engine import load_engine
+    from semerge.evaluation.command import check_place, stoppable, write
 
+    if args.csv and args.csv != "-":
+        check_place(Path(args.csv))
     watch.lap("import the engine")
     engine = load_engine(suite)
     watch.lap("load the suite")
-    result = engine.predict(sample, settings)
+    results: list[Result] = []
+    with stoppable() if many else nullcontext(bool) as stopped:
+        for question in asked:
+            if stopped():
+                break
+            results.append(engine.predict(question.sample(), settings))
+            if many:
+                tell(len(results), len(asked), "inputs")
     watch.lap("answer")
+    if not results:
+        raise KeyboardInterrupt
+    asked, left = asked[: len(results)], len(asked) - len(results)
+    if args.csv:
+        write(args.csv, table(asked, results))
     if args.json:
-        print(json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
-    else:
-        print("\n".join(lines(result)))
+        named = [{"input": q.where} | r.to_dict() for q, r in zip(asked, results, strict=True)]
+        content = named if many else results[0].to_dict()
+        print(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False))
+    elif args.csv != "-":
+        print("\n".join(rows(asked, results) if many else lines(results[0])))
+    if left:
+        say(f"stopped by Ctrl+C; {left:,} inputs are left.", sys.stderr)
+        return STOPPED
     return 0
 
 

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     # what can't take the figures is told before the work
     for name in (args.json, args.csv):
         if name and name != "-":
-            _check_place(Path(name))
+            check_place(Path(name))
     if args.diagnose:
         _read_report(Path(args.diagnose))
     splits = None if args.diagnose is None else _splits(suite, request)
@@ -80,11 +80,11 @@ def run(args: argparse.Namespace) -> int:
     if suite.family and found.split == "test":
         content["family"] = suite.family
     if args.json:
-        _write(args.json, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write(args.json, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if args.csv:
         table = io.StringIO()
         write_csv(found.inspection, table)
-        _write(args.csv, table.getvalue())
+        write(args.csv, table.getvalue())
     if "-" not in (args.json, args.csv):
         print("\n".join(lines(content)))
     if not whole:
@@ -180,7 +180,7 @@ def _read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
     """Refuse what can't be written, without opening it: at the other end of a pipe that counts."""
     try:
         place = path if path.exists() else path.parent
@@ -191,7 +191,7 @@ def _check_place(path: Path) -> None:
         raise UserError(f"{path} can't be written.")
 
 
-def _write(place: str, text: str) -> None:
+def write(place: str, text: str) -> None:
     """To a file, or to stdout where the place is "-": a file's mark is no part of it."""
     if place == "-":
         sys.stdout.write(text.removeprefix(MARK))
