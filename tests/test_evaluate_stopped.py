@@ -69,7 +69,7 @@ def test_a_run_that_is_stopped_writes_what_is_done(
         f"semerge: stopped by Ctrl+C after {n} of 36 samples; the figures are of these alone.\n"
     )
     rows, of_whole = (
-        list(csv.DictReader(io.StringIO(p.read_text(encoding="utf-8")))) for p in (part, whole)
+        list(csv.DictReader(io.StringIO(p.read_text(encoding="utf-8-sig")))) for p in (part, whole)
     )
     assert len(rows) == n
     kept = {row["id"]: row for row in of_whole}
