@@ -33,7 +33,7 @@ EXAMPLES = _HOME / "examples"
 # The one exception that is meant for people, and how a command ends that they stopped.
 
 SENTENCE = 1_000  # characters of a message
-_LONG = re.compile(r"\S{256,}")  # no path of a file that people have
+_LONG = re.compile(r"\S{512,}")  # no path of a file that people have
 
 STOPPED, CLOSED, TERMINATED = 130, 141, 143
 """Exit codes after Ctrl+C, where nobody reads the output any more, and after SIGTERM, as shells
