@@ -21,6 +21,8 @@ MAX_TABLE = 10 * 2**20
 MAX_ROWS = 5_000
 MAX_LISTED = 200_000
 """Samples among which a limit takes some."""
+MAX_LINES, MAX_LINE = 1_000_000, 2**18
+"""Of a table: with blank ones, and characters of each; two of the longest sentences take less."""
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 TEXTS: tuple[tuple[str, str | None], ...] = (
     ("text", "text_b"),
@@ -38,7 +40,7 @@ OBJECTS = (".json", ".jsonl", ".ndjson")
 
 _SEPARATOR = re.compile(r"sep=(.)(?:\r\n?|\n|$)", re.IGNORECASE)  # a first line, for Excel alone
 _OBJECTS = re.compile(r'\s*(\{\s*["}]|\[\s*["{\]])')  # how JSON begins, and no sentence
-_IN_QUOTES = re.compile(r'(?:^|(?<=[\t\n]))"([^"]*(?:""[^"]*)*)"(?=[\t\r\n]|\Z)')  # a cell
+_IN_QUOTES = re.compile(r'(?:^|(?<=[\t\n]))"([^"]*(?:""[^"]*){0,5000})"(?=[\t\r\n]|\Z)')  # a cell
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run when a cell begins with it
 _EXPORT = "weights_sha256"  # a column that no table but one of ours has
 
@@ -185,6 +187,9 @@ def _names_columns(text: str) -> bool:
 
 
 def _csv_rows(text: str, labelled: bool) -> Iterator[Record]:
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+        if number > MAX_LINES or len(line) > MAX_LINE:
+            raise UserError(f"line {number:,} is one too many, or too long for a table.")
     separator = _SEPARATOR.match(text)
     body = text[separator.end() :] if separator else text
     head = body.lstrip("\r\n").partition("\n")[0]
@@ -217,14 +222,19 @@ def _csv_rows(text: str, labelled: bool) -> Iterator[Record]:
             row = {name: cell for name, cell in pairs if cell.strip()}
             yield _record(row, columns, where, labelled)
     except csv.Error as error:
-        line = rows.line_num + before
-        raise UserError(f"line {line} can't be read as CSV: {error}.") from None
+        where = f"line {rows.line_num + before}"
+        raise UserError(f"{where} can't be read as CSV: {error}.") from None
 
 
 def _header(names: list[str], labelled: bool) -> _Columns:
     columns = _columns(names)
     wanted = [] if columns is None else [columns.text, *([columns.label] if labelled else [])]
-    if not wanted or any(names.count(name) != 1 for name in wanted):
+    twice = [] if columns is None else [columns.text_b, "task"]
+    if (
+        not wanted
+        or any(names.count(name) != 1 for name in wanted)
+        or any(name is not None and names.count(name) > 1 for name in twice)
+    ):
         label = " and label" if labelled else ""
         raise UserError(
             f"The first line must name the column{'s' if labelled else ''} text{label}, and may "
