@@ -26,7 +26,10 @@ def audit(command: Sequence[str] = (*COMMAND, "--timeout", str(TIMEOUT))) -> tup
         return 0, [f"audit: not done, pip-audit has no answer ({last[:200]})."]
     faults = [line for package in packages for line in _faults(package)]
     asked = sum("vulns" in package for package in packages)
-    return (1 if faults else 0), [*faults, f"audit: {len(faults)} known faults, {asked} packages."]
+    if not asked:
+        return 0, [f"audit: not done, none of {len(packages)} packages could be looked up."]
+    of = f"{asked} of {len(packages)} packages looked up"
+    return (1 if faults else 0), [*faults, f"audit: {len(faults)} known faults, {of}."]
 
 
 def _faults(package: dict[str, Any]) -> list[str]:

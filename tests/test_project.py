@@ -203,10 +203,12 @@ def test_known_faults_of_packages_fail_and_silence_does_not():
     fault = {"id": "CVE-1", "fix_versions": ["2.0"], "aliases": []}
     packages = [{"name": "a", "version": "1.0", "vulns": [fault]}]
     packages += [{"name": "b", "skip_reason": "?"}, {"name": "c", "version": "3.0", "vulns": []}]
-    told = ["a 1.0: CVE-1, mended in 2.0", "audit: 1 known faults, 2 packages."]
+    told = ["a 1.0: CVE-1, mended in 2.0", "audit: 1 known faults, 2 of 3 packages looked up."]
     assert said(json.dumps({"dependencies": packages})) == (1, told)
     sound = json.dumps({"dependencies": packages[1:]})
-    assert said(sound) == (0, ["audit: 0 known faults, 1 packages."])
+    assert said(sound) == (0, ["audit: 0 known faults, 1 of 2 packages looked up."])
+    none = "audit: not done, none of 1 packages could be looked up."  # no silence as a success
+    assert said(json.dumps({"dependencies": packages[1:2]})) == (0, [none])
     told = "audit: not done, pip-audit has no answer (ERROR: no connection)."
     assert said("", "Traceback\nERROR: no connection") == (0, [told])
     assert said("{}", "no such service")[0] == 0
