@@ -21,7 +21,7 @@ from torch import Tensor
 
 from semerge.registry import Key
 from semerge.settings import PRESETS, Resolved
-from semerge.suites.abstention import TOGETHER, Beside
+from semerge.suites.abstention import STILL, TOGETHER, Beside
 
 Array = NDArray[np.float64]
 EPSILON = 1e-12  # of the mean distance: keeps 1/d finite and lets a zero distance win
@@ -134,7 +134,6 @@ def margin(distances: Tensor) -> Tensor:
 # and measures what they do.
 
 OTHER_PROBE, EITHER, DOUBT = "other probe", "either", "doubt"
-STILL = "still at "
 SMALL = 1e-6  # scores below it are told apart no more, where logarithms are taken
 CLIP = 6.0  # standard deviations
 

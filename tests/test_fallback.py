@@ -39,8 +39,10 @@ def diagnosis_of(folder: Path) -> dict[str, Any]:
 
 
 def with_limit(folder: Path, limit: float, score: str = "either") -> Engine:
-    """The suite's engine, with a notice that comes where the score is above `limit`."""
+    """The suite's engine, with a notice that comes where the score is above `limit`. score: its
+    name, or how it begins."""
     found = diagnosis_of(folder)
+    score = next(name for name in found["abstention"]["thresholds"] if name.startswith(score))
     found["abstention"]["score"] = score
     found["abstention"]["thresholds"][score] = limit
     loaded = load(read_suite(folder))
@@ -64,11 +66,14 @@ def test_a_notice_that_stays_away_changes_nothing(diagnosed: Path) -> None:
     assert quiet.verify_weights()
 
 
-@pytest.mark.parametrize("score", ["together", "either", "nearest", "other probe", "entropy"])
+SCORES = ("together", "either", "nearest", "relative", "other probe", "entropy", "doubt")
+
+
+@pytest.mark.parametrize("score", [*SCORES, "still at 1", "still at final"])
 def test_where_no_expert_fits_the_static_coefficients_can_answer(
     diagnosed: Path, score: str
 ) -> None:
-    engine, plain = with_limit(diagnosed, -1.0, score), without(diagnosed)
+    engine, plain = with_limit(diagnosed, -1e9, score), without(diagnosed)
     sample = sample_of(engine, 0)
     told, back = engine.predict(sample), engine.predict(sample, STATIC)
     expected = plain.predict(sample)
@@ -231,6 +236,9 @@ def test_a_calibration_of_another_suite_is_refused(diagnosed: Path) -> None:
     found = diagnosis_of(diagnosed)
     with pytest.raises(ValueError, match="not this suite's"):
         abstention_of(found, 4)
+    found["abstention"] |= {"score": "still at final/final", "gauges": []}
+    with pytest.raises(ValueError, match="has no gauge"):
+        abstention_of(found, 3)
     found["abstention"] |= {"score": "either", "other_probe": None}
     with pytest.raises(ValueError, match="another probe"):
         abstention_of(found, 3)

@@ -22,6 +22,8 @@ NEEDS_OTHER = ("other probe", "either")
 """Scores that ask a second probe beside the one that routes."""
 TOGETHER = "together"
 """The score that asks that, and all else that is measured beside it."""
+STILL = "still at "
+"""How the scores begin that ask one gauge; the rest is its layer and pooling."""
 
 CALIBRATION = ("usual", "thresholds", "false_alarm", "n", "weights")
 _log = logging.getLogger(__name__)
@@ -130,8 +132,12 @@ def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
     beside = Beside()
     if other is not None and score in (*NEEDS_OTHER, TOGETHER):
         beside = Beside(_key(other, at))
-    if score == TOGETHER:
-        beside = replace(beside, gauges=tuple(_key(row, at) for row in found["gauges"]))
+    if score == TOGETHER or score.startswith(STILL):
+        names = {f"{STILL}{row['layer']}/{row['pool']}": row for row in found["gauges"]}
+        rows = [row for name, row in names.items() if score in (TOGETHER, name)]
+        if not rows:
+            raise ValueError(f"the score {score} has no gauge")
+        beside = replace(beside, gauges=tuple(_key(row, at) for row in rows))
     left = found["left_out"].get(score)
     return Abstention(
         at=_key(at, at),
