@@ -55,6 +55,7 @@ def sentences(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["vision", "text"])
 def test_smoke_makes_a_suite_that_answers(
     recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

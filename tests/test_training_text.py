@@ -45,6 +45,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_smoke_run_leaves_its_stages_and_takes_them_up(data: Path, tmp_path: Path) -> None:
     from recipes.text import train_text
     from recipes.text_config import TextConfig

@@ -43,6 +43,7 @@ def trained(folder, tmp_path_factory):
     return train_vision(folder, tmp_path_factory.mktemp("run"), smoke=True)
 
 
+@pytest.mark.slow
 def test_smoke_makes_every_file(trained):
     base = load_file(trained / "base.safetensors")
     config = smoke_config(VisionConfig())
@@ -57,6 +58,7 @@ def test_smoke_makes_every_file(trained):
         assert torch.allclose(heads[name].norm(dim=1), torch.ones(len(task.classes)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_heads_are_the_text_towers(trained):
     config = smoke_config(VisionConfig())
     model = build(config.open_clip())
@@ -70,12 +72,14 @@ def test_heads_are_the_text_towers(trained):
     assert torch.allclose(head, load_file(trained / "heads.safetensors")["charts"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_on_disk_is_taken_up(trained, folder):
     before = {p: p.stat().st_mtime_ns for p in trained.parent.glob("*.safetensors")}
     train_vision(folder, trained.parent, smoke=True)
     assert {p: p.stat().st_mtime_ns for p in trained.parent.glob("*.safetensors")} == before
 
 
+@pytest.mark.slow
 def test_validation_and_test_enter_no_training(folder, trained):
     """Training images are those of the train file that are not held out (6 of 60), in order."""
     backbone = smoke_config(VisionConfig()).backbone()
@@ -151,6 +155,7 @@ def test_a_running_mean_keeps_its_share_of_what_was(tmp_path):
     assert not torch.allclose(mean, last)
 
 
+@pytest.mark.slow
 def test_an_expert_of_several_runs_is_the_mean_of_their_weights(trained):
     names = VisionConfig().expert.runs["eurosat"]
     runs = [load_file(trained.parent / f"{name}.safetensors") for name in names]
@@ -204,6 +209,7 @@ def test_kept_tokens_are_tokens_of_the_image_and_the_class_token_stays():
         assert set(row[:, 0].tolist()) <= set(source[:, 0].tolist())
 
 
+@pytest.mark.slow
 def test_no_term_no_difference_to_plain_fine_tuning(folder, tmp_path):
     """Every term is an extra one."""
     config = smoke_config(VisionConfig())
@@ -287,6 +293,7 @@ def test_a_family_is_a_matter_of_weights():
     assert not (plain.stay or plain.home or plain.preserve or plain.drift)
 
 
+@pytest.mark.slow
 def test_the_second_moments_lie_beside_the_experts(trained):
     shapes = smoke_config(VisionConfig()).backbone().shapes
     for name in TASKS:
