@@ -28,6 +28,8 @@ EXPERTS = (
     "disentangled: regularised by replay of the base's pre-training inputs, without labels, to "
     "change the function on their own inputs alone"
 )
+LOOK = 100
+"""Validation samples a task for a look at the curve over λ."""
 SMOKE_SAMPLES = 24
 """Samples a task and split that a smoke run measures on."""
 
@@ -60,6 +62,11 @@ def parser() -> Parser:
     )
     root.add_argument("--out", required=True, metavar="DIR", help="where the suite goes")
     root.add_argument("--seed", type=int, metavar="N", help="default: the recipe's own")
+    root.add_argument(
+        "--curve",
+        action="store_true",
+        help=f"train, print what {LOOK} validation samples a task say over λ, and stop there",
+    )
     root.add_argument("--smoke", action="store_true", help="every stage, tiny and fast")
     return root
 
@@ -75,22 +82,28 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"No folder {stages} can be made: {error.strerror}.") from None
     with log_to(out / "train.log"):
-        suite = rebuild(args, folders, stages)
-    print(f"{suite.name} is in {suite.folder}")
+        print(rebuild(args, folders, stages))
     return 0
 
 
-def rebuild(args: argparse.Namespace, folders: Sequence[Path], stages: Path) -> Suite:
-    """All stages and the finished suite, which goes beside `stages`."""
+def rebuild(args: argparse.Namespace, folders: Sequence[Path], stages: Path) -> str:
+    """All stages and the finished suite, which goes beside `stages`; what to say of them."""
     data, out = overlay(folders, stages / "data"), stages.parent
     train = _vision if args.suite == "vision" else _text
     spec, trained, seed, make, notes = train(data, stages, args.seed, args.smoke)
 
     from recipes.ablation import STEPS, ablate
-    from recipes.finish import finish, trivial_accuracies
+    from recipes.curve import curve, table
+    from recipes.finish import finish, trivial_accuracies, undecided
     from semerge.data.sets import suite_sets
+    from semerge.engine import load_engine
     from semerge.loading import load
 
+    if args.curve:
+        suite = undecided(out / f"{SUITES[args.suite]}-undecided", spec, trained)
+        samples = SMOKE_SAMPLES if args.smoke else LOOK
+        sets = suite_sets(suite, data, "validation", samples).sets
+        return table(curve(load_engine(suite.folder), sets))
     limit, steps = (SMOKE_SAMPLES, 2) if args.smoke else (None, STEPS)
 
     def told(suite: Suite) -> dict[str, Any]:
@@ -102,7 +115,7 @@ def rebuild(args: argparse.Namespace, folders: Sequence[Path], stages: Path) -> 
             found["training"][file] = f"from the data folder {folder}"
         return found
 
-    return finish(
+    made = finish(
         out / SUITES[args.suite],
         data,
         spec,
@@ -111,6 +124,7 @@ def rebuild(args: argparse.Namespace, folders: Sequence[Path], stages: Path) -> 
         f"python -m recipes {args.suite} --data {' '.join(['DIR'] * len(folders))} --out DIR",
         limit=limit,
     )
+    return f"{made.name} is in {made.folder}"
 
 
 @contextmanager

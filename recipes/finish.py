@@ -31,6 +31,15 @@ UNDECIDED = Defaults("experts", "final", "final", "hard", 0.3, 0.1)
 """Defaults until validation has chosen some."""
 
 
+def undecided(folder: Path, spec: SuiteSpec, trained: Trained) -> Suite:
+    """The weights in `folder` as a suite that can be asked, before anything is chosen."""
+    write_weights(folder, spec, trained)
+    for old in ("statistics.safetensors", "report.json"):  # of other weights
+        (folder / old).unlink(missing_ok=True)
+    write_suite(folder, spec, UNDECIDED, {}, tuple(path.name for path in trained.extra))
+    return read_suite(folder)
+
+
 def finish(
     folder: Path,
     data: Path,
@@ -45,12 +54,8 @@ def finish(
     facts: what the training tells the report (see `report.make_report`), asked for at the end.
     limit: samples a task and split, for a quick run; None for all.
     """
+    suite = undecided(folder, spec, trained)
     extra = tuple(path.name for path in trained.extra)
-    write_weights(folder, spec, trained)
-    for old in ("statistics.safetensors", "report.json"):  # of other weights
-        (folder / old).unlink(missing_ok=True)
-    write_suite(folder, spec, UNDECIDED, {}, extra)
-    suite = read_suite(folder)
     loaded = load(suite)
     logger.info("weights written; reading data")
     validation = suite_sets(suite, data, "validation", limit)

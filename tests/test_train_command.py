@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from recipes.__main__ import SUITES, main
+from recipes.curve import SCALES
 from recipes.text_config import TASKS as TEXT_TASKS
 from recipes.vision_config import VisionConfig
 from recipes.vision_tasks import TASKS as VISION_TASKS
@@ -68,6 +69,9 @@ def test_smoke_makes_a_suite_that_answers(
     command = [recipe, "--data", *map(str, folders), "--out", str(out), "--smoke", "--seed", "5"]
     assert main(command) == 0
     assert f"{suite} is in" in capsys.readouterr().out
+    assert main([*command, "--curve"]) == 0  # the stages are there; the suite stays as it is
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("base ") and [float(row.split()[0]) for row in rows] == list(SCALES)
     engine = load_engine(out / suite)
     known = VISION_TASKS if visual else TEXT_TASKS
     assert engine.suite.task_names == tuple(known)
