@@ -4,6 +4,7 @@ engine."""
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
@@ -33,6 +34,13 @@ def context() -> Context:
     return context
 
 
+@cache
+def own(name: str) -> str | None:
+    """A file of the package by its path in there, None for any other: asked at every call."""
+    file = Path(name)
+    return file.relative_to(PACKAGE).as_posix() if PACKAGE in file.parents else None
+
+
 def entered(visitor: Visitor, button: str) -> tuple[set[str], int]:
     """The files of the package that pressing it enters, and the calls to `Engine.predict`."""
     files: set[str] = set()
@@ -40,9 +48,8 @@ def entered(visitor: Visitor, button: str) -> tuple[set[str], int]:
 
     def seen(frame: FrameType, event: str, _: object) -> None:
         nonlocal hops
-        file = Path(frame.f_code.co_filename)
-        if event == "call" and PACKAGE in file.parents:
-            files.add(file.relative_to(PACKAGE).as_posix())
+        if event == "call" and (file := own(frame.f_code.co_filename)) is not None:
+            files.add(file)
             if frame.f_code is Engine.predict.__code__:
                 hops = _depth(frame) - 1
 
@@ -57,7 +64,7 @@ def entered(visitor: Visitor, button: str) -> tuple[set[str], int]:
 def _depth(frame: FrameType | None) -> int:
     count = 0
     while frame is not None:
-        count += PACKAGE in Path(frame.f_code.co_filename).parents
+        count += own(frame.f_code.co_filename) is not None
         frame = frame.f_back
     return count
 
