@@ -43,7 +43,7 @@ class ExpertConfig:
     rare word comes by too seldom to be learnt at the rate of the blocks.
     """
 
-    steps: int = 350
+    steps: int = 160
     rate: float = 1e-3
     tokens: int = 900
     other_tokens: int = 600
@@ -51,12 +51,12 @@ class ExpertConfig:
     dropout: float = 0.1
     smoothing: float = 0.1
     scale: float = 3.0
-    pull: float = 1.5
+    pull: float = 5.0
     stay: float = 8.0
     home: float = 2.0
     home_margin: float = 0.3
     home_from: int = 2
-    reach: float = 0.6
+    reach: float = 1.0
     preserve: float = 0.0
     drift: float = 0.0
     drift_margin: float = 0.1
@@ -133,10 +133,9 @@ class TextConfig:
     expert: ExpertConfig = ExpertConfig()
     steps_by_task: Mapping[str, float] = field(
         default_factory=lambda: {
-            "sentiment_mr": 3.0,
-            "banking77": 2.5,
+            "sentiment_mr": 6.0,
+            "banking77": 4.0,
             "stackoverflow20": 2.0,
-            "clinc_domain": 1.5,
         }
     )  # times expert.steps
     expert_by_task: Mapping[str, Mapping[str, Any]] = field(
