@@ -37,6 +37,7 @@ class Within(NamedTuple):
 
 
 Share = Annotated[float, Within(0.0, 1.0)]
+Seed = Annotated[int, Within(0, 9999), "seed of what is drawn at random"]
 
 
 class Key(NamedTuple):

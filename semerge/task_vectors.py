@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from math import prod
 
 import torch
@@ -43,6 +44,13 @@ class Segment:
     def numel(self) -> int:
         """M + R, the count of numbers in one model."""
         return self.changing + self.rest.numel()
+
+    @cached_property
+    def own(self) -> tuple[str, ...]:
+        """The names of the tensors that some expert changes."""
+        stops = accumulate(map(prod, self.shapes))
+        pairs = zip(self.names, stops, strict=True)
+        return tuple(name for name, stop in pairs if stop <= self.changing)
 
     def unflatten(self, changed: Tensor) -> dict[str, Tensor]:
         """(M,) or (G, M) -> views by name, (\\*shape) or (G, \\*shape); the base's for the rest."""
@@ -119,6 +127,20 @@ class TaskVectors:
             weights = torch.cat([first, first + change(deltas)])
             made.append(Segment(segment.names, segment.shapes, weights, segment.rest))
         return TaskVectors.of(made, self.count)
+
+    def mapped_by_tensor(self, change: Callable[[Tensor], Tensor]) -> TaskVectors:
+        """`mapped`, tensor by tensor, for methods that look at one at a time: `change` makes new
+        (T, \\*shape) of each that some expert changes."""
+        segments = iter(self.segments)
+
+        def changed(deltas: Tensor) -> Tensor:
+            segment = next(segments)
+            views = segment.unflatten(deltas)
+            for name in segment.own:
+                views[name].copy_(change(views[name]))
+            return deltas
+
+        return self.mapped(changed)
 
     def rows(self, coefficients: Tensor) -> Tensor:
         """Coefficients (.., T) of the τt -> those of the rows θ0, θ1 .. θT: (.., 1 + T). Raises

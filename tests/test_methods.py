@@ -11,26 +11,16 @@ from concurrency import sample_of
 from equivalence import close
 from hypothesis import given
 from hypothesis import strategies as st
+from merging import effective, of_tensors, random_taus, vectors_of
 from tiny import tiny_text_suite, tiny_vision_suite
 from torch import Tensor
 
 from semerge.common import UserError
 from semerge.engine import Engine, load_engine
 from semerge.methods import METHODS, method
+from semerge.methods.order import ordered
 from semerge.settings import Settings
 from semerge.task_vectors import TaskVectors
-
-
-def vectors_of(taus: Tensor, frozen: int = 0) -> TaskVectors:
-    """Task vectors (T, d) over two stages, and `frozen` numbers that no expert changes."""
-    half = taus.shape[1] // 2
-    base = {"a": torch.zeros(half), "b": torch.ones(taus.shape[1] - half), "c": torch.ones(frozen)}
-    experts = [{"a": tau[:half], "b": 1 + tau[half:]} for tau in taus]
-    return TaskVectors(base, experts, [["a"], ["b", "c"]])
-
-
-def effective(vectors: TaskVectors) -> Tensor:
-    return torch.cat(list(vectors.deltas()), dim=1)
 
 
 def flat_ties(taus: Tensor, density: float, merge: str, frozen: int = 0) -> Tensor:
@@ -98,6 +88,43 @@ def test_ties_scales_with_the_task_vectors_and_knows_no_order(scale: float, seed
     assert torch.allclose(effective(ties(vectors_of(scale * taus))), scale * once, atol=1e-5)
     turned = effective(ties(vectors_of(taus.flip(0)))).flip(0)
     assert torch.allclose(turned, once, atol=1e-6)
+
+
+def test_a_change_by_tensor_sees_each_that_an_expert_changes() -> None:
+    stages = (
+        {"e": torch.zeros(2, 3)},
+        {"a": random_taus(2, (2, 3), 0), "b": random_taus(2, (2,), 1)},
+    )
+    vectors = of_tensors(*stages, {"f": random_taus(2, (1,), 2), "g": torch.zeros(2, 5)})
+    assert [s.own for s in vectors.segments] == [(), ("a", "b"), ("f", "g")]
+    seen: list[Tensor] = []
+
+    def change(deltas: Tensor) -> Tensor:
+        seen.append(deltas.clone())
+        return deltas / deltas.abs().sum()
+
+    made = vectors.mapped_by_tensor(change)
+    every = {
+        name: x
+        for stage in (*stages[1:], {"f": random_taus(2, (1,), 2)})
+        for name, x in stage.items()
+    }
+    assert [x.tolist() for x in seen[:3]] == [every[name].tolist() for name in "abf"]
+    for name in "abf":
+        assert torch.equal(
+            torch.stack([made.expert(t)[name] for t in range(2)]),
+            every[name] / every[name].abs().sum(),
+        )
+    assert torch.equal(vectors.expert(1)["a"], every["a"][1])  # the original is as it was
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=9), st.integers(0, 9), st.integers(-1, 20))
+def test_order_statistics_count_zeros_that_are_not_there(
+    values: list[int], zeros: int, rank: int
+) -> None:
+    every = sorted(values + [0] * zeros)
+    expected = every[min(max(rank, 1), len(every)) - 1]
+    assert ordered(torch.tensor(values).float(), zeros, rank) == expected
 
 
 def test_the_average_by_hand(folder: Path) -> None:

@@ -110,6 +110,14 @@ def test_what_there_is():
             assert entry.about.endswith(".") and entry.title
 
 
+@pytest.mark.parametrize("registry", [METHODS, PROBES])
+def test_options_of_one_name_are_one_option(registry):
+    """They share a flag and a control: its range, its words and its default."""
+    for entry in registry:
+        for option in entry.options:
+            assert option == registry.options[option.name], entry.name
+
+
 def test_names_of_options_do_not_meet_those_of_settings():
     """They are flags and keys of links side by side."""
     from semerge.settings import descriptions
@@ -130,7 +138,7 @@ def test_an_entry_shows_up_and_goes():
         return at.expert.sum(-1) * 0
 
     try:
-        assert METHODS.names[-1] == "same" and PROBES.names[-1] == "nought"
+        assert "same" in METHODS.names and "nought" in PROBES.names
     finally:
         METHODS.remove("same"), PROBES.remove("nought")
     assert "same" not in METHODS and "nought" not in PROBES

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from semerge.methods import method
+from semerge.methods.order import ordered
 from semerge.registry import Share
 
 if TYPE_CHECKING:
@@ -57,5 +58,4 @@ def _threshold(vectors: TaskVectors, t: int, density: float) -> Tensor:
 
     sizes = torch.cat([deltas.abs() for deltas in vectors.deltas(t)])
     total = vectors.numel
-    rank = total - int(density * total) - (total - len(sizes))  # zeros are the smallest
-    return sizes.kthvalue(rank).values if rank >= 1 else sizes.new_zeros(())
+    return ordered(sizes, total - len(sizes), total - int(density * total))

@@ -1,0 +1,18 @@
+"""Order statistics over all numbers of a task vector, those that no expert changes among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def ordered(values: Tensor, zeros: int, rank: int) -> Tensor:
+    """The rank-th smallest, from 1 on, of numbers (M,) and as many zeros beside them; the smallest
+    or the largest where there is no such rank. A scalar."""
+    rank = min(max(rank, 1), len(values) + zeros)
+    below = int((values < 0).sum())
+    if below < rank <= below + zeros:
+        return values.new_zeros(())
+    return values.kthvalue(rank if rank <= below else rank - zeros).values
