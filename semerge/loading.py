@@ -52,7 +52,7 @@ def load(suite: Suite) -> Loaded:
     give_back()
     base = open_suite_base(suite, backbone)
     experts = _Experts(suite, backbone, base)
-    vectors = TaskVectors(base, experts, backbone.segments)
+    vectors = TaskVectors(base, experts, backbone.segments, backbone.outputs_last)
     if any(task.layout != OWN_LAYOUT for task in suite.tasks):
         check_lineage(vectors, suite.task_names, [suite.path(t.weights) for t in suite.tasks])
     file = suite.statistics

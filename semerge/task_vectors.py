@@ -10,7 +10,7 @@ coefficients with that matrix, done stage by stage, while an expert's own weight
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from math import prod
@@ -28,12 +28,15 @@ class Segment:
 
     names and shapes: all of them. weights: (1 + T, M), the base's M changing numbers and each
     expert's. rest: (R,), the numbers that are the base's in every model; M + R is the stage's size.
+    outputs_last: of a block, whether its 2-D weights are (in, out), or else (out, in); None of a
+    stage that is no block: then none of its weights is a matrix to a method.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     weights: Tensor
     rest: Tensor
+    outputs_last: bool | None = None
 
     @cached_property
     def changing(self) -> int:
@@ -51,6 +54,14 @@ class Segment:
         stops = accumulate(map(prod, self.shapes))
         pairs = zip(self.names, stops, strict=True)
         return tuple(name for name, stop in pairs if stop <= self.changing)
+
+    @cached_property
+    def matrices(self) -> tuple[str, ...]:
+        """Names of the 2-D weights of a block, attention and MLP, that some expert changes."""
+        if self.outputs_last is None:
+            return ()
+        own = zip(self.own, self.shapes, strict=False)
+        return tuple(name for name, shape in own if len(shape) == 2)
 
     def unflatten(self, changed: Tensor) -> dict[str, Tensor]:
         """(M,) or (G, M) -> views by name, (\\*shape) or (G, \\*shape); the base's for the rest."""
@@ -74,16 +85,22 @@ class TaskVectors:
         base: Mapping[str, Tensor],
         experts: Sequence[Mapping[str, Tensor]],
         segments: Sequence[Sequence[str]],
+        outputs_last: bool = False,
     ) -> None:
         """Read the base, then one expert after the other, each tensor once.
 
         base: every parameter. experts: those that may differ from the base's; what an expert does
         not hold is shared. The mappings may read their tensors from files: no more than one tensor
-        is held at a time, and one stage of the base.
+        is held at a time, and one stage of the base. segments: names by stage; all stages but the
+        first and the last are blocks. outputs_last: whether their 2-D weights are (in, out).
         """
         self.count = len(experts)
         held = {name for expert in experts for name in expert}
-        rooms = [_room(base, len(experts), names, held) for names in segments]
+        layouts = [None, *[outputs_last] * (len(segments) - 2), None]
+        rooms = [
+            replace(_room(base, len(experts), names, held), outputs_last=layout)
+            for names, layout in zip(segments, layouts, strict=False)
+        ]
         for t, expert in enumerate(experts):
             for room in rooms:
                 own = room.unflatten(room.weights[1 + t])
@@ -102,8 +119,7 @@ class TaskVectors:
     def to(self, device: torch.device | str) -> TaskVectors:
         """The same on a device; no copy where they are there."""
         moved = [
-            Segment(s.names, s.shapes, s.weights.to(device), s.rest.to(device))
-            for s in self.segments
+            replace(s, weights=s.weights.to(device), rest=s.rest.to(device)) for s in self.segments
         ]
         return TaskVectors.of(moved, self.count)
 
@@ -125,7 +141,7 @@ class TaskVectors:
         for segment, deltas in zip(self.segments, self.deltas(), strict=True):
             first = segment.weights[:1]
             weights = torch.cat([first, first + change(deltas)])
-            made.append(Segment(segment.names, segment.shapes, weights, segment.rest))
+            made.append(replace(segment, weights=weights))
         return TaskVectors.of(made, self.count)
 
     def mapped_by_tensor(self, change: Callable[[Tensor], Tensor]) -> TaskVectors:
@@ -243,4 +259,4 @@ def _trimmed(segment: Segment) -> Segment:
     if not segment.changing or any(not torch.equal(first, row[None]) for row in segment.weights):
         return segment
     rest = torch.cat([first[0], segment.rest])
-    return Segment(segment.names, segment.shapes, segment.weights[:, :0].clone(), rest)
+    return replace(segment, weights=segment.weights[:, :0].clone(), rest=rest)

@@ -54,6 +54,10 @@ class Sizes(Protocol):
     def shapes(self) -> Shapes:
         """Every parameter's shape, in the order of the forward pass."""
 
+    @property
+    def outputs_last(self) -> bool:
+        """Whether the 2-D weights of its blocks are (in, out), or else (out, in)."""
+
 
 class Architecture:
     """A kind of model that suites can be of.

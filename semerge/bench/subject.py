@@ -82,10 +82,11 @@ def random_weights(suite: Suite, backbone: Backbone, seed: int = 0) -> Loaded:
     """Weights as both models are initialised, and experts a little off; heads likewise."""
     random, count = torch.Generator().manual_seed(seed), len(suite.tasks)
     segments = []
-    for names in backbone.segments:
+    for stage, names in enumerate(backbone.segments):
         shapes = tuple(tuple(backbone.shapes[n]) for n in names)
         weights = torch.empty(1 + count, sum(prod(s) for s in shapes))
-        segment = Segment(tuple(names), shapes, weights, torch.empty(0))
+        layout = backbone.outputs_last if 0 < stage <= backbone.depth else None
+        segment = Segment(tuple(names), shapes, weights, torch.empty(0), layout)
         weights[0].normal_(0, SPREAD, generator=random)
         for name, view in segment.unflatten(weights[0]).items():
             if "ln_" in name and name.endswith("weight"):
@@ -105,9 +106,7 @@ def random_weights(suite: Suite, backbone: Backbone, seed: int = 0) -> Loaded:
 
 def fewer(loaded: Loaded, count: int) -> Loaded:
     """The same with its first experts alone: views, so that it costs no memory."""
-    segments = [
-        Segment(s.names, s.shapes, s.weights[: 1 + count], s.rest) for s in loaded.vectors.segments
-    ]
+    segments = [replace(s, weights=s.weights[: 1 + count]) for s in loaded.vectors.segments]
     suite = replace(loaded.suite, tasks=loaded.suite.tasks[:count])
     statistics = {point: Statistics(s.mean[:count], s.by) for point, s in loaded.statistics.items()}
     vectors = TaskVectors.of(segments, count)

@@ -39,6 +39,7 @@ class TowerSizes:
     mlp_ratio: float = 4.0
 
     pools = ("all", "cls", "mean")
+    outputs_last = False
 
     @cached_property
     def depth(self) -> int:

@@ -35,6 +35,7 @@ class GPT2Sizes:
     eps: float = 1e-5
 
     pools = ("all", "mean", "last")
+    outputs_last = True  # as in transformers' `Conv1D`
 
     @cached_property
     def depth(self) -> int:
@@ -47,7 +48,7 @@ class GPT2Sizes:
 
     @cached_property
     def shapes(self) -> Shapes:
-        """Every parameter's shape, in order of the forward pass; Conv1D weights are (in, out)."""
+        """Every parameter's shape, in order of the forward pass."""
         d = self.width
         shapes: Shapes = {"wte.weight": (self.vocab, d), "wpe.weight": (self.positions, d)}
         block: Shapes = {

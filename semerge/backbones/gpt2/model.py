@@ -276,7 +276,7 @@ def open_expert(
         same(shapes, ""),
         "h.",
         tower="transformer.",
-        outputs_last=True,
+        outputs_last=GPT2Sizes.outputs_last,
         known=HEADS[layout],
     )
 
