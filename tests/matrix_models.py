@@ -18,16 +18,16 @@ from semerge.task_vectors import TaskVectors
 BIAS = 0.5  # what expert t changes in the block's bias, times t + 1; in the embedding twice that
 
 
-def task_vectors(taus: Tensor, outputs_last: bool = False) -> TaskVectors:
+def task_vectors(taus: Tensor, outputs_last: bool = False, bias: float = BIAS) -> TaskVectors:
     """Experts whose one matrix changes by (T, out, in). The embedding is 2-D too, and no matrix."""
     taus = taus.float()
     stored = taus.mT if outputs_last else taus
     base = {"wte": torch.ones(2, 2), "w": torch.zeros_like(stored[0]), "b": torch.ones(2)}
     experts = [
         {
-            "wte": torch.full((2, 2), 1 + 2 * BIAS * (t + 1)),
+            "wte": torch.full((2, 2), 1 + 2 * bias * (t + 1)),
             "w": w,
-            "b": torch.full((2,), 1 + BIAS * (t + 1)),
+            "b": torch.full((2,), 1 + bias * (t + 1)),
         }
         for t, w in enumerate(stored)
     ]
@@ -53,14 +53,15 @@ def static(name: str, vectors: TaskVectors, **options: Any) -> dict[str, Tensor]
 
 
 def merge(name: str, taus: Tensor, outputs_last: bool = False, **options: Any) -> Tensor:
-    """What the static merge changes in the matrix: (T, out, in) -> (out, in)."""
-    w = static(name, task_vectors(taus, outputs_last), **options)["w"].double()
+    """What the static merge changes in the matrix, where no expert changes anything else:
+    (T, out, in) -> (out, in)."""
+    w = static(name, task_vectors(taus, outputs_last, bias=0.0), **options)["w"].double()
     return w.mT if outputs_last else w
 
 
 def terms(name: str, taus: Tensor, **options: Any) -> Tensor:
     """The effective task vectors of the matrix, (T, out, in) to the same."""
-    result = made(name, task_vectors(taus), **options)
+    result = made(name, task_vectors(taus, bias=0.0), **options)
     assert isinstance(result, TaskVectors)
     return torch.stack([result.expert(t)["w"] for t in range(len(taus))]).double()
 

@@ -19,11 +19,14 @@ from semerge.methods.matrices import by_matrix, one_model, polar, regression_mer
 from semerge.settings import Settings
 from semerge.task_vectors import TaskVectors
 
-NAMES = ("tsv_m",)
+NAMES = ("tsv_m", "wudi", "ace", "optmerge")
 TURN = {"tsv_m"}  # f(τᵀ)ᵀ = f(τ)
 ORDERED: set[str] = set()  # those to which the order of the tasks is something
-ABSOLUTE: set[str] = set()  # those that are not f(cτ) = c·f(τ)
+ABSOLUTE = {"ace"}  # those that are not f(cτ) = c·f(τ)
 WHOLE: set[str] = set()  # those that give one merged model
+ALONE = {"tsv_m", "wudi", "optmerge"}  # of one task, that expert
+ALIKE = {"wudi"}  # of the same expert several times, that expert
+OPTIONS = {"wudi": {"filter": "exact"}}  # for the last two
 OTHERS = [name for name in NAMES if "others" in {o.name for o in METHODS[name].options}]
 EACH = pytest.mark.parametrize("name", NAMES)
 
@@ -204,6 +207,18 @@ def test_scale(name: str) -> None:
         assert (found - 0.25 * merge(name, taus)).abs().max() > 1e-4
     else:
         agree(found, 0.25 * merge(name, taus))
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_of_one_task_its_expert(name: str) -> None:
+    tau = random(1, 6, 8)
+    agree(merge(name, tau, **OPTIONS.get(name, {})), tau[0])
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_of_the_same_expert_several_times_that_expert(name: str) -> None:
+    tau = random(1, 6, 8)
+    agree(merge(name, tau.expand(3, 6, 8), **OPTIONS.get(name, {})), tau[0])
 
 
 ODD = {

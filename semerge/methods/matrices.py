@@ -44,8 +44,7 @@ def by_matrix(
     share, made = _share(vectors, others), []
     for segment in vectors.segments:
         weights = segment.weights.clone()
-        if share != 1:
-            weights[1:].sub_(weights[:1]).mul_(share).add_(weights[:1])
+        scale(weights, share)
         room = segment.unflatten(weights)
         for name, stack in stacks(segment):
             base, rows = room[name][:1], room[name][1:]
@@ -72,6 +71,12 @@ def one_model(
         for name, stack in stacks(segment):
             params[name].copy_(base[name] + strength * turned(segment, merge(stack)))
     return params
+
+
+def scale(weights: Tensor, factor: float) -> None:
+    """Multiply the task vectors of new weights (1 + T, M), in place."""
+    if factor != 1:
+        weights[1:].sub_(weights[:1]).mul_(factor).add_(weights[:1])
 
 
 def stacks(segment: Segment) -> Iterator[tuple[str, Tensor]]:

@@ -1,0 +1,52 @@
+"""OptMerge: WUDI with cleaned targets, read by the leading inputs of each task vector alone.
+
+"OptMerge", https://arxiv.org/abs/2505.19892, by its code, which descends from S = Σ τt by Adam.
+Here it is in closed form. Of each matrix, K = ⌊min(m, n) / T⌋, and with τ̄ the mean of the τt
+
+    τ̃t = τ̄ + (τt − τ̄) cut to its first K singular triplets
+    Pt = diag(σ) Vᵀ of the first K triplets of τt
+
+M minimises Σt ‖(M − τ̃t) Ptᵀ‖² / ‖τt‖². It is the regression merge of the τ̃t with the Gram matrices
+PtᵀPt / ‖τt‖²; where none of them reads, M stays at S, as the descent does. λ is 1; its authors also
+use .1 and .2 for language models. All else is averaged.
+
+The terms, with τt where none reads, are the effective task vectors. Chosen here: a task vector that
+is zero has no say, and where T is above min(m, n), K would be 0, and the matrix is averaged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from semerge.methods import method
+from semerge.methods.matrices import Others, by_matrix, regression_merge, svd
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from semerge.task_vectors import TaskVectors
+
+
+@method("optmerge", title="OptMerge", paper="arXiv 2505.19892", scale=1.0, place=30)
+def optmerge(vectors: TaskVectors, *, others: Others = "mean") -> TaskVectors:
+    """WUDI-Merging with targets whose differences from the mean, and inputs, are cut to their
+    leading singular triplets."""
+    import torch
+
+    def change(stack: Tensor) -> Tensor:
+        rank = min(stack.shape[1:]) // len(stack)
+        if not rank:
+            return stack / len(stack)
+        mean = stack.mean(0)
+        low = [svd(difference, rank) for difference in stack - mean]
+        targets = torch.stack([mean + (u * sigma) @ v.mT for u, sigma, v in low])
+        lengths = torch.linalg.matrix_norm(stack)
+        inputs = [
+            (v * sigma).mT / length  # (K, in), none of a zero
+            for (_, sigma, v), length in zip(
+                (svd(tau, rank) for tau in stack), lengths, strict=True
+            )
+        ]
+        return regression_merge(targets, lambda t: inputs[t].mT @ inputs[t], rest=stack)
+
+    return by_matrix(vectors, change, others)
