@@ -32,8 +32,13 @@ def test_the_page_holds_at_the_width_of_a_magnified_one(browser: Any, app: str) 
 
 
 def test_without_scripts_the_page_says_what_it_needs(browser: Any, app: str) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(app)
-    assert page.locator("noscript p").is_visible()
-    context.close()
+    for scheme in ("light", "dark"):
+        context = browser.new_context(java_script_enabled=False, color_scheme=scheme)
+        page = context.new_page()
+        page.goto(app)
+        told = page.locator("noscript p")
+        assert told.is_visible()
+        ink, ground = (told.evaluate(f"node => getComputedStyle(node).{k}")
+                       for k in ("color", "backgroundColor"))  # fmt: skip
+        assert (ink, ground) == ("rgb(22, 24, 29)", "rgb(255, 255, 255)")
+        context.close()

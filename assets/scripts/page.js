@@ -63,4 +63,9 @@ const semerge = {
       result?.scrollIntoView({block: 'start', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth'});
     }
   });
+
+  // A picture that the browser can't draw, damaged or of a format that it lacks, is no broken icon.
+  for (const [event, broken] of [['error', true], ['load', false]])
+    document.addEventListener(event, ({target}) =>
+      target.matches?.('#vision-image img') && target.classList.toggle('se-undrawn', broken), true);
 })();
