@@ -19,14 +19,17 @@ from semerge.methods.matrices import by_matrix, one_model, polar, regression_mer
 from semerge.settings import Settings
 from semerge.task_vectors import TaskVectors
 
-NAMES = ("tsv_m", "wudi", "ace", "optmerge")
-TURN = {"tsv_m"}  # f(τᵀ)ᵀ = f(τ)
-ORDERED: set[str] = set()  # those to which the order of the tasks is something
+NAMES = (
+    *("tsv_m", "iso_c", "iso_cts", "wudi", "svc", "cart", "opcm", "ace", "r_tsvm", "star"),
+    "optmerge",
+)
+TURN = {"tsv_m", "iso_c", "cart", "opcm", "r_tsvm", "star"}  # f(τᵀ)ᵀ = f(τ)
+ORDERED = {"opcm"}  # those to which the order of the tasks is something
 ABSOLUTE = {"ace"}  # those that are not f(cτ) = c·f(τ)
-WHOLE: set[str] = set()  # those that give one merged model
-ALONE = {"tsv_m", "wudi", "optmerge"}  # of one task, that expert
-ALIKE = {"wudi"}  # of the same expert several times, that expert
-OPTIONS = {"wudi": {"filter": "exact"}}  # for the last two
+WHOLE = {"iso_c", "iso_cts"}  # those that give one merged model
+ALONE = {"tsv_m", "wudi", "svc", "cart", "opcm", "r_tsvm", "optmerge"}  # of one task, that expert
+ALIKE = {"wudi", "svc", "cart"}  # of the same expert several times, that expert
+OPTIONS = {"wudi": {"filter": "exact"}, "r_tsvm": {"outlier": 100.0}}  # for the last two
 OTHERS = [name for name in NAMES if "others" in {o.name for o in METHODS[name].options}]
 EACH = pytest.mark.parametrize("name", NAMES)
 
