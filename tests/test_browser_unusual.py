@@ -83,7 +83,7 @@ def test_bad_images_are_told_in_a_sentence_and_the_next_one_works(
         alert.wait_for()
         assert words in alert.inner_text() and str(tmp_path) not in alert.inner_text()
         assert not page.locator("#vision-answers").is_visible()  # no old answer beside it
-        # no broken icon where the browser can't draw it; it draws a cut one, and one too large for us
+        # no broken icon where the browser can't draw it; it draws a cut one, and a large one
         assert page.locator("#vision-image img").is_visible() is (name != "text.png")
         good = first_of(VISION, task).file
         upload(page, good)
