@@ -136,11 +136,14 @@ class TaskVectors:
             yield rows - segment.weights[0]
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> TaskVectors:
-        """Other task vectors on the same base: `change` makes new (T, M) of each stage's."""
+        """Other task vectors on the same base: `change` makes new (T, M) of each stage's, which it
+        may also write to."""
         made = []
-        for segment, deltas in zip(self.segments, self.deltas(), strict=True):
-            first = segment.weights[:1]
-            weights = torch.cat([first, first + change(deltas)])
+        for segment in self.segments:
+            first, weights = segment.weights[0], torch.empty_like(segment.weights)
+            weights[0] = first
+            deltas = torch.sub(segment.weights[1:], first, out=weights[1:])
+            torch.add(first, change(deltas), out=deltas)
             made.append(replace(segment, weights=weights))
         return TaskVectors.of(made, self.count)
 

@@ -35,16 +35,15 @@ def effective(vectors: TaskVectors) -> Tensor:
     return torch.cat(list(vectors.deltas()), dim=1)
 
 
-def merged(name: str, vectors: TaskVectors, **options: Any) -> dict[str, Tensor]:
-    """The method's static merge, minus the base, by tensor: times the scale that it has itself, 1/T
-    for the average and 1 where the suite has it."""
-    entry = METHODS[name]
-    made = entry.function(vectors, **options)
-    scale = entry.scale(vectors.count) if callable(entry.scale) else (entry.scale or 1.0)
+def merged(
+    name: str, vectors: TaskVectors, scale: float = 1.0, **options: Any
+) -> dict[str, Tensor]:
+    """What the method adds to the base, by tensor, at another scale than its own."""
+    made = METHODS[name].function(vectors, **options)
     if isinstance(made, TaskVectors):
-        made = made.merge(torch.full((made.count,), float(scale)))
+        made = made.merge(torch.full((made.count,), scale))
     base = vectors.base()
-    return {name: x - base[name] for name, x in made.items()}
+    return {tensor: x - base[tensor] for tensor, x in made.items()}
 
 
 def flat(tensors: Mapping[str, Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ from tiny import tiny_text_suite, tiny_vision_suite
 from torch import Tensor
 
 from semerge.common import UserError
-from semerge.engine import Engine, load_engine
+from semerge.engine import Engine, load_engine, unpack
 from semerge.methods import METHODS, method
 from semerge.methods.order import ordered
 from semerge.settings import Settings
@@ -192,6 +192,26 @@ def test_a_mass_of_one_is_the_effective_task_vector_alone(
     z = engine.models.embedding(lambda stage: params, engine.probe(sample, TIES).batch)
     expected = engine.logits(z, found.head)[0].softmax(0).max().item()
     assert found.predictions["se"][0].score == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in METHODS if not entry.needs])
+def test_every_method_answers(engine: Engine, name: str) -> None:
+    """The static column is what the method merged, and SE-Merging's answer is finite."""
+    sample = sample_of(engine, 0)
+    found = engine.predict(sample, Settings(method=name, probe="experts", preset="literal"))
+    variant = engine.models.variant(name)
+    if variant.whole is None:
+        params = variant.vectors.merge(torch.full((3,), METHODS[name].scale_of(engine.suite)))
+    else:
+        params = {name: x for stage in variant.whole for name, x in stage.items()}
+    assert all(x.isfinite().all() for x in params.values())
+    batch = engine.models.place(engine.backbone.preprocess(*unpack(sample, engine.suite)[0]))
+    z = engine.models.embedding(lambda stage: params, batch)
+    scores = engine.logits(z, found.head)[0].softmax(0).sort(descending=True).values
+    assert [p.score for p in found.predictions["static"]] == (
+        pytest.approx(scores.tolist(), rel=1e-3)
+    )
+    assert sum(p.score for p in found.predictions["se"]) == pytest.approx(1.0)
 
 
 def test_a_variant_is_made_once_and_nothing_is_written(engine: Engine) -> None:
