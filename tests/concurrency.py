@@ -77,9 +77,11 @@ def sweep(engine: Engine, n: int = 12) -> tuple[tuple[Row, ...], ...]:
     return collect(engine, Sets("made", "test", tuple(sets), rows, False), asked).rows
 
 
-def check_threads(engines: Sequence[Engine], threads: int = 16, count: int = 20) -> None:
-    """Each thread asks all requests, starting at another one, beside a thread a suite that sweeps
-    a labelled set, as Inspect does; equal bit for bit, nothing written.
+def check_threads(
+    engines: Sequence[Engine], threads: int = 16, count: int = 20, each: int = 20
+) -> None:
+    """Each thread asks `each` of the requests, starting at another one, beside a thread a suite
+    that sweeps a labelled set, as Inspect does; equal bit for bit, nothing written.
 
     torch's own thread count has to be the same throughout: it decides the order of sums.
     """
@@ -94,7 +96,7 @@ def check_threads(engines: Sequence[Engine], threads: int = 16, count: int = 20)
     swept = [sweep(engine) for engine in engines]
 
     def client(start: int) -> list[tuple[int, dict[str, object]]]:
-        return [(i % count, ask(i % count)) for i in range(start, start + count)]
+        return [(i % count, ask(i % count)) for i in range(start, start + each)]
 
     with ThreadPoolExecutor(threads + len(engines)) as pool:
         beside = [pool.submit(sweep, engine) for engine in engines]

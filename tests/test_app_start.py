@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from pathlib import Path
+from unittest.mock import patch
 
-import httpx
 import pytest
-from fakes import free_port
-from processes import PATIENCE, python, wait_for
+from fakes import FakeEngine, fake_examples, fake_suite
 
 from semerge import cli
-
-
-def refused(log: Path, *options: str, **variables: str) -> str:
-    """What the app says where it does not start."""
-    with (
-        log.open("w") as output,
-        python("import app; app.main()", *options, output=output, **variables) as process,
-    ):
-        assert process.wait(PATIENCE) == 2
-    said = log.read_text()
-    assert "Traceback" not in said, said
-    return said
+from semerge.suites.examples import load_examples
+from semerge.ui.context import Context
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "", "²"])
@@ -42,30 +33,19 @@ def test_a_port_that_is_none_is_refused(
     assert said.err == f"semerge: {named} is a number from 1 to 65535, not {port!r}.\n"
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+def test_a_port_that_is_taken_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = Context.make(
+        [fake_suite("image")], load_examples(fake_examples(tmp_path)), FakeEngine
+    )
+    monkeypatch.setattr("semerge.ui.app.make_context", lambda *_: context)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the process is pytest's
+    # what a start does to the environment ends with the test
+    with patch.dict(os.environ), socket.create_server(("127.0.0.1", 0)) as taken:
+        os.environ["GRADIO_SERVER_PORT"] = "1"
         port = taken.getsockname()[1]
-        said = refused(tmp_path / "log", "--port", str(port), GRADIO_SERVER_PORT="1")
-    assert f"semerge: the page can't be served at 127.0.0.1:{port} (" in said
+        assert cli.main(["demo", "--port", str(port)]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"semerge: the page can't be served at 127.0.0.1:{port} (")
     assert "name another: --port 7861, make demo PORT=7861, or GRADIO_SERVER_PORT=7861." in said
-
-
-def test_the_environment_opens_nothing(tmp_path: Path) -> None:
-    secret, log, port = tmp_path / "secret.txt", tmp_path / "log", str(free_port())
-    secret.write_text("of the server")
-    variables = {
-        "GRADIO_ALLOWED_PATHS": str(tmp_path),
-        "GRADIO_VIBE_MODE": "1",
-        "GRADIO_SHARE": "True",
-        "GRADIO_MCP_SERVER": "True",
-    }
-    with (
-        log.open("w") as output,
-        python("import app; app.main()", "--port", port, output=output, **variables) as process,
-        httpx.Client(trust_env=False, base_url=f"http://127.0.0.1:{port}", timeout=60) as http,
-    ):
-        wait_for(int(port), process)
-        assert http.get(f"/gradio_api/file={secret}").status_code == 403
-        assert http.get("/config").json()["vibe_mode"] is False
-        assert http.get("/gradio_api/vibe-code").status_code == 403
-    assert f"semerge: not used here: {', '.join(sorted(variables))}." in log.read_text()

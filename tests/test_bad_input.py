@@ -50,7 +50,7 @@ ELSEWHERE = {
     43: "test_comparison.py::test_cells_that_a_spreadsheet_would_run_are_quoted",
     44: "test_api_values.py::test_a_value_of_another_kind_is_refused",
     57: "test_checkpoints_pickle.py::test_a_payload_is_not_run",
-    59: "test_network.py::test_the_app_starts_loads_and_answers_without_a_network",
+    59: "test_network.py::test_the_app_as_it_is_started",
     61: "test_engine_notices.py::test_distances_that_are_all_zero_are_told",
     62: "test_browser_links.py::test_a_link_opens_the_same_state_after_a_restart",
     64: "test_posts.py::test_a_full_disk_is_told_as_one",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,14 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes import free_port
 from filelock import FileLock, Timeout
 from gradio.utils import get_upload_folder
 from image_files import encoded, picture
-from processes import PATIENCE, python, wait_for
 from test_forged_files import META, predict
 
-from semerge.common import TERMINATED, UserError
+from semerge.common import UserError
 from semerge.inputs import MAX_BYTES
 from semerge.ui import FOLDER, LOCK, posts, upload_folder
 from semerge.ui.posts import from_elsewhere, held
@@ -76,24 +73,6 @@ def test_no_place_for_uploads_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
     file.touch()
     with pytest.raises(UserError, match=r"There is no place for uploads: File exists\."):
         upload_folder(str(file)).__enter__()
-
-
-def test_uploads_end_with_the_process(tmp_path: Path) -> None:
-    """And those that a killed one has left with the start."""
-    place, log, port = tmp_path / "place", tmp_path / "log", free_port()
-    left = place / f"{FOLDER}a" / LOCK
-    left.parent.mkdir(parents=True)
-    left.touch()
-    # and a home that can't be written
-    variables = {"GRADIO_TEMP_DIR": str(place), "HOME": "/proc/nowhere"}
-    arguments = ("import app; app.main()", "--port", str(port))
-    with log.open("w") as output, python(*arguments, output=output, **variables) as process:
-        wait_for(port, process)
-        assert upload(f"http://127.0.0.1:{port}/").status_code == 200
-        assert len([*place.rglob("own.png")]) == 1 and not left.exists()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == TERMINATED
-    assert list(place.iterdir()) == [] and "Traceback" not in log.read_text()
 
 
 # ---- how much ------------------------------------------------------------------------------------
