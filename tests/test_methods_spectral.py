@@ -132,9 +132,9 @@ def test_svc_equals_the_formula() -> None:
 
 def test_svc_of_tasks_with_nothing_in_common_is_their_sum() -> None:
     taus = diagonals([2.0, 0.0, 0.0], [0.0, 3.0, 0.0])
-    # along each direction one task has share 1, the other none, which counts as the floor
-    agree(merge("svc", taus, floor=1.0), taus.sum(0))
-    agree(merge("svc", taus, floor=0.1), 2 / 1.1 * taus.sum(0))
+    # along each direction one task has share 1, the other none, which counts as the least
+    agree(merge("svc", taus, least=1.0), taus.sum(0))
+    agree(merge("svc", taus, least=0.1), 2 / 1.1 * taus.sum(0))
 
 
 # ---- CART ----------------------------------------------------------------------------------------
