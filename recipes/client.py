@@ -24,7 +24,8 @@ class Client:
     """One visitor of the page at an address; several threads may share it."""
 
     def __init__(self, page: str) -> None:
-        self.http = httpx.Client(base_url=page, trust_env=False, timeout=PATIENCE)
+        # no certificate to verify: reading those that there are takes longer than an answer
+        self.http = httpx.Client(base_url=page, trust_env=False, verify=False, timeout=PATIENCE)
         named = self.http.get("gradio_api/info").json()["named_endpoints"]
         self.usual = {  # endpoint -> label of each value -> what it is where nobody says another
             name.strip("/"): {p["label"]: p.get("parameter_default") for p in api["parameters"]}

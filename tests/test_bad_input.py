@@ -418,7 +418,7 @@ def test_48_and_49_everybody_gets_his_own_answer(
                 return answer(asks[i % 10]()) == alone[i % 10]
             except Refused as error:
                 told.append(str(error))
-                time.sleep(0.2)
+                time.sleep(0.5)
 
     with ThreadPoolExecutor(50) as pool:
         assert all(pool.map(visitor, range(50)))
@@ -505,7 +505,7 @@ def test_53_requests_leave_neither_files_nor_memory(client: Client) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return files, pages * 4096
 
-    contents = [encoded(picture(size=(40 + i, 32))) for i in range(10)]
+    contents = [encoded(picture(size=(40 + i, 32))) for i in range(5)]
     for content in contents:  # what is probed of the last inputs is remembered
         client.image(content)
     files, memory = held()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,19 @@ def app(fake_page: str) -> str:
     return fake_page
 
 
+@cache
+def config(app: str) -> dict[str, Any]:
+    """The parts and events of a page, which takes some time to say them."""
+    with httpx.Client(trust_env=False, verify=False, timeout=60) as http:
+        return dict(http.get(f"{app}config").json())
+
+
 def ask(app: str, wanted: Any, data: list[Any], headers: Any = None) -> dict[str, Any]:
     """What an event answers a client that writes its request itself, and leaves further options at
     their defaults. wanted: dependency -> bool."""
-    with httpx.Client(trust_env=False, timeout=60, headers=headers) as http:
-        known = http.get(f"{app}config").json()["dependencies"]
-        index, inputs = next((d["id"], d["inputs"]) for d in known if wanted(d))
+    with httpx.Client(trust_env=False, verify=False, timeout=60, headers=headers) as http:
+        events = config(app)["dependencies"]
+        index, inputs = next((d["id"], d["inputs"]) for d in events if wanted(d))
         session = secrets.token_hex(4)
         data = [*data, *[None] * (len(inputs) - len(data))]
         body = {"data": data, "fn_index": index, "session_hash": session}
@@ -59,7 +67,7 @@ def test_a_path_of_the_server_is_refused(app: str, folder: Path, mark: dict[str,
     for path in ("/etc/passwd", str(outside), f"../..{outside}", "\x00", "x" * 5000):
         answer = predict(app, {"path": path, **mark})
         assert answer["error"] == FORGED, (path, answer)
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, verify=False) as http:
         files = {"files": ("own.png", outside.read_bytes())}
         (own,) = http.post(f"{app}gradio_api/upload", files=files).json()
     assert predict(app, {"path": own, **mark})["data"][0]["suite"] == "mini-vision"
@@ -86,7 +94,7 @@ def test_something_else_in_a_files_place_is_refused(app: str) -> None:
 def test_a_labelled_set_is_an_upload_too(app: str, folder: Path) -> None:
     """In Compare, whose run is told by the queue."""
     (folder / "own.csv").write_text("text,label\nsecret,x\n", encoding="utf-8")
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, verify=False) as http:
         config = http.get(f"{app}config").json()
     kinds = {c["id"]: c["props"].get("elem_id") for c in config["components"]}
 

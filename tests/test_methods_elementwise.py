@@ -86,10 +86,10 @@ def test_dare_s_draws() -> None:
     assert made.mean(1).tolist() == pytest.approx(taus.mean(1).tolist(), rel=0.1)
     both = (stays[0] & stays[1]).float().mean()  # drawn each for itself
     assert float(both) == pytest.approx(0.25**2, abs=0.02)
-    # of the seed and a task's number alone
+    # of the draw and a task's number alone
     alone = effective(dare(vectors_of(taus[:1]), drop=0.75))[0]
     assert torch.allclose(alone, made[0], atol=1e-5)
-    assert not torch.equal(effective(dare(vectors, drop=0.75, seed=1)) != 0, stays)
+    assert not torch.equal(effective(dare(vectors, drop=0.75, draw=1)) != 0, stays)
     # a smaller share drops no number that a larger one keeps
     assert (stays <= (effective(dare(vectors, drop=0.5)) != 0)).all()
 
@@ -298,7 +298,7 @@ def test_a_task_vector_of_zeros_is_merged_without_dividing_by_it() -> None:
     [
         ("dare:drop=1", "drop must be a number from 0 to 0.99, not '1'"),
         ("dare:rescale=mean", "rescale must be share, norm, not 'mean'"),
-        ("dare:seed=-1", "seed must be a whole number from 0 to 9999, not '-1'"),
+        ("dare:draw=-1", "draw must be a whole number from 0 to 9999, not '-1'"),
         ("sce:selection=1.1", "selection must be a number from 0 to 1, not '1.1'"),
         ("varm:selection=1", "method varm has no option 'selection'; it has no options"),
         ("lines:slope=2", "slope must be a number from 0 to 1, not '2'"),

@@ -63,7 +63,9 @@ def test_the_app_as_it_is_started(tmp_path: Path) -> None:
     with (
         log.open("w") as output,
         python("import app; app.main()", "--verbose", output=output, **variables) as process,
-        httpx.Client(trust_env=False, base_url=f"http://127.0.0.1:{port}", timeout=60) as http,
+        httpx.Client(
+            trust_env=False, verify=False, base_url=f"http://127.0.0.1:{port}", timeout=60
+        ) as http,
     ):
         wait_for(port, process)
         assert http.get(f"/gradio_api/file={secret}").status_code == 403

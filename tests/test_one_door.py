@@ -12,7 +12,7 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from image_files import encoded, picture
 from PIL import Image
-from test_forged_files import META, VISION, predict
+from test_forged_files import META, VISION, config, predict
 
 from semerge.ui.safe import FORGED, SafeImage, uploaded
 
@@ -61,10 +61,10 @@ def test_a_data_url_is_refused_undecoded(
 
 def joined(page: str, image: Any) -> str:
     """What the check says that a click on Run is given before it gets a place in the queue."""
-    with httpx.Client(trust_env=False) as http:
-        config = http.get(f"{page}config").json()
-        part = {c["props"].get("elem_id"): c["id"] for c in config["components"]}["vision-run"]
-        event = next(d for d in config["dependencies"] if [part, "click"] in d["targets"])
+    with httpx.Client(trust_env=False, verify=False) as http:
+        parts = config(page)["components"]
+        part = {c["props"].get("elem_id"): c["id"] for c in parts}["vision-run"]
+        event = next(d for d in config(page)["dependencies"] if [part, "click"] in d["targets"])
         data = [image, *VISION, *[None] * (len(event["inputs"]) - 1 - len(VISION))]
         body = {"data": data, "fn_index": event["id"], "session_hash": "x"}
         answer = http.post(f"{page}gradio_api/queue/join", json=body)
@@ -73,7 +73,7 @@ def joined(page: str, image: Any) -> str:
 
 
 def test_an_upload_beside_a_data_url_is_no_way_in(fake_page: str, opened: list[Any]) -> None:
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, verify=False) as http:
         content = {"files": ("own.png", encoded(picture()))}
         (own,) = http.post(f"{fake_page}gradio_api/upload", files=content).json()
     assert uploaded(own)

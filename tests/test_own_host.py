@@ -30,7 +30,7 @@ def test_names_of_this_computer() -> None:
 
 @pytest.mark.parametrize("path", ["", "config", "gradio_api/info", "gradio_api/file=/etc/passwd"])
 def test_a_name_that_was_bound_to_this_computer_is_refused(fake_page: str, path: str) -> None:
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, verify=False) as http:
         for host in ("evil.example", "evil.example:7860", "127.0.0.1.evil.example"):
             origin = {"Host": host, "Origin": f"http://{host}"}
             answer = http.get(f"{fake_page}{path}", headers=origin)
@@ -43,7 +43,7 @@ def test_who_comes_through_a_proxy_names_no_folder(
     fake_page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of Inspect, whose run tells what it was refused for."""
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, verify=False) as http:
         config = http.get(f"{fake_page}config").json()
     kinds = {c["id"]: c["props"].get("elem_id") for c in config["components"]}
     usual = {c["id"]: c["props"].get("value") for c in config["components"]}

@@ -27,7 +27,7 @@ PNG = encoded(picture())
 
 
 def upload(page: str, content: bytes = PNG, **headers: str) -> httpx.Response:
-    with httpx.Client(trust_env=False, timeout=60) as http:
+    with httpx.Client(trust_env=False, verify=False, timeout=60) as http:
         files = {"files": ("own.png", content)}
         return http.post(f"{page}gradio_api/upload", files=files, headers=headers)
 
@@ -131,7 +131,7 @@ def test_what_an_upload_that_broke_off_left_goes(tmp_path: Path) -> None:
 
 
 def test_other_requests_are_small(fake_page: str) -> None:
-    with httpx.Client(trust_env=False, timeout=60, base_url=fake_page) as http:
+    with httpx.Client(trust_env=False, verify=False, timeout=60, base_url=fake_page) as http:
         body = {"data": ["x" * posts.BODY], "fn_index": 1, "session_hash": "x"}
         for path in ("queue/join", "run/predict", "call/predict_text", "component_server"):
             answer = http.post(f"gradio_api/{path}", json=body)
@@ -174,13 +174,13 @@ def test_posts_of_another_website_are_refused(
     if elsewhere:
         assert answer.text == posts.ELSEWHERE
         assert {*Path(get_upload_folder()).rglob("*")} == before
-        with httpx.Client(trust_env=False, timeout=60, headers=headers) as http:
+        with httpx.Client(trust_env=False, verify=False, timeout=60, headers=headers) as http:
             for path in ("queue/join", "run/predict", "call/predict_text", "component_server"):
                 assert http.post(f"{fake_page}gradio_api/{path}", json={}).status_code == 403
 
 
 def test_what_the_page_has_no_use_for_is_closed(fake_page: str) -> None:
-    with httpx.Client(trust_env=False, timeout=60, base_url=fake_page) as http:
+    with httpx.Client(trust_env=False, verify=False, timeout=60, base_url=fake_page) as http:
         for path in ("process_recording", "vibe-edit", "vibe-code", "stream/x", "api/predict"):
             answer = http.post(f"gradio_api/{path}", json={})
             assert (answer.status_code, answer.json()) == (404, {"detail": posts.NOTHING})

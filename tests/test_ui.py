@@ -560,7 +560,7 @@ def test_only_the_two_endpoints_are_public(client: Any) -> None:
 def test_the_page_and_its_config_name_no_other_host(app: str) -> None:
     import httpx
 
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, verify=False) as http:
         page = http.get(app).text
         direct = http.post(app + "gradio_api/run/predict_text", json={"data": ["x", "", *TEXT]})
     assert direct.status_code == 404  # the queue can't be passed by
@@ -700,7 +700,7 @@ def test_the_image_as_seen_is_shown_pixel_by_pixel() -> None:
 
 
 def test_the_page_says_what_it_needs(app: str) -> None:
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, verify=False) as http:
         page = http.get(app).text
     (told,) = re.findall(r"<noscript>(.*?)</noscript>", page)
     assert re.sub(r"<.*?>", "", told) == (

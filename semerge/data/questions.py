@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,7 @@ def questions(
     for one in inputs:
         if not _is_place(one, image):
             question = Question(one, Path(one) if image else (one, text_b))
-            if len(inputs) > 1 and not image:
-                with naming(quoted(one)):
-                    question.sample()
-            else:
+            with naming(quoted(one)) if len(inputs) > 1 and not image else nullcontext():
                 question.sample()
             found.append(question)
             continue

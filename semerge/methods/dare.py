@@ -3,7 +3,7 @@
 Each number of each task vector is dropped with probability p, and what stays is divided by 1 − p,
 so that its expectation stays; then Task Arithmetic. "Language Models are Super Mario", Yu et al.,
 https://arxiv.org/abs/2311.03099. By "norm" a tensor is rescaled to its own l1 norm instead, as
-mergekit does. A task's draws depend on the seed and its number alone.
+mergekit does. A task's draws depend on `draw` and its number alone.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ Rescale = Annotated[
 
 @method("dare", title="DARE", paper="arXiv 2311.03099", scale=0.3)
 def dare(
-    vectors: TaskVectors, *, drop: Drop = 0.5, rescale: Rescale = "share", seed: Seed = 0
+    vectors: TaskVectors, *, drop: Drop = 0.5, rescale: Rescale = "share", draw: Seed = 0
 ) -> TaskVectors:
     """Drop numbers of each task vector at random, rescale the others, and add."""
     import torch
 
-    draws = [torch.Generator().manual_seed(seed * 2**16 + t) for t in range(vectors.count)]
+    generators = [torch.Generator().manual_seed(draw * 2**16 + t) for t in range(vectors.count)]
 
     def thinned(deltas: Tensor) -> Tensor:
-        for row, draw in zip(deltas, draws, strict=True):
-            stays = (torch.rand(row.shape, generator=draw) >= drop).to(row.device)
+        for row, generator in zip(deltas, generators, strict=True):
+            stays = (torch.rand(row.shape, generator=generator) >= drop).to(row.device)
             row.copy_(rescaled(row, stays, drop, rescale))
         return deltas
 
