@@ -14,7 +14,7 @@ from torch import Tensor
 
 from semerge.common import UserError
 from semerge.engine import Engine, load_engine
-from semerge.methods import METHODS
+from semerge.methods import METHODS, matrices
 from semerge.methods.matrices import by_matrix, one_model, polar, regression_merge, svd
 from semerge.settings import Settings
 from semerge.task_vectors import TaskVectors
@@ -222,6 +222,23 @@ def test_of_one_task_its_expert(name: str) -> None:
 def test_of_the_same_expert_several_times_that_expert(name: str) -> None:
     tau = random(1, 6, 8)
     agree(merge(name, tau.expand(3, 6, 8), **OPTIONS.get(name, {})), tau[0])
+
+
+SPECTRA = {
+    "full": 1e-2 * random(4, 24, 32) * 0.8 ** torch.arange(32),
+    "LoRA": 1e-2 * random(4, 24, 3) @ random(4, 3, 32, seed=1),
+}
+
+
+@EACH
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_large_matrices_go_in_float32(
+    name: str, spectrum: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = merge(name, SPECTRA[spectrum])
+    monkeypatch.setattr(matrices, "SMALL", 0)
+    found = merge(name, SPECTRA[spectrum])
+    assert (found - exact).norm() < 1e-4 * exact.norm()
 
 
 ODD = {

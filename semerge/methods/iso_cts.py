@@ -43,9 +43,10 @@ def iso_cts(
     def flat(stack: Tensor) -> Tensor:
         count, q = len(stack), min(stack.shape[1:])
         own = min(round((q - int(common * q)) / count), q // count)  # k
-        shared = svd(stack.sum(0), q - own * count)
+        size = torch.linalg.vector_norm(stack)
+        shared = svd(stack.sum(0), q - own * count, size)
         left = shared[0]
-        triplets = [svd(tau - left @ (left.mT @ tau), own) for tau in stack]
+        triplets = [svd(tau - left @ (left.mT @ tau), own, size) for tau in stack]
         u, sigma, v = zip(*triplets, shared, strict=True)
         directions = torch.cat(polar(u), dim=1) @ torch.cat(polar(v), dim=1).mT
         return torch.cat(sigma).sum() / q * directions

@@ -100,13 +100,16 @@ def _share(vectors: TaskVectors, others: str) -> float:
 # ---- algebra -------------------------------------------------------------------------------------
 
 
-def svd(x: Tensor, most: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def svd(
+    x: Tensor, most: int | None = None, size: Tensor | float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
     """The thin SVD x = U diag(σ) Vᵀ of (m, n) without null directions: U (m, r), σ (r,) descending,
-    V (n, r). most: keep no more than so many triplets."""
+    V (n, r). most: keep no more than so many triplets. size: the length of what x is a difference
+    or a sum of, as what is small beside it is rounding."""
     import torch
 
     u, s, vh = _sure(torch.linalg.svd, x, full_matrices=False)
-    least = EPSILON * math.sqrt(max(x.shape)) * s[:1]
+    least = EPSILON * math.sqrt(max(x.shape)) * s[:1].clamp(min=size)
     r = int((s > least).sum())
     r = r if most is None else min(r, most)
     return u[:, :r], s[:r], vh[:r].mT

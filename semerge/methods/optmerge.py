@@ -34,6 +34,7 @@ def optmerge(vectors: TaskVectors, *, others: Others = "mean") -> TaskVectors:
     import torch
 
     def change(stack: Tensor) -> Tensor:
+        stack = stack.double()  # the smallest eigenvalues count as the largest
         rank = min(stack.shape[1:]) // len(stack)
         if not rank:
             return stack / len(stack)

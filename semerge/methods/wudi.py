@@ -64,6 +64,8 @@ def wudi(
     }
 
     def change(stack: Tensor) -> Tensor:
+        if filter == "exact":  # which divides by the smallest eigenvalues too
+            stack = stack.double()
         return regression_merge(stack, own_grams(stack), responses[filter], rest=stack)
 
     return by_matrix(vectors, change, others)
