@@ -21,7 +21,7 @@ from semerge.task_vectors import TaskVectors
 
 NAMES = (
     *("tsv_m", "iso_c", "iso_cts", "wudi", "svc", "cart", "opcm", "ace", "r_tsvm", "star"),
-    "optmerge",
+    *("optmerge", "knots"),
 )
 TURN = {"tsv_m", "iso_c", "cart", "opcm", "r_tsvm", "star"}  # f(τᵀ)ᵀ = f(τ)
 ORDERED = {"opcm"}  # those to which the order of the tasks is something

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semerge.methods import METHODS
 from semerge.methods.r_tsvm import shared_ranks
+from semerge.task_vectors import TaskVectors
 
 HALVES = torch.tensor([[[2.0, 0.0], [0.0, 0.0]], [[0.5, 0.5], [0.5, 0.5]]])
 
@@ -293,3 +294,50 @@ def test_star_averages_the_experts() -> None:
         agree(term, u[:, :r] @ np.diag(s[:r] * s.sum() / s[:r].sum()) @ vt[:r])
     assert METHODS["star"].scale(4) == 0.25
     agree(static("star", task_vectors(taus))["b"], torch.full((2,), 6 * BIAS))
+
+
+# ---- KnOTS ---------------------------------------------------------------------------------------
+
+
+def dense_knots(mats: list[np.ndarray], density: float) -> list[np.ndarray]:
+    """TIES on the flat coordinates of all matrices, by entry."""
+    count, bases, flat = len(mats[0]), [], [[] for _ in mats[0]]
+    for taus in mats:
+        u, s, vt = np.linalg.svd(np.concatenate(list(taus), 1), full_matrices=False)
+        u, sv = u[:, s > 1e-5], (np.diag(s) @ vt)[s > 1e-5]
+        bases.append(u)
+        for t, part in enumerate(np.split(sv, count, 1)):
+            flat[t].append(part.ravel())
+    rows = np.stack([np.concatenate(parts) for parts in flat])
+    d = rows.shape[1]
+    limits = np.sort(abs(rows), 1)[:, d - int(density * d) - 1]
+    rows = np.where(abs(rows) >= limits[:, None], rows, 0)
+    agree_with = np.sign(rows) == np.sign(rows.sum(0))
+    rows = rows * agree_with
+    mean = rows.sum(0) / np.maximum((rows != 0).sum(0), 1)
+    ends = np.cumsum([u.shape[1] * taus.shape[2] for u, taus in zip(bases, mats, strict=True)])
+    parts = np.split(mean, ends[:-1])
+    return [u @ part.reshape(u.shape[1], -1) for u, part in zip(bases, parts, strict=True)]
+
+
+def lora(seed: int, out: int, inputs: int) -> Tensor:
+    return random(3, out, 2, seed=seed) @ random(3, 2, inputs, seed=seed + 1)
+
+
+def test_knots_equals_the_formula() -> None:
+    mats = {"v": lora(0, 8, 9), "w": 2 * lora(2, 12, 7)}
+    base = {"e": torch.zeros(1), "v": torch.zeros(8, 9), "w": torch.zeros(12, 7)}
+    experts = [{name: taus[t].float() for name, taus in mats.items()} for t in range(3)]
+    vectors = TaskVectors(base | {"f": torch.zeros(1)}, experts, [["e"], ["v"], ["w"], ["f"]])
+    found = static("knots", vectors, density=0.3)
+    for name, merged in zip(
+        mats, dense_knots([x.numpy() for x in mats.values()], 0.3), strict=True
+    ):
+        agree(found[name], merged)
+
+
+def test_knots_keeps_all_of_one_task_and_what_one_alone_has() -> None:
+    agree(merge("knots", lora(0, 8, 9)[:1], density=1.0), lora(0, 8, 9)[0])
+    apart = diagonals([2.0, 0.0, 0.0], [0.0, 3.0, 0.0])
+    agree(merge("knots", apart, density=1.0), apart.sum(0))
+    assert not merge("knots", 1e-7 * apart).any()  # below 1e-5 there is nothing
