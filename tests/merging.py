@@ -20,14 +20,18 @@ def vectors_of(taus: Tensor, frozen: int = 0) -> TaskVectors:
     return TaskVectors(base, experts, [["a"], ["b", "c"]])
 
 
-def of_tensors(*stages: Mapping[str, Tensor]) -> TaskVectors:
-    """Task vectors by tensor, (T, *shape) each, over a base of zeros. Stages are the embedding, the
-    blocks and the end."""
+def of_tensors(
+    *stages: Mapping[str, Tensor],
+    base: Mapping[str, Tensor] | None = None,
+    outputs_last: bool = False,
+) -> TaskVectors:
+    """Task vectors by tensor, (T, *shape) each, over a base, or one of zeros. Stages are the
+    embedding, the blocks and the end."""
     every = {name: x for stage in stages for name, x in stage.items()}
-    base = {name: torch.zeros(x.shape[1:]) for name, x in every.items()}
+    base = base or {name: torch.zeros(x.shape[1:]) for name, x in every.items()}
     count = len(next(iter(every.values())))
-    experts = [{name: x[t] for name, x in every.items()} for t in range(count)]
-    return TaskVectors(base, experts, [list(stage) for stage in stages])
+    experts = [{name: base[name] + x[t] for name, x in every.items()} for t in range(count)]
+    return TaskVectors(base, experts, [list(stage) for stage in stages], outputs_last)
 
 
 def effective(vectors: TaskVectors) -> Tensor:

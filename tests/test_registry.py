@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import pytest
 
+from semerge import cli
 from semerge.common import UserError
 from semerge.methods import METHODS, method
 from semerge.probes import PROBES, probe
@@ -124,6 +125,7 @@ def test_names_of_options_do_not_meet_those_of_settings():
 
     options = {**METHODS.options, **PROBES.options}
     assert not set(options) & {*descriptions(), "suite", "tab", "example", "text", "text_b"}
+    cli.parser()  # raises where a command has such a flag already
 
 
 def test_an_entry_shows_up_and_goes():

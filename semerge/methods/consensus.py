@@ -23,7 +23,7 @@ Strictness = Annotated[float, Within(0.0, 2.0), "λ of the masks: the larger, th
 Agreement = Annotated[int, Within(1, 20), "how many tasks need a number that stays"]
 
 
-@method("consensus", title="Consensus Task Arithmetic", paper="arXiv 2405.07813")
+@method("consensus", title="Consensus Task Arithmetic", paper="arXiv 2405.07813", place=14)
 def consensus(
     vectors: TaskVectors, *, strictness: Strictness = 0.4, agreement: Agreement = 2
 ) -> TaskVectors:

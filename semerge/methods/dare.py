@@ -24,7 +24,7 @@ Rescale = Annotated[
 ]
 
 
-@method("dare", title="DARE", paper="arXiv 2311.03099", scale=0.3)
+@method("dare", title="DARE", paper="arXiv 2311.03099", scale=0.3, place=10)
 def dare(
     vectors: TaskVectors, *, drop: Drop = 0.5, rescale: Rescale = "share", draw: Seed = 0
 ) -> TaskVectors:

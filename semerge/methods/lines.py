@@ -22,7 +22,7 @@ Floor = Annotated[float, Within(0.0, 10.0), "T times the factor of the first blo
 Slope = Annotated[float, Within(0.0, 1.0), "how much larger the last block's factor is"]
 
 
-@method("lines", title="LiNeS", paper="arXiv 2410.17146", scale=1.0)
+@method("lines", title="LiNeS", paper="arXiv 2410.17146", scale=1.0, place=13)
 def lines(vectors: TaskVectors, *, floor: Floor = 1.0, slope: Slope = 0.5) -> TaskVectors:
     """Scale the task vectors by a factor that rises from the first block to the last."""
     depth = len(vectors.segments) - 2  # between the embedding and the end

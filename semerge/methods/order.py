@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def ordered(values: Tensor, zeros: int, rank: int) -> Tensor:
     """The rank-th smallest, from 1 on, of numbers (M,) and as many zeros beside them; the smallest
-    or the largest where there is no such rank. A scalar."""
+    or the largest where there is no such rank, 0 where there are no numbers. A scalar."""
     rank = min(max(rank, 1), len(values) + zeros)
     below = int((values < 0).sum())
-    if below < rank <= below + zeros:
+    if below < rank <= below + zeros or not len(values):
         return values.new_zeros(())
     return values.kthvalue(rank if rank <= below else rank - zeros).values

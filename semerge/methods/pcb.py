@@ -36,7 +36,7 @@ Competition = Annotated[
 ]
 
 
-@method("pcb", title="PCB-Merging", paper="arXiv 2410.02396", scale=1.2)
+@method("pcb", title="PCB-Merging", paper="arXiv 2410.02396", scale=1.2, place=15)
 def pcb(
     vectors: TaskVectors,
     *,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Selection = Annotated[Share, "share of the numbers that stay, by their variance over the tasks"]
 
 
-@method("sce", title="SCE", paper="arXiv 2408.07990", scale=1.0)
+@method("sce", title="SCE", paper="arXiv 2408.07990", scale=1.0, place=11)
 def sce(vectors: TaskVectors, *, selection: Selection = 1.0) -> TaskVectors:
     """Keep the numbers in which the experts differ most, weight the task vectors by their mean
     squares, and average of each number the entries of its majority's sign."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from semerge.task_vectors import TaskVectors
 
 
-@method("varm", title="VaRM", paper="arXiv 2402.16107", scale=1.0)
+@method("varm", title="VaRM", paper="arXiv 2402.16107", scale=1.0, place=12)
 def varm(vectors: TaskVectors) -> TaskVectors:
     """Weight the task vectors, tensor by tensor, by their mean squares; the weights sum to 1."""
     return vectors.mapped_by_tensor(lambda deltas: weights(deltas) * deltas)
