@@ -62,7 +62,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
+FIRST = ("test_wheel.py", "test_network.py", "test_bundled.py")
+"""What takes longest: last, one process would wait for the other."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in FIRST)  # stable
     reasons = {
         "slow": None if config.getoption("--slow") else "slow: run by make test-full",
         "browser": _no_browser(config),
