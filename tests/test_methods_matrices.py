@@ -29,7 +29,11 @@ ABSOLUTE = {"ace"}  # those that are not f(cτ) = c·f(τ)
 WHOLE = {"iso_c", "iso_cts"}  # those that give one merged model
 ALONE = {"tsv_m", "wudi", "svc", "cart", "opcm", "r_tsvm", "optmerge"}  # of one task, that expert
 ALIKE = {"wudi", "svc", "cart"}  # of the same expert several times, that expert
-OPTIONS = {"wudi": {"filter": "exact"}, "r_tsvm": {"outlier": 100.0}}  # for the last two
+OPTIONS = {
+    "wudi": {"filter": "exact"},
+    "optmerge": {"filter": "exact"},
+    "r_tsvm": {"outlier": 100.0},
+}  # for the last two
 OTHERS = [name for name in NAMES if "others" in {o.name for o in METHODS[name].options}]
 EACH = pytest.mark.parametrize("name", NAMES)
 

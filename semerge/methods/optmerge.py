@@ -1,7 +1,9 @@
 """OptMerge: WUDI with cleaned targets, read by the leading inputs of each task vector alone.
 
-"OptMerge", https://arxiv.org/abs/2505.19892, by its code, which descends from S = Σ τt by Adam.
-Here it is in closed form. Of each matrix, K = ⌊min(m, n) / T⌋, and with τ̄ the mean of the τt
+"OptMerge", https://arxiv.org/abs/2505.19892, by its code, which descends from S = Σ τt by 300 steps
+of Adam. Here it is in closed form, with WUDI's filters in the place of so few steps: its optimum
+itself is ill-posed, and some times as long as S. Of each matrix, K = ⌊min(m, n) / T⌋, and with τ̄
+the mean of the τt
 
     τ̃t = τ̄ + (τt − τ̄) cut to its first K singular triplets
     Pt = diag(σ) Vᵀ of the first K triplets of τt
@@ -10,8 +12,9 @@ M minimises Σt ‖(M − τ̃t) Ptᵀ‖² / ‖τt‖². It is the regression 
 PtᵀPt / ‖τt‖²; where none of them reads, M stays at S, as the descent does. λ is 1; its authors also
 use .1 and .2 for language models. All else is averaged.
 
-The terms, with τt where none reads, are the effective task vectors. Chosen here: a task vector that
-is zero has no say, and where T is above min(m, n), K would be 0, and the matrix is averaged.
+The default filter is WUDI's. The terms, with τt where none reads, are the effective task vectors.
+Chosen here: a task vector that is zero has no say, and where T is above min(m, n), K would be 0,
+and the matrix is averaged.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from semerge.methods import method
 from semerge.methods.matrices import Others, by_matrix, regression_merge, svd
+from semerge.methods.wudi import Filter, Time, response
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,13 +32,16 @@ if TYPE_CHECKING:
 
 
 @method("optmerge", title="OptMerge", paper="arXiv 2505.19892", scale=1.0, place=30)
-def optmerge(vectors: TaskVectors, *, others: Others = "mean") -> TaskVectors:
+def optmerge(
+    vectors: TaskVectors, *, filter: Filter = "aswudi", time: Time = 0.0, others: Others = "mean"
+) -> TaskVectors:
     """WUDI-Merging with targets whose differences from the mean, and inputs, are cut to their
     leading singular triplets."""
     import torch
 
     def change(stack: Tensor) -> Tensor:
-        stack = stack.double()  # the smallest eigenvalues count as the largest
+        if filter == "exact":  # as in WUDI
+            stack = stack.double()
         rank = min(stack.shape[1:]) // len(stack)
         if not rank:
             return stack / len(stack)
@@ -48,6 +55,10 @@ def optmerge(vectors: TaskVectors, *, others: Others = "mean") -> TaskVectors:
                 (svd(tau, rank) for tau in stack), lengths, strict=True
             )
         ]
-        return regression_merge(targets, lambda t: inputs[t].mT @ inputs[t], rest=stack)
+
+        def gram(t: int) -> Tensor:
+            return inputs[t].mT @ inputs[t]
+
+        return regression_merge(targets, gram, response(filter, time), rest=stack)
 
     return by_matrix(vectors, change, others)

@@ -55,18 +55,11 @@ def wudi(
 ) -> TaskVectors:
     """Merge so that what differs from each task vector lies where that one reads nothing: least
     squares in closed form, with a filter."""
-    responses: dict[str, Callable[[Tensor], Tensor]] = {
-        "exact": solvable,
-        "aswudi": effective,
-        **{
-            name: partial(descent, time=time or t, top=name == "swudi") for name, t in TIMES.items()
-        },
-    }
 
     def change(stack: Tensor) -> Tensor:
         if filter == "exact":  # which divides by the smallest eigenvalues too
             stack = stack.double()
-        return regression_merge(stack, own_grams(stack), responses[filter], rest=stack)
+        return regression_merge(stack, own_grams(stack), response(filter, time), rest=stack)
 
     return by_matrix(vectors, change, others)
 
@@ -78,6 +71,13 @@ def own_grams(stack: Tensor) -> Callable[[int], Tensor]:
     squares = stack.square().sum((1, 2))
     units = stack / torch.where(squares > 0, squares, 1.0).sqrt()[:, None, None]
     return lambda t: units[t].mT @ units[t]
+
+
+def response(filter: str, time: float) -> Callable[[Tensor], Tensor]:
+    """The f(λ) of a filter."""
+    if filter in TIMES:
+        return partial(descent, time=time or TIMES[filter], top=filter == "swudi")
+    return solvable if filter == "exact" else effective
 
 
 def descent(values: Tensor, time: float, top: bool) -> Tensor:
