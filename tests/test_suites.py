@@ -137,6 +137,10 @@ def test_damaged_json_is_refused(folder: Path, text: str) -> None:
         (lambda s: s["thresholds"].update(flat="low"), r"thresholds\.flat"),
         (lambda s: s["sha256"].pop("base.safetensors"), r"sha256\.base\.safetensors"),
         (lambda s: s.pop("sha256"), "sha256 is missing"),
+        (
+            lambda s: s["sha256"].update({"base.safetensors": "\x1e"}),
+            r"sha256\.base\.safetensors must be 64 hexadecimal digits",
+        ),
         (lambda s: s["defaults"].update(static_lambda=1e308), r"defaults\.static_lambda"),
         (lambda s: s["defaults"].update(probe_lambda=10**400), r"1000\.\.\. of 401 digits"),
         (lambda s: s["thresholds"].update(far=-1e300), r"thresholds\.far"),

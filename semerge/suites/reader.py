@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -189,10 +190,16 @@ class SuiteReader:
         if not _inside(revision):
             raise self.fail(f"{where}revision {quoted(revision)} is no branch and no commit")
         size = self.get(raw, "bytes", int, where)
-        digest = raw.get("sha256")
-        if digest is not None and not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
-            raise self.fail(f"{where}sha256 must be 64 hexadecimal digits")
+        known = raw.get("sha256") is not None
+        digest = self.digest(raw, "sha256", where) if known else None
         return Source(f"{owner}/{name}", path, revision, size, digest)
+
+    def digest(self, raw: Mapping[str, Any], key: str, where: str) -> str:
+        """A file's sha256."""
+        found: str = self.get(raw, key, str, where)
+        if not _SHA256.fullmatch(found):
+            raise self.fail(f"{where}{key} must be 64 hexadecimal digits")
+        return found
 
     def suite(self, raw: Any) -> Suite:
         if self.get(raw, "format", int) != FORMAT:
@@ -251,7 +258,7 @@ class SuiteReader:
                     f"{listed(valid)}"
                 )
         for file in (*own_files(suite), *suite.sha256):
-            self.get(suite.sha256, file, str, "sha256.")
+            self.digest(suite.sha256, file, "sha256.")
         for file in loaded_files(suite) if suite.sources else ():
             if file not in suite.sources and not suite.path(file).is_file():
                 raise self.fail(f"sources.{file} is missing, and so is the file itself")
