@@ -216,13 +216,13 @@ def test_scale(name: str) -> None:
         agree(found, 0.25 * merge(name, taus))
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", sorted(ALONE))
 def test_of_one_task_its_expert(name: str) -> None:
     tau = random(1, 6, 8)
     agree(merge(name, tau, **OPTIONS.get(name, {})), tau[0])
 
 
-@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize("name", sorted(ALIKE))
 def test_of_the_same_expert_several_times_that_expert(name: str) -> None:
     tau = random(1, 6, 8)
     agree(merge(name, tau.expand(3, 6, 8), **OPTIONS.get(name, {})), tau[0])
