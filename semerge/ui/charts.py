@@ -133,16 +133,20 @@ def _rows(
             width=BAR,
         )
     )
+    # all at once: plotly checks those that are there again with each that is added
+    notes = []
     for i, (title, text) in enumerate(zip(view.titles, texts, strict=True)):
         for x, anchor, label in ((0, "left", title), (1, "right", text)):
             safe = html.escape(label)  # plotly reads a few HTML tags in text
-            figure.add_annotation(
-                text=f"<b>{safe}</b>" if i == view.chosen else safe,
-                x=x, xref="paper", xanchor=anchor, y=i - RISE, yref="y", yanchor="middle",
-                align=anchor, showarrow=False, borderpad=0,
-            )  # fmt: skip
+            notes.append({
+                "text": f"<b>{safe}</b>" if i == view.chosen else safe,
+                "x": x, "xref": "paper", "xanchor": anchor,
+                "y": i - RISE, "yref": "y", "yanchor": "middle",
+                "align": anchor, "showarrow": False, "borderpad": 0,
+            })  # fmt: skip
     figure.update_layout(
         **_layout(ROW * count + FOOT),
+        annotations=notes,
         xaxis=_axis(range=[low, high], nticks=6),
         yaxis={"range": [count - 1 + BAR, -0.75], "visible": False, "fixedrange": True},
     )
