@@ -6,13 +6,14 @@ import base64
 import json
 import re
 import struct
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import pytest
 
@@ -63,7 +64,8 @@ _windows: WeakKeyDictionary[Any, dict[bool, Any]] = WeakKeyDictionary()
 def visits(browser: Any, home: str) -> Iterator[Callable[..., Any]]:
     """Gives a function that opens the page as somebody who was never here.
 
-    Fails at the end if there was an error in the console or a request to any host but this one.
+    Fails at the end if there was an error in the console or a request to any host but this one,
+    up to where a page was closed.
     """
     pages: list[Any] = []
     troubles: list[str] = []
@@ -75,19 +77,35 @@ def visits(browser: Any, home: str) -> Iterator[Callable[..., Any]]:
         context = window(browser, size == PHONE)
         page = context.new_page()
         pages.append(page)
+
+        def trouble(text: str) -> None:
+            if page not in _closing:
+                troubles.append(text)
+
         page.set_viewport_size({"width": width, "height": height})
         kept = {"origin": url.rstrip("/"), "storageTypes": "cookies,local_storage"}
         context.new_cdp_session(page).send("Storage.clearDataForOrigin", kept)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda m: troubles.append(m.text) if bad(m) else None)
-        page.on("request", lambda r: None if local(r.url) else troubles.append(r.url))
+        page.on("pageerror", lambda error: trouble(str(error)))
+        page.on("console", lambda m: trouble(m.text) if bad(m) else None)
+        page.on("request", lambda r: None if local(r.url) else trouble(r.url))
         page.goto(f"{url}?{query or f'__theme={theme}'}")
         return page
 
     yield open_page
     for page in pages:
-        page.close()
+        if not page.is_closed():
+            close(page)
     assert not troubles, troubles
+
+
+def close(page: Any) -> None:
+    """Close a page. What it was still reading breaks off; its console says so, but nobody sees."""
+    page.evaluate("0")  # what it has told by now comes before this answer
+    _closing.add(page)
+    page.close()
+
+
+_closing: WeakSet[Any] = WeakSet()
 
 
 def bad(message: Any) -> bool:
@@ -147,16 +165,11 @@ def drawn(page: Any, tab: str) -> None:
         page.locator(f"#{tab}-{name} .annotation-text").first.wait_for(state="attached")
 
 
-POLLS = 100
-"""Tenths of a second that a page has to show another Result."""
-
-
 def until(page: Any, holds: Callable[[], bool]) -> None:
     """Give the page time to come to what holds; whoever calls asserts that it did."""
-    for _ in range(POLLS):
-        if holds():
-            return
-        page.wait_for_timeout(100)
+    end = time.monotonic() + PATIENCE / 1000
+    while not holds() and time.monotonic() < end:
+        page.wait_for_timeout(50)
 
 
 def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
@@ -250,6 +263,7 @@ def check_tabs(page: Any) -> None:
         go(page, tab)
         if tab != "About":
             drawn(page, tab.lower())
+            page.locator(f"#{tab.lower()}-link [data-link]").wait_for()
         for fold in page.locator(".se-fold > button:visible").all():
             fold.click()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

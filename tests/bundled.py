@@ -16,6 +16,7 @@ from semerge.inputs import decode_image
 from semerge.settings import Settings
 from semerge.suites import Suite, read_suite
 from semerge.suites.examples import Example, load_examples
+from semerge.ui.app import make_context
 from semerge.ui.context import Context
 
 VISION, TEXT = read_suite("mini-vision"), read_suite("mini-text")
@@ -29,8 +30,9 @@ def engine(name: str) -> Engine:
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The app with both bundled suites, as after a restart: it knows nothing of earlier visits."""
-    with served(Context.make([VISION, TEXT], EXAMPLES, lambda suite: engine(suite.name))) as url:
+    """The app as it is shipped, with a context of its own and the engines of these tests."""
+    suites = list(make_context().suites.values())
+    with served(Context.make(suites, EXAMPLES, lambda suite: engine(suite.name))) as url:
         yield url
 
 

@@ -209,6 +209,8 @@ def browser() -> Iterator[object]:
     with sync_playwright() as driver:
         # Chromium's sandbox does not work for root, as in containers.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        # Without a graphics card, what stands in for one costs more than drawing without.
+        arguments.append("--disable-gpu")
         chromium = driver.chromium.launch(executable_path=chromium_path(), args=arguments)
         yield chromium
         chromium.close()
@@ -237,6 +239,15 @@ def shipped_page() -> Iterator[str]:
     from semerge.ui.app import make_context
 
     with served(make_context()) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def restarted_page() -> Iterator[str]:
+    """The address of the app as after a restart: it knows nothing of visits to `shipped_page`."""
+    from bundled import serving
+
+    with serving() as url:
         yield url
 
 

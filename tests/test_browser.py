@@ -14,7 +14,7 @@ from typing import Any
 
 import browsing
 import pytest
-from browsing import DESKTOP, LOOKS, MARKS, PHONE, check_tabs, choose, drawn, upload
+from browsing import DESKTOP, LOOKS, MARKS, PHONE, check_tabs, choose, close, drawn, upload, wide
 from fakes import FakeEngine, fake_app, fake_suite
 
 from semerge.inputs import decode_image
@@ -43,7 +43,7 @@ def engine(modality: str = "image") -> FakeEngine:
     return FakeEngine(fake_suite(modality))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", wide("dark")])
 def test_the_first_example_is_there_and_an_upload_is_answered(
     visit: Any, folder: Path, theme: str
 ) -> None:
@@ -166,7 +166,7 @@ def test_the_page_opens_before_the_models_and_fills_itself(visit: Any, tmp_path:
         gate.set()
         settle(page, engine().predict(decode_image(tmp_path / "vision" / "mnist_1.png")))
         page.locator("#status li").first.wait_for(state="detached")
-        page.close()  # before its server goes
+        close(page)  # before its server goes
 
 
 def test_what_is_asked_while_the_models_load_is_answered_and_stays(
@@ -186,7 +186,7 @@ def test_what_is_asked_while_the_models_load_is_answered_and_stays(
         page.locator("#status li").first.wait_for(state="detached")
         page.wait_for_timeout(1500)  # two looks of the timer that fills in the opening example
         settle(page, want, "language")
-        page.close()  # before its server goes
+        close(page)  # before its server goes
 
 
 @pytest.mark.parametrize(("size", "theme"), LOOKS)
@@ -207,7 +207,7 @@ STOP = """() => {
 }"""
 
 
-def test_headings_labels_and_the_way_by_keyboard(visit: Any) -> None:
+def test_headings_labels_the_way_by_keyboard_and_to_the_rates(visit: Any) -> None:
     page = visit()
     page.locator("#vision-coefficients .annotation-text").first.wait_for()
     levels = page.evaluate(
@@ -234,9 +234,6 @@ def test_headings_labels_and_the_way_by_keyboard(visit: Any) -> None:
     assert not unseen
     assert order == ["input", "examples", "options", "result"]
 
-
-def test_the_rates_are_one_click_from_the_opening_example(visit: Any) -> None:
-    page = visit()
     page.get_by_role("link", name=re.compile("overall rates")).click()
     page.get_by_role("heading", name="How often it is right").wait_for()
 
@@ -276,4 +273,4 @@ def test_another_suite_brings_its_tasks_and_its_second_sentence(visit: Any, tmp_
         second.fill("And another one.")
         second.press("Enter")
         settle(page, FakeEngine(pairs).predict("One sentence."), "language")
-        page.close()  # before its server goes
+        close(page)  # before its server goes

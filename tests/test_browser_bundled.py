@@ -25,6 +25,7 @@ from browsing import (
     TABS,
     check_tabs,
     choose,
+    close,
     drawn,
     serious_faults,
     settle,
@@ -81,7 +82,7 @@ def test_the_page_is_there_before_the_models_and_then_answers(browser: Any) -> N
         page.locator("#status li").first.wait_for(state="detached")
         language(page)
         settle(page, answer(EXAMPLES.opening("text").text), TEXT)
-        page.close()  # before its server goes
+        close(page)  # before its server goes
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -105,10 +106,15 @@ def test_uploads_and_sentences_show_what_the_command_prints(
 
 
 def test_options_ask_what_the_commands_options_ask(visit: Any, predict: Any) -> None:
-    page = visit()
-    file = EXAMPLES.opening("image").file
+    """And another preset alone is answered from what is kept."""
+    page, file = visit(), EXAMPLES.opening("image").file
+    settle(page, predict(VISION, file), VISION)
     page.get_by_role("button", name="Options").click()
     page.get_by_label("literal").check()
+    settle(page, predict(VISION, file, "--preset", "literal"), VISION)
+    stages = page.locator("#vision-footer .se-stages")
+    assert stages.get_by_text(words.KEPT, exact=True).count() == 2
+    page.locator("#vision-footer", has_text="computed for an earlier answer").wait_for()
     page.get_by_label("experts (the paper's)").check()
     choose(page, "Probe layer", "block 2")
     choose(page, "Pooling", "class token")
@@ -154,18 +160,8 @@ def test_the_fast_mode_is_the_commands_and_says_so_everywhere(visit: Any, predic
     assert box.is_enabled()
 
 
-def test_another_preset_is_answered_from_what_is_kept(visit: Any, predict: Any) -> None:
-    page, file = visit(), EXAMPLES.opening("image").file
-    settle(page, predict(VISION, file), VISION)
-    page.get_by_role("button", name="Options").click()
-    page.get_by_label("literal").check()
-    settle(page, predict(VISION, file, "--preset", "literal"), VISION)
-    stages = page.locator("#vision-footer .se-stages")
-    assert stages.get_by_text(words.KEPT, exact=True).count() == 2
-    page.locator("#vision-footer", has_text="computed for an earlier answer").wait_for()
-
-
-def test_an_example_tells_the_right_answer(visit: Any) -> None:
+def test_an_example_and_a_pasted_image_are_answered_and_a_camera_is_offered(visit: Any) -> None:
+    """The example with its right answer."""
     page = visit()
     drawn(page, "vision")
     example = first_of(VISION, 3)
@@ -173,6 +169,17 @@ def test_an_example_tells_the_right_answer(visit: Any) -> None:
     settle(page, answer(example.file), VISION)
     told = page.locator("#vision-sentence .se-truth", has_text=f"Right answer: {example.label}")
     told.wait_for()
+
+    assert page.get_by_label("Capture from camera").is_visible()
+    file = first_of(VISION, 4).file
+    page.get_by_label("Remove Image").click()
+    page.evaluate(
+        "async data => navigator.clipboard.write([new ClipboardItem("
+        "{'image/png': await (await fetch(data)).blob()})])",
+        "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode(),
+    )
+    page.get_by_label("Paste from clipboard").click()
+    settle(page, answer(file), VISION)
 
 
 def test_a_finger_draws_and_the_drawing_is_answered(visit: Any) -> None:
@@ -191,21 +198,6 @@ def test_a_finger_draws_and_the_drawing_is_answered(visit: Any) -> None:
     drawing = pad.evaluate("canvas => canvas.toDataURL('image/png')")
     settle(page, answer(base64.b64decode(drawing.split(",", 1)[1])), VISION)
     assert page.evaluate("scrollY") == scroll  # the stroke did not scroll the page
-
-
-def test_a_pasted_image_is_answered_and_a_camera_is_offered(visit: Any) -> None:
-    page = visit()
-    page.locator("#vision-coefficients .annotation-text").first.wait_for()
-    assert page.get_by_label("Capture from camera").is_visible()
-    file = first_of(VISION, 4).file
-    page.get_by_label("Remove Image").click()
-    page.evaluate(
-        "async data => navigator.clipboard.write([new ClipboardItem("
-        "{'image/png': await (await fetch(data)).blob()})])",
-        "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode(),
-    )
-    page.get_by_label("Paste from clipboard").click()
-    settle(page, answer(file), VISION)
 
 
 def unfit(suite: Suite) -> bytes | str:

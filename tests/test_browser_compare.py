@@ -17,15 +17,15 @@ from browsing import (
     MARKS,
     PHONE,
     check_look,
+    close,
     others,
     press_at_once,
     serious_faults,
     shown,
     timeless,
     upload_set,
-    visits,
 )
-from bundled import EXAMPLES, TEXT, VISION, engine, serving
+from bundled import EXAMPLES, TEXT, VISION, engine
 
 from semerge.data.sets import example_sets
 from semerge.evaluation.comparison import Comparison, Side, compare, right, write_csv
@@ -86,7 +86,7 @@ def page_of(page: Any, found: Comparison, *filters: str) -> None:
 
 @pytest.mark.parametrize(("suite", "size", "theme"), WALKS)
 def test_one_input_and_a_set_are_compared_and_the_link_survives_a_restart(
-    visit: Any, browser: Any, tmp_path: Path, suite: Suite, size: tuple[int, int], theme: str
+    visit: Any, restarted_page: str, tmp_path: Path, suite: Suite, size: tuple[int, int], theme: str
 ) -> None:
     first, second = usual(suite)
     page = visit(size, query=f"__theme={theme}&tab=compare&suite={suite.name}&example=3")
@@ -153,16 +153,14 @@ def test_one_input_and_a_set_are_compared_and_the_link_survives_a_restart(
     page.keyboard.press("Enter")
     page.locator("#compare-link [role=status]", has_text="Copied").wait_for()
     query = page.evaluate("navigator.clipboard.readText()").partition("?")[2]
-    page.close()
-    with serving() as again, visits(browser, again) as fresh:
-        page = fresh(size, query=query)
-        settle(page, answer(suite, number, first), "a")
-        settle(page, answer(suite, number, second), "b")
-        page.locator("#compare-table [role=status]", has_text=f"{len(ids)} of").wait_for()
-        pressed = page.locator("#compare-board [aria-pressed=true]")
-        assert "Only A right" in pressed.inner_text()
-        assert page.locator("#link-notice .se-notice").count() == 0
-        page.close()  # before its server goes
+    close(page)
+    page = visit(size, url=restarted_page, query=query)
+    settle(page, answer(suite, number, first), "a")
+    settle(page, answer(suite, number, second), "b")
+    page.locator("#compare-table [role=status]", has_text=f"{len(ids)} of").wait_for()
+    pressed = page.locator("#compare-board [aria-pressed=true]")
+    assert "Only A right" in pressed.inner_text()
+    assert page.locator("#link-notice .se-notice").count() == 0
 
 
 @pytest.mark.parametrize(("suite", "size", "theme"), others(WALKS))

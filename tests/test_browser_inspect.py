@@ -27,6 +27,7 @@ from browsing import (
     serious_faults,
     shown,
     timeless,
+    until,
     upload_set,
 )
 from bundled import EXAMPLES, TEXT, VISION, engine
@@ -101,10 +102,7 @@ def holds(page: Any, found: Inspection, name: str, head: str = "oracle") -> None
     page.locator("#inspect-opened .se-open h2", has_text=name).wait_for()
     link = page.locator("#inspect-opened-footer a[download]")
     link.wait_for()
-    for _ in range(100):
-        if shown(page, "inspect-opened")["distances"] == list(want["distances"]):
-            break
-        page.wait_for_timeout(200)
+    until(page, lambda: shown(page, "inspect-opened")["distances"] == list(want["distances"]))
     assert shown(page, "inspect-opened") == timeless(json.loads(json.dumps(want)))
     assert found.rows[i].label in page.locator("#inspect-opened-sentence .se-truth").inner_text()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import LOOKS, MARKS, choose, go, saved_chart, serious_faults
+from browsing import LOOKS, MARKS, choose, go, saved_chart, serious_faults, wide
 from bundled import EXAMPLES, TEXT, VISION, engine
 
 from semerge.settings import FINAL, Settings, valid_layers
@@ -139,7 +139,8 @@ def test_a_visitor_walks_through_the_layers_of_both_suites(
         go(page, "This input")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+# charts of a dark page are saved in test_browser_present.py
+@pytest.mark.parametrize("theme", ["light", wide("dark")])
 def test_the_views_open_by_keyboard_and_their_charts_are_drawn_and_saved(
     visit: Any, tmp_path: Path, theme: str
 ) -> None:
@@ -183,22 +184,20 @@ def test_the_views_open_by_keyboard_and_their_charts_are_drawn_and_saved(
 
 
 @pytest.mark.parametrize("name", SUITES)
-def test_a_copied_link_opens_to_the_same_state(visit: Any, app: str, name: str) -> None:
+def test_a_copied_link_opens_to_the_same_state(visit: Any, name: str) -> None:
     suite = SUITES[name]
     example = EXAMPLES.opening(suite.modality)
     assert example is not None
     query = f"tab=layers&suite={name}&example={example.index}&probe=base&layer=3&pool=mean"
     query += "&preset=literal"
     where = Where("base", 3, "mean", "literal")
-    page = visit()
-    page.goto(f"{app}?{query}")
+    page = visit(query=query)
     settle(page, at(suite, where))
     page.get_by_role("tab", name="Automatic choice").click()
     button = page.locator("#layers-link [data-link*=show]")
     link = button.get_attribute("data-link")
     assert link == f"{query}&show=choice"
-    fresh = visit()
-    fresh.goto(f"{app}?{link}")
+    fresh = visit(query=link)
     fresh.locator("#layers-choice").get_by_text("the criterion picks").wait_for()
     fresh.get_by_role("tab", name="This input").click()
     settle(fresh, at(suite, where))

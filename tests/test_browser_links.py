@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from browsing import MARKS, PATIENCE, PHONE, choose, drawn, serious_faults, shown, upload, visits
-from bundled import EXAMPLES, TEXT, VISION, serving
+from browsing import MARKS, choose, close, drawn, serious_faults, shown, until, upload, visits
+from bundled import EXAMPLES, TEXT, VISION
 from fakes import FakeEngine, fake_examples, fake_suite, served
 
 from semerge.suites import Suite
@@ -161,68 +160,31 @@ def copied(page: Any, tab: str) -> str:
 # ---- copied from one server, opened from the next ------------------------------------------------
 
 
-@dataclass
-class Copies:
-    """home: of the server that was started after the links were copied."""
-
-    home: str
-    links: dict[str, str]
-    states: dict[str, list[Any]]
-    failed: dict[str, Exception]
-
-
-@pytest.fixture(scope="module")
-def copies(browser: Any) -> Iterator[Copies]:
-    links, states, failed = {}, {}, {}
-    from playwright.sync_api import Error as PlaywrightError
-
-    with serving() as url, visits(browser, url) as open_page:
-        for tab, (bring, _) in WAYS.items():
-            page = open_page()
-            page.locator("#vision-sentence .se-sentence").wait_for()
-            open_tab(page, tab)
-            try:
-                bring(page)
-                links[tab], states[tab] = copied(page, tab), settled(page, tab)
-            except PlaywrightError as error:  # fails the test of this tab alone
-                failed[tab] = error
-            page.close()
-    with serving() as url:
-        yield Copies(url, links, states, failed)
-
-
-def settled(page: Any, tab: str) -> list[Any]:
-    """The state once it no longer changes."""
-    before, now = None, state(page, tab)
-    while now != before:
-        page.wait_for_timeout(1500)
-        before, now = now, state(page, tab)
-    return now
-
-
 @pytest.mark.parametrize("tab", WAYS)
 def test_a_link_opens_the_same_state_after_a_restart(
-    browser: Any, copies: Copies, tab: str
+    browser: Any, shipped_page: str, restarted_page: str, tab: str
 ) -> None:
-    if tab in copies.failed:
-        raise copies.failed[tab]
-    link = urlsplit(copies.links[tab])
-    assert dict(parse_qsl(link.query))["tab"] == tab and link.path == "/"
-    with visits(browser, copies.home) as open_page:
-        page = open_page(query=link.query)
-        page.locator("#link-opened [data-opened]").wait_for(state="attached")
+    bring, _ = WAYS[tab]
+    with visits(browser, shipped_page) as open_page:
+        page = open_page()
+        page.locator("#vision-sentence .se-sentence").wait_for()
+        open_tab(page, tab)
+        bring(page)
+        link = urlsplit(copied(page, tab))
+        assert dict(parse_qsl(link.query))["tab"] == tab and link.path == "/"
+
+        again = open_page(url=restarted_page, query=link.query)
+        again.locator("#link-opened [data-opened]").wait_for(state="attached")
         for name in {"vision": ["vision"], "language": ["language"], "compare": ["compare-b"]}.get(
             tab, []
         ):
-            options(page, name)
-        want, deadline = copies.states[tab], PATIENCE
-        while (now := state(page, tab)) != want and deadline > 0:
-            page.wait_for_timeout(500)
-            deadline -= 500
-        assert now == want
-        assert page.locator("#link-notice p").count() == 0
+            options(again, name)
+        # until neither changes any more
+        until(again, lambda: state(again, tab) == state(page, tab))
+        assert state(again, tab) == state(page, tab)
+        assert again.locator("#link-notice p").count() == 0
         if tab in ("vision", "language"):  # and the copy of the copy is the link itself
-            assert urlsplit(copied(page, tab)).query == link.query
+            assert urlsplit(copied(again, tab)).query == link.query
 
 
 # ---- Vision and Language -------------------------------------------------------------------------
@@ -283,7 +245,7 @@ def test_a_link_is_not_overwritten_when_the_engines_come_late(
         open_tab(page, "language")  # which no link named, so it has its opening example
         page.locator("#language-sentence .se-sentence").wait_for()
         assert shown(page, "language")["preset"] == "sharp"
-        page.close()
+        close(page)
 
 
 def test_what_a_link_can_not_hold_is_said(visit: Any, folder: Path) -> None:
@@ -337,20 +299,11 @@ def test_without_a_clipboard_the_link_is_there_to_be_copied(visit: Any) -> None:
     assert "Ctrl+C" in place.get_by_role("status").inner_text()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_row_below_a_result_fits_a_phone(visit: Any, theme: str) -> None:
-    page = visit(PHONE, theme)
-    page.locator("#vision-link [data-link]").wait_for()
-    drawn(page, "vision")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert serious_faults(page) == {}
-
-
 # ---- handing an input over -----------------------------------------------------------------------
 
 
-def test_an_input_is_handed_over(browser: Any, copies: Copies) -> None:
-    with visits(browser, copies.home) as open_page:
+def test_an_input_is_handed_over(browser: Any, shipped_page: str) -> None:
+    with visits(browser, shipped_page) as open_page:
         page = open_page()
         drawn(page, "vision")
         page.locator("#vision-examples [data-example='20']").click()

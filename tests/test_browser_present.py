@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import DESKTOP, MARKS, PHONE, drawn, saved_chart, serious_faults
+from browsing import DESKTOP, MARKS, PHONE, drawn, saved_chart, serious_faults, wide
 from fakes import FakeEngine, fake_suite
 
 from semerge.inputs import decode_image
@@ -102,7 +102,8 @@ def at_step(page: Any, step: str) -> None:
 # ---- type and what is hidden ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+# in the dark test_browser_present_bundled.py looks at the projector's page
+@pytest.mark.parametrize("theme", ["light", wide("dark")])
 def test_everything_is_large_and_prose_is_gone(visit: Any, theme: str) -> None:
     page = start(visit, "vision", __theme=theme)
     for tab in ("vision", "language"):
@@ -130,8 +131,10 @@ def test_everything_is_large_and_prose_is_gone(visit: Any, theme: str) -> None:
         assert serious_faults(page) == {}
 
 
-def test_other_tabs_are_large_and_have_no_steps(visit: Any) -> None:
-    page = start(visit)
+def test_an_unknown_step_is_the_overview_and_other_tabs_are_large_and_have_none(visit: Any) -> None:
+    page = start(visit, "vision", step="%3Cscript%3E")
+    page.locator("#vision-sentence .se-sentence").wait_for()
+    assert page.get_by_text("Overview", exact=True).is_visible()
     page.get_by_role("tab", name="About").click()
     bar = page.locator(".se-presenter")
     bar.get_by_role("button", name="Next step").wait_for(state="hidden")
@@ -271,16 +274,11 @@ def test_it_holds_on_a_phone_and_for_every_step(visit: Any, theme: str) -> None:
         assert serious_faults(page) == {}
 
 
-def test_an_unknown_step_is_the_overview(visit: Any) -> None:
-    page = start(visit, "vision", step="%3Cscript%3E")
-    page.locator("#vision-sentence .se-sentence").wait_for()
-    assert page.get_by_text("Overview", exact=True).is_visible()
-
-
 # ---- saved charts --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+# charts of a light page are saved in test_browser_layers.py
+@pytest.mark.parametrize("theme", [wide("light"), "dark"])
 def test_charts_are_saved_at_the_size_of_a_slide(
     visit: Any, examples: Examples, tmp_path: Path, theme: str
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import MARKS, choose, settle, visits
+from browsing import MARKS, choose, close, settle, visits
 from fakes import FakeEngine, fake_examples, fake_suite, served
 
 from semerge.checkpoints.download import download
@@ -55,4 +55,4 @@ def test_without_a_network_the_bundled_suite_goes_on(
         assert panel.count() == 1
         choose(page, "Suite", bundled.title)
         settle(page, want, bundled)
-        page.close()  # before its server goes
+        close(page)  # before its server goes

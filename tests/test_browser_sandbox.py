@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, MARKS, PHONE, check_look, others, serious_faults, visits
-from bundled import EXAMPLES, TEXT, VISION, engine, serving
+from browsing import DESKTOP, MARKS, PHONE, check_look, close, others, serious_faults
+from bundled import EXAMPLES, TEXT, VISION, engine
 
 from semerge.suites import Suite
 from semerge.suites.examples import Example
@@ -59,7 +59,7 @@ def settle(page: Any, suite: Suite, example: Example, own: Sequence[float], head
 
 @pytest.mark.parametrize(("suite", "size", "theme"), WALKS)
 def test_sliders_buttons_and_typed_numbers_answer_and_the_link_survives_a_restart(
-    visit: Any, browser: Any, suite: Suite, size: tuple[int, int], theme: str
+    visit: Any, restarted_page: str, suite: Suite, size: tuple[int, int], theme: str
 ) -> None:
     example = EXAMPLES.by_task(suite.modality, suite.task_names)[suite.task_names[0]][0]
     page = opened(visit, suite, example, size, theme)
@@ -109,12 +109,10 @@ def test_sliders_buttons_and_typed_numbers_answer_and_the_link_survives_a_restar
     page.keyboard.press("Enter")
     page.locator("#sandbox-link [role=status]", has_text="Copied").wait_for()
     query = page.evaluate("navigator.clipboard.readText()").partition("?")[2]
-    page.close()
-    with serving() as again, visits(browser, again) as fresh:
-        page = fresh(size, query=query)
-        settle(page, suite, example, own)
-        assert page.locator("#link-notice .se-notice").count() == 0
-        page.close()  # before its server goes
+    close(page)
+    page = visit(size, url=restarted_page, query=query)
+    settle(page, suite, example, own)
+    assert page.locator("#link-notice .se-notice").count() == 0
 
 
 @pytest.mark.parametrize(("suite", "size", "theme"), others(WALKS))
