@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from semerge import __version__
 from semerge.checkpoints.files import locate, missing_files
 from semerge.common import (
     CLOSED,
@@ -36,8 +37,8 @@ from semerge.common import (
 from semerge.methods import METHODS
 from semerge.probes import PROBES
 from semerge.registry import TASK_ARITHMETIC, Registry
-from semerge.settings import Settings, descriptions
-from semerge.suites import available_suites, published_suites, read_suite
+from semerge.settings import Settings, checked_coefficients, descriptions
+from semerge.suites import available_suites, loaded_files, published_suites, read_suite
 from semerge.suites.memory import need
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "suites":
         return suites(args)
     with listening(Counter(sys.stderr)):
-        return predict(args) if args.command == "predict" else elsewhere(args)
+        own = {"predict": predict, "merge": merge}
+        return own.get(args.command, elsewhere)(args)
 
 
 def parser() -> Parser:
@@ -207,6 +209,21 @@ def parser() -> Parser:
         "download", help="fetch the weights of a published suite", allow_abbrev=False
     )
     _suite(one)
+
+    one = commands.add_parser(
+        "merge", help="write a merge as a checkpoint in the base's layout", allow_abbrev=False
+    )
+    _suite(one)
+    what = f"what is merged, as METHOD or METHOD:option=value: {listed(METHODS.names)}"
+    one.add_argument("--method", default=TASK_ARITHMETIC, metavar="M", help=what)
+    what = (
+        "of the method's task vectors, one a task, in place of its static merge; where the first "
+    )
+    what += "is below 0, --coefficients=-.1,.3"
+    one.add_argument("--coefficients", metavar="a,b,..", help=what)
+    one.add_argument("--out", required=True, metavar="FILE.safetensors", help="what is written")
+    one.add_argument("--force", action="store_true", help="write over a file that is there")
+    _add_options(one, METHODS)
 
     one = commands.add_parser(
         "init-suite", help="write a suite.json for checkpoints of your own", allow_abbrev=False
@@ -302,6 +319,41 @@ def predict(args: argparse.Namespace) -> int:
     return 0
 
 
+def merge(args: argparse.Namespace) -> int:
+    """Write a static merge, or the merge for given coefficients, as the base's own file is."""
+    suite, out = read_suite(args.suite), Path(args.out)
+    spec, own = METHODS.spec(args.method, _options_of(args)), None
+    if args.coefficients is not None:
+        own = checked_coefficients([*map(_number, args.coefficients.split(","))], suite)
+    suite = locate(suite)
+    if any(out.resolve() == suite.path(file).resolve() for file in loaded_files(suite)):
+        raise UserError(f"{out} is a file of the suite itself.")
+
+    from semerge.checkpoints.saving import check_target, save_checkpoint
+
+    check_target(out, args.force)
+    from semerge.backbones.weights import open_suite_base
+    from semerge.engine import load_engine
+
+    engine = load_engine(suite)
+    base = open_suite_base(suite, engine.backbone)
+    about = {"suite": suite.name, "method": spec, "weights_sha256": engine.weights_sha256()}
+    if own is not None:
+        about["coefficients"] = listed(own)
+    tensors = base.laid_out(engine.merge(spec, own))
+    save_checkpoint(out, tensors, about | {"semerge": __version__}, args.force)
+    size = gigabytes(out.stat().st_size)
+    print(f"{out}: {METHODS.title(spec)} of {suite.title}, {size}, by the names of {base.path}")
+    return 0
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def lines(result: Result) -> list[str]:
     """A result as text: the routing as a table, then the four answers."""
     rows = zip(
@@ -352,9 +404,15 @@ def add_settings(command: argparse.ArgumentParser, sweep: bool = False) -> None:
                 metavar=None if is_.fixed else is_.metavar,
                 help=about,
             )
+    _add_options(command, METHODS, PROBES)
+
+
+def _add_options(command: argparse.ArgumentParser, *registries: Registry[Any]) -> None:
+    """A flag for every option of a registry's entries."""
     options = command.add_argument_group("options of a method or probe")
-    for name, option in {**PROBES.options, **METHODS.options}.items():
-        users = [entry.name for entry in (*METHODS, *PROBES) if option in entry.options]
+    every = {name: x for one in reversed(registries) for name, x in one.options.items()}
+    for name, option in every.items():
+        users = [e.name for registry in registries for e in registry if option in e.options]
         about = f"{option.about or name} ({listed(users)}); {option.valid}"
         flag = f"--{name.replace('_', '-')}"
         options.add_argument(flag, dest=f"option_{name}", metavar="X", help=about, default=SKIP)
@@ -364,11 +422,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """What the flags of `add_settings` say. Raises UserError where there is no such method or
     probe, or it has no such option."""
     values = {name: getattr(args, name) for name in descriptions() if hasattr(args, name)}
-    given = {
-        name.removeprefix("option_"): value
-        for name, value in vars(args).items()
-        if name.startswith("option_")
-    }
+    given = _options_of(args)
     probe = values.get("probe")
     of_probe = {o.name for o in PROBES[probe].options} if probe else set()
     return Settings(
@@ -376,3 +430,12 @@ def settings_of(args: argparse.Namespace) -> Settings:
         method_options={name: x for name, x in given.items() if name not in of_probe},
         probe_options={name: x for name, x in given.items() if name in of_probe},
     )
+
+
+def _options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What the flags of `_add_options` say."""
+    return {
+        name.removeprefix("option_"): value
+        for name, value in vars(args).items()
+        if name.startswith("option_")
+    }

@@ -165,6 +165,19 @@ class Engine(Steps):
         logits = self.logits(z, head)[0]  # (C,)
         return predictions_of({"own": logits}, classes)["own"]
 
+    @torch.inference_mode()
+    def merge(
+        self, method: str = TASK_ARITHMETIC, coefficients: Sequence[float] | None = None
+    ) -> dict[str, Tensor]:
+        """All parameters of one merged model by name, copied: what the method, by its spec, merges
+        statically; or θ0 + Σt λt τt of its task vectors, for coefficients as `answer_with` takes
+        them. Raises UserError where there is no such method, or the coefficients do not fit."""
+        scale = self.models.variant(method).scale
+        if coefficients is None:
+            return self.models.copy_of(self.models.probed(scale, method))
+        checked = torch.tensor(checked_coefficients(coefficients, self.suite))
+        return self.models.copy_of(self.models.merged(checked, None, method))
+
     def variant(self, method: str, options: Mapping[str, Any] | None = None) -> Variant:
         """What a merging method makes of the suite's experts; made once. Raises UserError as
         `Models.variant` does, and where an option does not fit the method."""

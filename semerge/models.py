@@ -228,6 +228,14 @@ class Models:
             return partial(vectors.expert, alone.index(1.0))
         return Merged(vectors, coefficients, self._scratch, clock)
 
+    def copy_of(self, stage: Stage) -> dict[str, Tensor]:
+        """All parameters of one model by name, copied, on the CPU."""
+        params: dict[str, Tensor] = {}
+        with stage if isinstance(stage, Merged) else nullcontext():
+            for s in range(len(self.vectors.segments)):
+                params |= {name: x.to("cpu", copy=True) for name, x in stage(s).items()}
+        return params
+
     def expert(self, t: int, stage: int) -> Params:
         """θt = θ0 + τt, one stage of it."""
         return self._experts[t][stage]

@@ -69,6 +69,8 @@ class Checkpoint(Tensors):
         # what else the file tells: left-overs of the text tower, the factor on cosine similarities
         self.anchors: Mapping[str, Tensor] = {}
         self.logit_scale: float | None = None
+        # keys of what is no parameter, but may be a copy of one: key -> parameter
+        self.copies: Mapping[str, str] = {}
         used = set()
         for name, origin in origins.items():
             for key in origin.keys:
@@ -83,6 +85,23 @@ class Checkpoint(Tensors):
         parts = [stored(self._raw, key) for key in origin.keys]
         tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
         return tensor.T.contiguous() if origin.transposed else tensor
+
+    def laid_out(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What this file would hold of other parameters, by its own keys and in float32; what else
+        is in it, such as a text tower, is as it is here, a copy of a parameter again a copy."""
+        tensors: dict[str, Tensor] = {}
+        for name, origin in self._sources.items():
+            whole = params[name].T if origin.transposed else params[name]
+            parts = zip(origin.keys, whole.chunk(len(origin.keys)), strict=True)
+            tensors |= {key: part.contiguous() for key, part in parts}
+        for key in self._raw.shapes.keys() - tensors.keys():
+            other, name = self._raw.tensor(key).detach(), self.copies.get(key, "")
+            if name and torch.equal(other.float(), self[name]):
+                tensors[key] = params[name].clone()
+            else:  # whole numbers as they are
+                whole = other.float() if other.is_floating_point() else other
+                tensors[key] = whole.contiguous()
+        return tensors
 
 
 def check_stored(raw: RawFile, key: str, shape: tuple[int, ...]) -> None:

@@ -35,8 +35,9 @@ END_OF_TEXT = "<|endoftext|>"  # the one special token
 RANDOM_TOKENS = 32  # of a random sentence
 HEAD_WIDTH = 64  # of every published GPT-2
 LIMIT = 512  # tokens, of what an init-suite makes
+TIED = "lm_head.weight"  # the embedding of its tokens once more
 HEADS = {  # the key of a head, by layout
-    "gpt2": r"lm_head\.weight",
+    "gpt2": re.escape(TIED),
     "gpt2-classifier": r"score\.weight",
     "gpt2-lora": r"score\.weight",  # PEFT's modules_to_save
 }
@@ -260,7 +261,10 @@ def open_base(path: Path, layout: str, shapes: Shapes) -> Checkpoint:
     raw = open_weights(path)
     body = prefix_of(raw, "transformer.")
     known = rf"{re.escape(body)}{ATTENTION_MASKS}|{HEADS[layout]}"
-    return Checkpoint(raw, same(shapes, body), shapes, known)
+    base = Checkpoint(raw, same(shapes, body), shapes, known)
+    if TIED in raw.shapes:
+        base.copies = {TIED: "wte.weight"}
+    return base
 
 
 def open_expert(
