@@ -16,6 +16,8 @@ import httpx
 import pytest
 from browsing import timeless
 from fakes import FakeEngine, fake_app, fake_examples, fake_suite
+from gradio.blocks import BlocksConfig
+from gradio.state_holder import SessionState
 from PIL import Image
 
 from semerge.common import UserError
@@ -697,6 +699,24 @@ def test_the_image_as_seen_is_shown_pixel_by_pixel() -> None:
     html = seen(Image.new("RGB", (48, 48), "red"))
     parse(html)
     assert "48\u00a0×\u00a048\u00a0px" in html and 'alt="The input as the model sees it' in html
+
+
+def test_a_visitor_has_the_parts_as_they_were_built() -> None:
+    """What Gradio would describe for each visitor, and nobody's values but their own."""
+    import gradio as gr
+
+    from semerge.suites.examples import Examples
+    from semerge.ui.app import build
+
+    page = build(Context.make([fake_suite("image"), fake_suite("text")], Examples(), FakeEngine))
+    first, second = SessionState(page), SessionState(page)
+    own = {k: BlocksConfig.config_for_block(k, [], v) for k, v in page.blocks.items()}
+    assert first.config_values == second.config_values == own
+    number = next(k for k, v in page.blocks.items() if getattr(v, "elem_id", "") == "language-text")
+    first._update_value_in_config(number, "mine")
+    first[number] = gr.Textbox(label="another")
+    assert second.config_values == SessionState(page).config_values == own
+    assert first.config_values[number]["props"]["label"] == "another"
 
 
 def test_the_page_says_what_it_needs(app: str) -> None:

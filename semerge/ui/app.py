@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import BlocksConfig
 from gradio.route_utils import FnIndexInferError
 from starlette.middleware import Middleware
 
@@ -90,9 +91,54 @@ def _fetch(suite: Suite, progress: Progress) -> None:
     download(suite, progress=progress)
 
 
+class Parts(BlocksConfig):
+    """The components of a page. Gradio describes all of them anew for each visitor's first event,
+    0.2 s of the processor for this page; here those that the visitor has as they were built are
+    described once.
+
+    descriptions: of a page's own components, by id; None for the page's own Parts, which change
+    while it is built.
+    """
+
+    descriptions: dict[int, dict[str, Any]] | None = None
+
+    def __init__(self, root_block: gr.Blocks) -> None:
+        super().__init__(root_block)
+        self.described: dict[int, dict[str, Any]] = {}
+
+    def __copy__(self) -> Parts:
+        copied = Parts(self.root_block)
+        copied.__dict__ |= super().__copy__().__dict__
+        copied.descriptions = self.described
+        return copied
+
+    def config_for_block(  # type: ignore[override]  # a static method there, called by instances
+        self, number: int, rendered: list[int], block: Any, renderable: Any = None
+    ) -> dict[str, Any]:
+        make = super().config_for_block
+        if (
+            self.descriptions is None
+            or renderable
+            or self.root_block.blocks.get(number) is not block
+        ):
+            return make(number, rendered, block, renderable)
+        if number not in self.descriptions:
+            self.descriptions[number] = make(number, rendered, block)
+        found = self.descriptions[number]
+        return {**found, "props": {**found["props"]}}  # a visitor's values are put into the props
+
+
+class Page(SafePage):
+    """What `build` fills."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.default_config = Parts(self)
+
+
 def build(context: Context) -> gr.Blocks:
     """The page. Needs no engine; the tabs fill when the engines are there."""
-    with SafePage(title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
+    with Page(title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
         html(_part("header"))
         for problem in context.problems:
             html(macro("failure", problem, "Left out."))
