@@ -715,6 +715,7 @@ def test_a_visitor_has_the_parts_as_they_were_built() -> None:
     number = next(k for k, v in page.blocks.items() if getattr(v, "elem_id", "") == "language-text")
     first._update_value_in_config(number, "mine")
     first[number] = gr.Textbox(label="another")
+    first._update_config(number)
     assert second.config_values == SessionState(page).config_values == own
     assert first.config_values[number]["props"]["label"] == "another"
 
