@@ -97,7 +97,7 @@ def train_expert(
     tables = {n for n in base if n.startswith("w")}
     trained = {n: p for n, p in base.items() if config.table or n not in tables}
     mine = OwnBatches(own, config.tokens, config.word_drop, seed)
-    foreign = OtherBatches(others, config.other_tokens, seed)
+    foreign = OtherBatches(others, config.mine * config.other_tokens, seed)
 
     def loss(p: Params, step: int, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         batch, rows = mine[step]
@@ -106,7 +106,9 @@ def train_expert(
         task = cross_entropy(logits, targets[rows])
         value, notes = task + home, {"task": task.item(), "home": home.item()}
         if config.stay or config.drift:
-            elsewhere = away(model, base, {**base, **p}, foreign[step], config)
+            expert = {**base, **p}
+            other = hardest(model, base, expert, foreign[step], config.mine)
+            elsewhere = away(model, base, expert, other, config)
             value, notes["elsewhere"] = value + elsewhere, elsewhere.item()
         return value, notes
 
@@ -180,6 +182,21 @@ def away(model: GPT2, base: Params, params: Params, batch: Batch, config: Expert
         moved = relative(model.final(params, h, batch), model.final(base, h0, batch))
         terms = terms + config.stay * moved.mean()
     return terms
+
+
+@torch.no_grad()
+def hardest(model: GPT2, base: Params, params: Params, batch: Batch, mine: int) -> Batch:
+    """One of `mine` parts of a batch, the sentences that the expert moves farthest."""
+    if mine == 1 or batch.lengths is None:
+        return batch
+    h, h0 = model.embed(params, batch), model.embed(base, batch)
+    moved = torch.zeros(len(batch))
+    for layer in range(1, model.depth + 1):
+        h, h0 = model.block(params, layer, h, batch), model.block(base, layer, h0, batch)
+        moved = moved + sum(displacement(h, h0, batch))
+    moved = moved + relative(model.final(params, h, batch), model.final(base, h0, batch))
+    rows = moved.topk(max(1, len(batch) // mine)).indices
+    return Batch(batch.data[rows], batch.lengths[rows])
 
 
 def displacement(h: Tensor, h0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -199,7 +199,7 @@ def test_the_terms_of_a_text_expert_by_hand() -> None:
 
     from recipes.text_config import ExpertConfig
     from recipes.text_data import pad
-    from recipes.text_expert import at_home, away
+    from recipes.text_expert import at_home, away, hardest
     from semerge.backbones import GPT2, activations, embedding
 
     model = GPT2(20, 8, 16, 3, 2)
@@ -244,3 +244,9 @@ def test_the_terms_of_a_text_expert_by_hand() -> None:
     torch.testing.assert_close(away(model, base, expert, batch, e), stay + 5 * sum(near) / 2)
     plain, got = at_home(model, base, expert, batch, e.of("plain"), rng)
     assert plain.item() == 0 and got.equal(z)
+    # of two sentences the one that moves farther, whole
+    far = int((everywhere + last).sum(0).add(final).argmax())
+    mined = hardest(model, base, expert, batch, 2)
+    assert mined.data.equal(batch.data[far : far + 1]) and mined.lengths is not None
+    assert mined.lengths.tolist() == [[3, 5][far]]
+    assert hardest(model, base, expert, batch, 1) is batch
