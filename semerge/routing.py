@@ -25,6 +25,7 @@ from semerge.suites.abstention import STILL, TOGETHER, Beside
 
 Array = NDArray[np.float64]
 EPSILON = 1e-12  # of the mean distance: keeps 1/d finite and lets a zero distance win
+ZSCORE = 1e-6  # MASS adds it to the standard deviation
 EQUAL = 1e-6  # distances that differ by less than this share of their mean are the same
 
 
@@ -299,9 +300,9 @@ def similarity(distances: Array, kind: str) -> Array:
 def normalise(similarities: Array, kind: str) -> Array:
     """Normalise over the tasks of each sample. (B, T) -> (B, T).
 
-    `minmax`: (s - min) / (max - min), zeros where all are equal. `zscore`: (s - mean) / std with
-    the population's std (divided by T), zeros where all are equal. `sum`: s / sum |s|, so that
-    the negative similarity keeps its order. `none`: as they are.
+    `minmax`: (s - min) / (max - min), zeros where all are equal. `zscore`, as in MASS (arXiv
+    2504.05342): (s - mean) / (std + 1e-6) with the sample's std (divided by T - 1). `sum`:
+    s / sum |s|, so that the negative similarity keeps its order. `none`: as they are.
     """
     if kind == "none":
         return similarities
@@ -309,8 +310,8 @@ def normalise(similarities: Array, kind: str) -> Array:
         low = similarities.min(axis=1, keepdims=True)
         return _ratio(similarities - low, similarities.max(axis=1, keepdims=True) - low)
     if kind == "zscore":
-        centred = similarities - similarities.mean(axis=1, keepdims=True)
-        return _ratio(centred, np.sqrt(np.square(centred).mean(axis=1, keepdims=True)))
+        scores: Array = similarities - similarities.mean(axis=1, keepdims=True)
+        return scores / (similarities.std(axis=1, ddof=1, keepdims=True) + ZSCORE)
     return _ratio(similarities, np.abs(similarities).sum(axis=1, keepdims=True))
 
 

@@ -80,6 +80,15 @@ PRESETS: dict[str, Preset] = {
             hard=True,
             about="The nearest expert alone, with coefficient 1.",
         ),
+        Preset(
+            name="zscore",
+            similarity="negative",
+            normalise="zscore",
+            temperature=1.0,
+            mass="T*lambda",
+            about="Softmax at temperature 1 of the negative distances' z-scores, as MASS "
+            "(arXiv 2504.05342) has it; the coefficients sum to T·λ.",
+        ),
     )
 }
 
@@ -315,7 +324,7 @@ class Settings:
         if preset.hard and changed and changed != (f"mass {self.mass}",):
             raise UserError(
                 "The preset hard takes the nearest expert alone, so similarity, normalise and "
-                "temperature change nothing; choose literal or sharp to vary them."
+                "temperature change nothing; choose another preset to vary them."
             )
         temperature = _number("temperature", self.temperature, preset.temperature)
         if temperature <= 0.0 and not preset.hard:

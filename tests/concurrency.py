@@ -48,7 +48,7 @@ def mixed_requests(engines: Sequence[Engine], count: int) -> list[Request]:
             probe=probe,
             layer=layer,
             pool=pools[i % len(pools)],
-            preset=tuple(PRESETS)[(i // 3) % 3],
+            preset=tuple(PRESETS)[(i // 3) % len(PRESETS)],
             probe_lambda=0.25 if i % 4 == 0 and probe != "cache" else None,
             head="auto" if i % 2 else suite.task_names[i % 3],
             fast=i % 5 in (1, 3),

@@ -203,8 +203,8 @@ def weights(distances: list[float], resolved: Any) -> list[float]:
         s = [(x - min(s)) / (max(s) - min(s)) for x in s]
     elif resolved.normalise == "zscore":
         middle = sum(s) / len(s)
-        std = math.sqrt(sum((x - middle) ** 2 for x in s) / len(s))
-        s = [(x - middle) / std for x in s]
+        std = math.sqrt(sum((x - middle) ** 2 for x in s) / (len(s) - 1))
+        s = [(x - middle) / (std + 1e-6) for x in s]
     elif resolved.normalise == "sum":
         s = [x / sum(abs(y) for y in s) for x in s]
     powers = [math.exp((x - max(s)) / resolved.temperature) for x in s]

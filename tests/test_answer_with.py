@@ -19,7 +19,7 @@ from semerge.bench import figures
 from semerge.bench.subject import Subject
 from semerge.common import FIGURES, UserError
 from semerge.engine import Engine, unpack
-from semerge.settings import Settings, checked_coefficients
+from semerge.settings import PRESETS, Settings, checked_coefficients
 
 MAKERS = {"image": tiny_vision_suite, "text": tiny_text_suite}
 
@@ -58,7 +58,7 @@ def test_answers_equal_the_reference(both: tuple[Engine, Reference]) -> None:
 def test_predictions_are_sorted_and_are_those_of_predict(both: tuple[Engine, Reference]) -> None:
     engine, _ = both
     sample = sample_of(engine, 1)
-    for preset in ("literal", "sharp", "hard"):
+    for preset in PRESETS:
         result = engine.predict(sample, Settings(preset=preset))
         found = engine.answer_with(sample, result.coefficients, result.head)
         assert [p.label for p in found] == [p.label for p in result.predictions["se"]]

@@ -174,7 +174,7 @@ def test_every_combination_predicts(engine: Engine) -> None:
                     settings = Settings(probe=probe, layer=layer, pool=pool, preset=preset)
                     result = engine.predict(sample, settings)
                     assert (result.probe, result.layer, result.pool) == (probe, layer, pool)
-                    mass = 0.9 if preset == "literal" else 1.0
+                    mass = 1.0 if PRESETS[preset].mass == "1" else 0.9
                     assert sum(result.coefficients) == pytest.approx(mass)
 
 

@@ -75,6 +75,22 @@ def test_hard_by_hand() -> None:
     assert str(r.entropy.item()) == "0.0"  # not -0.0
 
 
+def test_zscore_by_hand() -> None:
+    """MASS's router: z = (1, 2, 2) less its part in the spans of e1, e2 and (0, .6, .8)."""
+    r = one([8**0.5, 5**0.5, 1.077033], "zscore")
+    assert row(r.similarities) == pytest.approx([-0.876976, -0.212037, 1.089013], abs=1e-6)
+    assert row(r.weights) == pytest.approx([0.099144, 0.192773, 0.708083], abs=1e-6)
+    assert row(r.coefficients) == pytest.approx([0.0892296, 0.1734957, 0.6372747], abs=1e-6)
+
+
+def test_zscores_of_two_are_the_same_however_far_they_are() -> None:
+    """Half their difference over its sqrt(1/2), so sqrt(1/2) either way."""
+    for far in (1.5, 1000.0):
+        assert row(one([1.0, far], "zscore").similarities) == pytest.approx(
+            [0.5**0.5, -(0.5**0.5)], rel=1e-5
+        )
+
+
 @pytest.mark.parametrize(
     ("kind", "how", "expected"),
     [
@@ -84,8 +100,8 @@ def test_hard_by_hand() -> None:
         ("negative", "none", [-1, -2, -4]),
         ("negative", "sum", [-1 / 7, -2 / 7, -4 / 7]),
         ("negative", "minmax", [1, 2 / 3, 0]),
-        # mean -7/3, deviations 4/3, 1/3, -5/3, variance 14/9
-        ("negative", "zscore", [4 / 14**0.5, 1 / 14**0.5, -5 / 14**0.5]),
+        # mean -7/3, deviations 4/3, 1/3, -5/3, sample variance 7/3
+        ("negative", "zscore", [d / 3 / ((7 / 3) ** 0.5 + 1e-6) for d in (4, 1, -5)]),
     ],
 )
 def test_similarities_by_hand(kind: str, how: str, expected: list[float]) -> None:
@@ -192,8 +208,8 @@ def test_nearer_never_weighs_less(rows: list[list[float]], how: Resolved, scale:
     sorted_weights = r.weights.gather(1, d.argsort(dim=1))
     if not how.hard:
         assert torch.all(sorted_weights[:, :-1] >= sorted_weights[:, 1:] - 1e-12)
-    # minmax, zscore and sum do not see the unit of a distance
-    if how.normalise != "none":
+    # minmax and sum do not see the unit of a distance; zscore does, by what is added to its std
+    if how.normalise in ("minmax", "sum"):
         scaled = route(d.double() * scale, how)
         clear = (d.amax(1) - d.amin(1)) > 1e-5 * d.mean(1)
         assert torch.allclose(scaled.weights[clear], r.weights[clear], atol=1e-6)
@@ -220,7 +236,7 @@ def test_temperature_to_zero_is_hard() -> None:
 @pytest.mark.parametrize("distances", [[2.0, 2.0, 2.0], [0.0, 0.0, 0.0], [1.0, 1.0 + 5e-7, 1.0]])
 def test_equal_distances_give_equal_coefficients(preset: str, distances: list[float]) -> None:
     r = one(distances, preset)
-    mass = 0.9 if preset == "literal" else 1.0
+    mass = 1.0 if PRESETS[preset].mass == "1" else 0.9
     assert row(r.coefficients) == pytest.approx([mass / 3] * 3)
     assert row(r.similarities) == [0.0, 0.0, 0.0]
     assert r.entropy.item() == pytest.approx(1.0)

@@ -28,7 +28,7 @@ def with_defaults(suite: Suite, **changes: object) -> Suite:
 
 
 def test_the_presets_are_those_of_the_design() -> None:
-    assert list(PRESETS) == ["literal", "sharp", "hard"]
+    assert list(PRESETS) == ["literal", "sharp", "hard", "zscore"]
 
     def reading(p: Preset) -> tuple[object, ...]:
         return p.similarity, p.normalise, p.temperature, p.mass, p.hard
@@ -36,6 +36,7 @@ def test_the_presets_are_those_of_the_design() -> None:
     assert reading(PRESETS["literal"]) == ("inverse", "minmax", 1.0, "T*lambda", False)
     assert reading(PRESETS["sharp"]) == ("inverse", "minmax", 0.1, "1", False)
     assert reading(PRESETS["hard"]) == ("inverse", "minmax", 0.0, "1", True)
+    assert reading(PRESETS["zscore"]) == ("negative", "zscore", 1.0, "T*lambda", False)
 
 
 def test_nothing_chosen_is_the_suites_default(vision: Suite) -> None:
@@ -99,7 +100,7 @@ def test_defaults_that_do_not_fit_a_choice_give_way(vision: Suite, text: Suite) 
         (Settings(pool="last"), "all, cls, mean"),
         (Settings(pool="final"), "all, cls, mean"),
         (Settings(layer="final", pool="cls"), "no tokens to pool"),
-        (Settings(preset="soft"), "literal, sharp, hard"),
+        (Settings(preset="soft"), "literal, sharp, hard, zscore"),
         (Settings(head="task9"), "auto, task0, task1, task2"),
         (Settings(method="none"), "task_arithmetic"),
         (Settings(method="ties", method_options={"density": 2}), "from 0 to 1"),
@@ -114,8 +115,8 @@ def test_defaults_that_do_not_fit_a_choice_give_way(vision: Suite, text: Suite) 
         (Settings(probe_lambda=math.inf), "finite"),
         (Settings(probe_lambda=-0.1), "between 0 and 10"),
         (Settings(probe="cache", probe_lambda=0.3), "leave probe-lambda out"),
-        (Settings(preset="hard", temperature=0.5), "choose literal or sharp"),
-        (Settings(preset="hard", normalise="sum", mass="1"), "choose literal or sharp"),
+        (Settings(preset="hard", temperature=0.5), "choose another preset"),
+        (Settings(preset="hard", normalise="sum", mass="1"), "choose another preset"),
         (Settings(quantise=0), "1 to 1000"),
         (Settings(quantise=1001), "1 to 1000"),
     ],

@@ -677,7 +677,7 @@ def test_options_offer_what_the_suite_has() -> None:
     ]
     read = whole.read(fake_suite("text"), ("sharp", "cache", 4, "all", "auto", None))
     assert read.pool is None  # `all` has no meaning for the cache probe on text
-    assert set(PRESETS) == {"literal", "sharp", "hard"}
+    assert set(PRESETS) == {"literal", "sharp", "hard", "zscore"}
 
 
 def test_drawings_are_checked() -> None:
