@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from semerge import __version__
+from semerge.backbones.architecture import parameters
 from semerge.checkpoints.files import locate, missing_files
 from semerge.common import (
     CLOSED,
@@ -43,6 +44,7 @@ from semerge.suites.memory import need
 
 if TYPE_CHECKING:
     from semerge.result import Result
+    from semerge.suites import Suite
 
 ELSEWHERE = {  # command -> module whose run(args) does it; imported when it is asked for
     "bench": "semerge.bench.command",
@@ -221,7 +223,8 @@ def parser() -> Parser:
     )
     what += "is below 0, --coefficients=-.1,.3"
     one.add_argument("--coefficients", metavar="a,b,..", help=what)
-    one.add_argument("--out", required=True, metavar="FILE.safetensors", help="what is written")
+    what = "what is written; without it a method that takes long is made and kept for later alone"
+    one.add_argument("--out", metavar="FILE.safetensors", help=what)
     one.add_argument("--force", action="store_true", help="write over a file that is there")
     _add_options(one, METHODS)
 
@@ -321,11 +324,13 @@ def predict(args: argparse.Namespace) -> int:
 
 def merge(args: argparse.Namespace) -> int:
     """Write a static merge, or the merge for given coefficients, as the base's own file is."""
-    suite, out = read_suite(args.suite), Path(args.out)
+    suite = read_suite(args.suite)
     spec, own = METHODS.spec(args.method, _options_of(args)), None
     if args.coefficients is not None:
         own = checked_coefficients([*map(_number, args.coefficients.split(","))], suite)
-    suite = locate(suite)
+    if args.out is None:
+        return _make(suite, spec)
+    suite, out = locate(suite), Path(args.out)
     if any(out.resolve() == suite.path(file).resolve() for file in loaded_files(suite)):
         raise UserError(f"{out} is a file of the suite itself.")
 
@@ -344,6 +349,20 @@ def merge(args: argparse.Namespace) -> int:
     save_checkpoint(out, tensors, about | {"semerge": __version__}, args.force)
     size = gigabytes(out.stat().st_size)
     print(f"{out}: {METHODS.title(spec)} of {suite.title}, {size}, by the names of {base.path}")
+    return 0
+
+
+def _make(suite: Suite, spec: str) -> int:
+    """Make what takes long once, for later commands and the app."""
+    if not METHODS[spec].is_dear(parameters(suite.sizes.shapes)):
+        raise UserError("nothing would be written: name a file by --out FILE.safetensors.")
+    from semerge.engine import load_engine
+
+    engine = load_engine(locate(suite))
+    engine.variant(spec)
+    if not engine.models.is_kept(spec):
+        raise UserError(f"{METHODS.title(spec)} can't be kept on this disk.")
+    print(f"{METHODS.title(spec)} of {suite.title} is made, and kept for later")
     return 0
 
 

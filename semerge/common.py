@@ -225,19 +225,29 @@ def say(text: str, stream: TextIO) -> None:
     print(f"{start}semerge: {text}", file=stream)
 
 
+PATIENCE = 1.0  # seconds that a count goes on before it is shown
+
+
 class Counter:
-    """Shows a count on a stream: on a terminal a line that is written over, else its start."""
+    """Shows a count on a stream that takes longer than a second: on a terminal a line that is
+    written over, else one line."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._since: float | None = None  # of a count that was begun and is not shown yet
 
     def __call__(self, done: int, total: int, what: str) -> None:
+        if done == 0:
+            self._since = perf_counter()
+        if self._since is not None and perf_counter() < self._since + PATIENCE:
+            return
         text = f"semerge: {done:,} of {total:,} {what}"
         if self._stream.isatty():
             end = "\n" if done == total else ""
             print(f"\r{text}", end=end, file=self._stream, flush=True)
-        elif done == 0:
+        elif self._since is not None:
             print(text, file=self._stream, flush=True)
+        self._since = None
 
 
 class Stopwatch:

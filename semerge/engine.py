@@ -44,17 +44,20 @@ from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import Abstention
 
 
-def load_engine(suite: Suite | str | Path, device: str | None = None) -> Engine:
+def load_engine(
+    suite: Suite | str | Path, device: str | None = None, make_dear: bool = True
+) -> Engine:
     """The engine of a suite: one that was read, a bundled one by name, or a folder with a
     suite.json.
 
     device: as torch names it; None: what the environment variable SEMERGE_DEVICE says, else "cpu".
+    make_dear: whether methods that take long are made where they are not on the disk, or refused.
     Raises UserError where there is no such suite, a file of it is missing, changed or damaged, or
     there is no such device here.
     """
     described = suite if isinstance(suite, Suite) else read_suite(suite)
     where = chosen_device(device)
-    return Engine(load(described), where)
+    return Engine(load(described), where, make_dear)
 
 
 def chosen_device(name: str | None = None) -> torch.device:

@@ -8,6 +8,7 @@ experts are views of one matrix a stage; other models are merged from it while t
 from __future__ import annotations
 
 import hashlib
+import shlex
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -19,8 +20,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+import semerge
 from semerge.backbones import Backbone, Batch, Params
 from semerge.checkpoints.bundled import Statistics
+from semerge.checkpoints.cache import content_key, find, is_there, keep
+from semerge.checkpoints.files import place_of
 from semerge.common import UserError, gigabytes, listed
 from semerge.loading import Loaded
 from semerge.methods import METHODS
@@ -40,6 +44,8 @@ STACK_LIMIT = 50_000_000  # numbers: experts that fit below it are run at once, 
 STACK_BATCH = 8  # samples: above it a stack's activations outgrow the caches, one by one is faster
 HOLD_LIMIT = 50_000_000  # numbers: a model below it may be held once more, merged
 MERGE_ROOM = 128_000_000  # numbers (512 MB in float32): room a thread has for merged stages
+DEAR = "variants"  # of what is kept on disk
+DISK = 12 * 10**9  # bytes that it may take there
 VARIANTS = 4  # of other methods than the default that are held
 GROUP = 16  # samples with weights of their own that are run at once, where the room allows it
 
@@ -100,17 +106,20 @@ class Variant:
 
 class Models:
     """The parameter sets of a suite and the ways to run them. device: where the weights are, in
-    float32: less precise, task vectors would be rounded away. Inputs are moved there by `place`."""
+    float32: less precise, task vectors would be rounded away. Inputs are moved there by `place`.
+    make_dear: whether what takes long is made, where it is not on the disk."""
 
     @torch.no_grad()  # no inference mode: what is made in it could never be differentiated
-    def __init__(self, loaded: Loaded, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, loaded: Loaded, device: torch.device | str = "cpu", make_dear: bool = True
+    ) -> None:
         defaults = loaded.suite.defaults
         self.device = torch.device(device)
         self.backbone = loaded.backbone
         self.heads = {t: loaded.heads[t].to(device) for t in loaded.suite.task_names}
         self.statistics = {point: s.to(device) for point, s in loaded.statistics.items()}
         self.vectors = loaded.vectors.to(device)
-        self._suite = loaded.suite
+        self._suite, self._make_dear = loaded.suite, make_dear
         self._scratch = Scratch()
         segments = self.vectors.segments
         stages = range(len(segments))
@@ -195,12 +204,55 @@ class Models:
             )
         # made once and used in whichever mode: an inference tensor could not be differentiated
         with torch.inference_mode(False), torch.no_grad():
-            made = entry.function(self.vectors, **METHODS.chosen(spec))
+            made = self._dear(spec) if entry.is_dear(numbers) else self._computed(spec)
             scale = entry.scale_of(self._suite)
             if isinstance(made, TaskVectors):
                 held = [scale] if numbers <= HOLD_LIMIT else []
                 return Variant(made, scale, held, original=made is self.vectors)
             return Variant(self.vectors, scale, whole=made)
+
+    def _computed(self, spec: str) -> TaskVectors | dict[str, Tensor]:
+        """What a method gives for the suite's task vectors, made now."""
+        made: TaskVectors | dict[str, Tensor]
+        made = METHODS[spec].function(self.vectors, **METHODS.chosen(spec))
+        return made
+
+    def _dear(self, spec: str) -> TaskVectors | dict[str, Tensor]:
+        """The same from the disk, where it was made before, or else made and kept there: in
+        float32, so that either answers alike. Raises UserError where it is not there and not to be
+        made."""
+        key, segments = self._dear_key(spec), self.vectors.segments
+        rows = {str(i): (self.vectors.count, s.changing) for i, s in enumerate(segments)}
+        shapes = {name: tuple(x.shape) for name, x in self.vectors.base().items()}
+        stored = find(DEAR, key, rows, shapes)
+        if stored is None:
+            return self._made_and_kept(spec, key)
+        if stored.keys() == rows.keys():
+            return self.vectors.with_experts([stored[stage] for stage in rows])
+        return {name: x.to(self.device, copy=True) for name, x in stored.items()}
+
+    def _dear_key(self, spec: str) -> str:
+        parts = {"method": spec, "weights": self.sha256, "device": self.device.type}
+        return content_key({**parts, "version": semerge.__version__, "code": METHODS.code})
+
+    def is_kept(self, method: str) -> bool:
+        """Whether what a method makes of the experts is on the disk."""
+        return is_there(DEAR, self._dear_key(METHODS.spec(method)))
+
+    def _made_and_kept(self, spec: str, key: str) -> TaskVectors | dict[str, Tensor]:
+        if not self._make_dear:
+            command = f"merge --suite {place_of(self._suite)} --method {shlex.quote(spec)}"
+            raise UserError(
+                f"{METHODS.title(spec)} takes long to make and is not made yet; "
+                f"`python -m semerge {command}` makes it once."
+            )
+        made = self._computed(spec)
+        if isinstance(made, TaskVectors):
+            content = {str(i): s.weights[1:].cpu() for i, s in enumerate(made.segments)}
+        else:
+            content = {name: x.cpu().contiguous() for name, x in made.items()}
+        keep(DEAR, key, content, DISK)
+        return made
 
     def static(self, stage: int) -> Params:
         """θ0 + λ Σt τt at the suite's static λ."""

@@ -163,12 +163,14 @@ def started(models: Models, batch: Batch, layers: Iterable[int | str]) -> Reache
 class Steps:
     """One suite in memory. Safe to share between threads; nothing is written after `__init__`.
     device: where the weights are kept and run. Routing is float64 on the CPU wherever they are. No
-    other device than the CPU has been measured."""
+    other device than the CPU has been measured. make_dear: as `Models` has it."""
 
-    def __init__(self, loaded: Loaded, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, loaded: Loaded, device: torch.device | str = "cpu", make_dear: bool = True
+    ) -> None:
         self.suite = loaded.suite
         self.backbone = loaded.backbone
-        self.models = Models(loaded, device)
+        self.models = Models(loaded, device, make_dear)
         found = loaded.abstention  # made with other weights, it says nothing of these
         own = found is not None and found.weights_sha256 == self.models.sha256
         self.abstention: Abstention | None = found if own else None

@@ -13,6 +13,7 @@ plain text, so it is a part of keys, rows, reports and links as it is. Nothing h
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import math
 import pkgutil
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 from semerge.common import UserError, listed, quoted
@@ -187,6 +189,13 @@ class Registry(Generic[E]):
     def options(self) -> dict[str, Option]:
         """The options of all entries by name; entries that share a name share its meaning."""
         return {option.name: option for entry in reversed(list(self)) for option in entry.options}
+
+    @cached_property
+    def code(self) -> str:
+        """The hash of the room's files: a part of the keys of what its entries make."""
+        folder = Path(next(iter(import_module(self._room).__path__)))
+        files = sorted(folder.glob("*.py"))
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
     def __iter__(self) -> Iterator[E]:
         return iter(sorted(self._all().values(), key=lambda entry: (entry.place, entry.name)))

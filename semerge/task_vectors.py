@@ -147,6 +147,15 @@ class TaskVectors:
             made.append(replace(segment, weights=weights))
         return TaskVectors.of(made, self.count)
 
+    def with_experts(self, rows: Sequence[Tensor]) -> TaskVectors:
+        """Other experts on the same base: of each stage their changing numbers, (T, M), copied."""
+        made = []
+        for segment, own in zip(self.segments, rows, strict=True):
+            weights = torch.empty_like(segment.weights)
+            weights[0], weights[1:] = segment.weights[0], own.to(weights)
+            made.append(replace(segment, weights=weights))
+        return TaskVectors.of(made, self.count)
+
     def mapped_by_tensor(self, change: Callable[[Tensor], Tensor]) -> TaskVectors:
         """`mapped`, tensor by tensor, for methods that look at one at a time: `change` makes new
         (T, \\*shape) of each that some expert changes."""

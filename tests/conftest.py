@@ -123,9 +123,11 @@ def only_loopback() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def uploads(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Uploads of the pages that this process serves lie in a folder of its own."""
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Uploads of the pages that this process serves, and what it keeps for later, lie in folders of
+    its own."""
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
+    os.environ["SEMERGE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

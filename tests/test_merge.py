@@ -314,6 +314,8 @@ def test_a_file_that_is_there_is_replaced_where_that_is_asked_for(
     merge(tiny, out, "--method", "average", "--force")
     assert [p.name for p in tmp_path.iterdir()] == [out.name]
     assert out.read_bytes() != first and safe_open(out, "pt").metadata()["method"] == "average"
+    merge(tiny, out, "--force")
+    assert out.read_bytes() == first  # the same merge is the same file
 
 
 def test_a_file_that_comes_meanwhile_stays(

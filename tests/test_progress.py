@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from published_suites import clip_suite
 
+from semerge import common
 from semerge.cli import main
 from semerge.common import Counter, listening, say, tell
 from semerge.ui.engines import Engines, State
@@ -33,6 +34,12 @@ def test_a_thread_hears_its_own_steps_alone() -> None:
     assert heard == [(1, 2, "steps")]
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common, "PATIENCE", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_count_on_a_terminal_and_in_a_file() -> None:
     terminal, file = Terminal(), io.StringIO()
     for stream in (terminal, file):
@@ -52,6 +59,22 @@ def test_a_sentence_has_a_line_of_its_own() -> None:
     assert file.getvalue() == "semerge: stopped.\n"
 
 
+def test_a_count_is_shown_once_it_takes_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(common, "perf_counter", lambda: clock[0])
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        count = Counter(stream)
+        for parts in (3, 30):  # soon done; then a long one
+            for done in range(parts + 1):
+                count(done, parts, "parts")
+                clock[0] += 0.3
+    lines = [f"\rsemerge: {done} of 30 parts" for done in range(4, 31)]
+    assert terminal.getvalue() == "".join(lines) + "\n"
+    assert file.getvalue() == "semerge: 4 of 30 parts\n"
+
+
+@pytest.mark.usefixtures("impatient")
 def test_the_command_tells_that_heads_are_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,12 +98,17 @@ def locate(suite: Suite) -> Suite:
     return replace(suite, located=located)
 
 
+def place_of(suite: Suite) -> str:
+    """A suite as a command takes it: a shipped one's name, or the folder."""
+    shipped = suite.folder == SUITES_FOLDER / suite.name
+    return shlex.quote(str(suite.name if shipped else suite.folder))
+
+
 def not_here(suite: Suite, size: int) -> str:
     """A sentence, but for its end, on a suite that is not on this disk; `size` in bytes."""
-    place = suite.name if suite.folder == SUITES_FOLDER / suite.name else suite.folder
     return (
         f"{suite.title} is not on this disk: {gigabytes(size)} have yet to come from the hub, by "
-        f"`python -m semerge download --suite {shlex.quote(str(place))}` where there is a network"
+        f"`python -m semerge download --suite {place_of(suite)}` where there is a network"
     )
 
 

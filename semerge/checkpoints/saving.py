@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
@@ -15,13 +16,14 @@ from torch import Tensor
 from semerge.common import UserError, first_line
 
 SUFFIX = ".safetensors"
+UNFINISHED = ".unfinished-"  # how folders begin in which a file is being written
 _NUMBER = re.compile(r"os error (\d+)")
 
 
 def save_whole(file: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
     """Write a file that others may read at the same time. about: what its header says. Raises
     OSError where the disk or the folder does not take it; then all is as it was."""
-    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".unfinished-") as folder:
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=UNFINISHED) as folder:
         unfinished = Path(folder) / file.name
         try:
             save_file(dict(tensors), unfinished, {"format": "pt", **about})
@@ -30,7 +32,20 @@ def save_whole(file: Path, tensors: Mapping[str, Tensor], about: Mapping[str, st
             if number is None:
                 raise OSError(0, first_line(error)) from None
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+        _sort(unfinished)
         unfinished.replace(file)
+
+
+def _sort(file: Path) -> None:
+    """What the header says is there in an order of chance: sorted, the same content is the same
+    file."""
+    with file.open("r+b") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        opened.seek(8)
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False)
+        opened.write(text.encode().ljust(size))
 
 
 def check_target(file: Path, force: bool) -> None:

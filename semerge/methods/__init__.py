@@ -24,6 +24,10 @@ from semerge.registry import Entry, Registry
 if TYPE_CHECKING:
     from semerge.suites import Suite
 
+FULL_SIZE = 50_000_000
+"""Numbers in the model, for `dear`: from there on a singular value decomposition of each matrix of
+each expert takes long."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -33,10 +37,17 @@ class Method(Entry):
 
     scale: λ of its static merge; of T, the number of tasks; or None for the suite's own static λ.
     needs: what it is made from beside the weights, of "unlabelled", "labelled", "moments".
+    dear: from how many numbers in the model on making it takes long; what it then makes is kept on
+    disk, and no request of the app makes it. None: never.
     """
 
     scale: float | Callable[[int], float] | None = None
     needs: tuple[str, ...] = ()
+    dear: int | None = None
+
+    def is_dear(self, numbers: int) -> bool:
+        """Whether making it takes long for a model of so many numbers."""
+        return self.dear is not None and numbers >= self.dear
 
     def scale_of(self, suite: Suite) -> float:
         """λ of the static merge of a suite's experts."""
@@ -55,13 +66,16 @@ def method(
     paper: str = "",
     scale: float | Callable[[int], float] | None = None,
     needs: tuple[str, ...] = (),
+    dear: int | None = None,
     place: int = 100,
 ) -> Callable[[F], F]:
     """Register a function as the method `name`; see `Method` for the rest."""
 
     def register(function: F) -> F:
         METHODS.add(
-            Method(name, function, title, paper=paper, place=place, scale=scale, needs=needs)
+            Method(
+                name, function, title, paper=paper, place=place, scale=scale, needs=needs, dear=dear
+            )
         )
         return function
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, regression_merge, svd
 from semerge.registry import Share, Within
 
@@ -36,7 +36,7 @@ Leading = Annotated[Share, "share of the directions that are made equally strong
 NOUGHT = 1e-12
 
 
-@method("ace", title="ACE-Merging", paper="arXiv 2603.02945", scale=1.0, place=27)
+@method("ace", title="ACE-Merging", paper="arXiv 2603.02945", scale=1.0, dear=FULL_SIZE, place=27)
 def ace(
     vectors: TaskVectors,
     *,

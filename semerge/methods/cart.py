@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, svd
 from semerge.registry import Share, Within
 
@@ -28,7 +28,7 @@ LowRank = Annotated[Share, "share of the singular triplets of each difference th
 Gain = Annotated[float, Within(0.0, 5.0), "factor on what differs from the average"]
 
 
-@method("cart", title="CART", paper="arXiv 2412.12153", scale=1.0, place=25)
+@method("cart", title="CART", paper="arXiv 2412.12153", scale=1.0, dear=FULL_SIZE, place=25)
 def cart(
     vectors: TaskVectors, *, low_rank: LowRank = 0.12, gain: Gain = 2.0, others: Others = "mean"
 ) -> TaskVectors:

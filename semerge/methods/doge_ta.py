@@ -37,7 +37,7 @@ RATE = 1e-4
 SHARED = 6  # one of so many directions is shared
 
 
-@method("doge_ta", title="DOGE-TA", paper="arXiv 2501.01230", scale=1.0, place=17)
+@method("doge_ta", title="DOGE-TA", paper="arXiv 2501.01230", scale=1.0, dear=0, place=17)
 def doge_ta(
     vectors: TaskVectors, *, eta: Eta = 0.07, largest: Largest = 0.3, steps: Steps = 400
 ) -> TaskVectors:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, Strength, one_model, svd
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from semerge.task_vectors import TaskVectors
 
 
-@method("iso_c", title="Iso-C", paper="arXiv 2502.04959", scale=1.0, place=21)
+@method("iso_c", title="Iso-C", paper="arXiv 2502.04959", scale=1.0, dear=FULL_SIZE, place=21)
 def iso_c(
     vectors: TaskVectors, *, strength: Strength = 1.0, others: Others = "mean"
 ) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, Strength, one_model, polar, svd
 from semerge.registry import Share
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Common = Annotated[Share, "share of the directions that all tasks have in common"]
 
 
-@method("iso_cts", title="Iso-CTS", paper="arXiv 2502.04959", scale=1.0, place=22)
+@method("iso_cts", title="Iso-CTS", paper="arXiv 2502.04959", scale=1.0, dear=FULL_SIZE, place=22)
 def iso_cts(
     vectors: TaskVectors,
     *,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, stacks
 from semerge.methods.ties import Density, ties
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NULL = 1e-5  # a singular value of all experts side by side that is none, as published
 
 
-@method("knots", title="KnOTS-TIES", paper="arXiv 2410.19735", scale=0.6, place=31)
+@method("knots", title="KnOTS-TIES", paper="arXiv 2410.19735", scale=0.6, dear=FULL_SIZE, place=31)
 def knots(vectors: TaskVectors, *, density: Density = 0.2, others: Others = "mean") -> TaskVectors:
     """Write the task vectors of each matrix in the directions of all of them together, and merge
     these coordinates by TIES."""

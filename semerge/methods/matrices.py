@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from semerge.common import tell
 from semerge.registry import Within
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def by_matrix(
     from semerge.task_vectors import TaskVectors
 
     share, made = _share(vectors, others), []
-    for segment in vectors.segments:
+    for segment in each_stage(vectors):
         weights = segment.weights.clone()
         scale(weights, share)
         room = segment.unflatten(weights)
@@ -65,12 +66,20 @@ def one_model(
 
     coefficients = torch.full((vectors.count,), strength * _share(vectors, others))
     params: dict[str, Tensor] = {}
-    for stage, segment in enumerate(vectors.segments):
+    for stage, segment in enumerate(each_stage(vectors)):
         params |= vectors.merge(coefficients, stage)
         base = vectors.base(stage)
         for name, stack in stacks(segment):
             params[name].copy_(base[name] + strength * turned(segment, merge(stack)))
     return params
+
+
+def each_stage(vectors: TaskVectors) -> Iterator[Segment]:
+    """The stages, one after the other; how many are done is told."""
+    for stage, segment in enumerate(vectors.segments):
+        tell(stage, len(vectors.segments), "parts of the model merged")
+        yield segment
+    tell(len(vectors.segments), len(vectors.segments), "parts of the model merged")
 
 
 def scale(weights: Tensor, factor: float) -> None:

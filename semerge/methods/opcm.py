@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import by_matrix, scale, svd
 from semerge.registry import Share, Within
 
@@ -29,7 +29,7 @@ Held = Annotated[Share, "share of the singular values whose directions the earli
 Shuffle = Annotated[int, Within(0, 9999), "0: the tasks in their order; else a seed of another one"]
 
 
-@method("opcm", title="OPCM", paper="arXiv 2501.09522", scale=1.0, place=26)
+@method("opcm", title="OPCM", paper="arXiv 2501.09522", scale=1.0, dear=FULL_SIZE, place=26)
 def opcm(vectors: TaskVectors, *, held: Held = 0.5, shuffle: Shuffle = 0) -> TaskVectors:
     """Add one task vector after the other, each without its part along the leading directions of
     what was merged before."""

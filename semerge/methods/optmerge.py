@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, regression_merge, svd
 from semerge.methods.wudi import Filter, Time, response
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from semerge.task_vectors import TaskVectors
 
 
-@method("optmerge", title="OptMerge", paper="arXiv 2505.19892", scale=1.0, place=30)
+@method("optmerge", title="OptMerge", paper="arXiv 2505.19892", scale=1.0, dear=FULL_SIZE, place=30)
 def optmerge(
     vectors: TaskVectors, *, filter: Filter = "aswudi", time: Time = 0.0, others: Others = "mean"
 ) -> TaskVectors:

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from semerge.methods import method
+from semerge.common import tell
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.order import ordered
 from semerge.registry import Share, Within
 
@@ -36,7 +37,7 @@ Competition = Annotated[
 ]
 
 
-@method("pcb", title="PCB-Merging", paper="arXiv 2410.02396", scale=1.2, place=15)
+@method("pcb", title="PCB-Merging", paper="arXiv 2410.02396", scale=1.2, dear=FULL_SIZE, place=15)
 def pcb(
     vectors: TaskVectors,
     *,
@@ -73,11 +74,13 @@ def pcb(
     trends = [trend(deltas) for deltas in vectors.deltas()]
 
     def best(t: int) -> Tensor:
+        tell(t, count, "task vectors scored")
         pairs = zip(vectors.deltas(t), trends, strict=True)
         values = torch.cat([scores(deltas, trend, clips[t]) for deltas, trend in pairs])
         return statistics(values, int(total * (1 - ratio)), total - 1)
 
     limits = torch.stack([best(t) for t in range(count)])  # (T, 2)
+    tell(count, count, "task vectors scored")
 
     def balanced(deltas: Tensor) -> Tensor:  # (T, M) -> (T, M)
         found = scores(deltas, trend(deltas), clips)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix
 from semerge.methods.tsv_m import orthogonal_triplets
 from semerge.registry import Within
@@ -31,7 +31,14 @@ if TYPE_CHECKING:
 Outlier = Annotated[float, Within(0.5, 100.0), "standard deviations from which on one is clipped"]
 
 
-@method("r_tsvm", title="R-TSVM (reading)", paper="arXiv 2502.06876", scale=1.0, place=28)
+@method(
+    "r_tsvm",
+    title="R-TSVM (reading)",
+    paper="arXiv 2502.06876",
+    scale=1.0,
+    dear=FULL_SIZE,
+    place=28,
+)
 def r_tsvm(vectors: TaskVectors, *, outlier: Outlier = 3.0, others: Others = "mean") -> TaskVectors:
     """Clip outliers, weigh each expert by what is left, and give TSV-M's triplets to the experts by
     how dense they are. A reading: the paper's formula is not public."""

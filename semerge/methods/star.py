@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import by_matrix, svd
 from semerge.registry import Share
 
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 Nuclear = Annotated[Share, "share of the sum of singular values up to which they stay"]
 
 
-@method("star", title="STAR", paper="arXiv 2502.10339", scale=lambda tasks: 1 / tasks, place=29)
+@method(
+    "star",
+    title="STAR",
+    paper="arXiv 2502.10339",
+    scale=lambda tasks: 1 / tasks,
+    dear=FULL_SIZE,
+    place=29,
+)
 def star(vectors: TaskVectors, *, nuclear: Nuclear = 0.4) -> TaskVectors:
     """Cut each task vector to its leading singular triplets, enlarge these to the same nuclear
     norm, and average."""

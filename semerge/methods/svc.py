@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, svd
 from semerge.registry import Within
 
@@ -31,7 +31,14 @@ if TYPE_CHECKING:
 Least = Annotated[float, Within(0.01, 1.0), "least share of a task that a direction counts as"]
 
 
-@method("svc", title="Task Arithmetic with SVC", paper="arXiv 2602.05536", scale=1.0, place=24)
+@method(
+    "svc",
+    title="Task Arithmetic with SVC",
+    paper="arXiv 2602.05536",
+    scale=1.0,
+    dear=FULL_SIZE,
+    place=24,
+)
 def svc(vectors: TaskVectors, *, least: Least = 0.1, others: Others = "mean") -> TaskVectors:
     """Add the task vectors, and shrink the directions that several of them have in common."""
 

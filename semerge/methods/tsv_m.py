@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, polar, svd
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from semerge.task_vectors import TaskVectors
 
 
-@method("tsv_m", title="TSV-M", paper="arXiv 2412.00081", scale=1.0, place=20)
+@method("tsv_m", title="TSV-M", paper="arXiv 2412.00081", scale=1.0, dear=FULL_SIZE, place=20)
 def tsv_m(vectors: TaskVectors, *, others: Others = "mean") -> TaskVectors:
     """Keep each expert's leading singular triplets of every matrix, an equal number of each, and
     make their directions orthogonal."""

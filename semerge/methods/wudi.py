@@ -28,7 +28,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from semerge.methods import method
+from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, regression_merge, solvable
 from semerge.registry import Within
 
@@ -49,7 +49,7 @@ TIMES = {"exponential": 300.0, "swudi": 1300.0}
 TOP = 0.65  # share of the directions that SWUDI moves
 
 
-@method("wudi", title="WUDI-Merging", paper="arXiv 2503.08099", scale=1.0, place=23)
+@method("wudi", title="WUDI-Merging", paper="arXiv 2503.08099", scale=1.0, dear=FULL_SIZE, place=23)
 def wudi(
     vectors: TaskVectors, *, filter: Filter = "aswudi", time: Time = 0.0, others: Others = "mean"
 ) -> TaskVectors:

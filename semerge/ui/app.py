@@ -76,7 +76,7 @@ def _load(watch: Stopwatch, suite: Suite) -> Any:
     from semerge.engine import load_engine  # imports torch: seconds, so in the loading thread
 
     watch.lap("import torch and the engine")
-    engine = load_engine(suite.folder)
+    engine = load_engine(suite.folder, make_dear=False)
     watch.lap(f"load {suite.name}")
     return engine
 

@@ -27,7 +27,7 @@ from semerge.common import UserError, tell
 
 CAPTIONS = 64  # captions that are run at once
 VERSION = 1  # of the recipe below; a new one makes new heads
-KIND = "heads"  # of what is kept
+KIND, NAME = "heads", "tensor"  # of what is kept
 TOLD = "captions read for the heads"
 
 Words = tuple[Sequence[str], Sequence[str]]  # class names, templates
@@ -61,17 +61,17 @@ def zero_shot_heads(
     heads: dict[str, Tensor] = {}
     wanted: dict[str, Words] = {}  # tasks of the same words have one head
     for key, words in zip(keys, tasks, strict=True):
-        kept = find(KIND, key, (len(words[0]), width))
+        kept = find(KIND, key, {NAME: (len(words[0]), width)})
         if kept is None:
             wanted[key] = words
         else:
-            heads[key] = kept
+            heads[key] = kept[NAME].clone()
     if wanted:
         text = _Tower(tower, config, quick_gelu)
         done, total = 0, sum(len(c) * len(t) for c, t in wanted.values())
         for key, (classes, templates) in wanted.items():
             heads[key] = text.head(classes, templates, done, total)
-            keep(KIND, key, heads[key])
+            keep(KIND, key, {NAME: heads[key]})
             done += len(classes) * len(templates)
     return [heads[key] for key in keys]
 
