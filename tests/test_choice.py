@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from tiny import tiny_text_suite, tiny_vision_suite
 
+from semerge import common
 from semerge.cli import main, parser
 from semerge.common import UserError
 from semerge.data import archives
@@ -109,7 +110,10 @@ def test_every_candidates_options_ask_for_it(engine: Engine) -> None:
         assert asked.resolve(engine.suite).probing == key
 
 
-def test_the_command(own: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    own: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "PATIENCE", 0.0)  # counts are shown at once
     command = ["choose", "--suite", str(folder), str(own)]
     assert main([*command, "--json"]) == 0
     captured = capsys.readouterr()

@@ -24,6 +24,7 @@ from semerge.evaluation.evaluate import Request, evaluate
 from semerge.evaluation.figures import HEADINGS
 from semerge.methods import METHODS
 from semerge.probes import PROBES
+from semerge.settings import PRESETS
 from semerge.suites import read_suite
 
 # ---- sets ---------------------------------------------------------------------------------------
@@ -154,7 +155,7 @@ def test_files_text_and_table(
     found = json.loads(js.read_text(encoding="utf-8"))
     # two layers of three pools and the final one; cache on text has no pool `all`
     points = 7 + 7 + (7 if found["suite"] == "tiny-vision" else 5)
-    assert len(found["table"]) == 3 * points
+    assert len(found["table"]) == len(PRESETS) * points
     main_row = [
         r
         for r in found["table"]
