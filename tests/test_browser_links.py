@@ -137,7 +137,10 @@ def holds(page: Any, tab: str, part: str) -> None:
 
 def state(page: Any, tab: str) -> list[Any]:
     fields, texts = page.evaluate(STATE, [tab, list(WAYS[tab][1])])
-    timeless = [t and re.sub(r"[\d.,]+\s(ms|s|min)\b", "", t) for t in texts]
+    # neither our times nor Gradio's clock of an event ("0.3s"), which a part may keep
+    timeless = [
+        t and re.sub(r"[\d.,]+\s(ms|s|min)\b", "", re.sub(r"^\d+\.\ds\s+", "", t)) for t in texts
+    ]
     return [link_of(page, tab), fields, timeless]
 
 
