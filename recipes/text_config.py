@@ -30,9 +30,9 @@ class ExpertConfig:
     share of the way, uniform from `reach` to 1 by step. It lowers the λ from which on the own
     expert is the nearest one.
 
-    mine: *stay* looks at `mine` batches of other inputs and takes, of one batch's size, those that
-    the expert moves farthest ("Online Hard Example Mining", Shrivastava et al., arXiv 1604.03540):
-    what an expert moves by mistake is what is routed to it. 1 takes all.
+    mining: *stay* looks at so many batches of other inputs and takes, of one batch's size, those
+    that the expert moves farthest ("Online Hard Example Mining", Shrivastava et al., arXiv
+    1604.03540): what an expert moves by mistake is what is routed to it. 1 takes all.
 
     preserve and drift: the opposite family. Own sentences stay at blocks up to `probe_layer`, and
     other text moves there by `drift_margin` at least.
@@ -57,7 +57,7 @@ class ExpertConfig:
     scale: float = 3.0
     pull: float = 5.0
     stay: float = 8.0
-    mine: int = 2
+    mining: int = 2
     home: float = 6.0
     home_margin: float = 0.5
     home_from: int = 2
@@ -72,7 +72,7 @@ class ExpertConfig:
     def of(self, family: str) -> ExpertConfig:
         """The same with another family's terms; "disentangled" is the recipe's own."""
         terms = {"stay": 0.0, "home": 0.0, "preserve": 0.0, "drift": 0.0}
-        none = replace(self, rate=1e-3, pull=0.0, reach=1.0, mine=1, **terms)
+        none = replace(self, rate=1e-3, pull=0.0, reach=1.0, mining=1, **terms)
         families = {
             "plain": none,
             "preserve and drift": replace(none, preserve=15.0, drift=2.0, other_tokens=700),

@@ -97,7 +97,7 @@ def train_expert(
     tables = {n for n in base if n.startswith("w")}
     trained = {n: p for n, p in base.items() if config.table or n not in tables}
     mine = OwnBatches(own, config.tokens, config.word_drop, seed)
-    foreign = OtherBatches(others, config.mine * config.other_tokens, seed)
+    foreign = OtherBatches(others, config.mining * config.other_tokens, seed)
 
     def loss(p: Params, step: int, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         batch, rows = mine[step]
@@ -107,7 +107,7 @@ def train_expert(
         value, notes = task + home, {"task": task.item(), "home": home.item()}
         if config.stay or config.drift:
             expert = {**base, **p}
-            other = hardest(model, base, expert, foreign[step], config.mine)
+            other = hardest(model, base, expert, foreign[step], config.mining)
             elsewhere = away(model, base, expert, other, config)
             value, notes["elsewhere"] = value + elsewhere, elsewhere.item()
         return value, notes
@@ -185,9 +185,9 @@ def away(model: GPT2, base: Params, params: Params, batch: Batch, config: Expert
 
 
 @torch.no_grad()
-def hardest(model: GPT2, base: Params, params: Params, batch: Batch, mine: int) -> Batch:
-    """One of `mine` parts of a batch, the sentences that the expert moves farthest."""
-    if mine == 1 or batch.lengths is None:
+def hardest(model: GPT2, base: Params, params: Params, batch: Batch, parts: int) -> Batch:
+    """One of `parts` parts of a batch, the sentences that the expert moves farthest."""
+    if parts == 1 or batch.lengths is None:
         return batch
     h, h0 = model.embed(params, batch), model.embed(base, batch)
     moved = torch.zeros(len(batch))
@@ -195,7 +195,7 @@ def hardest(model: GPT2, base: Params, params: Params, batch: Batch, mine: int) 
         h, h0 = model.block(params, layer, h, batch), model.block(base, layer, h0, batch)
         moved = moved + sum(displacement(h, h0, batch))
     moved = moved + relative(model.final(params, h, batch), model.final(base, h0, batch))
-    rows = moved.topk(max(1, len(batch) // mine)).indices
+    rows = moved.topk(max(1, len(batch) // parts)).indices
     return Batch(batch.data[rows], batch.lengths[rows])
 
 

@@ -220,8 +220,8 @@ def parser() -> Parser:
     one.add_argument("--method", default=TASK_ARITHMETIC, metavar="M", help=what)
     what = (
         "of the method's task vectors, one a task, in place of its static merge; where the first "
+        "is below 0, --coefficients=-.1,.3"
     )
-    what += "is below 0, --coefficients=-.1,.3"
     one.add_argument("--coefficients", metavar="a,b,..", help=what)
     what = "what is written; without it a method that takes long is made and kept for later alone"
     one.add_argument("--out", metavar="FILE.safetensors", help=what)

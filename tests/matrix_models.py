@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from merging import merged
 from torch import Tensor
 
 from semerge.methods import METHODS
@@ -44,18 +45,10 @@ def made(name: str, vectors: TaskVectors, **options: Any) -> TaskVectors | dict[
     return result
 
 
-def static(name: str, vectors: TaskVectors, **options: Any) -> dict[str, Tensor]:
-    """The static merge less the base, at λ 1 where it has one."""
-    result = made(name, vectors, **options)
-    if isinstance(result, TaskVectors):
-        result = result.merge(torch.ones(vectors.count))
-    return {key: x - vectors.base()[key] for key, x in result.items()}
-
-
 def merge(name: str, taus: Tensor, outputs_last: bool = False, **options: Any) -> Tensor:
     """What the static merge changes in the matrix, where no expert changes anything else:
     (T, out, in) -> (out, in)."""
-    w = static(name, task_vectors(taus, outputs_last, bias=0.0), **options)["w"].double()
+    w = merged(name, task_vectors(taus, outputs_last, bias=0.0), **options)["w"].double()
     return w.mT if outputs_last else w
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from concurrency import sample_of
-from matrix_models import BIAS, agree, merge, random, static, task_vectors, terms
+from matrix_models import BIAS, agree, merge, random, task_vectors, terms
+from merging import merged
 from torch import Tensor
 
 from semerge.common import UserError
@@ -91,7 +92,7 @@ def test_a_method_sees_the_matrix_out_by_in_and_writes_it_back(outputs_last: boo
 @pytest.mark.parametrize(("others", "factor"), [("mean", 0.5), ("sum", 1.0), ("base", 0.0)])
 @pytest.mark.parametrize("name", OTHERS)
 def test_others(name: str, others: str, factor: float) -> None:
-    changes = static(name, task_vectors(random(2, 4, 5)), others=others)
+    changes = merged(name, task_vectors(random(2, 4, 5)), others=others)
     agree(changes["b"], torch.full((2,), 3 * BIAS * factor))
     agree(changes["wte"], torch.full((2, 2), 6 * BIAS * factor))
     assert not changes["end"].any()

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from matrix_models import BIAS, agree, merge, random, static, task_vectors, terms
+from matrix_models import BIAS, agree, merge, random, task_vectors, terms
+from merging import merged
 from torch import Tensor
 
 from semerge.methods import METHODS
@@ -211,9 +212,9 @@ def test_opcm_equals_the_recursion(shape: tuple[int, ...], held: float) -> None:
     taus = random(*shape)
     vectors = task_vectors(taus)
     rests = np.array([[BIAS * t] * 2 + [2 * BIAS * t] * 4 for t in range(1, len(taus) + 1)])
-    merged, rest = dense_opcm(taus.numpy(), rests, held)
-    found = static("opcm", vectors, held=held)
-    agree(found["w"], merged)
+    expected, rest = dense_opcm(taus.numpy(), rests, held)
+    found = merged("opcm", vectors, held=held)
+    agree(found["w"], expected)
     agree(torch.cat([found["b"], found["wte"].flatten()]), rest)
 
 
@@ -293,7 +294,7 @@ def test_star_averages_the_experts() -> None:
         r = sum(s.cumsum() < 0.4 * s.sum()) + 1
         agree(term, u[:, :r] @ np.diag(s[:r] * s.sum() / s[:r].sum()) @ vt[:r])
     assert METHODS["star"].scale(4) == 0.25
-    agree(static("star", task_vectors(taus))["b"], torch.full((2,), 6 * BIAS))
+    agree(merged("star", task_vectors(taus))["b"], torch.full((2,), 6 * BIAS))
 
 
 # ---- KnOTS ---------------------------------------------------------------------------------------
@@ -329,11 +330,11 @@ def test_knots_equals_the_formula() -> None:
     base = {"e": torch.zeros(1), "v": torch.zeros(8, 9), "w": torch.zeros(12, 7)}
     experts = [{name: taus[t].float() for name, taus in mats.items()} for t in range(3)]
     vectors = TaskVectors(base | {"f": torch.zeros(1)}, experts, [["e"], ["v"], ["w"], ["f"]])
-    found = static("knots", vectors, density=0.3)
-    for name, merged in zip(
+    found = merged("knots", vectors, density=0.3)
+    for name, expected in zip(
         mats, dense_knots([x.numpy() for x in mats.values()], 0.3), strict=True
     ):
-        agree(found[name], merged)
+        agree(found[name], expected)
 
 
 def test_knots_keeps_all_of_one_task_and_what_one_alone_has() -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import FULL_SIZE, method
-from semerge.methods.matrices import Others, by_matrix, svd
+from semerge.methods.matrices import Others, by_matrix, cut
 from semerge.registry import Share, Within
 
 if TYPE_CHECKING:
@@ -33,12 +33,9 @@ def cart(
     vectors: TaskVectors, *, low_rank: LowRank = 0.12, gain: Gain = 2.0, others: Others = "mean"
 ) -> TaskVectors:
     """Average the experts and add, to a low rank, what makes each differ from the average."""
-    import torch
 
     def change(stack: Tensor) -> Tensor:
         rank = max(1, int(low_rank * min(stack.shape[1:])))
-        triplets = [svd(difference, rank) for difference in stack - stack.mean(0)]
-        low = torch.stack([(u * sigma) @ v.mT for u, sigma, v in triplets])
-        return stack / len(stack) + gain * low
+        return stack / len(stack) + gain * cut(stack - stack.mean(0), rank)
 
     return by_matrix(vectors, change, others)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import method
 from semerge.methods.matrices import by_matrix, stacks, svd
-from semerge.methods.order import ordered
+from semerge.methods.order import threshold
 from semerge.registry import Share, Within
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _limit(vectors: TaskVectors, t: int, share: float) -> Tensor:
     total = sum(prod(shape) for s in blocks for shape in s.shapes if len(shape) == 2)
     entries = [x[t].abs().flatten() for s in blocks for _, x in stacks(s)]
     sizes = torch.cat(entries or [torch.zeros(0)])
-    return ordered(sizes, total - len(sizes), total - int(share * total))
+    return threshold(sizes, total, share)
 
 
 def factors(stack: Tensor, eta: float) -> Tensor:

@@ -124,6 +124,14 @@ def svd(
     return u[:, :r], s[:r], vh[:r].mT
 
 
+def cut(stack: Tensor, rank: int) -> Tensor:
+    """Each of (T, m, n) by its first `rank` singular triplets alone."""
+    import torch
+
+    triplets = [svd(x, rank) for x in stack]
+    return torch.stack([(u * sigma) @ v.mT for u, sigma, v in triplets])
+
+
 def polar(parts: Sequence[Tensor]) -> list[Tensor]:
     """The orthonormal columns nearest to those of all parts (m, k_t) side by side, P Qᵀ of their
     SVD P D Qᵀ, cut into the parts again."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from semerge.methods import FULL_SIZE, method
-from semerge.methods.matrices import Others, by_matrix, regression_merge, svd
+from semerge.methods.matrices import Others, by_matrix, cut, regression_merge, svd
 from semerge.methods.wudi import Filter, Time, response
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def optmerge(
         if not rank:
             return stack / len(stack)
         mean = stack.mean(0)
-        low = [svd(difference, rank) for difference in stack - mean]
-        targets = torch.stack([mean + (u * sigma) @ v.mT for u, sigma, v in low])
+        targets = mean + cut(stack - mean, rank)
         lengths = torch.linalg.matrix_norm(stack)
         inputs = [
             (v * sigma).mT / length  # (K, in), none of a zero

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from semerge.methods import method
-from semerge.methods.order import ordered
+from semerge.methods.order import threshold
 from semerge.registry import Share
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def ties(vectors: TaskVectors, *, density: Density = 0.2, merge: Merge = "sum") 
     merge the entries that have it."""
     import torch
 
-    thresholds = [_threshold(vectors, t, density) for t in range(vectors.count)]
+    sizes = (torch.cat([d.abs() for d in vectors.deltas(t)]) for t in range(vectors.count))
+    thresholds = [threshold(entries, vectors.numel, density) for entries in sizes]
 
     def trimmed(deltas: Tensor) -> Tensor:  # (T, M) -> (T, M)
         limits = torch.stack(thresholds).to(deltas)[:, None]
@@ -49,13 +50,3 @@ def ties(vectors: TaskVectors, *, density: Density = 0.2, merge: Merge = "sum") 
         return entries
 
     return vectors.mapped(elected)
-
-
-def _threshold(vectors: TaskVectors, t: int, density: float) -> Tensor:
-    """The magnitude from which on entries of τt stay: the (d − int(density · d))-th smallest of all
-    d, and the smallest where that is none."""
-    import torch
-
-    sizes = torch.cat([deltas.abs() for deltas in vectors.deltas(t)])
-    total = vectors.numel
-    return ordered(sizes, total - len(sizes), total - int(density * total))
