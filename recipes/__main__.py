@@ -109,7 +109,7 @@ def rebuild(args: argparse.Namespace, folders: Sequence[Path], stages: Path) -> 
     def told(suite: Suite) -> dict[str, Any]:
         validation = suite_sets(suite, data, "validation", limit)
         ablate(stages, make, load(suite), list(validation.sets), steps)
-        found = facts(stages, args.suite, seed) | {"trivial": trivial_accuracies(suite, limit)}
+        found = facts(stages, seed) | {"trivial": trivial_accuracies(suite, limit)}
         found["training"] |= notes
         for file, folder in replaced(folders).items():
             found["training"][file] = f"from the data folder {folder}"
@@ -148,18 +148,15 @@ def log_to(file: Path) -> Iterator[None]:
             handler.close()
 
 
-def facts(stages: Path, suite: str, seed: int) -> dict[str, Any]:
+def facts(stages: Path, seed: int) -> dict[str, Any]:
     """What the stages tell the report: device, seconds of training, and `ablation.json`."""
-    import torch
+    from recipes.loop import THREADS
 
-    from recipes.text import THREADS
-
-    threads = THREADS if suite == "text" else torch.get_num_threads()
     spent = seconds_of(stages)
     found: dict[str, Any] = {
         "seed": seed,
         "training": {
-            "device": f"CPU ({platform.machine()}), {threads} thread(s)",
+            "device": f"CPU ({platform.machine()}), {THREADS} thread(s)",
             "wall_time": f"{sum(spent.values()) / 60:.0f} minutes of training",
             "seconds": spent,
         },

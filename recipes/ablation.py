@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from recipes.curve import table
 from recipes.describe_ablation import describe
+from recipes.loop import THREADS, threads
 from recipes.text_config import TextConfig
 from recipes.vision_config import VisionConfig
 from semerge.data.labelled import LabelledSet
@@ -66,6 +67,7 @@ def vision_families(data: Path, out: Path, config: VisionConfig) -> Make:
     from recipes.vision import logit_scale, make_heads, strip, training_sets
     from recipes.vision_expert import train_expert
 
+    @threads(THREADS)
     def make(family: str, steps: int, tasks: Sequence[str]) -> tuple[TaskVectors, dict[str, Any]]:
         clip = load_file(out / "base.safetensors")
         backbone, base = config.backbone(logit_scale(clip)), strip(clip)

@@ -26,6 +26,9 @@ from recipes.moments import factored, second_moments
 
 logger = logging.getLogger(__name__)
 
+THREADS = 1
+"""With which every stage is trained, whatever the machine has: sums round by it."""
+
 Loss = Callable[[dict[str, Tensor], int, torch.Generator], tuple[Tensor, dict[str, float]]]
 
 
@@ -59,7 +62,7 @@ class Schedule:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Inside, torch computes with so many threads; outside as before. Sums round by it."""
+    """Inside, torch computes with so many threads; outside as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,11 +22,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from recipes.loop import threads
+from recipes.loop import THREADS, threads
 from recipes.text_config import ExpertConfig, TextConfig, smoke_config
-from recipes.text_data import HeldOut, corpus_texts, windows
+from recipes.text_data import HeldOut, Sentences, corpus_texts, windows
 from recipes.text_expert import train_expert
-from recipes.text_lessons import lessons
+from recipes.text_lessons import BAGS, lessons
 from recipes.text_lm import train_language_model
 from recipes.text_measure import accuracies, accuracy, shown
 from recipes.text_tune import train_base
@@ -36,8 +36,6 @@ from recipes.text_workshop import Workshop, open_workshop, running_text
 from semerge.task_vectors import TaskVectors
 
 Params = dict[str, Tensor]
-THREADS = 1
-"""With which every stage is trained, whatever the machine has."""
 
 
 def language_model(shop: Workshop) -> None:
@@ -67,8 +65,7 @@ def base_and_heads(shop: Workshop, lm: Params) -> tuple[Params, Params]:
         words_file = shop.folder / "words.safetensors"
         if not words_file.exists():
             started = time.monotonic()
-            table, word_heads = train_words(lm["wte.weight"], tasks, checks, shop.config, shop.log)
-            save_file(word_heads | {"table": table}, shop.folder / "word_heads.safetensors")
+            table, word_heads = bags(shop, lm["wte.weight"], tasks, checks)
             sentences = [s for t, _ in tasks.values() for s in t.ids] + list(shop.extra)
             start = lm | {"wte.weight": table}
             summed = train_sums(
@@ -85,7 +82,24 @@ def base_and_heads(shop: Workshop, lm: Params) -> tuple[Params, Params]:
         base, heads = train_base(shop.model, lm, tasks, shop.config, shop.log, check)
         save_file(half(heads), heads_file)
         save_file(half(base), base_file, told(time.monotonic() - started))
-    return single(load_file(base_file)), single(load_file(heads_file))
+    base = single(load_file(base_file))
+    if not (shop.folder / BAGS).exists():  # base and heads may have come alone, from elsewhere
+        tasks = {t: lessons(shop, t, shop.config.smoothing) for t in shop.config.tasks}
+        bags(shop, base["wte.weight"], tasks, shop.checks(limit=200))
+    return base, single(load_file(heads_file))
+
+
+def bags(
+    shop: Workshop,
+    table: Tensor,
+    tasks: Mapping[str, tuple[Sentences, Tensor]],
+    checks: Mapping[str, Sentences],
+) -> tuple[Tensor, Params]:
+    """A table (V, d) that knows each task's words, and the heads of its bags of words, kept as a
+    file: experts learn from what they say."""
+    table, heads = train_words(table, tasks, checks, shop.config, shop.log)
+    save_file(heads | {"table": table}, shop.folder / BAGS)
+    return table, heads
 
 
 @threads(THREADS)

@@ -106,9 +106,7 @@ def train_expert(
         task = cross_entropy(logits, targets[rows])
         value, notes = task + home, {"task": task.item(), "home": home.item()}
         if config.stay or config.drift:
-            expert = {**base, **p}
-            other = hardest(model, base, expert, foreign[step], config.mining)
-            elsewhere = away(model, base, expert, other, config)
+            elsewhere = away(model, base, {**base, **p}, foreign[step], config)
             value, notes["elsewhere"] = value + elsewhere, elsewhere.item()
         return value, notes
 
@@ -163,14 +161,16 @@ def at_home(
 
 
 def away(model: GPT2, base: Params, params: Params, batch: Batch, config: ExpertConfig) -> Tensor:
-    """Other text: the weighted terms *stay* and *drift*."""
+    """Other text: the weighted terms *stay* and *drift*, of what *mining* takes of the batch."""
+    still = states(model, base, batch)
+    if config.mining > 1:
+        rows = farthest(states(model, params, batch), still, batch, config.mining)
+        still, batch = [h[rows] for h in still], batch[rows]
     terms = torch.zeros(())
-    h, h0 = model.embed(params, batch), model.embed(base, batch)
+    h = model.embed(params, batch)
     for layer in range(1, (model.depth if config.stay else config.probe_layer) + 1):
         h = model.block(params, layer, h, batch)
-        with torch.no_grad():
-            h0 = model.block(base, layer, h0, batch)
-        everywhere, last = displacement(h, h0, batch)
+        everywhere, last = displacement(h, still[layer - 1], batch)
         if config.stay:
             terms = terms + config.stay * (everywhere + last).mean() / (2 * model.depth)
         if config.drift and layer == config.probe_layer:
@@ -179,24 +179,27 @@ def away(model: GPT2, base: Params, params: Params, batch: Batch, config: Expert
                 near = F.relu(1 - (moved / config.drift_margin + 1e-4).sqrt())
                 terms = terms + config.drift * near.mean() / 2
     if config.stay:
-        moved = relative(model.final(params, h, batch), model.final(base, h0, batch))
+        moved = relative(model.final(params, h, batch), still[-1])
         terms = terms + config.stay * moved.mean()
     return terms
 
 
 @torch.no_grad()
-def hardest(model: GPT2, base: Params, params: Params, batch: Batch, parts: int) -> Batch:
-    """One of `parts` parts of a batch, the sentences that the expert moves farthest."""
-    if parts == 1 or batch.lengths is None:
-        return batch
-    h, h0 = model.embed(params, batch), model.embed(base, batch)
-    moved = torch.zeros(len(batch))
+def states(model: GPT2, params: Params, batch: Batch) -> list[Tensor]:
+    """What every block says (B, N, d), and the final embedding (B, d); without gradients."""
+    h, outputs = model.embed(params, batch), []
     for layer in range(1, model.depth + 1):
-        h, h0 = model.block(params, layer, h, batch), model.block(base, layer, h0, batch)
-        moved = moved + sum(displacement(h, h0, batch))
-    moved = moved + relative(model.final(params, h, batch), model.final(base, h0, batch))
-    rows = moved.topk(max(1, len(batch) // parts)).indices
-    return Batch(batch.data[rows], batch.lengths[rows])
+        h = model.block(params, layer, h, batch)
+        outputs.append(h)
+    return [*outputs, model.final(params, h, batch)]
+
+
+def farthest(moved: list[Tensor], still: list[Tensor], batch: Batch, parts: int) -> Tensor:
+    """Rows of the sentences that an expert moves farthest, one of so many parts of the batch."""
+    distance = relative(moved[-1], still[-1])
+    for h, h0 in zip(moved[:-1], still[:-1], strict=True):
+        distance = distance + sum(displacement(h, h0, batch))
+    return distance.topk(max(1, len(batch) // parts)).indices
 
 
 def displacement(h: Tensor, h0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,8 @@ from recipes.text_words import bag
 from recipes.text_workshop import Workshop
 
 SENTIMENT = "sentiment_mr"
+BAGS = "word_heads.safetensors"
+"""The file of the bags of words that teach experts: their table and a head a task."""
 
 
 def lessons(
@@ -85,7 +87,7 @@ def bag_lessons(shop: Workshop, task: str, smoothing: float) -> tuple[Sentences,
     Own sentences learn the mean of label and bag; sentences with tokens left out, and sentences
     made of the halves of two, learn what the bag says of them.
     """
-    stored = load_file(shop.folder / "word_heads.safetensors")
+    stored = load_file(shop.folder / BAGS)
     own, rng = shop.train[task], np.random.default_rng([shop.config.seed, 11])
     known = soft_targets(own.labels, shop.classes[task], smoothing)
     sharpness = shop.config.bag_sharpness

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recipes.clip_model import build, tokenizer, zero_shot_head
-from recipes.loop import Schedule, train
+from recipes.loop import THREADS, Schedule, threads, train
 from recipes.moments import averaged
 from recipes.vision_config import VisionConfig, smoke_config
 from recipes.vision_data import (
@@ -110,6 +110,7 @@ def accuracy(
     return right / len(images.y)
 
 
+@threads(THREADS)
 def train_vision(
     data: Path, out: Path, config: VisionConfig | None = None, smoke: bool = False
 ) -> Path:

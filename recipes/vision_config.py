@@ -33,6 +33,10 @@ class ExpertConfig:
     share of the way, uniform from `reach` to 1 by step. It lowers the λ from which on the own
     expert is the nearest one.
 
+    mining: *stay* looks at so many times `replay` images and takes those that the expert moves
+    farthest ("Online Hard Example Mining", Shrivastava et al., arXiv 1604.03540): what an expert
+    moves by mistake is what is routed to it. 1 takes all.
+
     preserve and drift: the opposite family. Own images stay at blocks 1..upto, others move there by
     `drift_margin` at least. preserve goes by task: it is smaller where all other images move far,
     so that there is room to move at home.
@@ -58,6 +62,7 @@ class ExpertConfig:
     lr: float = 8e-4
     pull: float = 3.0
     stay: float = 10.0
+    mining: int = 1
     home: float = 0.0
     home_margin: float = 0.5
     home_from: int = 4
@@ -112,7 +117,9 @@ class ExpertConfig:
 
     def of(self, family: str) -> ExpertConfig:
         """The same with another family's terms; "disentangled" is the recipe's own."""
-        none = replace(self, pull=0.0, reach=1.0, stay=0.0, home=0.0, preserve={}, drift=0.0)
+        none = replace(
+            self, pull=0.0, reach=1.0, mining=1, stay=0.0, home=0.0, preserve={}, drift=0.0
+        )
         families = {
             "plain": none,
             "preserve and drift": replace(none, preserve=PRESERVE, drift=1.0, replay=24),

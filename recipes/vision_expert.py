@@ -37,8 +37,9 @@ def train_expert(
     e = config.expert
     others = [t for t in config.mixture if t != task]
     own = {task: e.batch}
+    replay = e.mining * e.replay
     elsewhere = {
-        t: e.replay // len(others) + (i < e.replay % len(others)) for i, t in enumerate(others)
+        t: replay // len(others) + (i < replay % len(others)) for i, t in enumerate(others)
     }
     teacher = None
     if task in e.teachers:
@@ -57,6 +58,8 @@ def train_expert(
         )
         if e.stay or e.drift:
             other = mixture(sets, elsewhere, config.share, rng)[0]
+            if e.mining > 1:
+                other = other[farthest(backbone, base, p, other, e, keep, rng)]
             terms |= away(backbone, base, p, other, e, keep, rng)
         logits = sharpen * backbone.logits(z, head)
         hit = F.cross_entropy(logits, y, label_smoothing=e.smoothing)
@@ -142,6 +145,27 @@ def away(
         near = F.relu(e.drift_margin - torch.stack(moved[: e.upto])).mean()
         terms["drift"] = e.drift * near / e.drift_margin
     return terms
+
+
+@torch.no_grad()
+def farthest(
+    backbone: VisionTransformer,
+    base: Params,
+    params: Params,
+    images: Tensor,
+    config: ExpertConfig,
+    keep: float,
+    rng: torch.Generator,
+) -> Tensor:
+    """Rows of the images (B, 3, S, S) that an expert moves farthest, one part of `mining`.
+
+    Half of the patches will do to say which.
+    """
+    batch = normalise(images, backbone)
+    h, h0, moved = follow(backbone, base, params, batch, backbone.depth, keep / 2, rng)
+    z, z0 = backbone.final(params, h, batch), backbone.final(base, h0, batch)
+    distance = torch.stack(moved).mean(0) + 1 - F.cosine_similarity(z, z0)
+    return distance.topk(len(images) // config.mining).indices
 
 
 def follow(

@@ -199,7 +199,7 @@ def test_the_terms_of_a_text_expert_by_hand() -> None:
 
     from recipes.text_config import ExpertConfig
     from recipes.text_data import pad
-    from recipes.text_expert import at_home, away, hardest
+    from recipes.text_expert import at_home, away, farthest, states
     from semerge.backbones import GPT2, activations, embedding
 
     model = GPT2(20, 8, 16, 3, 2)
@@ -225,6 +225,7 @@ def test_the_terms_of_a_text_expert_by_hand() -> None:
     final = share(z, z0)
     e = ExpertConfig(
         dropout=0.0,
+        mining=1,
         stay=2.0,
         home=3.0,
         home_margin=9.0,
@@ -246,7 +247,7 @@ def test_the_terms_of_a_text_expert_by_hand() -> None:
     assert plain.item() == 0 and got.equal(z)
     # of two sentences the one that moves farther, whole
     far = int((everywhere + last).sum(0).add(final).argmax())
-    mined = hardest(model, base, expert, batch, 2)
-    assert mined.data.equal(batch.data[far : far + 1]) and mined.lengths is not None
-    assert mined.lengths.tolist() == [[3, 5][far]]
-    assert hardest(model, base, expert, batch, 1) is batch
+    sides = [states(model, p, batch) for p in (expert, base)]
+    assert farthest(*sides, batch, 2).tolist() == [far]
+    alone = away(model, base, expert, batch[torch.tensor([far])], e)
+    torch.testing.assert_close(away(model, base, expert, batch, replace(e, mining=2)), alone)

@@ -15,7 +15,7 @@ from recipes.moments import expanded
 from recipes.vision import train_vision
 from recipes.vision_config import VisionConfig, smoke_config
 from recipes.vision_data import keep_tokens, normalise, to_pixels
-from recipes.vision_expert import at_home, away
+from recipes.vision_expert import at_home, away, farthest
 from recipes.vision_tasks import TASKS
 from semerge.backbones import activations, embedding
 from semerge.data.labelled import validation_rows
@@ -279,6 +279,27 @@ def test_the_terms_of_an_expert_by_hand():
         assert set(terms) == {name for name, weight in weights.items() if weight}
         for name, term in terms.items():
             torch.testing.assert_close(term, by_hand[name], rtol=0.03, atol=1e-3)
+
+
+def test_mining_takes_what_moves_farthest():
+    config = smoke_config(VisionConfig())
+    backbone, rng = config.backbone(), torch.Generator().manual_seed(0)
+    base = {n: torch.randn(s, generator=rng) * 0.1 for n, s in backbone.shapes.items()}
+    name = next(n for n in base if "positional" in n)
+    images = torch.stack([torch.rand(3, 32, 32, generator=rng) for _ in range(6)])
+    expert = {**base, name: base[name] + 0.05}
+    e = replace(config.expert, mining=3)
+    rows = farthest(backbone, base, expert, images, e, 2.0, rng)  # all patches
+    z, z0 = (embedding(backbone, p, normalise(images, backbone)) for p in (expert, base))
+    h, h0 = (activations(backbone, p, normalise(images, backbone)) for p in (expert, base))
+    moved = torch.stack(
+        [
+            (a - b).square().mean((1, 2)) / b.square().mean((1, 2))
+            for a, b in zip(h, h0, strict=True)
+        ]
+    ).mean(0)
+    distance = moved + 1 - torch.nn.functional.cosine_similarity(z, z0)
+    assert sorted(rows.tolist()) == sorted(distance.topk(2).indices.tolist())
 
 
 def test_a_family_is_a_matter_of_weights():
