@@ -43,6 +43,7 @@ from semerge.suites import available_suites, loaded_files, published_suites, rea
 from semerge.suites.memory import need
 
 if TYPE_CHECKING:
+    from semerge.methods.samples import Source
     from semerge.result import Result
     from semerge.suites import Suite
 
@@ -223,6 +224,8 @@ def parser() -> Parser:
         "is below 0, --coefficients=-.1,.3"
     )
     one.add_argument("--coefficients", metavar="a,b,..", help=what)
+    what = "a data folder, generated or hub: methods that need samples are made from its validation"
+    one.add_argument("--data", metavar="DIR", help=what)
     what = "what is written; without it a method that takes long is made and kept for later alone"
     one.add_argument("--out", metavar="FILE.safetensors", help=what)
     one.add_argument("--force", action="store_true", help="write over a file that is there")
@@ -328,8 +331,10 @@ def merge(args: argparse.Namespace) -> int:
     spec, own = METHODS.spec(args.method, _options_of(args)), None
     if args.coefficients is not None:
         own = checked_coefficients([*map(_number, args.coefficients.split(","))], suite)
+    if args.data is not None and not METHODS[spec].sampled:
+        raise UserError(f"{METHODS[spec].title} is made from no samples; leave --data out.")
     if args.out is None:
-        return _make(suite, spec)
+        return _make(suite, spec, args.data)
     suite, out = locate(suite), Path(args.out)
     if any(out.resolve() == suite.path(file).resolve() for file in loaded_files(suite)):
         raise UserError(f"{out} is a file of the suite itself.")
@@ -340,7 +345,7 @@ def merge(args: argparse.Namespace) -> int:
     from semerge.backbones.weights import open_suite_base
     from semerge.engine import load_engine
 
-    engine = load_engine(suite)
+    engine = load_engine(suite, source=_source(suite, args.data))
     base = open_suite_base(suite, engine.backbone)
     about = {"suite": suite.name, "method": spec, "weights_sha256": engine.weights_sha256()}
     if own is not None:
@@ -352,18 +357,26 @@ def merge(args: argparse.Namespace) -> int:
     return 0
 
 
-def _make(suite: Suite, spec: str) -> int:
+def _make(suite: Suite, spec: str, data: str | None) -> int:
     """Make what takes long once, for later commands and the app."""
     if not METHODS[spec].is_dear(parameters(suite.sizes.shapes)):
         raise UserError("nothing would be written: name a file by --out FILE.safetensors.")
     from semerge.engine import load_engine
 
-    engine = load_engine(locate(suite))
+    suite = locate(suite)
+    engine = load_engine(suite, source=_source(suite, data))
     engine.variant(spec)
     if not engine.models.is_kept(spec):
         raise UserError(f"{METHODS.title(spec)} can't be kept on this disk.")
     print(f"{METHODS.title(spec)} of {suite.title} is made, and kept for later")
     return 0
+
+
+def _source(suite: Suite, data: str | None) -> Source | None:
+    """Of the samples for a method that needs some."""
+    from semerge.data.samples import source
+
+    return None if data is None else source(suite, data, notice=partial(say, stream=sys.stderr))
 
 
 def _number(text: str) -> float | str:

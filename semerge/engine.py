@@ -26,6 +26,7 @@ from semerge.backbones import Batch
 from semerge.common import UserError, first_line, quoted
 from semerge.loading import load
 from semerge.methods import METHODS
+from semerge.methods.samples import Source
 from semerge.models import BASE, Model, Reached, Variant
 from semerge.probe import Steps
 from semerge.registry import TASK_ARITHMETIC, Key
@@ -45,19 +46,23 @@ from semerge.suites.abstention import Abstention
 
 
 def load_engine(
-    suite: Suite | str | Path, device: str | None = None, make_dear: bool = True
+    suite: Suite | str | Path,
+    device: str | None = None,
+    make_dear: bool = True,
+    source: Source | None = None,
 ) -> Engine:
     """The engine of a suite: one that was read, a bundled one by name, or a folder with a
     suite.json.
 
     device: as torch names it; None: what the environment variable SEMERGE_DEVICE says, else "cpu".
     make_dear: whether methods that take long are made where they are not on the disk, or refused.
-    Raises UserError where there is no such suite, a file of it is missing, changed or damaged, or
-    there is no such device here.
+    source: of the samples that some methods are made from, see `semerge.data.samples`; without one
+    these are on the disk, or refused. Raises UserError where there is no such suite, a file of it
+    is missing, changed or damaged, or there is no such device here.
     """
     described = suite if isinstance(suite, Suite) else read_suite(suite)
     where = chosen_device(device)
-    return Engine(load(described), where, make_dear)
+    return Engine(load(described), where, make_dear, source)
 
 
 def chosen_device(name: str | None = None) -> torch.device:

@@ -15,19 +15,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 import semerge
 from semerge.backbones import Backbone, Batch, Params
-from semerge.checkpoints.bundled import Statistics
-from semerge.checkpoints.cache import content_key, find, is_there, keep
+from semerge.checkpoints.bundled import Statistics, read_moments
+from semerge.checkpoints.cache import content_key, find, is_there, keep, last_used
 from semerge.checkpoints.files import place_of
-from semerge.common import UserError, gigabytes, listed
+from semerge.common import UserError, gigabytes
 from semerge.loading import Loaded
-from semerge.methods import METHODS
+from semerge.methods import METHODS, NEEDS, Method
+from semerge.methods.samples import Samples, Source
 from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.result import Clock
 from semerge.settings import FINAL
@@ -107,11 +108,16 @@ class Variant:
 class Models:
     """The parameter sets of a suite and the ways to run them. device: where the weights are, in
     float32: less precise, task vectors would be rounded away. Inputs are moved there by `place`.
-    make_dear: whether what takes long is made, where it is not on the disk."""
+    make_dear: whether what takes long is made, where it is not on the disk. source: of the samples
+    that methods are made from which need some; without one they are on the disk, or refused."""
 
     @torch.no_grad()  # no inference mode: what is made in it could never be differentiated
     def __init__(
-        self, loaded: Loaded, device: torch.device | str = "cpu", make_dear: bool = True
+        self,
+        loaded: Loaded,
+        device: torch.device | str = "cpu",
+        make_dear: bool = True,
+        source: Source | None = None,
     ) -> None:
         defaults = loaded.suite.defaults
         self.device = torch.device(device)
@@ -119,7 +125,7 @@ class Models:
         self.heads = {t: loaded.heads[t].to(device) for t in loaded.suite.task_names}
         self.statistics = {point: s.to(device) for point, s in loaded.statistics.items()}
         self.vectors = loaded.vectors.to(device)
-        self._suite, self._make_dear = loaded.suite, make_dear
+        self._suite, self._make_dear, self._source = loaded.suite, make_dear, source
         self._scratch = Scratch()
         segments = self.vectors.segments
         stages = range(len(segments))
@@ -193,8 +199,6 @@ class Models:
 
     def _made(self, spec: str) -> Variant:
         entry = METHODS[spec]
-        if entry.needs:
-            raise UserError(f"{entry.title} needs {listed(entry.needs)} data, which is not here.")
         numbers = sum(s.numel for s in self.vectors.segments)
         wanted, free = 4 * numbers * (1 + self.vectors.count), available()
         if free is not None and wanted > free:
@@ -211,46 +215,74 @@ class Models:
                 return Variant(made, scale, held, original=made is self.vectors)
             return Variant(self.vectors, scale, whole=made)
 
-    def _computed(self, spec: str) -> TaskVectors | dict[str, Tensor]:
+    def _computed(self, spec: str, samples: Samples | None = None) -> TaskVectors | Params:
         """What a method gives for the suite's task vectors, made now."""
-        made: TaskVectors | dict[str, Tensor]
-        made = METHODS[spec].function(self.vectors, **METHODS.chosen(spec))
+        entry = METHODS[spec]
+        beside: tuple[Any, ...] = () if samples is None else (samples,)
+        if entry.needs == "moments":
+            moments = read_moments(self._suite)
+            beside = ([{name: x.to(self.device) for name, x in of.items()} for of in moments],)
+        made: TaskVectors | Params
+        made = entry.function(self.vectors, *beside, **METHODS.chosen(spec))
         return made
 
-    def _dear(self, spec: str) -> TaskVectors | dict[str, Tensor]:
+    def _dear(self, spec: str) -> TaskVectors | Params:
         """The same from the disk, where it was made before, or else made and kept there: in
         float32, so that either answers alike. Raises UserError where it is not there and not to be
         made."""
-        key, segments = self._dear_key(spec), self.vectors.segments
+        samples = self._samples(METHODS[spec])
+        key, segments = self._dear_key(spec, samples), self.vectors.segments
         rows = {str(i): (self.vectors.count, s.changing) for i, s in enumerate(segments)}
         shapes = {name: tuple(x.shape) for name, x in self.vectors.base().items()}
-        stored = find(DEAR, key, rows, shapes)
+        stored = None if key is None else find(DEAR, key, rows, shapes)
         if stored is None:
-            return self._made_and_kept(spec, key)
+            return self._made_and_kept(spec, key, samples)
         if stored.keys() == rows.keys():
             return self.vectors.with_experts([stored[stage] for stage in rows])
         return {name: x.to(self.device, copy=True) for name, x in stored.items()}
 
-    def _dear_key(self, spec: str) -> str:
+    def _samples(self, entry: Method) -> Samples | None:
+        """What a method is made from; None where it needs no samples, or there are none here."""
+        if self._source is None or not entry.sampled:
+            return None
+        return self._source(self, entry.needs == "labels")
+
+    def _dear_key(self, spec: str, samples: Samples | None) -> str | None:
+        """Under what a method's merge is kept. One of samples that are not here: the last used, or
+        None where none is kept."""
         parts = {"method": spec, "weights": self.sha256, "device": self.device.type}
-        return content_key({**parts, "version": semerge.__version__, "code": METHODS.code})
+        key = content_key({**parts, "version": semerge.__version__, "code": METHODS.code})
+        if not METHODS[spec].sampled:
+            return key
+        return last_used(DEAR, f"{key}-") if samples is None else f"{key}-{samples.sha256}"
 
     def is_kept(self, method: str) -> bool:
         """Whether what a method makes of the experts is on the disk."""
-        return is_there(DEAR, self._dear_key(METHODS.spec(method)))
+        spec = METHODS.spec(method)
+        key = self._dear_key(spec, self._samples(METHODS[spec]))
+        return key is not None and is_there(DEAR, key)
 
-    def _made_and_kept(self, spec: str, key: str) -> TaskVectors | dict[str, Tensor]:
+    def _made_and_kept(
+        self, spec: str, key: str | None, samples: Samples | None
+    ) -> TaskVectors | Params:
+        entry, place = METHODS[spec], place_of(self._suite)
+        command = f"python -m semerge merge --suite {place} --method {shlex.quote(spec)}"
+        if entry.sampled and samples is None:
+            raise UserError(
+                f"{METHODS.title(spec)} needs {NEEDS[entry.needs]} and is not made yet; "
+                f"`{command} --data DIR` makes it once."
+            )
         if not self._make_dear:
-            command = f"merge --suite {place_of(self._suite)} --method {shlex.quote(spec)}"
             raise UserError(
                 f"{METHODS.title(spec)} takes long to make and is not made yet; "
-                f"`python -m semerge {command}` makes it once."
+                f"`{command}` makes it once."
             )
-        made = self._computed(spec)
+        made = self._computed(spec, samples)
         if isinstance(made, TaskVectors):
             content = {str(i): s.weights[1:].cpu() for i, s in enumerate(made.segments)}
         else:
             content = {name: x.cpu().contiguous() for name, x in made.items()}
+        assert key is not None  # only samples that are not here have none
         keep(DEAR, key, content, DISK)
         return made
 

@@ -17,6 +17,7 @@ from semerge.backbones import Batch
 from semerge.checkpoints.bundled import Statistics
 from semerge.common import UserError, quoted
 from semerge.loading import Loaded
+from semerge.methods.samples import Source
 from semerge.models import BASE, END, Keep, Model, Models, Point, Reached, Stage, distance
 from semerge.probes import PROBES, At, Probe
 from semerge.registry import TASK_ARITHMETIC, Key
@@ -163,14 +164,18 @@ def started(models: Models, batch: Batch, layers: Iterable[int | str]) -> Reache
 class Steps:
     """One suite in memory. Safe to share between threads; nothing is written after `__init__`.
     device: where the weights are kept and run. Routing is float64 on the CPU wherever they are. No
-    other device than the CPU has been measured. make_dear: as `Models` has it."""
+    other device than the CPU has been measured. make_dear, source: as `Models` has them."""
 
     def __init__(
-        self, loaded: Loaded, device: torch.device | str = "cpu", make_dear: bool = True
+        self,
+        loaded: Loaded,
+        device: torch.device | str = "cpu",
+        make_dear: bool = True,
+        source: Source | None = None,
     ) -> None:
         self.suite = loaded.suite
         self.backbone = loaded.backbone
-        self.models = Models(loaded, device, make_dear)
+        self.models = Models(loaded, device, make_dear, source)
         found = loaded.abstention  # made with other weights, it says nothing of these
         own = found is not None and found.weights_sha256 == self.models.sha256
         self.abstention: Abstention | None = found if own else None

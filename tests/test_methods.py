@@ -254,16 +254,3 @@ def test_a_method_may_give_one_whole_model(engine: Engine) -> None:
         assert found.predictions["static"] == found.predictions["expert"]
     finally:
         METHODS.remove("first")
-
-
-def test_a_method_that_needs_data_is_refused(engine: Engine) -> None:
-    @method("learned", title="Learned", needs=("unlabelled",))
-    def learned(vectors: TaskVectors) -> TaskVectors:
-        """Need data."""
-        return vectors
-
-    try:
-        with pytest.raises(UserError, match="Learned needs unlabelled data"):
-            engine.predict(sample_of(engine, 0), Settings(method="learned", probe="experts"))
-    finally:
-        METHODS.remove("learned")

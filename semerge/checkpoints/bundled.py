@@ -1,4 +1,5 @@
-"""What the project's own suites hold beside weights: heads, statistics, and the hash of each file.
+"""What the project's own suites hold beside weights: heads, statistics, second moments, and the
+hash of each file.
 
 Everything is checked before it is used; errors name the file and the key.
 """
@@ -50,14 +51,36 @@ def check_files(suite: Suite) -> None:
     shards = [file for file in suite.sha256 if PurePosixPath(file).parent in folders]
     for file in dict.fromkeys((*files, *shards)):
         if file in suite.sha256:
-            path, expected = suite.path(file), suite.sha256[file]
-            if not path.is_file():
-                raise UserError(f"{path} is missing.")
-            if (actual := sha256_of(path)) != expected:
-                raise UserError(
-                    f"{path} is not the file that suite.json describes: its sha256 is "
-                    f"{actual[:12]}..., not {expected[:12]}...."
-                )
+            _check_file(suite, file)
+
+
+def _check_file(suite: Suite, file: str) -> None:
+    path, expected = suite.path(file), suite.sha256[file]
+    if not path.is_file():
+        raise UserError(f"{path} is missing.")
+    if (actual := sha256_of(path)) != expected:
+        raise UserError(
+            f"{path} is not the file that suite.json describes: its sha256 is "
+            f"{actual[:12]}..., not {expected[:12]}...."
+        )
+
+
+def read_moments(suite: Suite) -> list[dict[str, Tensor]]:
+    """Adam's second moments at the end of each expert's training, factored: of a tensor `name` of
+    two or more axes the means `name.rows` (R,) and `name.columns` (C,) of it as a matrix, its first
+    axis against the others; of a vector the vector. Raises UserError where the suite has none, or a
+    file is missing or damaged."""
+    found = []
+    for task in suite.tasks:
+        if task.moments is None:
+            raise UserError(
+                f"Suite {suite.name} holds no second moments of the training of {task.name}'s "
+                "expert, and they can't be had once it is trained."
+            )
+        _check_file(suite, task.moments)
+        raw = open_raw(suite.path(task.moments))
+        found.append(dict(Checkpoint(raw, same(raw.shapes, ""), raw.shapes)))
+    return found
 
 
 def read_statistics(suite: Suite, path: Path) -> dict[Point, Statistics]:

@@ -97,6 +97,16 @@ def is_there(kind: str, key: str) -> bool:
     return _file(kind, key).is_file()
 
 
+def last_used(kind: str, start: str) -> str | None:
+    """The key, of those that begin so, whose content was made or found last; None where there is
+    none."""
+    files = []
+    for path in (cache_folder() / kind).glob(f"{start}*{SUFFIX}"):
+        with suppress(FileNotFoundError):  # another process makes room
+            files.append((path.stat().st_mtime, path.stem))
+    return max(files)[1] if files else None
+
+
 def _make_room(new: Path, room: int) -> None:
     """Remove files, the longest unused first, until the others have no more than `room` bytes; and
     what was left by processes that were killed while they wrote."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -24,18 +24,28 @@ def batches(
     if samples.visual:
         for start in range(0, len(samples), size):
             rows = np.arange(start, min(start + size, len(samples)))
-            images = [backbone.preprocess(picture(samples.pixels(i))) for i in rows]
-            yield rows, backbone.collate(images)
+            yield rows, prepared(backbone, samples, rows)
         return
-    sentences = []
-    for i, pair in enumerate(zip(samples.texts, samples.texts_b, strict=True)):
-        with naming(f"{samples.task}/{samples.split}/{i}"):
-            clean = clean_text(*pair)
-        sentences.append(backbone.preprocess(clean.text, clean.text_b))
+    sentences = [_sentence(backbone, samples, i) for i in range(len(samples))]
     order = np.argsort([s.data.shape[1] for s in sentences], kind="stable")
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         yield rows, backbone.collate([sentences[i] for i in rows])
+
+
+def prepared(backbone: Backbone, samples: LabelledSet, rows: Sequence[int] | np.ndarray) -> Batch:
+    """Some samples of a set as one batch, in the order of `rows`."""
+    if samples.visual:
+        one = [backbone.preprocess(picture(samples.pixels(i))) for i in rows]
+    else:
+        one = [_sentence(backbone, samples, i) for i in rows]
+    return backbone.collate(one)
+
+
+def _sentence(backbone: Backbone, samples: LabelledSet, row: int) -> Batch:
+    with naming(f"{samples.task}/{samples.split}/{row}"):
+        clean = clean_text(samples.texts[row], samples.texts_b[row])
+    return backbone.preprocess(clean.text, clean.text_b)
 
 
 def picture(pixels: np.ndarray) -> Image.Image:

@@ -28,6 +28,7 @@ from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.evaluation.report import write_report
 from semerge.evaluation.text import lines, samples_of
 from semerge.methods import METHODS
+from semerge.methods.samples import Source
 from semerge.probes import PROBES
 from semerge.registry import TASK_ARITHMETIC, Entry
 from semerge.settings import Settings, descriptions
@@ -56,7 +57,10 @@ def run(args: argparse.Namespace) -> int:
 
     from semerge.engine import load_engine
 
-    engine = load_engine(suite)
+    engine = load_engine(suite, source=_source(suite, request))
+    for spec in request.methods:  # what takes long, before the run that Ctrl+C ends softly
+        if METHODS[spec].is_dear(engine.models.vectors.numel):
+            engine.variant(spec)
     try:
         with stoppable() as stopped:
             watch = progress(sys.stderr)
@@ -92,6 +96,17 @@ def run(args: argparse.Namespace) -> int:
         say(told, sys.stderr)
         return STOPPED
     return 0
+
+
+def _source(suite: Suite, request: Request) -> Source | None:
+    """Of the samples for methods that need some, where one is run and the data has some to spare;
+    else they are found on the disk, or refused."""
+    from semerge.data.samples import has_source, source
+
+    sampled = any(METHODS[spec].sampled for spec in request.methods)
+    if not sampled or not has_source(suite, request.data):
+        return None
+    return source(suite, request.data, request.split, notice=_tell)
 
 
 def _splits(suite: Suite, request: Request) -> tuple[Sets, Sets]:

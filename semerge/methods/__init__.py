@@ -10,6 +10,9 @@ SE-Merging rescales them; or *one merged model*, its parameters by name: that is
 merge and the model that is probed, and SE-Merging rescales the original task vectors. The experts
 themselves are the original ones whatever the method.
 
+What a method needs beside the weights is said by `needs`, and handed to it after the task vectors:
+`Samples` for "inputs" and "labels", Adam's second moments for "moments".
+
 Importing this room costs no torch: a method's file imports it inside the function.
 """
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from semerge.registry import Entry, Registry
 
@@ -28,6 +31,15 @@ FULL_SIZE = 50_000_000
 """Numbers in the model, for `dear`: from there on a singular value decomposition of each matrix of
 each expert takes long."""
 
+Need = Literal["", "moments", "inputs", "labels"]
+NEEDS: dict[str, str] = {
+    "": "nothing",
+    "moments": "the second moments of each expert's training",
+    "inputs": "samples of each task",
+    "labels": "labelled samples of each task",
+}
+"""What a method may need beside the weights, in words."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -36,18 +48,23 @@ class Method(Entry):
     """One static merging method.
 
     scale: λ of its static merge; of T, the number of tasks; or None for the suite's own static λ.
-    needs: what it is made from beside the weights, of "unlabelled", "labelled", "moments".
+    needs: what it is made from beside the weights, one of NEEDS.
     dear: from how many numbers in the model on making it takes long; what it then makes is kept on
-    disk, and no request of the app makes it. None: never.
+    disk, and no request of the app makes it. None: never. One that needs samples always is.
     """
 
     scale: float | Callable[[int], float] | None = None
-    needs: tuple[str, ...] = ()
+    needs: Need = ""
     dear: int | None = None
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it is made from samples of the tasks."""
+        return self.needs in ("inputs", "labels")
 
     def is_dear(self, numbers: int) -> bool:
         """Whether making it takes long for a model of so many numbers."""
-        return self.dear is not None and numbers >= self.dear
+        return self.sampled or (self.dear is not None and numbers >= self.dear)
 
     def scale_of(self, suite: Suite) -> float:
         """λ of the static merge of a suite's experts."""
@@ -65,11 +82,14 @@ def method(
     title: str,
     paper: str = "",
     scale: float | Callable[[int], float] | None = None,
-    needs: tuple[str, ...] = (),
+    needs: Need = "",
     dear: int | None = None,
     place: int = 100,
 ) -> Callable[[F], F]:
-    """Register a function as the method `name`; see `Method` for the rest."""
+    """Register a function as the method `name`; see `Method` for the rest. Raises ValueError where
+    it needs what there is not."""
+    if needs not in NEEDS:
+        raise ValueError(f"method {name!r}: {needs!r} is no need")
 
     def register(function: F) -> F:
         METHODS.add(

@@ -42,16 +42,23 @@ def by_matrix(
     (T, out, in); of all others τt / T, τt or 0, as `others` says."""
     from semerge.task_vectors import TaskVectors
 
-    share, made = _share(vectors, others), []
-    for segment in each_stage(vectors):
-        weights = segment.weights.clone()
-        scale(weights, share)
-        room = segment.unflatten(weights)
-        for name, stack in stacks(segment):
-            base, rows = room[name][:1], room[name][1:]
-            rows.copy_(base + turned(segment, change(stack)))
-        made.append(replace(segment, weights=weights))
+    share = share_of(vectors, others)
+    made = [
+        one_stage(segment, lambda name, stack: change(stack), share)
+        for segment in each_stage(vectors)
+    ]
     return TaskVectors.of(made, vectors.count)
+
+
+def one_stage(segment: Segment, change: Callable[[str, Tensor], Tensor], share: float) -> Segment:
+    """`by_matrix` of one stage; `change` is told the matrix's name too. share: of all others."""
+    weights = segment.weights.clone()
+    scale(weights, share)
+    room = segment.unflatten(weights)
+    for name, stack in stacks(segment):
+        base, rows = room[name][:1], room[name][1:]
+        rows.copy_(base + turned(segment, change(name, stack)))
+    return replace(segment, weights=weights)
 
 
 def one_model(
@@ -64,7 +71,7 @@ def one_model(
     to (out, in); of all others θ0 + strength · their mean, their sum, or 0."""
     import torch
 
-    coefficients = torch.full((vectors.count,), strength * _share(vectors, others))
+    coefficients = torch.full((vectors.count,), strength * share_of(vectors, others))
     params: dict[str, Tensor] = {}
     for stage, segment in enumerate(each_stage(vectors)):
         params |= vectors.merge(coefficients, stage)
@@ -102,7 +109,8 @@ def turned(segment: Segment, x: Tensor) -> Tensor:
     return x.mT if segment.outputs_last else x
 
 
-def _share(vectors: TaskVectors, others: str) -> float:
+def share_of(vectors: TaskVectors, others: str) -> float:
+    """What `others` means as a factor on each task vector."""
     return {"mean": 1 / vectors.count, "sum": 1.0, "base": 0.0}[others]
 
 

@@ -115,6 +115,7 @@ class SuiteReader:
             data=self.get(raw, "data", dict, where) if "data" in raw else {},
             aliases=self.aliases(raw, classes, where) if "aliases" in raw else {},
             temperature=self.temperature(raw, where) if "temperature" in raw else 1.0,
+            moments=self.relative(raw, "moments", where) if "moments" in raw else None,
         )
 
     def aliases(self, raw: Any, classes: tuple[str, ...], where: str) -> dict[str, str]:
@@ -257,7 +258,8 @@ class SuiteReader:
                     f"{where}.layout {layout} is none of architecture.kind {kind.kind}; valid are "
                     f"{listed(valid)}"
                 )
-        for file in (*own_files(suite), *suite.sha256):
+        moments = (task.moments for task in suite.tasks if task.moments)
+        for file in (*own_files(suite), *moments, *suite.sha256):
             self.digest(suite.sha256, file, "sha256.")
         for file in loaded_files(suite) if suite.sources else ():
             if file not in suite.sources and not suite.path(file).is_file():

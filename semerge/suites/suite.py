@@ -50,6 +50,7 @@ class Task:
     data: Mapping[str, Any] = field(default_factory=dict)  # its labelled set on the hub
     aliases: Mapping[str, str] = field(default_factory=dict)  # other names of classes -> theirs
     temperature: float = 1.0  # logits of its head are divided by it, so that scores are calibrated
+    moments: str | None = None  # the file of the second moments of its expert's training
 
 
 @dataclass(frozen=True)
