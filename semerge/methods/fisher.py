@@ -12,8 +12,8 @@ its task, with the answers as the expert gives them, and ε `smoothing`; over al
               FusionBench has it; what the samples of a batch have in common adds up in it
 
 The default is the diagonal itself. Of logits z it is Σk λk (∂ qkᵀz)² with the eigenvectors qk of
-diag(p) − ppᵀ, so a sample costs as many gradients as its answer leaves directions open. λ is 1; the
-terms ct (Ft + ε) τt / Σ.. are the effective task vectors.
+diag(p) − ppᵀ, so a sample costs as many gradients as its answer leaves directions open: those of
+1e-5 of the largest and more. λ is 1; the terms ct (Ft + ε) τt / Σ.. are the effective task vectors.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Estimate = Annotated[
 ]
 Balance = Annotated[bool, "whether the tasks' informations are brought to one length"]
 Smoothing = Annotated[float, Within(0.0, 1.0), "what is added to the information of each number"]
-SMALLEST = 1e-10  # of the largest eigenvalue; the others are rounding
+SMALLEST = 1e-5  # of the largest eigenvalue; below it a direction adds next to nothing
 
 
 @method(
