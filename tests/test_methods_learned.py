@@ -20,7 +20,11 @@ from semerge.engine import Engine, load_engine
 from semerge.methods import METHODS
 from semerge.methods.adamerging import entropy
 from semerge.methods.descent import combined, descend, drawn, gradient, scaled, tensors
+from semerge.methods.expert_merging import lacking
+from semerge.methods.fw_merging import frank_wolfe
+from semerge.methods.mwa import weights
 from semerge.methods.ota import moment
+from semerge.methods.self_positioning import position
 from semerge.suites import read_suite
 from semerge.task_vectors import TaskVectors
 
@@ -71,7 +75,7 @@ def test_its_gradient_is_that_of_differences(made: tuple[Engine, Any]) -> None:
         return entropy(samples.logits(params, t, samples.tasks[t].read(of)))
 
     start = torch.full((len(tensors(vectors)), 3), 0.3)
-    (slope,) = gradient(lambda c: combined(vectors, c), [start], loss, rows)
+    (slope,) = gradient(lambda c: combined(vectors, c), [start], loss, [*enumerate(rows)])
     direction = random(*start.shape).float() / 10
     ends = []
     for sign in (1, -1):
@@ -130,16 +134,16 @@ def test_adamerging_by_hand() -> None:
     def loss(t: int, params: Any, rows: Any) -> Tensor:
         return entropy(samples.logits(params, t, samples.tasks[t].read(rows)))
 
-    (slope,) = gradient(lambda c: combined(vectors, c), [torch.tensor([[0.3]])], loss, [[0]])
+    (slope,) = gradient(lambda c: combined(vectors, c), [torch.tensor([[0.3]])], loss, [(0, [0])])
     assert float(slope) == pytest.approx(-0.274541, abs=1e-6)
     for learned in ("tensor", "task"):
         found = METHODS["adamerging"].function(vectors, samples, updates=1, learned=learned)
         agree(merged(found)["w1"], [[0.602], [0.0]])
 
 
-def lengths(vectors: TaskVectors) -> list[Tensor]:
-    """‖τ1‖ by tensor."""
-    views = [s.unflatten(d) for s, d in zip(vectors.segments, vectors.deltas(0), strict=True)]
+def lengths(vectors: TaskVectors, t: int = 0) -> list[Tensor]:
+    """‖τt‖ by tensor."""
+    views = [s.unflatten(d) for s, d in zip(vectors.segments, vectors.deltas(t), strict=True)]
     own = zip(vectors.segments, views, strict=True)
     return [view[name].norm() for segment, view in own for name in segment.own]
 
@@ -183,6 +187,185 @@ def test_adamerging_of_trimmed_vectors_is_plus_plus() -> None:
     found = METHODS["adamerging"].function(vectors, samples, updates=1, rate=1e-6, trimmed=True)
     for name, x in merged(found).items():
         agree(x, merged(trimmed, 0.3)[name], 1e-4)
+
+
+# ---- Expert Merging ------------------------------------------------------------------------------
+
+PAIR = [[torch.diag(torch.tensor([2.0, 0.0]))], [torch.diag(torch.tensor([0.0, 2.0]))]]
+POINTS = [[[1.0, 0.5]], [[0.5, 1.0]]]
+
+
+@pytest.mark.parametrize(
+    ("share", "answers", "inner"), [(0.1, 1.312634, 3.25), (0.5, 1.067357, 1.25)]
+)
+def test_expert_merging_by_hand(share: float, answers: float, inner: float) -> None:
+    vectors, samples = chain(PAIR, POINTS)
+    params = vectors.merge(torch.full((2,), share))
+    for middle, expected in ((None, answers), (1, answers + inner)):
+        found = sum(lacking(samples, t, params, vectors.expert(t), [0], middle) for t in range(2))
+        assert float(found) == pytest.approx(expected, abs=1e-5)
+    assert 5 * 2 * abs(share - 0.1) == pytest.approx({0.1: 0.0, 0.5: 4.0}[share])
+
+
+@pytest.mark.parametrize(
+    ("maps", "expected"),
+    [
+        (PAIR, [0.8, 0.8]),
+        ([[torch.eye(2)], [torch.tensor([[1.0, 1.0], [0.0, 0.0]])]], [0.090909, 0.787879]),
+    ],
+)
+def test_expert_merging_ends_at_the_closed_form(maps: Any, expected: list[float]) -> None:
+    """Of one map, by the inner loss: G λ = b, Gij = Σt τi xt · τj xt, bi = Σt τi xt · τt xt."""
+    vectors, samples = chain(maps, POINTS)
+
+    def inner(t: int, params: Any, rows: Any) -> Tensor:
+        expert = vectors.expert(t)
+        whole = lacking(samples, t, params, expert, rows, 1)
+        return whole - lacking(samples, t, params, expert, rows, None)
+
+    (found,) = descend(
+        samples,
+        lambda logits: combined(vectors, logits.sigmoid()),
+        [torch.full((1, 2), -1.0)],
+        inner,
+        updates=400,
+        rate=0.1,
+        per_task=1,
+        draw=0,
+    )
+    agree(found.sigmoid()[0], expected, 2e-3)
+
+
+def test_expert_merging_is_nearer_to_its_experts(made: tuple[Engine, Any]) -> None:
+    engine, samples = made
+    vectors = engine.models.vectors
+    found = METHODS["expert_merging"].function(vectors, samples, updates=8)
+
+    def lacks(params: dict[str, Tensor]) -> float:
+        rows = range(4)
+        return sum(float(lacking(samples, t, params, vectors.expert(t), rows, 1)) for t in range(3))
+
+    start = METHODS["expert_merging"].function(vectors, samples, updates=8, drift=100.0)
+    assert lacks(merged(found)) < lacks(merged(start)) - 1e-3
+    for name, x in merged(found).items():  # what is no matrix is averaged
+        if not any(name in segment.matrices for segment in vectors.segments):
+            agree(x, vectors.merge(torch.full((3,), 1 / 3))[name])
+    assert engine.verify_weights()
+
+
+# ---- Self Positioning ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("a", "length", "expected"),
+    [([0.0, 0.0], 1.0, [2.474874, 2.474874]), ([math.log(3), 0.0], 1.2, [3.699865, 1.233288])],
+)
+def test_self_positioning_by_hand(a: list[float], length: float, expected: list[float]) -> None:
+    taus = torch.tensor([[3.0, 0.0], [0.0, 4.0]])
+    c = position(taus @ taus.mT, torch.tensor(a), torch.tensor(length))
+    agree(c @ taus, expected)
+
+
+def test_a_position_without_a_direction_is_the_base() -> None:
+    for taus in (torch.tensor([[1.0, 2.0], [-1.0, -2.0]]), torch.zeros(2, 2)):
+        assert not position(taus @ taus.mT, torch.zeros(2), torch.ones(())).any()
+    one = torch.tensor([[0.0, 0.0], [3.0, 4.0]])  # a task vector that is zero has no direction
+    c = position(one @ one.mT, torch.zeros(2), torch.ones(()))
+    agree(c @ one, [1.5, 2.0])
+
+
+@pytest.mark.parametrize("name", ["self_positioning", "fw_merging"])
+def test_labels_lower_the_loss(made: tuple[Engine, Any], name: str) -> None:
+    engine, samples = made
+    vectors, rows = engine.models.vectors, range(4)
+    few, more = (
+        ({"updates": 1}, {"updates": 12})
+        if name == "self_positioning"
+        else (
+            {"rounds": 1},
+            {"rounds": 5},
+        )
+    )
+
+    def loss(options: dict[str, int]) -> float:
+        params = merged(METHODS[name].function(vectors, samples, **options))
+        return sum(float(samples.loss(params, t, rows)) for t in range(3))
+
+    assert loss(more) < loss(few) - 1e-3
+    assert engine.verify_weights()
+
+
+def test_a_loss_is_that_of_guessing_where_nothing_is_known() -> None:
+    vectors, samples = some()
+    nothing = {name: torch.zeros_like(x) for name, x in vectors.base().items()}
+    assert float(samples.loss(nothing, 0, range(5))) == pytest.approx(1.0)
+    params, x = vectors.expert(1), samples.tasks[1].read(range(5)).data
+    z = (x @ params["w1"].mT @ params["w2"].mT).double()
+    wanted = -z.log_softmax(-1)[range(5), [0, 1, 2, 0, 1]].mean() / math.log(3)
+    assert float(samples.loss(params, 1, range(5))) == pytest.approx(float(wanted), rel=1e-5)
+
+
+# ---- Frank-Wolfe ---------------------------------------------------------------------------------
+
+
+def test_frank_wolfe_chooses_by_inner_products() -> None:
+    g, vertices = torch.tensor([1.0, -2.0]), torch.tensor([[2.0, 1.0], [0.0, 1.0], [-3.0, 0.0]])
+    found = frank_wolfe(lambda c: (vertices @ g)[None], torch.zeros(1, 3), 1, search=False)
+    assert found.tolist() == [[0.0, 0.0, 1.0]]
+    away = frank_wolfe(lambda c: torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2), 3, search=False)
+    assert away.tolist() == [[0.0, 0.0]]  # the base is the best
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        (False, [[1, 0], [1 / 3, 2 / 3], [2 / 3, 1 / 3]]),
+        (True, [[0.5, 0], [0.4, 0.2], [0.475, 0.175]]),
+    ],
+)
+def test_frank_wolfe_by_hand(search: bool, expected: list[list[float]]) -> None:
+    target = torch.tensor([[0.5, 0.25]])
+    for rounds, point in enumerate(expected, 1):
+        agree(frank_wolfe(lambda c: c - target, torch.zeros(1, 2), rounds, search), [point])
+
+
+@pytest.mark.parametrize("learned", ["tensor", "task"])
+def test_fw_merging_stays_among_base_and_experts(made: tuple[Engine, Any], learned: str) -> None:
+    engine, samples = made
+    vectors = engine.models.vectors
+    found = METHODS["fw_merging"].function(vectors, samples, learned=learned, rounds=2)
+    total: Any = [torch.zeros(()) for _ in lengths(vectors)]
+    for t in range(3):
+        own, most = lengths(found, t), lengths(vectors, t)
+        total = [s + (x / y if y else 0) for s, x, y in zip(total, own, most, strict=True)]
+    assert max(map(float, total)) <= 1 + 1e-4 and max(map(float, total)) > 0.01
+
+
+# ---- MWA -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("penalty", "expected"),
+    [
+        (0.0, [1 / 3, 1 / 3, 1 / 3]),
+        (0.5, [0.453082, 0.320377, 0.226541]),
+        (1.0, [0.571429, 0.285714, 0.142857]),
+        (2.0, [0.761905, 0.190476, 0.047619]),
+    ],
+)
+def test_mwa_by_hand(penalty: float, expected: list[float]) -> None:
+    agree(weights([0.5, 1.0, 2.0], penalty), expected)
+    assert weights([0.0, 1.0], 1.0).tolist() == pytest.approx([1.0, 0.0], abs=2e-6)
+    agree(weights([0.2 / math.log(10), 0.9 / math.log(100)], 1.0), [0.692308, 0.307692])
+
+
+def test_mwa_weighs_by_the_loss_of_each_expert() -> None:
+    vectors, samples = some()
+    found = METHODS["mwa"].function(vectors, samples, per_task=3, penalty=2.0)
+    losses = [float(samples.loss(vectors.expert(t), t, range(3))) for t in range(3)]
+    expected = vectors.merge(weights(losses, 2.0).float())
+    for name, x in merged(found).items():
+        agree(x, expected[name])
 
 
 # ---- OTA -----------------------------------------------------------------------------------------

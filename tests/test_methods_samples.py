@@ -329,16 +329,22 @@ def test_fisher_equals_the_formula_on_the_libraries_modules(
     assert engine.verify_weights()
 
 
-@EACH
+QUICK = {name: ["--updates", "2"] for name in ("adamerging", "expert_merging", "self_positioning")}
+QUICK["fw_merging"] = ["--rounds", "2"]
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in METHODS if entry.sampled])
 def test_through_the_engine(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Made by merge --data, told how far it is, and answered with by who has no data."""
     monkeypatch.setenv("SEMERGE_CACHE", str(folder.parent / "cache"))
     monkeypatch.setattr(common, "PATIENCE", 0.0)
     data = DATA[read_suite(folder).modality](folder.parent / f"data-{name}")
     words = ["merge", "--suite", str(folder), "--data", str(data), "--method", name]
-    assert cli.main([*words, "--per-task", "3"]) == 0
+    options = ["--per-task", "3", *QUICK.get(name, ())]
+    assert cli.main([*words, *options]) == 0
     engine = load_engine(folder, make_dear=False)
-    spec = f"{name}:per_task=3"
+    pairs = zip(options[::2], options[1::2], strict=True)
+    spec = METHODS.spec(name, {flag[2:].replace("-", "_"): value for flag, value in pairs})
     settings = Settings(method=spec, probe="experts", preset="literal")
     found = engine.predict(sample_of(engine, 0), settings)
     assert found.static_lambda == 1.0 and found.predictions["static"] != found.predictions["base"]

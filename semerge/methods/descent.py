@@ -86,7 +86,7 @@ def descend(
     for step in range(1, updates + 1):
         tell(step - 1, updates, "steps of the descent")
         rows = [next(choice) for choice in choices]
-        slopes = gradient(merge, numbers, loss, rows, penalty)
+        slopes = gradient(merge, numbers, loss, [*enumerate(rows)], penalty)
         for x, slope, first, second in zip(numbers, slopes, firsts, seconds, strict=True):
             first.lerp_(slope, 1 - BETAS[0])
             second.lerp_(slope.square(), 1 - BETAS[1])
@@ -100,10 +100,11 @@ def gradient(
     merge: Callable[..., Params],
     numbers: Sequence[Tensor],
     loss: Loss,
-    rows: Sequence[Rows],
+    parts: Sequence[tuple[int, Rows]],
     penalty: Callable[..., Tensor] | None = None,
 ) -> tuple[Tensor, ...]:
-    """That of Σt loss + penalty by the numbers. One task's activations are held at a time."""
+    """That of the losses of all parts (task, rows) and the penalty by the numbers. One part's
+    activations are held at a time."""
     import torch
 
     with torch.enable_grad():
@@ -111,7 +112,7 @@ def gradient(
         params = merge(*leaves)
         own = {name: x.detach().requires_grad_() for name, x in params.items() if x.requires_grad}
         slopes = {name: torch.zeros_like(x) for name, x in own.items()}
-        for t, of in enumerate(rows):
+        for t, of in parts:
             value = loss(t, {**params, **own}, of)
             found = torch.autograd.grad(value, [*own.values()], allow_unused=True)
             for name, slope in zip(own, found, strict=True):

@@ -1,6 +1,6 @@
 """OTA: the mean of the experts, each number weighed by the curvature that its training saw.
 
-"OTA-Merging", Mahdavinia et al., https://arxiv.org/abs/2509.11167, by its code. vt are Adam's
+https://arxiv.org/abs/2509.11167, by its code. vt are Adam's
 second moments at the end of expert t's training, P_t = vt^power + ε, and
 
     θ = θ0 + Σt P_t τt / Σt P_t

@@ -6,6 +6,7 @@ so a method may differentiate by whatever the parameters are made of, and writes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,13 +55,30 @@ class Samples:
     tasks: tuple[TaskSamples, ...]
     sha256: str
 
+    def states(self, params: Params, batch: Batch) -> list[Tensor]:
+        """What a model's embedding and its blocks 1 .. L give: (B, N, d) each."""
+        found = [self.backbone.embed(params, batch)]
+        for layer in range(1, self.backbone.depth + 1):
+            found.append(self.backbone.block(params, layer, found[-1], batch))
+        return found
+
+    def answers(self, params: Params, t: int, batch: Batch, last: Tensor) -> Tensor:
+        """Logits (B, C) by the head of task t, from what the last block gave."""
+        return self.backbone.logits(self.backbone.final(params, last, batch), self.tasks[t].head)
+
     def logits(self, params: Params, t: int, batch: Batch) -> Tensor:
         """What a model answers with the head of task t: (B, C)."""
-        backbone = self.backbone
-        h = backbone.embed(params, batch)
-        for layer in range(1, backbone.depth + 1):
-            h = backbone.block(params, layer, h, batch)
-        return backbone.logits(backbone.final(params, h, batch), self.tasks[t].head)
+        return self.answers(params, t, batch, self.states(params, batch)[-1])
+
+    def loss(self, params: Params, t: int, rows: Sequence[int]) -> Tensor:
+        """The mean cross-entropy of a model on labelled samples of task t over that of guessing,
+        log C: so that tasks are of one scale. A scalar."""
+        from torch.nn.functional import cross_entropy
+
+        task = self.tasks[t]
+        assert task.labels is not None  # a method that asks says that it needs labels
+        logits = self.logits(params, t, task.read(rows))
+        return cross_entropy(logits, task.labels[list(rows)]) / math.log(len(task.head))
 
 
 Source = Callable[["Models", bool], Samples]
