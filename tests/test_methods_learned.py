@@ -19,6 +19,7 @@ from semerge.data.samples import source
 from semerge.engine import Engine, load_engine
 from semerge.methods import METHODS
 from semerge.methods.adamerging import entropy
+from semerge.methods.concrete import mask
 from semerge.methods.descent import combined, descend, drawn, gradient, scaled, tensors
 from semerge.methods.expert_merging import lacking
 from semerge.methods.fw_merging import frank_wolfe
@@ -187,6 +188,44 @@ def test_adamerging_of_trimmed_vectors_is_plus_plus() -> None:
     found = METHODS["adamerging"].function(vectors, samples, updates=1, rate=1e-6, trimmed=True)
     for name, x in merged(found).items():
         agree(x, merged(trimmed, 0.3)[name], 1e-4)
+
+
+# ---- Concrete ------------------------------------------------------------------------------------
+
+
+def test_concrete_by_hand() -> None:
+    segment = of_tensors({"w": torch.ones(1, 3)}).segments[0]
+    found = mask(segment, torch.zeros(3), torch.tensor([0.5, 0.8, 0.2]))
+    agree(found, [1.0, 1.882353, 0.117647])
+    surely = mask(segment, torch.tensor([9.0, 9.0, -90.0]), torch.tensor([0.0, 1.0, 0.5]))
+    assert surely.isfinite().all() and surely[2] == 0
+
+
+def test_concrete_has_one_mask_for_all_and_makes_the_merge_surer(made: tuple[Engine, Any]) -> None:
+    engine, samples = made
+    vectors = engine.models.vectors
+    few, more = (
+        METHODS["concrete"].function(vectors, samples, updates=n, rate=0.1) for n in (1, 12)
+    )
+
+    def unsure(found: TaskVectors) -> float:
+        params = merged(found, 0.3)
+        return sum(
+            float(entropy(samples.logits(params, t, samples.tasks[t].read(range(4)))))
+            for t in range(3)
+        )
+
+    assert unsure(more) < unsure(few)
+    for own, found in zip(vectors.deltas(), more.deltas(), strict=True):
+        masks = torch.where(own.abs() > 1e-3, found / own, torch.nan)
+        spread = masks.nan_to_num(-1.0).amax(0) - masks.nan_to_num(99.0).amin(0)
+        assert (spread < 1e-2).all()
+        assert (masks.nan_to_num(0.0) >= -1e-3).all()
+    again = METHODS["concrete"].function(vectors, samples, updates=12, rate=0.1)
+    assert all(map(torch.equal, more.tensors(), again.tensors()))
+    other = METHODS["concrete"].function(vectors, samples, updates=1, rate=0.1, draw=1)
+    assert not torch.equal(other.segments[1].weights, few.segments[1].weights)
+    assert engine.verify_weights()
 
 
 # ---- Expert Merging ------------------------------------------------------------------------------

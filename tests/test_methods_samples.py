@@ -329,7 +329,8 @@ def test_fisher_equals_the_formula_on_the_libraries_modules(
     assert engine.verify_weights()
 
 
-QUICK = {name: ["--updates", "2"] for name in ("adamerging", "expert_merging", "self_positioning")}
+LEARNED = ("adamerging", "concrete", "expert_merging", "self_positioning")
+QUICK = {name: ["--updates", "2"] for name in LEARNED}
 QUICK["fw_merging"] = ["--rounds", "2"]
 
 
@@ -347,4 +348,5 @@ def test_through_the_engine(folder: Path, name: str, monkeypatch: pytest.MonkeyP
     spec = METHODS.spec(name, {flag[2:].replace("-", "_"): value for flag, value in pairs})
     settings = Settings(method=spec, probe="experts", preset="literal")
     found = engine.predict(sample_of(engine, 0), settings)
-    assert found.static_lambda == 1.0 and found.predictions["static"] != found.predictions["base"]
+    assert found.static_lambda == METHODS[name].scale
+    assert found.predictions["static"] != found.predictions["base"]
