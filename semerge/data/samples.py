@@ -47,7 +47,8 @@ def source(
             f"{data} holds no {listed(names)}, and a method that is made from samples needs some "
             "of every task."
         )
-    return partial(_samples, [_shuffled(s) for s in sets])
+    shuffled = [_shuffled(s) for s in sets]
+    return partial(_samples, shuffled, content_key({s.task: s.sha256() for s in shuffled}))
 
 
 def has_source(suite: Suite, data: str | Path) -> bool:
@@ -66,7 +67,7 @@ def _shuffled(samples: LabelledSet) -> LabelledSet:
     return samples.take(random.permutation(len(samples)))
 
 
-def _samples(sets: list[LabelledSet], models: Models, labelled: bool) -> Samples:
+def _samples(sets: list[LabelledSet], sha256: str, models: Models, labelled: bool) -> Samples:
     def one(samples: LabelledSet) -> TaskSamples:
         def read(rows: object) -> Batch:
             return models.place(prepared(models.backbone, samples, rows))  # type: ignore[arg-type]
@@ -75,5 +76,4 @@ def _samples(sets: list[LabelledSet], models: Models, labelled: bool) -> Samples
         head = models.heads[samples.task]
         return TaskSamples(len(samples), read, head, labels if labelled else None)
 
-    hashes = {samples.task: samples.sha256() for samples in sets}
-    return Samples(models.backbone, tuple(map(one, sets)), content_key(hashes))
+    return Samples(models.backbone, tuple(map(one, sets)), sha256)

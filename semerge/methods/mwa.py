@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.common import tell
 from semerge.methods import method
-from semerge.methods.samples import COUNT, SIZE, Count
+from semerge.methods.samples import COUNT, Count
 from semerge.registry import Within
 
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ def mwa(
     losses = []
     for t in range(vectors.count):
         tell(t, vectors.count, "experts measured")
-        count, total = min(per_task, samples.tasks[t].count), 0.0
-        for start in range(0, count, SIZE):
-            rows = range(start, min(start + SIZE, count))
-            total += len(rows) * float(samples.loss(vectors.expert(t), t, rows))
-        losses.append(total / count)
+        losses.append(samples.mean_loss(vectors.expert(t), t, per_task))
     tell(vectors.count, vectors.count, "experts measured")
     shares = weights(losses, penalty)
     return vectors.mapped(lambda deltas: deltas * shares.to(deltas)[:, None])

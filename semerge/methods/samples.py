@@ -80,6 +80,17 @@ class Samples:
         logits = self.logits(params, t, task.read(rows))
         return cross_entropy(logits, task.labels[list(rows)]) / math.log(len(task.head))
 
+    def mean_loss(self, params: Params, t: int, most: int) -> float:
+        """`loss` over the first `most` samples, without a gradient."""
+        import torch
+
+        count, total = min(most, self.tasks[t].count), 0.0
+        with torch.no_grad():
+            for start in range(0, count, SIZE):
+                rows = range(start, min(start + SIZE, count))
+                total += len(rows) * float(self.loss(params, t, rows))
+        return total / count
+
 
 Source = Callable[["Models", bool], Samples]
 """Where samples come from: (models that will run them, whether labels are needed) -> samples."""
