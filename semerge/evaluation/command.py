@@ -58,9 +58,6 @@ def run(args: argparse.Namespace) -> int:
     from semerge.engine import load_engine
 
     engine = load_engine(suite, source=_source(suite, request))
-    for spec in request.methods:  # what takes long, before the run that Ctrl+C ends softly
-        if METHODS[spec].is_dear(engine.models.vectors.numel):
-            engine.variant(spec)
     try:
         with stoppable() as stopped:
             watch = progress(sys.stderr)
