@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from semerge.models import Models
 
 Count = Annotated[int, Within(1, 10_000), "samples of each task that it looks at"]
-"""A method's option `samples`; where there are fewer, all of them."""
+"""A method's option `per_task`; where there are fewer, all of them."""
 COUNT = 256  # as published for Fisher merging and RegMean
 SIZE = 32  # samples that are run at once
 
