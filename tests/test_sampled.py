@@ -234,8 +234,7 @@ def test_data_without_a_split_to_spare_makes_none(
 ) -> None:
     suite = read_suite(folder)
     assert has_source(suite, data) and not has_source(suite, "examples")
-    for file in data.glob("*/train.*"):
-        file.unlink()
+    next(iter((data / "task1").glob("train.*"))).unlink()
     assert not has_source(suite, data)
     words = ["evaluate", "--suite", str(folder), "--data", str(data), "--methods", "shares"]
     assert cli.main(words) == 2

@@ -19,7 +19,14 @@ from semerge.checkpoints.cache import content_key
 from semerge.common import UserError, listed
 from semerge.data.batches import prepared
 from semerge.data.labelled import SPLIT_SEED, LabelledSet
-from semerge.data.sets import EXAMPLES, GENERATED, HUB, names_no_task, suite_sets
+from semerge.data.sets import (
+    EXAMPLES,
+    GENERATED,
+    HUB,
+    names_no_task,
+    rendered_tasks,
+    suite_sets,
+)
 from semerge.methods.samples import Samples, Source, TaskSamples
 from semerge.models import Models
 from semerge.suites import Suite
@@ -52,13 +59,15 @@ def source(
 
 
 def has_source(suite: Suite, data: str | Path) -> bool:
-    """Whether validation can be cut from the data: a folder with `train`, rendered tasks or sets of
-    the hub; no examples, and nobody's own labelled files."""
+    """Whether validation can be cut from the data: a folder with `train` of every task, rendered
+    tasks or sets of the hub; no examples, and nobody's own labelled files."""
     if str(data) in (GENERATED, HUB):
         return True
     if str(data) == EXAMPLES or names_no_task(suite, data):
         return False
-    return any(Path(data).glob("*/train.*"))
+    rendered = rendered_tasks(suite)
+    names = [name for name in suite.task_names if name not in rendered]
+    return all(any((Path(data) / name).glob("train.*")) for name in names)
 
 
 def _shuffled(samples: LabelledSet) -> LabelledSet:
