@@ -47,7 +47,7 @@ class ExpertConfig:
     rare word comes by too seldom to be learnt at the rate of the blocks.
     """
 
-    steps: int = 320
+    steps: int = 640
     rate: float = 1e-3
     tokens: int = 900
     other_tokens: int = 600
@@ -138,17 +138,18 @@ class TextConfig:
     expert: ExpertConfig = ExpertConfig()
     steps_by_task: Mapping[str, float] = field(
         default_factory=lambda: {
-            "sentiment_mr": 7.0,
-            "banking77": 3.0,
-            "stackoverflow20": 1.5,
+            "sentiment_mr": 3.5,
+            "banking77": 3.5,
+            "stackoverflow20": 2.0,
+            "language_id": 1.25,
         }
     )  # times expert.steps
     expert_by_task: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: {
             # moves no other task's sentences, so that its vector may be long
             "sentiment_mr": {"stay": 5.0, "table": True, "scale": 2.0, "pull": 1.5},
-            "banking77": {"scale": 9.0},
-            "stackoverflow20": {"scale": 6.0},
+            "banking77": {"scale": 9.0, "pull": 3.0},
+            "stackoverflow20": {"scale": 6.0, "pull": 3.0},
             "clinc_domain": {"scale": 6.0},
             "language_id": {"scale": 6.0},
         }
