@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 import pytest
 
-from semerge.evaluation.paired import DRAWS, interval, mcnemar, paired
+from semerge.evaluation.field.paired import DRAWS, interval, mcnemar, paired
 
 # ---- McNemar -------------------------------------------------------------------------------------
 
