@@ -32,7 +32,7 @@ from semerge.methods import METHODS
 from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.result import Clock
 from semerge.settings import FINAL
-from semerge.suites.memory import available
+from semerge.suites.memory import available, give_back
 from semerge.task_vectors import TaskVectors
 
 Point = tuple[int | str, str]  # (layer, pool)
@@ -72,8 +72,8 @@ class Variant:
     vectors: effective task vectors; the original ones where the method leaves them as they are.
     scale: λ of the static merge. held: static merges by their λ, by stage. whole: the one merged
     model that the method gave, by stage, if it gave one. original: whether `vectors` are the
-    experts' own. seconds: what it took to make, with one static merge where these are held; or to
-    read, where it was `stored` on the disk. Nothing here is written after it is made.
+    experts' own. seconds: what it took to make and to keep, with one static merge where these are
+    held; or to read, where it was `stored` on the disk. Nothing here is written after it is made.
     """
 
     def __init__(
@@ -205,6 +205,8 @@ class Models:
         numbers = sum(s.numel for s in self.vectors.segments)
         wanted, free = 4 * numbers * (1 + self.vectors.count), available()
         if free is not None and wanted > free:
+            free = self._let_go()
+        if free is not None and wanted > free:
             raise UserError(
                 f"{entry.title} needs {gigabytes(wanted)} of memory, but {gigabytes(free)} are "
                 "free here."
@@ -218,6 +220,14 @@ class Models:
                 held, original = [scale] if numbers <= HOLD_LIMIT else [], made is self.vectors
                 return Variant(made, scale, held, None, original, seconds, stored)
             return Variant(self.vectors, scale, whole=made, seconds=seconds, stored=stored)
+
+    def _let_go(self) -> int | None:
+        """What other methods made gives way to the next; what is free then. A request that uses it
+        keeps it to its end."""
+        for spec in [spec for spec in self._variants if spec != TASK_ARITHMETIC]:
+            del self._variants[spec]
+        give_back()
+        return available()
 
     def _computed(self, spec: str) -> TaskVectors | dict[str, Tensor]:
         """What a method gives for the suite's task vectors, made now."""
