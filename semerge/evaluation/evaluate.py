@@ -133,6 +133,7 @@ def evaluate(
     table.extend(first, collected, 1)
     for number, group in enumerate(rest, 1):
         method, count = group[0].method, told(number)
+        complete = complete and not (cancelled and cancelled())  # making one may take long
         reason = _refused(engine, method) if complete else STOPPED
         if reason is None:
             collected = collect(engine, found, _measured(group), count, cancelled)
