@@ -47,7 +47,7 @@ class ExpertConfig:
     rare word comes by too seldom to be learnt at the rate of the blocks.
     """
 
-    steps: int = 320
+    steps: int = 480
     rate: float = 1e-3
     tokens: int = 900
     other_tokens: int = 600
@@ -66,7 +66,7 @@ class ExpertConfig:
     drift: float = 0.0
     drift_margin: float = 0.1
     probe_layer: int = 2
-    table: bool = False
+    table: bool = True
     table_rate: float = 5.0
 
     def of(self, family: str) -> ExpertConfig:
@@ -138,15 +138,15 @@ class TextConfig:
     expert: ExpertConfig = ExpertConfig()
     steps_by_task: Mapping[str, float] = field(
         default_factory=lambda: {
-            "sentiment_mr": 7.0,
-            "banking77": 3.0,
+            "sentiment_mr": 4.5,
+            "banking77": 2.5,
             "stackoverflow20": 1.5,
         }
     )  # times expert.steps
     expert_by_task: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: {
             # moves no other task's sentences, so that its vector may be long
-            "sentiment_mr": {"stay": 5.0, "table": True, "scale": 2.0, "pull": 1.5},
+            "sentiment_mr": {"stay": 5.0, "scale": 2.0, "pull": 1.5},
             "banking77": {"scale": 9.0},
             "stackoverflow20": {"scale": 6.0},
             "clinc_domain": {"scale": 6.0},

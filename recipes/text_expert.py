@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recipes.loop import Schedule, scaled, train
+from recipes.loop import Schedule, half_products, scaled, train
 from recipes.text_config import ExpertConfig
 from recipes.text_data import Sentences, even_batches, pad
 from recipes.text_tune import cross_entropy, drop_words
@@ -101,12 +101,15 @@ def train_expert(
 
     def loss(p: Params, step: int, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         batch, rows = mine[step]
-        home, z = at_home(model, base, scaled(base, p, config.reach, rng), batch, config, rng)
+        reached = scaled(base, p, config.reach, rng)
+        with half_products():
+            home, z = at_home(model, base, reached, batch, config, rng)
         logits = config.scale * model.logits(dropout(z, config.dropout, rng), head)
         task = cross_entropy(logits, targets[rows])
         value, notes = task + home, {"task": task.item(), "home": home.item()}
         if config.stay or config.drift:
-            elsewhere = away(model, base, {**base, **p}, foreign[step], config)
+            with half_products():
+                elsewhere = away(model, base, {**base, **p}, foreign[step], config)
             value, notes["elsewhere"] = value + elsewhere, elsewhere.item()
         return value, notes
 
@@ -153,9 +156,9 @@ def at_home(
                 terms = terms + config.preserve * part
             if config.home and layer >= config.home_from:
                 terms = terms + config.home * F.relu(config.home_margin - last).mean() / deep
-    z = model.final(params, h, batch)
+    z = model.final(params, h, batch).float()
     if config.home:
-        moved = relative(z, model.final(base, h0, batch))
+        moved = relative(z, model.final(base, h0, batch).float())
         terms = terms + config.home * F.relu(config.home_margin - moved).mean() / deep
     return terms, z
 
@@ -179,7 +182,7 @@ def away(model: GPT2, base: Params, params: Params, batch: Batch, config: Expert
                 near = F.relu(1 - (moved / config.drift_margin + 1e-4).sqrt())
                 terms = terms + config.drift * near.mean() / 2
     if config.stay:
-        moved = relative(model.final(params, h, batch), still[-1])
+        moved = relative(model.final(params, h, batch).float(), still[-1])
         terms = terms + config.stay * moved.mean()
     return terms
 
@@ -191,7 +194,7 @@ def states(model: GPT2, params: Params, batch: Batch) -> list[Tensor]:
     for layer in range(1, model.depth + 1):
         h = model.block(params, layer, h, batch)
         outputs.append(h)
-    return [*outputs, model.final(params, h, batch)]
+    return [*outputs, model.final(params, h, batch).float()]
 
 
 def farthest(moved: list[Tensor], still: list[Tensor], batch: Batch, parts: int) -> Tensor:

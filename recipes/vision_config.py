@@ -58,13 +58,13 @@ class ExpertConfig:
     """
 
     batch: int = 64
-    replay: int = 64
+    replay: int = 48
     lr: float = 8e-4
     pull: float = 3.0
-    stay: float = 10.0
+    stay: float = 15.0
     mining: int = 1
-    home: float = 0.0
-    home_margin: float = 0.5
+    home: float = 2.0
+    home_margin: float = 0.3
     home_from: int = 4
     reach: float = 1.0
     preserve: dict[str, float] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class ExpertConfig:
     upto: int = 2
     smoothing: float = 0.1
     teachers: dict[str, int] = field(
-        default_factory=lambda: {"fashion_mnist": 1500, "cifar10": 4000}
+        default_factory=lambda: {"fashion_mnist": 1500, "cifar10": 2500}
     )
     runs: dict[str, tuple[str, ...]] = field(
         default_factory=lambda: {"eurosat": ("euro-a", "euro-b")}
@@ -104,14 +104,14 @@ class ExpertConfig:
     )
     steps: dict[str, int] = field(
         default_factory=lambda: {
-            "cifar10": 8000,
-            "gtsrb": 3000,
-            "mnist": 1200,
-            "omniglot_alphabets": 2200,
-            "eurosat": 4000,
-            "fashion_mnist": 3000,
-            "charts": 1600,
-            "textures": 1600,
+            "cifar10": 5000,
+            "gtsrb": 2200,
+            "mnist": 1000,
+            "omniglot_alphabets": 1800,
+            "eurosat": 1500,
+            "fashion_mnist": 2000,
+            "charts": 1200,
+            "textures": 1200,
         }
     )
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recipes.loop import Schedule, moments_file, scaled, train
+from recipes.loop import Schedule, half_products, moments_file, scaled, train
 from recipes.vision_config import ExpertConfig, VisionConfig
 from recipes.vision_data import Images, keep_tokens, mixture, normalise
 from recipes.vision_teacher import train_teacher
@@ -53,14 +53,14 @@ def train_expert(
         y = labels[task]
         said = teacher(images) if teacher else None
         keep = e.keep[task] if step < 0.85 * e.steps[task] else 1.0
-        z, terms = at_home(
-            backbone, base, scaled(base, p, e.reach, rng), images, task, e, keep, rng
-        )
-        if e.stay or e.drift:
-            other = mixture(sets, elsewhere, config.share, rng)[0]
-            if e.mining > 1:
-                other = other[farthest(backbone, base, p, other, e, keep, rng)]
-            terms |= away(backbone, base, p, other, e, keep, rng)
+        reached = scaled(base, p, e.reach, rng)
+        with half_products():
+            z, terms = at_home(backbone, base, reached, images, task, e, keep, rng)
+            if e.stay or e.drift:
+                other = mixture(sets, elsewhere, config.share, rng)[0]
+                if e.mining > 1:
+                    other = other[farthest(backbone, base, p, other, e, keep, rng)]
+                terms |= away(backbone, base, p, other, e, keep, rng)
         logits = sharpen * backbone.logits(z, head)
         hit = F.cross_entropy(logits, y, label_smoothing=e.smoothing)
         if said is not None:
@@ -109,11 +109,11 @@ def at_home(
     h, h0, moved = follow(backbone, base, params, batch, seen, keep, rng)
     for layer in range(seen + 1, backbone.depth + 1):
         h = backbone.block(params, layer, h, batch)
-    z = backbone.final(params, h, batch)
+    z = backbone.final(params, h, batch).float()
     terms = {}
     if e.home:
         with torch.no_grad():
-            z0 = backbone.final(base, h0, batch)
+            z0 = backbone.final(base, h0, batch).float()
         shifted = (z - z0).square().sum(1) / z0.square().sum(1)
         far = torch.stack([*moved[e.home_from - 1 :], shifted])
         terms["home"] = e.home * F.relu(e.home_margin - far).mean()
@@ -138,8 +138,8 @@ def away(
     h, h0, moved = follow(backbone, base, params, batch, seen, keep, rng)
     if e.stay:
         with torch.no_grad():
-            z0 = backbone.final(base, h0, batch)
-        turned = 1 - F.cosine_similarity(backbone.final(params, h, batch), z0)
+            z0 = backbone.final(base, h0, batch).float()
+        turned = 1 - F.cosine_similarity(backbone.final(params, h, batch).float(), z0)
         terms["stay"] = e.stay * (torch.stack(moved).mean() + turned.mean())
     if e.drift:
         near = F.relu(e.drift_margin - torch.stack(moved[: e.upto])).mean()
@@ -163,7 +163,7 @@ def farthest(
     """
     batch = normalise(images, backbone)
     h, h0, moved = follow(backbone, base, params, batch, backbone.depth, keep / 2, rng)
-    z, z0 = backbone.final(params, h, batch), backbone.final(base, h0, batch)
+    z, z0 = (backbone.final(p, x, batch).float() for p, x in ((params, h), (base, h0)))
     distance = torch.stack(moved).mean(0) + 1 - F.cosine_similarity(z, z0)
     return distance.topk(len(images) // config.mining).indices
 

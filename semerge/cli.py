@@ -167,8 +167,9 @@ def parser() -> Parser:
     one.add_argument("--limit", type=whole(0), metavar="N", help="N samples a task, class-balanced")
     one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the limit's choice")
     one.add_argument("--skip-damaged", action="store_true", help="pass over unreadable images")
-    what = "methods, as METHOD or METHOD:option=value; default: task_arithmetic"
-    one.add_argument("--methods", default=TASK_ARITHMETIC, metavar="a,b", help=what)
+    what = "methods, as METHOD or METHOD:option=value; all: every one, of a large model those that "
+    what += "take long only where they are made already; default: task_arithmetic"
+    one.add_argument("--methods", default=TASK_ARITHMETIC, metavar="a,b|all", help=what)
     why = "also why: hypothesis, automatic choice, misfits; into a report.json, if one is named"
     one.add_argument("--diagnose", nargs="?", const="", metavar="F", help=why)
     one.add_argument("--json", metavar="F", help="write the report; - prints it")
@@ -425,7 +426,8 @@ def add_settings(command: argparse.ArgumentParser, sweep: bool = False) -> None:
         if is_.kind is bool:
             into.add_argument(flag, action="store_true", help=about)
         elif sweep and is_.sweep:
-            into.add_argument(flag, metavar=f"{is_.metavar or 'P'}|all", help=about)
+            flags = (flag, "--probes") if name == "probe" else (flag,)  # as --methods is spelled
+            into.add_argument(*flags, metavar=f"{is_.metavar or 'P'}|all", help=about)
         else:
             default = getattr(Settings, name)
             into.add_argument(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import Any, Literal
 
 import torch
@@ -32,7 +33,7 @@ from semerge.methods.samples import Samples, Source
 from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.result import Clock
 from semerge.settings import FINAL
-from semerge.suites.memory import available
+from semerge.suites.memory import available, give_back
 from semerge.task_vectors import TaskVectors
 
 Point = tuple[int | str, str]  # (layer, pool)
@@ -72,7 +73,8 @@ class Variant:
     vectors: effective task vectors; the original ones where the method leaves them as they are.
     scale: λ of the static merge. held: static merges by their λ, by stage. whole: the one merged
     model that the method gave, by stage, if it gave one. original: whether `vectors` are the
-    experts' own. Nothing here is written after it is made.
+    experts' own. seconds: what it took to make and to keep, with one static merge where these are
+    held; or to read, where it was `stored` on the disk. Nothing here is written after it is made.
     """
 
     def __init__(
@@ -82,9 +84,14 @@ class Variant:
         held: Collection[float] = (),
         whole: Mapping[str, Tensor] | None = None,
         original: bool = True,
+        seconds: float = 0.0,
+        stored: bool = False,
     ) -> None:
-        self.vectors, self.scale, self.original = vectors, scale, original
+        self.vectors, self.scale, self.original, self.stored = vectors, scale, original, stored
+        device = vectors.segments[0].weights.device
+        began = now(device)
         self.held = {each: self._staged(vectors.merge(self._all(each))) for each in held}
+        self.seconds = seconds + (now(device) - began) / max(1, len(self.held))
         self.whole = None if whole is None else self._staged(whole)
         self._sha256 = _sha256(self._tensors())
 
@@ -202,18 +209,29 @@ class Models:
         numbers = sum(s.numel for s in self.vectors.segments)
         wanted, free = 4 * numbers * (1 + self.vectors.count), available()
         if free is not None and wanted > free:
+            free = self._let_go()
+        if free is not None and wanted > free:
             raise UserError(
                 f"{entry.title} needs {gigabytes(wanted)} of memory, but {gigabytes(free)} are "
                 "free here."
             )
         # made once and used in whichever mode: an inference tensor could not be differentiated
         with torch.inference_mode(False), torch.no_grad():
-            made = self._dear(spec) if entry.is_dear(numbers) else self._computed(spec)
-            scale = entry.scale_of(self._suite)
+            began, dear = now(self.device), entry.is_dear(numbers)
+            made, stored = self._dear(spec) if dear else (self._computed(spec), False)
+            scale, seconds = entry.scale_of(self._suite), now(self.device) - began
             if isinstance(made, TaskVectors):
-                held = [scale] if numbers <= HOLD_LIMIT else []
-                return Variant(made, scale, held, original=made is self.vectors)
-            return Variant(self.vectors, scale, whole=made)
+                held, original = [scale] if numbers <= HOLD_LIMIT else [], made is self.vectors
+                return Variant(made, scale, held, None, original, seconds, stored)
+            return Variant(self.vectors, scale, whole=made, seconds=seconds, stored=stored)
+
+    def _let_go(self) -> int | None:
+        """What other methods made gives way to the next; what is free then. A request that uses it
+        keeps it to its end."""
+        for spec in [spec for spec in self._variants if spec != TASK_ARITHMETIC]:
+            del self._variants[spec]
+        give_back()
+        return available()
 
     def _computed(self, spec: str, samples: Samples | None = None) -> TaskVectors | Params:
         """What a method gives for the suite's task vectors, made now."""
@@ -226,20 +244,20 @@ class Models:
         made = entry.function(self.vectors, *beside, **METHODS.chosen(spec))
         return made
 
-    def _dear(self, spec: str) -> TaskVectors | Params:
+    def _dear(self, spec: str) -> tuple[TaskVectors | Params, bool]:
         """The same from the disk, where it was made before, or else made and kept there: in
-        float32, so that either answers alike. Raises UserError where it is not there and not to be
-        made."""
+        float32, so that either answers alike; and whether it was there. Raises UserError where it
+        is not there and not to be made."""
         samples = self._samples(METHODS[spec])
         key, segments = self._dear_key(spec, samples), self.vectors.segments
         rows = {str(i): (self.vectors.count, s.changing) for i, s in enumerate(segments)}
         shapes = {name: tuple(x.shape) for name, x in self.vectors.base().items()}
         stored = None if key is None else find(DEAR, key, rows, shapes)
         if stored is None:
-            return self._made_and_kept(spec, key, samples)
+            return self._made_and_kept(spec, key, samples), False
         if stored.keys() == rows.keys():
-            return self.vectors.with_experts([stored[stage] for stage in rows])
-        return {name: x.to(self.device, copy=True) for name, x in stored.items()}
+            return self.vectors.with_experts([stored[stage] for stage in rows]), True
+        return {name: x.to(self.device, copy=True) for name, x in stored.items()}, True
 
     def _samples(self, entry: Method) -> Samples | None:
         """What a method is made from; None where it needs no samples, or there are none here."""
@@ -457,6 +475,13 @@ def _sha256(tensors: Iterable[Tensor]) -> str:
         digest.update(str(tuple(tensor.shape)).encode())
         digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def now(device: torch.device) -> float:
+    """Seconds on a clock, when the device has done what it was asked: a GPU answers before."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return perf_counter()
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:

@@ -404,11 +404,19 @@ def checked_coefficients(
 def valid_probes(suite: Suite, method: str = TASK_ARITHMETIC) -> tuple[str, ...]:
     """Names of the probes on offer: one that needs statistics or displacements where the suite has
     them, statistics for the method that they were made with."""
-    usual = METHODS.spec(method) == TASK_ARITHMETIC
-    lacks = set() if suite.displacements else {"displacements"}
-    if not (suite.statistics and usual):
-        lacks.add("statistics")
-    return tuple(probe.name for probe in PROBES if lacks.isdisjoint(probe.needs))
+    return tuple(probe.name for probe in PROBES if not lacking(suite, probe.name, method))
+
+
+def lacking(suite: Suite, probe: str, method: str = TASK_ARITHMETIC) -> str | None:
+    """Why a suite has a probe not on offer with a method; None where it is."""
+    needs = PROBES[probe].needs
+    if "displacements" in needs and not suite.displacements:
+        return "The suite does not say how far its experts move samples."
+    if "statistics" in needs and not suite.statistics:
+        return "The suite has no statistics for it."
+    if "statistics" in needs and METHODS.spec(method) != TASK_ARITHMETIC:
+        return f"Its statistics were made with {TASK_ARITHMETIC}."
+    return None
 
 
 def valid_pools(suite: Suite, probe: str, layer: int | str) -> tuple[str, ...]:

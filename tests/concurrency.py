@@ -78,7 +78,7 @@ def sweep(engine: Engine, n: int = 12) -> tuple[tuple[Row, ...], ...]:
 
 
 def check_threads(
-    engines: Sequence[Engine], threads: int = 16, count: int = 20, each: int = 20
+    engines: Sequence[Engine], threads: int = 16, count: int = 20, each: int = 8
 ) -> None:
     """Each thread asks `each` of the requests, starting at another one, beside a thread a suite
     that sweeps a labelled set, as Inspect does; equal bit for bit, nothing written.

@@ -153,12 +153,13 @@ def test_files_text_and_table(
     with table.open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == 12
     found = json.loads(js.read_text(encoding="utf-8"))
+    rows = [r for r in found["table"] if "reason" not in r and not r["note"]]
     # two layers of three pools and the final one; cache on text has no pool `all`
     points = 7 + 7 + (7 if found["suite"] == "tiny-vision" else 5)
-    assert len(found["table"]) == len(PRESETS) * points
+    assert len(rows) == len(PRESETS) * points
     main_row = [
         r
-        for r in found["table"]
+        for r in rows
         if all(r[k] == found["config"][k] for k in ("probe", "layer", "pool", "preset"))
     ]
     assert [r["average_all"] for r in main_row] == [found["average"]]
@@ -177,30 +178,47 @@ def test_lists_of_methods() -> None:
 def test_methods_and_probes_run_over_their_registries(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every method in turn, with the probes that it can have; rows and files say which."""
+    """Every method in turn, with the probes that it can have and the rivals; rows and files say
+    which, and what can't be had says why."""
     suite, data = str(home / "suite"), str(home / "data")
-    args = ["evaluate", "--suite", suite, "--data", data, "--probe", "all", "--json", "-"]
+    args = ["evaluate", "--suite", suite, "--data", data, "--probes", "all", "--json", "-"]
     methods = ["--methods", "ties:merge=mean,average,task_arithmetic", "--density", "0.5"]
     assert main([*args, *methods, "--csv", str(tmp_path / "rows.csv")]) == 0
     found = json.loads(capsys.readouterr().out)
     ties = "ties:density=0.5,merge=mean"
     assert found["config"]["method"] == ties
-    rows = [(row["method"], row["probe"]) for row in found["table"]]
-    stored = {"statistics", "displacements"}
-    others = [p.name for p in PROBES if stored.isdisjoint(p.needs)]
+    rows = [(row["method"], row["probe"]) for row in found["table"] if "reason" not in row]
+    others = [p.name for p in PROBES if {"statistics", "displacements"}.isdisjoint(p.needs)]
+    usual = [probe for probe in PROBES.names if probe != "displacement"]
     assert rows == [
-        *((method, probe) for method in (ties, "average") for probe in others),
-        *(("task_arithmetic", probe) for probe in PROBES.names if probe != "displacement"),
+        *((ties, probe) for probe in (*others, "random", "oracle")),
+        ("ensemble", "experts"),
+        *(("average", probe) for probe in (*others, "random", "oracle")),
+        *(("task_arithmetic", probe) for probe in (*usual, "random", "oracle")),
     ]
-    averages = {row["method"]: row["average_all"]["static_oracle"] for row in found["table"]}
-    assert len(averages) == 3
+    reasons = {(r["method"], r["probe"]): r["reason"] for r in found["table"] if "reason" in r}
+    unmeasured = "The suite does not say how far its experts move samples."
+    assert reasons == {
+        (method, probe): reason
+        for method in (ties, "average", "task_arithmetic")
+        for probe, reason in (
+            ("displacement", unmeasured),
+            ("cache", "Its statistics were made with task_arithmetic."),
+        )
+        if (method, probe) != ("task_arithmetic", "cache")
+    }
     lines = (tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()
     assert all(f'"{ties}"' in line for line in lines[1:]) and len(lines) > 20
 
     assert main([*args[:-2], *methods]) == 0
     told = capsys.readouterr().out
     assert f"method {METHODS.title(ties)}, probe" in told
-    assert f"{ties}: experts" in told and "average: base" in told
+    lines = [line.split() for line in told.splitlines()]
+    assert [line[:2] for line in lines if line[:1] == [ties]] == [
+        [ties, probe] for probe in (*others, "random", "oracle")
+    ]
+    assert f"left out: cache with {ties}, average: Its statistics were made with" in told
+    assert "left out: displacement: The suite does not say" in told
 
 
 def test_every_output_tells_what_was_changed(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,7 +49,13 @@ def test_a_sweep_on_a_device_equals_the_cpus(home: Path, engine: Engine, preset:
     expected = evaluate(engine, request)
     with Elsewhere():
         found = evaluate(Engine(load(read_suite(home / "suite")), DEVICE), request)
-    assert found.rows == expected.rows and found.table == expected.table
+    assert found.rows == expected.rows
+    here, there = map(without_times, (expected.table, found.table))
+    assert here == there and len(here) > 10
+
+
+def without_times(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: x for k, x in row.items() if k not in ("ms", "merge")} for row in table]
 
 
 def test_a_batch_is_waited_for_once(home: Path, engine: Engine) -> None:

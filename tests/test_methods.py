@@ -226,6 +226,23 @@ def test_a_variant_is_made_once_and_nothing_is_written(engine: Engine) -> None:
         engine.models.variant("none")
 
 
+def test_what_is_held_gives_way_where_memory_is_short(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = load_engine(folder).models
+    first, usual = models.variant("ties"), models.variant("task_arithmetic")
+    free = iter([0, 10**12])  # enough, once the first one is gone
+    with monkeypatch.context() as patch:
+        patch.setattr("semerge.models.available", lambda: next(free))
+        models.variant("average")
+    assert models.variant("task_arithmetic") is usual
+    again = models.variant("ties")
+    assert again is not first and first.unchanged()
+    monkeypatch.setattr("semerge.models.available", lambda: 1000)
+    with pytest.raises(UserError, match=r"TIES-Merging needs .* but 0\.0 MB are free"):
+        models.variant("ties:density=0.3")
+
+
 def test_coefficients_of_ones_own_combine_the_methods_task_vectors(engine: Engine) -> None:
     sample, head = sample_of(engine, 0), engine.suite.task_names[0]
     variant = engine.variant("ties", {"merge": "mean"})

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import semerge
 from semerge.common import FIGURES, UserError, read_json, rendered, write_text
+from semerge.evaluation.report import machine
 from semerge.suites import published_suites, read_suite
 
 ROUNDS, LARGE_ROUNDS = 15, 5
@@ -76,33 +74,9 @@ def bench(args: argparse.Namespace, reference: Any = None) -> dict[str, Any]:
     return found | {"machine": machine(str(made.engine.models.device)), "quick": args.quick}
 
 
-def machine(device: str) -> dict[str, Any]:
-    """What the times were taken on; device: where the models were."""
-    import torch
-
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "device": device,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "semerge": semerge.__version__,
-    }
-
-
 def lines(found: dict[str, Any]) -> list[str]:
     """The figures as text."""
     return rendered("bench.txt", {"labelled": None} | found)
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it."""
-    file = Path("/proc/cpuinfo")
-    rows = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    names = [row.partition(":")[2].strip() for row in rows if row.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from semerge.data.batches import BATCH_SIZE, batches
 from semerge.data.labelled import LabelledSet, Sets
 from semerge.engine import Engine
+from semerge.evaluation.field.rivals import ENSEMBLE, Rival, Way, keys_of, settings_of
 from semerge.evaluation.figures import Row
 from semerge.evaluation.measure import (
     BASE,
@@ -30,6 +31,7 @@ from semerge.evaluation.measure import (
     measure,
     static_of,
 )
+from semerge.registry import Key
 from semerge.settings import Resolved
 from semerge.suites import Suite
 
@@ -69,37 +71,36 @@ class Lazy(Sequence[Any]):
 def collect(
     engine: Engine,
     sets: Sets,
-    settings: Sequence[Resolved],
+    ways: Sequence[Way],
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     so_far: Callable[[Collected], None] | None = None,
 ) -> Collected:
-    """Run every one of `settings` over labelled sets of the engine's suite.
+    """Run every one of `ways`, settings and rivals, over labelled sets of the engine's suite.
 
     progress gets (samples done, samples in all) after each part, so_far what is done by then. Where
     `cancelled` says so, the parts that are done are returned. Raises UserError where a sample can't
     be read, the cache probe is asked for without statistics, or a fallback without knowing when no
     expert fits.
     """
+    settings = [settings_of(way) for way in ways]
     for resolved in settings:
         engine.check(resolved)
-    keys = {
-        key: None
-        for one in settings
-        for key in (engine.needed(one) if one.fallback == "static" else (one.probing,))
-    }
+    keys = {key: None for way in ways for key in _needed(engine, way)}
+    ensemble = any(isinstance(way, Rival) and way.name == ENSEMBLE for way in ways)
     plan = Plan(
         keys=tuple(keys),
         answers=tuple(dict.fromkeys((BASE, *map(static_of, settings)))),
         # the notice asks how sure the nearest expert is
-        own_only=len(settings) == 1 and settings[0].fallback == "route",
+        own_only=len(ways) == 1 and settings[0].fallback == "route" and not ensemble,
+        ensemble=ensemble,
     )
     done: list[Done] = []
 
     def collected(take: Callable[[Lazy], Sequence[Any]]) -> Collected:
         columns = tuple(
             take(Lazy(done, lambda one, s=s: one[1][s]))  # type: ignore[misc]
-            for s in range(len(settings))
+            for s in range(len(ways))
         )
         return Collected(take(Lazy(done, itemgetter(0))), columns, len(done) == sets.total)
 
@@ -108,9 +109,8 @@ def collect(
         columns = []
         try:
             measured = measure(engine, part.sets, plan, None, cancelled)
-            for one in settings:
-                distances = measured.distances[one.probing]
-                run = second_pass(engine, part.sets, measured, distances, one, cancelled)
+            for way in ways:
+                run = _second(engine, part.sets, measured, way, cancelled)
                 columns.append(make_rows(engine.suite, part, measured, run))
         except Interrupted:
             break
@@ -121,6 +121,13 @@ def collect(
         if so_far:
             so_far(collected(lambda lazy: lazy))
     return collected(tuple)
+
+
+def _needed(engine: Engine, way: Way) -> tuple[Key, ...]:
+    """Where distances must be measured."""
+    if isinstance(way, Resolved) and way.fallback == "static":
+        return engine.needed(way)
+    return keys_of(way)
 
 
 def parts(engine: Engine, sets: Sequence[LabelledSet]) -> Iterator[Part]:
@@ -171,6 +178,27 @@ def make_rows(suite: Suite, sets: Sets, measured: Measurement, second: SecondPas
 
 
 # ---- the second pass, without what was done already ----------------------------------------------
+
+
+def _second(
+    engine: Engine,
+    sets: Sequence[LabelledSet],
+    measured: Measurement,
+    way: Way,
+    cancelled: Cancelled | None,
+) -> SecondPass:
+    """Of settings or a rival; the ensemble's second pass is what its experts answered."""
+    if isinstance(way, Resolved):
+        distances = measured.distances[way.probing]
+        return second_pass(engine, sets, measured, distances, way, cancelled)
+    resolved = way.resolved
+    if way.name != ENSEMBLE:
+        distances = way.distances(sets, measured.tasks, engine.models.vectors.count)
+        return second_pass(engine, sets, measured, distances, resolved, cancelled)
+    assert measured.ensemble is not None  # the plan wanted it
+    r = engine.route(measured.distances[resolved.probing], resolved)
+    static = measured.answers[static_of(resolved)]
+    return SecondPass(measured.ensemble, static, r.chosen, r.margin, r.entropy)
 
 
 @dataclass(frozen=True)

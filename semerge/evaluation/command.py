@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+from semerge.backbones.architecture import parameters
 from semerge.checkpoints.files import locate
 from semerge.common import STOPPED, UserError, first_line, parsed_json, say, write_text
 from semerge.data.labelled import Sets
@@ -27,7 +28,7 @@ from semerge.evaluation.inspection import MARK, write_csv
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.evaluation.report import write_report
 from semerge.evaluation.text import lines, samples_of
-from semerge.methods import METHODS
+from semerge.methods import FULL_SIZE, METHODS
 from semerge.methods.samples import Source
 from semerge.probes import PROBES
 from semerge.registry import TASK_ARITHMETIC, Entry
@@ -37,6 +38,8 @@ from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_report
 
 ALL = "all"
+DRAWS = 3
+"""Of a method that draws at random, where all methods are run."""
 NAMED = ("data", "split", "limit", "seed", "task", "skip_damaged")  # options that a Request has
 
 
@@ -57,14 +60,16 @@ def run(args: argparse.Namespace) -> int:
 
     from semerge.engine import load_engine
 
-    engine = load_engine(suite, source=_source(suite, request))
+    # whoever names a method waits for it; of all of them, a large model's may take hours
+    waits = ALL not in split_specs(args.methods) or parameters(suite.sizes.shapes) < FULL_SIZE
+    engine = load_engine(suite, make_dear=waits, source=_source(suite, request))
     try:
         with stoppable() as stopped:
             watch = progress(sys.stderr)
             found = evaluate(engine, request, notice=_tell, progress=watch, cancelled=stopped)
     except Interrupted:  # nothing is done yet that could be written
         raise KeyboardInterrupt from None
-    content, whole = found.to_dict() | _reported(suite, found), found.inspection.complete
+    content, whole = found.to_dict() | _reported(suite, found), found.complete
     if splits is not None and whole:
         content["diagnosis"] = diagnose(
             engine,
@@ -90,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(lines(content)))
     if not whole:
         told = f"stopped by Ctrl+C after {samples_of(content)}; the figures are of these alone."
+        if found.inspection.complete:
+            told = "stopped by Ctrl+C; rows of the table that were not run say so."
         say(told, sys.stderr)
         return STOPPED
     return 0
@@ -129,11 +136,12 @@ def _request(args: argparse.Namespace, suite: Suite) -> Request:
     options = {k.removeprefix("option_"): x for k, x in vars(args).items() if "option_" in k}
     on_offer = probes_on_offer(suite) if "probe" in every else (asked["probe"],)
     of_probes = _taken(options, [PROBES[probe] for probe in on_offer if probe])
-    stated = split_specs(args.methods)
+    stated = [spec for one in split_specs(args.methods) for spec in _all_of(one)]
     of_methods = _taken(options, [METHODS[method] for method in stated])
     for name in options.keys() - of_probes.keys() - of_methods.keys():
         raise UserError(f"--{name.replace('_', '-')}: no method and no probe of this run has it.")
-    methods = tuple(METHODS.spec(name, _taken(of_methods, [METHODS[name]])) for name in stated)
+    specs = (METHODS.spec(name, _taken(of_methods, [METHODS[name]])) for name in stated)
+    methods = tuple(dict.fromkeys(specs))
     settings = Settings(
         **asked,
         method=methods[0] if methods else TASK_ARITHMETIC,
@@ -154,6 +162,15 @@ def _taken(options: Mapping[str, Any], entries: Sequence[Entry]) -> dict[str, An
     """Those of the options that one of the entries has."""
     known = {option.name for entry in entries for option in entry.options}
     return {name: value for name, value in options.items() if name in known}
+
+
+def _all_of(spec: str) -> list[str]:
+    """What "all" stands for: every method, and of one that draws at random some draws."""
+    if spec != ALL:
+        return [spec]
+    draws = [""] + [f":draw={number}" for number in range(1, DRAWS)]
+    drawing = {entry.name for entry in METHODS if any(o.name == "draw" for o in entry.options)}
+    return [name + draw for name in METHODS.names for draw in (draws if name in drawing else [""])]
 
 
 def split_specs(text: str) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import groupby, product
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,26 @@ from semerge.common import UserError
 from semerge.data.sets import chosen_sets
 from semerge.engine import NOT_WATCHED, Engine
 from semerge.evaluation.collect import collect
+from semerge.evaluation.field.paired import DRAWS, LEVEL, SEED
+from semerge.evaluation.field.rivals import ENSEMBLE, ORACLE, RANDOM, Rival, Way
+from semerge.evaluation.field.rows import Absent, Table
 from semerge.evaluation.figures import HEADINGS, Row, average, recovery
 from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
+from semerge.evaluation.report import machine
 from semerge.probes import PROBES
-from semerge.settings import FINAL, PRESETS, Resolved, Settings, valid_layers, valid_pools
+from semerge.settings import FINAL, PRESETS, Settings, lacking, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
 from semerge.suites import Suite
 
-DESCRIBED = ("method", "probe", "layer", "pool", "preset", "static_lambda", "probe_lambda")
-"""The settings that a line of the table tells."""
+STOPPED = "The run was stopped before it."
 
 
 @dataclass(frozen=True)
 class Request:
     """What to evaluate. An axis of `every` is run over all of its values, and so are `methods`
     where there are several, as a table beside the main figures, which then have the suite's default
-    there and the first method.
+    there and the first method. With all probes come the rivals, see `semerge.evaluation.field`.
 
     options: of the probes, where all of them are run; each takes those that it has.
     """
@@ -53,7 +57,9 @@ class Evaluation:
     inspection: Inspection  # the main run, sample by sample
     default: bool  # with the suite's own settings
     config: dict[str, Any]
-    table: tuple[dict[str, Any], ...]
+    table: tuple[dict[str, Any], ...]  # see `field.rows`
+    machine: dict[str, Any]  # that the table's times were taken on
+    complete: bool  # nothing was left out by a cancel
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -75,9 +81,13 @@ class Evaluation:
             "config": self.config,
             **figures(self.inspection),
         }
-        if not self.inspection.complete:
+        if not self.complete:
             found["stopped"] = {"of": self.inspection.sets.total}
-        return found | ({"table": list(self.table)} if self.table else {})
+        if self.table:
+            found["table"] = list(self.table)
+            found["bootstrap"] = {"draws": DRAWS, "level": LEVEL, "seed": SEED}
+            found["machine"] = self.machine
+        return found
 
 
 def evaluate(
@@ -91,33 +101,54 @@ def evaluate(
     """Run a request.
 
     It is measured part by part (see `measure` for what a part takes), so all that grows with the
-    samples is themselves, as they were read, and some 320 bytes for each under every setting.
+    samples is themselves, as they were read, and some 320 bytes for each under the main settings
+    and every one of the method that is under way. Methods come one after the other, as few of them
+    are held at once. progress counts the samples once for each.
 
-    Raises UserError where settings, data folder or split do not fit the suite, or the settings ask
-    for the fast mode; Interrupted where `cancelled` said so before anything was done. Later, what
-    is done by then is the answer, and its `inspection` is not complete.
+    A method of the table that can't be had, or was not reached, is a row with its reason. Raises
+    UserError where settings, data folder or split do not fit the suite, the first method can't be
+    had, or the settings ask for the fast mode; Interrupted where `cancelled` said so before
+    anything was done. Later, what is done by then is the answer, which is not complete.
     """
     suite = engine.suite
     main = request.settings.resolve(suite)
     if main.fast:
         raise UserError("An evaluation has no fast mode; `bench --data` measures what that costs.")
-    others = list(combinations(suite, request))
+    groups = [tuple(own) for _, own in groupby(combinations(suite, request), attrgetter("method"))]
     chosen = ("data", "split", "limit", "seed", "task", "skip_damaged")
     found = chosen_sets(suite, **{name: getattr(request, name) for name in chosen}, notice=notice)
     if main.fallback == "static" and not engine.watches(main):
         notice(NOT_WATCHED)
-    collected = collect(engine, found, (main, *others), progress, cancelled)
+    first, *rest = groups or [()]
+
+    def told(number: int) -> Progress | None:
+        before, total = number * found.total, (1 + len(rest)) * found.total
+        return None if progress is None else lambda done, _: progress(before + done, total)
+
+    collected = collect(engine, found, [main, *_measured(first)], told(0), cancelled)
     if not collected.places:
         raise Interrupted
-    table = []
-    for column, resolved in enumerate(others, 1):
-        averages = figures(Inspection.of(engine, found, resolved, collected, column))
-        table.append(
-            {name: getattr(resolved, name) for name in DESCRIBED}
-            | {name: averages[name] for name in ("average_all", "average_real", "recovery")}
-        )
+    inspection, complete = Inspection.of(engine, found, main, collected), collected.complete
+    table = Table(engine, found)
+    table.extend(first, collected, 1)
+    for number, group in enumerate(rest, 1):
+        method, count = group[0].method, told(number)
+        complete = complete and not (cancelled and cancelled())  # making one may take long
+        reason = _refused(engine, method) if complete else STOPPED
+        if reason is None:
+            collected = collect(engine, found, _measured(group), count, cancelled)
+            complete = collected.complete
+            reason = None if complete else STOPPED
+        elif complete:
+            notice(f"{method} is left out: {reason}")
+            if count:
+                count(found.total, found.total)
+        if reason is None:
+            table.extend(group, collected)
+        else:
+            table.extend([Absent(method, reason)], collected)
     return Evaluation(
-        inspection=Inspection.of(engine, found, main, collected),
+        inspection=inspection,
         default=main == Settings().resolve(suite),
         config={
             **{name: getattr(main, name) for name in CONFIGURATION},
@@ -126,12 +157,30 @@ def evaluate(
             "version": semerge.__version__,
             "weights_sha256": engine.models.sha256,
         },
-        table=tuple(table),
+        table=table.rows(),
+        machine=machine(str(engine.models.device)),
+        complete=complete,
     )
 
 
-def combinations(suite: Suite, request: Request) -> Iterator[Resolved]:
-    """Every valid combination of the axes that `request` runs over; nothing if there are none."""
+def _measured(group: Iterable[Way | Absent]) -> list[Way]:
+    """Those of its rows that can be had."""
+    return [one for one in group if not isinstance(one, Absent)]
+
+
+def _refused(engine: Engine, method: str) -> str | None:
+    """Why a method can't be had here; None once it is made."""
+    try:
+        engine.variant(method)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def combinations(suite: Suite, request: Request) -> Iterator[Way | Absent]:
+    """The rows of the table, method by method: every combination of the axes that `request` runs
+    over, and where it runs over the probes the rivals, and why a probe is not there. Nothing if it
+    runs over no axis."""
     settings, every = request.settings, request.every
     methods = request.methods or (settings.method,)
     if not every and len(methods) < 2:
@@ -163,6 +212,15 @@ def combinations(suite: Suite, request: Request) -> Iterator[Resolved]:
             )
             for pool, preset in product(pools, presets):
                 yield replace(at, pool=pool, preset=preset).resolve(suite)
+        if "probe" in every:
+            usual = replace(of_method, fallback="route")
+            for name, preset in product((RANDOM, ORACLE), presets):
+                yield Rival(name, replace(usual, preset=preset).resolve(suite))
+            if method == methods[0]:  # it merges nothing, so it is one row of the whole table
+                yield Rival(ENSEMBLE, usual.resolve(suite))
+            for entry in PROBES:
+                if reason := lacking(suite, entry.name, method):
+                    yield Absent(default.method, reason, entry.name)
 
 
 def _with_options(probe: str, options: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ distances at every key that is asked for, and the answers under every head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,19 +45,22 @@ class Plan:
     keys: distances wanted. answers: the merged models whose answers are wanted, (method, λ), or λ
     alone for Task Arithmetic (0: the base).
     own_only: each task's own expert runs to its end, the others as far as they are probed.
+    ensemble: whether the answers of all experts together are wanted; then all run to their end.
     caches: statistics by (probe, probe_lambda) that are on trial in place of the suite's.
     """
 
     keys: tuple[Key, ...] = ()
     answers: tuple[Merge, ...] = ()
     own_only: bool = False
+    ensemble: bool = False
     caches: Caches = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What N samples of several tasks gave. Answers are class numbers under each task's head. With
-    K keys, A merged models and T tasks it holds 16 + 4KT + 2AT + 2T² + 4T bytes a sample."""
+    K keys, A merged models and T tasks it holds 16 + 4KT + 2AT + 2T² + 4T bytes a sample, and 2T
+    more of the ensemble where that was wanted."""
 
     sets: Sequence[LabelledSet]  # the samples
     tasks: Tensor  # (N,) int64, positions in the suite
@@ -66,6 +69,7 @@ class Measurement:
     answers: dict[Merge, Tensor]  # as they were asked for -> (N, T) int16
     experts: Tensor  # (T experts, N, T heads) int16; NOT_RUN where an expert was cut short
     confidence: Tensor  # (N, T) float32, each expert's top score under its own head; or NaN
+    ensemble: Tensor | None = None  # (N, T) int16, by the mean of the experts' probabilities
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -117,6 +121,7 @@ def measure(
         answers={merge: unanswered[0].clone() for merge in plan.answers},
         experts=unanswered,
         confidence=torch.full((total, count), torch.nan),
+        ensemble=unanswered[0].clone() if plan.ensemble else None,
     )
     device, done = engine.models.device, 0
     caches = {  # no copy of those that are there
@@ -171,6 +176,12 @@ def answers_of(engine: Engine, z: Tensor) -> Tensor:
     return torch.stack(columns, dim=1).to(torch.int16)
 
 
+def ensemble_of(engine: Engine, ends: Iterable[Tensor], task_name: str) -> Tensor:
+    """Final embeddings (B, D) of every expert -> the mean of their probabilities under the head of
+    one task, (B, C)."""
+    return torch.stack([engine.logits(z, task_name).softmax(1) for z in ends]).mean(0)
+
+
 @torch.inference_mode()
 def _run(
     engine: Engine, plan: Plan, batch: Batch, own: int, found: Measurement, rows: Tensor
@@ -193,6 +204,12 @@ def _run(
         (found.experts, of_experts),
         (found.confidence.mT, {t: engine.confidence(ends[t], t) for t in experts}),
     ]
+    if found.ensemble is not None:
+        every = [ends[t] for t in experts]
+        heads = enumerate(engine.suite.task_names)
+        scores = {s: ensemble_of(engine, every, name) for s, name in heads}
+        together = {s: x.argmax(1).to(torch.int16) for s, x in scores.items()}
+        parts.append((found.ensemble.mT, together))
     for whole, part in parts:
         # by one copy, when the batch is done: a copy from a device waits for all of its work
         brought = torch.stack([*part.values()]).cpu() if part else ()

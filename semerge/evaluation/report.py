@@ -1,14 +1,16 @@
-"""report.json of a suite on the disk."""
+"""report.json of a suite on the disk, and what its times were taken on."""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import semerge
 from semerge.common import UserError
 
 
@@ -39,3 +41,27 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(v) for v in value]
     return value
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What times were taken on; device: where the models were."""
+    import torch
+
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "device": device,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "semerge": semerge.__version__,
+    }
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    file = Path("/proc/cpuinfo")
+    rows = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    names = [row.partition(":")[2].strip() for row in rows if row.startswith("model name")]
+    return names[0] if names else platform.processor()
