@@ -214,6 +214,20 @@ def listening(progress: Progress) -> Iterator[None]:
         _listener.reset(before)
 
 
+@contextmanager
+def stopping_at(stop: Callable[[], None]) -> Iterator[None]:
+    """Inside, whatever this thread tells is heard as before, and `stop` is called each time: it may
+    raise, and so end a long step where it is."""
+    hears = _listener.get()
+
+    def progress(done: int, total: int, what: str) -> None:
+        hears(done, total, what)
+        stop()
+
+    with listening(progress):
+        yield
+
+
 def tell(done: int, total: int, what: str) -> None:
     """Say how far this thread is; 0 of `total` at the start."""
     _listener.get()(done, total, what)

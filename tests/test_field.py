@@ -15,6 +15,7 @@ from labelled import plane_engine, plane_sets
 from torch import Tensor
 
 from semerge.cli import main
+from semerge.common import tell
 from semerge.data.batches import batches
 from semerge.data.labelled import LabelledSet, Sets, read_set
 from semerge.data.sets import suite_sets
@@ -34,7 +35,7 @@ from semerge.evaluation.field.rivals import (
     by_chance,
     contents,
 )
-from semerge.evaluation.measure import NOT_RUN, Plan, measure
+from semerge.evaluation.measure import NOT_RUN, Interrupted, Plan, measure
 from semerge.evaluation.text import aligned, field_lines
 from semerge.methods import METHODS, method
 from semerge.probes import PROBES
@@ -395,6 +396,38 @@ def test_a_stop_leaves_whole_methods(home: Path, engine: Engine) -> None:
     assert found.to_dict()["stopped"] == {"of": 36}
 
 
+def test_a_stop_is_heard_while_a_method_is_made(home: Path, engine: Engine) -> None:
+    steps: list[int] = []
+
+    @method("endless", title="Endless", dear=0)
+    def endless(vectors: TaskVectors) -> TaskVectors:
+        for step in range(10):
+            steps.append(step)
+            tell(step, 10, "steps")
+        return vectors
+
+    def cancelled() -> bool:
+        return 3 in steps
+
+    try:
+        request = Request(home / "data", methods=("task_arithmetic", "endless", "average"))
+        found = evaluate(engine, request, cancelled=cancelled)
+        rows = [(row["method"], row.get("reason")) for row in found.table]
+        assert rows == [("task_arithmetic", None), ("endless", STOPPED), ("average", STOPPED)]
+        assert steps == [0, 1, 2, 3] and not found.complete and len(found.rows) == 36
+        assert not engine.models.is_kept("endless")
+        steps.clear()
+        with pytest.raises(Interrupted):
+            evaluate(
+                engine,
+                Request(home / "data", settings=Settings(method="endless", probe="experts")),
+                cancelled=cancelled,
+            )
+        assert steps == [0, 1, 2, 3]
+    finally:
+        METHODS.remove("endless")
+
+
 # ---- the command ---------------------------------------------------------------------------------
 
 
@@ -426,11 +459,11 @@ def test_all_methods(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     head = next(line for line in lines if line.startswith("method  "))
     for name in ("static", "SE", "SE r.", "routing", "passes", "ms", "merge s", "MB", "data", "p"):
         assert name in head
-    assert f"left out: hungry: {lacks}" in lines
+    assert f"left out: ota, hungry: {lacks}" in lines
     assert "Published figures of WEMoE, DaWin, Auto-Switch and MASS average over batches" in out
     width = head.index("preset")
     started = [line for line in lines if line[:width].strip() and line[width:].startswith("sharp")]
-    assert len(started) == len(table) - 1
+    assert len(started) == len(table) - 2
 
 
 def test_a_command_that_is_stopped_in_the_table_says_so(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import groupby, product
 from operator import attrgetter
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import semerge
-from semerge.common import UserError
+from semerge.common import UserError, stopping_at
 from semerge.data.sets import chosen_sets
 from semerge.engine import NOT_WATCHED, Engine
 from semerge.evaluation.collect import collect
@@ -125,6 +126,8 @@ def evaluate(
         before, total = number * found.total, (1 + len(rest)) * found.total
         return None if progress is None else lambda done, _: progress(before + done, total)
 
+    with _stoppable(cancelled):
+        engine.variant(main.method)
     collected = collect(engine, found, [main, *_measured(first)], told(0), cancelled)
     if not collected.places:
         raise Interrupted
@@ -134,7 +137,8 @@ def evaluate(
     for number, group in enumerate(rest, 1):
         method, count = group[0].method, told(number)
         complete = complete and not (cancelled and cancelled())  # making one may take long
-        reason = _refused(engine, method) if complete else STOPPED
+        reason = _refused(engine, method, cancelled) if complete else STOPPED
+        complete = reason != STOPPED
         if reason is None:
             collected = collect(engine, found, _measured(group), count, cancelled)
             complete = collected.complete
@@ -168,13 +172,27 @@ def _measured(group: Iterable[Way | Absent]) -> list[Way]:
     return [one for one in group if not isinstance(one, Absent)]
 
 
-def _refused(engine: Engine, method: str) -> str | None:
+def _refused(engine: Engine, method: str, cancelled: Cancelled | None) -> str | None:
     """Why a method can't be had here; None once it is made."""
     try:
-        engine.variant(method)
+        with _stoppable(cancelled):
+            engine.variant(method)
     except UserError as error:
         return str(error)
+    except Interrupted:
+        return STOPPED
     return None
+
+
+def _stoppable(cancelled: Cancelled | None) -> AbstractContextManager[None]:
+    """Inside, what is being made ends at its next step where a stop was asked for, by Interrupted.
+    Nothing of it is kept."""
+
+    def stop() -> None:
+        if cancelled and cancelled():
+            raise Interrupted
+
+    return stopping_at(stop)
 
 
 def combinations(suite: Suite, request: Request) -> Iterator[Way | Absent]:
