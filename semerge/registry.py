@@ -20,12 +20,15 @@ import pkgutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 from semerge.common import UserError, listed, quoted
+
+LISTED, NEAREST = 12, 5  # names in a sentence: all of them, or those that are most alike
 
 TASK_ARITHMETIC = "task_arithmetic"
 """The spec of the default method."""
@@ -207,9 +210,12 @@ class Registry(Generic[E]):
         """The entry that a spec names. Raises UserError where there is no such entry."""
         name = str(spec).partition(":")[0]
         if name not in self._all():
-            raise UserError(
-                f"{self._noun} {quoted(name)} is unknown; valid are {listed(self.names)}."
-            )
+            valid, count = self.names, len(self.names)
+            words = f"valid are {listed(valid)}"
+            if count > LISTED:
+                near = get_close_matches(name, valid, NEAREST, cutoff=0.0)
+                words = f"the nearest of {count} valid ones are {listed(near)}"
+            raise UserError(f"{self._noun} {quoted(name)} is unknown; {words}.")
         return self._all()[name]
 
     def spec(self, spec: str, options: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> str:

@@ -268,7 +268,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 REFUSED = {
-    "--method none": "method 'none' is unknown; valid are task_arithmetic, ",
+    "--method none": "method 'none' is unknown; the nearest of ",
     "--method average --density 0.3": "method average has no option 'density'; it has no options.",
     "--method ties --density 3": "density must be a number from 0 to 1, not '3'.",
     "--coefficients .3,.5": "Tiny needs 3 coefficients, not 2.",

@@ -423,7 +423,7 @@ HAND = torch.tensor([[1.0, 2.0, 3.0], [3.0, -2.0, 1.0]])
 )
 def test_ota_by_hand(power: float, expected: list[float]) -> None:
     vectors, v = of_tensors({"w": HAND}), [[4.0, 1.0, 0.0], [1.0, 1.0, 0.0]]
-    agree(merged(METHODS["ota"].function(vectors, flat_moments(v), power=power))["w"], expected)
+    agree(merged(METHODS["ota"].function(vectors, flat_moments(v), exponent=power))["w"], expected)
 
 
 def test_ota_hears_of_each_number_those_that_are_sensitive_to_it() -> None:

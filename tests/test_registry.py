@@ -86,6 +86,14 @@ def test_what_is_refused(registry, spec, options, part):
         registry.spec(spec, options)
 
 
+def test_of_many_names_the_nearest_are_told():
+    with pytest.raises(
+        UserError, match=r"^method 'tie' is unknown; the nearest of \d+ valid"
+    ) as at:
+        METHODS.spec("tie")
+    assert " ones are ties, " in str(at.value) and str(at.value).count(",") == 4
+
+
 def test_a_name_is_given_once(registry):
     registry.add(Entry("example", example, "Example"))  # the same again, as a reload does
     with pytest.raises(ValueError, match="taken"):

@@ -102,7 +102,7 @@ def test_defaults_that_do_not_fit_a_choice_give_way(vision: Suite, text: Suite) 
         (Settings(layer="final", pool="cls"), "no tokens to pool"),
         (Settings(preset="soft"), "literal, sharp, hard, zscore"),
         (Settings(head="task9"), "auto, task0, task1, task2"),
-        (Settings(method="none"), "task_arithmetic"),
+        (Settings(method="none"), "the nearest of"),
         (Settings(method="ties", method_options={"density": 2}), "from 0 to 1"),
         (Settings(method="average", method_options={"density": 0.5}), "has no options"),
         (Settings(similarity="cosine"), "inverse, negative"),

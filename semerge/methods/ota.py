@@ -1,7 +1,7 @@
 """OTA: the mean of the experts, each number weighed by the curvature that its training saw.
 
 https://arxiv.org/abs/2509.11167, by its code. vt are Adam's
-second moments at the end of expert t's training, P_t = vt^power + ε, and
+second moments at the end of expert t's training, P_t = vt^exponent + ε, and
 
     θ = θ0 + Σt P_t τt / Σt P_t
 
@@ -10,8 +10,9 @@ the whole model (the authors' FFG, whose threshold they state as a number): wher
 mean of all is taken. Suites hold vt as the means of the rows and columns of each matrix alone, so a
 matrix of vt is their outer product. λ is 1; the terms of the sum are the effective task vectors.
 
-Chosen here: ε is 1e-6 of the tensor's mean of Σ vt^power. As coded it is 1e-8 or smaller, and vt is
-about 1e-18. Where no moment is anything, and for a tensor that a file lacks, tasks count alike.
+Chosen here: ε is 1e-6 of the mean of vt^exponent over the tensor and the tasks. As coded it is 1e-8
+or smaller, and vt is about 1e-18. Where no moment is anything, and for a tensor that a file lacks,
+tasks count alike.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from semerge.task_vectors import TaskVectors
 
-Power = Annotated[float, Within(0.0, 2.0), "to which second moments are raised"]
+Exponent = Annotated[float, Within(0.0, 2.0), "to which second moments are raised"]
 Kept = Annotated[Share, "share of each task's numbers that have a say, the most sensitive first"]
 SMALL = 1e-6
 ROWS, COLUMNS = ".rows", ".columns"
@@ -39,7 +40,7 @@ def ota(
     vectors: TaskVectors,
     moments: Sequence[Mapping[str, Tensor]],
     *,
-    power: Power = 0.5,
+    exponent: Exponent = 0.5,
     sensitive: Kept = 1.0,
 ) -> TaskVectors:
     """Average the experts, each number weighed by the second moments of its expert's training."""
@@ -52,7 +53,7 @@ def ota(
     def change(deltas: Tensor) -> Tensor:  # (T, *shape)
         name = next(names)
         v = torch.stack([moment(of, name, deltas.shape[1:]) for of in moments]).to(deltas)
-        weights = v.pow(power)
+        weights = v.pow(exponent)
         weights += SMALL * weights.mean() + torch.finfo(weights.dtype).tiny
         for t, limit in enumerate(limits):
             weights[t][v[t] * deltas[t].square() < limit] = 0
