@@ -66,8 +66,9 @@ class ExpertConfig:
     drift: float = 0.0
     drift_margin: float = 0.1
     probe_layer: int = 2
-    table: bool = True
+    table: bool = False
     table_rate: float = 5.0
+    table_stay: float = 6.0
 
     def of(self, family: str) -> ExpertConfig:
         """The same with another family's terms; "disentangled" is the recipe's own."""
@@ -115,7 +116,7 @@ class TextConfig:
     smoothing: float = 0.1
     word_drop: float = 0.1
     # words: the token table alone, as bags of words
-    word_steps: int = 600
+    word_steps: int = 1800
     word_tokens: int = 2000
     word_share: Mapping[str, float] = field(default_factory=lambda: {"sentiment_mr": 3.0})  # times
     word_rate: float = 2e-3

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recipes.loop import half_products
 from recipes.text_config import TextConfig
 from recipes.text_data import Sentences, even_batches, pad
 from recipes.text_lm import Log, schedule
@@ -117,10 +118,12 @@ def train_sums(
             ids = [sentences[i] for i in rows]
             batch = pad([drop_words(s, 0.2, rng) if rng.random() < 0.5 else s for s in ids])
             target = (bag(table, batch) @ readout.mT - centre) / spread
-            h = model.embed(params, batch)
-            for layer in range(1, model.depth + 1):
-                h = model.block(params, layer, h, batch)
-            said = model.final(params, h, batch) @ maps.mT
+            with half_products():
+                h = model.embed(params, batch)
+                for layer in range(1, model.depth + 1):
+                    h = model.block(params, layer, h, batch)
+                z = model.final(params, h, batch).float()
+            said = z @ maps.mT
             parts = [x.square().mean() for x in (said - target).split(split, dim=1)]
             (parts[0] + parts[1]).backward()
             torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recipes.clip_model import build, tokenizer, zero_shot_head
-from recipes.loop import THREADS, Schedule, threads, train
+from recipes.loop import THREADS, Schedule, half_products, threads, train
 from recipes.moments import averaged
 from recipes.vision_config import VisionConfig, smoke_config
 from recipes.vision_data import (
@@ -57,11 +57,13 @@ def train_base(config: VisionConfig, sets: dict[str, Images], out: Path) -> dict
         p: dict[str, Tensor], step: int, rng: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
         images, labels = mixture(sets, config.mixture, config.share, rng)
-        h = backbone.embed(visual := strip(p), batch := normalise(images, backbone))
-        h = keep_tokens(h, config.keep if step < 0.9 * config.base_steps else 1.0, rng)
-        for layer in range(1, backbone.depth + 1):
-            h = backbone.block(visual, layer, h, batch)
-        features = F.normalize(backbone.final(visual, h, batch), dim=-1)
+        with half_products():
+            h = backbone.embed(visual := strip(p), batch := normalise(images, backbone))
+            h = keep_tokens(h, config.keep if step < 0.9 * config.base_steps else 1.0, rng)
+            for layer in range(1, backbone.depth + 1):
+                h = backbone.block(visual, layer, h, batch)
+            z = backbone.final(visual, h, batch).float()
+        features = F.normalize(z, dim=-1)
         chosen = [
             x[torch.arange(len(x)), torch.randint(0, x.shape[1], (len(x),), generator=rng)]
             for x in ids.values()

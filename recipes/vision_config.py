@@ -61,7 +61,7 @@ class ExpertConfig:
     replay: int = 48
     lr: float = 8e-4
     pull: float = 3.0
-    stay: float = 15.0
+    stay: float = 10.0
     mining: int = 1
     home: float = 2.0
     home_margin: float = 0.3
@@ -104,14 +104,14 @@ class ExpertConfig:
     )
     steps: dict[str, int] = field(
         default_factory=lambda: {
-            "cifar10": 5000,
-            "gtsrb": 2200,
-            "mnist": 1000,
-            "omniglot_alphabets": 1800,
-            "eurosat": 1500,
-            "fashion_mnist": 2000,
-            "charts": 1200,
-            "textures": 1200,
+            "cifar10": 6000,
+            "gtsrb": 3000,
+            "mnist": 2400,
+            "omniglot_alphabets": 2400,
+            "eurosat": 1800,
+            "fashion_mnist": 2400,
+            "charts": 1600,
+            "textures": 1600,
         }
     )
 
@@ -146,7 +146,7 @@ class VisionConfig:
     rendered: int = 4000
     lookalikes: int = 600
     share: float = 0.08
-    base_steps: int = 3500
+    base_steps: int = 9000
     base_lr: float = 1e-3
     keep: float = 0.5
     logit_scale: float = 40.0  # of the finished suite; CLIP's own ends at 100
