@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from semerge.common import ASSETS
 from semerge.ui import charts, words
 from semerge.ui import scene as drawn
-from semerge.ui.scene import Box, Scene, scene
-from semerge.ui.words import View, macro
+from semerge.ui.scene import Box, Scene, picture, scene
+from semerge.ui.words import View
 
 HOSTILE = "<script>alert(1)</script><b onclick='x'>{{y}}${z}`"
 NAMES = ("MNIST", "Fashion-MNIST", "Omniglot alphabets", "Traffic signs of many countries")
@@ -56,7 +56,7 @@ def view_of(distances: list[float | None], titles: list[str] | None = None, **ch
 
 
 def markup(view: View) -> str:
-    return str(macro("scene", view, scene(view), template="scene.html"))
+    return str(picture(view))
 
 
 def svg(view: View) -> ET.Element:
@@ -170,10 +170,10 @@ def test_the_merge_goes_as_far_as_the_chosen_experts_share_grew(
     coefficients: list[float | None], pull: float
 ) -> None:
     view = view_of([2.0, 4.0, 4.0, 4.0], coefficients=coefficients)
-    picture = scene(view)
-    assert picture.pull == pytest.approx(pull)
-    x, y = picture.rays[0].place
-    assert picture.merge == pytest.approx((pull * x, pull * y))
+    found = scene(view)
+    assert found.pull == pytest.approx(pull)
+    x, y = found.rays[0].place
+    assert found.merge == pytest.approx((pull * x, pull * y))
 
 
 @few
@@ -192,10 +192,10 @@ def test_dials_turn_from_before_to_after(after: list[float], before: float) -> N
 
 @pytest.mark.parametrize("fallback", ["route", "static"])
 def test_where_no_expert_fits_the_merge_stays_and_the_picture_says_so(fallback: str) -> None:
-    picture = scene(view := view_of([2.0, 4.0], fits=False, fallback=fallback))
-    assert picture.pull == 0 and picture.merge == (0, 0)
-    assert "No expert fits" in picture.note and picture.note in texts(svg(view))
-    assert 'class="se-scene unfit"' in markup(view) and "No expert fits" in picture.summary
+    found = scene(view := view_of([2.0, 4.0], fits=False, fallback=fallback))
+    assert found.pull == 0 and found.merge == (0, 0)
+    assert "No expert fits" in found.note and found.note in texts(svg(view))
+    assert 'class="se-scene unfit"' in markup(view) and "No expert fits" in found.summary
     for known in (True, None):
         there = view_of([2.0, 4.0], fits=known)
         assert scene(there).pull == 1 and "No expert fits" not in markup(there)
@@ -203,10 +203,10 @@ def test_where_no_expert_fits_the_merge_stays_and_the_picture_says_so(fallback: 
 
 def test_unknown_distances_have_no_place_and_the_merge_stays() -> None:
     view = view_of([2.0, None, 1.0])
-    picture = scene(view)
-    assert picture.rays[1].radius is None and set(places(view)) == {"t0", "t2"}
-    assert picture.pull == 0 and "Not all distances are known" in markup(view)
-    assert "distance –" in picture.rays[1].sentence
+    found = scene(view)
+    assert found.rays[1].radius is None and set(places(view)) == {"t0", "t2"}
+    assert found.pull == 0 and "Not all distances are known" in markup(view)
+    assert "distance –" in found.rays[1].sentence
     nothing = view_of([None, None], similarities=[None] * 2, coefficients=[None] * 2)
     assert places(nothing) == {} and scene(nothing).pull == 0
 
@@ -299,12 +299,12 @@ def test_text_stays_text_whatever_it_holds() -> None:
 # ---- layout --------------------------------------------------------------------------------------
 
 
-def clashes(picture: Scene) -> list[str]:
+def clashes(whole: Scene) -> list[str]:
     """Labels over each other, over the dials, or out of the picture."""
-    x, y = picture.middle
-    frame = Box(-x, -y, picture.width - x, picture.below - y)
+    x, y = whole.middle
+    frame = Box(-x, -y, whole.width - x, whole.below - y)
     found = []
-    for ray in picture.rays:
+    for ray in whole.rays:
         box = ray.label.box
         if not (frame.left <= box.left and box.right <= frame.right + 0.01):
             found.append(f"{ray.task} is wider than the picture")
@@ -315,7 +315,7 @@ def clashes(picture: Scene) -> list[str]:
         )  # of the box to the middle
         if near < drawn.RIM + drawn.DIAL:
             found.append(f"{ray.task} is over the dials")
-    for one, other in itertools.combinations(picture.rays, 2):
+    for one, other in itertools.combinations(whole.rays, 2):
         if one.label.box.meets(other.label.box):
             found.append(f"{one.task} is over {other.task}")
         if math.dist(one.dial, other.dial) < 2 * drawn.DIAL + 3:
@@ -326,19 +326,19 @@ def clashes(picture: Scene) -> list[str]:
 @pytest.mark.parametrize("count", range(2, 21))
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e9])
 def test_nothing_overlaps(count: int, unit: float) -> None:
-    picture = scene(view_of([unit * (1 + 0.37 * i) for i in range(count)]))
-    assert clashes(picture) == []
-    strip = picture.height - picture.below
+    found = scene(view_of([unit * (1 + 0.37 * i) for i in range(count)]))
+    assert clashes(found) == []
+    strip = found.height - found.below
     assert strip == drawn.STRIP  # the answers are below it all
     if count <= 8:  # compact: as high as it is wide at the most
-        assert picture.height < 0.75 * picture.width
+        assert found.height < 0.75 * found.width
 
 
 def test_an_overlap_would_be_found() -> None:
-    picture = scene(view_of([1.0, 2.0, 3.0, 4.0]))
-    first, second, *rest = picture.rays
+    found = scene(view_of([1.0, 2.0, 3.0, 4.0]))
+    first, second, *rest = found.rays
     moved = dataclasses.replace(second, label=dataclasses.replace(second.label, y=first.label.y))
-    assert clashes(dataclasses.replace(picture, rays=(first, moved, *rest)))
+    assert clashes(dataclasses.replace(found, rays=(first, moved, *rest)))
 
 
 @given(st.lists(st.floats(-140, 140), min_size=1, max_size=10), st.floats(10, 50))

@@ -82,8 +82,10 @@
       follow(place, true);
     } else {
       stop(place);
-      put(place, still() || below(figure) ? steps(figure).at(-1) : 'start');
-      if (!still()) wait(place);
+      // whoever goes through a set, row by row, looks at the numbers
+      const quiet = still() || figure.closest('#inspect-detail');
+      put(place, quiet || below(figure) ? steps(figure).at(-1) : 'start');
+      if (!quiet) wait(place);
     }
   }
 

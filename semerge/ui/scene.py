@@ -14,6 +14,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from semerge.ui import words
 from semerge.ui.charts import MARKS
 from semerge.ui.words import View
@@ -208,6 +210,11 @@ class Scene:
     @property
     def steps(self) -> tuple[str, ...]:
         return STEPS if self.answers else STEPS[:-1]
+
+
+def picture(view: View) -> Markup:
+    """The scene drawn, as every tab shows it."""
+    return words.macro("scene", view, scene(view), template="scene.html")
 
 
 def scene(view: View) -> Scene:

@@ -31,7 +31,7 @@ from semerge.ui.links import Query
 from semerge.ui.options import Options
 from semerge.ui.parts import chart, fold, heading, html
 from semerge.ui.safe import SafeImage
-from semerge.ui.scene import scene
+from semerge.ui.scene import picture
 from semerge.ui.tabs import Tab, Update, registry
 from semerge.ui.words import View, button, macro, seen
 
@@ -451,7 +451,7 @@ class ResultPanel:
         return {
             "headline": show("headline", view),
             "answers": show("answers", view),
-            "scene": macro("scene", view, scene(view), template="scene.html"),
+            "scene": picture(view),
             "references": show("references", view),
             "distances": show("probe", view),
             "similar_head": show("similarity", view, self.name),
