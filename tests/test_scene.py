@@ -330,7 +330,7 @@ def test_nothing_overlaps(count: int, unit: float) -> None:
     assert clashes(found) == []
     strip = found.height - found.below
     assert strip == drawn.STRIP  # the answers are below it all
-    if count <= 8:  # compact: as high as it is wide at the most
+    if count <= 8:  # compact
         assert found.height < 0.75 * found.width
 
 
