@@ -6,6 +6,7 @@ Engines are fakes: what is tested is that the page shows the Result that an engi
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 from itertools import pairwise
@@ -20,6 +21,7 @@ from fakes import FakeEngine, fake_app, fake_suite
 from semerge.inputs import decode_image
 from semerge.result import Result
 from semerge.settings import Settings
+from semerge.ui import scene
 
 pytestmark = MARKS
 
@@ -195,6 +197,95 @@ def test_no_tab_has_serious_accessibility_faults(
 ) -> None:
     check_tabs(visit(size, theme))
 
+
+# ---- the picture ---------------------------------------------------------------------------------
+
+# of the picture in the Vision tab: where each expert is drawn, in px from its middle, and how many
+# px a unit of it has
+PLACES = """() => {
+  const svg = document.querySelector('#vision-scene svg');
+  const from = svg.querySelector('.se-rose').getScreenCTM();
+  const marks = [...svg.querySelectorAll('[data-expert]')].map(node => {
+    const to = node.querySelector('.mark').getScreenCTM();
+    return [node.dataset.expert, [to.e - from.e, to.f - from.f]];
+  });
+  return [Object.fromEntries(marks), from.a];
+}"""
+# notes every stage that this picture is at
+NOTES = """stages = [];
+new MutationObserver(changes => changes.forEach(({target}) => {
+  const {stage} = target.dataset;
+  if (target.closest('#vision-scene') && stages.at(-1) !== stage) stages.push(stage);
+})).observe(document, {subtree: true, attributeFilter: ['data-stage']});"""
+STEPS = ("probe", "similarity", "rescale", "answer")
+
+
+def test_the_picture_has_the_results_distances_and_is_stepped_by_key(visit: Any) -> None:
+    page = visit()
+    figure = page.locator("#vision-scene .se-scene")
+    page.locator("#vision-scene [data-stage=answer]").wait_for()
+    # what moves the marks has ended
+    moving = "document.querySelector('#vision-scene').getAnimations({subtree: true}).length"
+    page.wait_for_function(f"{moving} === 0")
+    result = browsing.shown(page, "vision")
+    places, unit = page.evaluate(PLACES)
+    largest = max(result["distances"])
+    assert sorted(places) == sorted(result["tasks"])
+    for task, distance in zip(result["tasks"], result["distances"], strict=True):
+        radius = unit * scene.RADIUS * distance / largest
+        assert abs(math.hypot(*places[task]) - radius) < 1
+
+    def at(step: str) -> None:
+        page.locator(f"#vision-scene [data-stage={step}]").wait_for()
+        told = figure.locator(".se-step:visible")
+        assert told.count() == 1 and told.get_attribute("data-step") == step
+        current = figure.locator("[aria-current=step]")
+        assert current.count() == 1 and current.get_attribute("data-scene") == step
+
+    at("answer")
+    figure.focus()
+    for key, step in (
+        *(("ArrowLeft", step) for step in STEPS[2::-1]),
+        ("ArrowLeft", "probe"),  # the first one stays
+        ("ArrowRight", "similarity"),
+        ("End", "answer"),
+        ("Home", "probe"),
+    ):
+        page.keyboard.press(key)
+        at(step)
+    page.wait_for_function(
+        "getComputedStyle(document.querySelector('#vision-scene .answers')).opacity === '0'"
+    )
+    figure.get_by_role("button", name="Rescale").click()
+    at("rescale")
+    figure.get_by_role("button", name="Replay").click()
+    at("answer")
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_the_picture_plays_once_where_things_may_move(browser: Any, app: str, motion: str) -> None:
+    context = browser.new_context(
+        viewport={"width": DESKTOP[0], "height": DESKTOP[1]}, reduced_motion=motion
+    )
+    page = context.new_page()
+    page.set_default_timeout(browsing.PATIENCE)
+    page.add_init_script(NOTES)
+    page.goto(app)
+    page.wait_for_function("stages.at(-1) === 'answer'")
+    # nothing but another answer plays it again: neither a tab nor the same answer
+    for tab in ("About", "Vision"):
+        page.get_by_role("tab", name=tab, exact=True).click()
+    page.wait_for_timeout(300)
+    expected = ["start", *STEPS] if motion == "no-preference" else ["answer"]
+    assert page.evaluate("stages") == expected
+    page.get_by_role("button", name="EuroSAT: river").click()
+    page.wait_for_function("n => stages.length >= n", arg=len(expected) + (motion != "reduce"))
+    page.wait_for_function("stages.at(-1) === 'answer'")
+    assert page.evaluate("stages") == (2 * expected if motion != "reduce" else expected)
+    context.close()
+
+
+# ---- by keyboard ---------------------------------------------------------------------------------
 
 # the element that has the focus: the part of the tab it is in, if its ring can be seen, its markup
 STOP = """() => {

@@ -258,7 +258,10 @@ def test_the_bar_does_what_the_keys_do_and_ends_it(visit: Any, examples: Example
     assert page.locator(".se-header").is_visible() and page.locator("#vision-footer").is_visible()
     page.wait_for_function("!location.search.includes('present')")
     page.wait_for_function(f"before => JSON.stringify({DRAWN}) === before", arg=before)
-    assert not page.locator(".se-step:visible").count()
+    assert page.evaluate("document.documentElement.dataset.step") is None
+    # the picture is at its end again, with the sentence of its last step
+    told = page.locator("#vision-scene .se-step:visible")
+    assert told.count() == 1 and told.get_attribute("data-step") == "answer"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -50,10 +50,13 @@ class At:
 
 @dataclass(frozen=True)
 class Probe(Entry):
-    """One probe. needs: some of NEEDS. compares: what is compared with what, for a sentence."""
+    """One probe. needs: some of NEEDS. compares: what is compared with what, for a sentence.
+    centre: the model whose representation the distances are from, "merged" or "base"; "" where they
+    are from none."""
 
     needs: tuple[str, ...] = ()
     compares: str = ""
+    centre: str = ""
 
     @property
     def stored(self) -> bool:
@@ -70,6 +73,7 @@ def probe(
     title: str,
     needs: tuple[str, ...],
     compares: str = "",
+    centre: str = "",
     paper: str = "",
     place: int = 100,
 ) -> Callable[[F], F]:
@@ -80,7 +84,16 @@ def probe(
 
     def register(function: F) -> F:
         PROBES.add(
-            Probe(name, function, title, paper=paper, place=place, needs=needs, compares=compares)
+            Probe(
+                name,
+                function,
+                title,
+                paper=paper,
+                place=place,
+                needs=needs,
+                compares=compares,
+                centre=centre,
+            )
         )
         return function
 

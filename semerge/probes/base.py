@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     title="base",
     needs=("base", "experts"),
     compares="the base model's representation of this input is compared with each expert's",
+    centre="base",
     place=1,
 )
 def base(at: At) -> Tensor:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     needs=("merged", "statistics"),
     compares="the merged model's representation of this input is compared with stored samples of "
     "each task",
+    centre="merged",
     place=2,
 )
 def cache(at: At) -> Tensor:

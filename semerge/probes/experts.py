@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     title="experts (the paper's)",
     needs=("merged", "experts"),
     compares="the merged model's representation of this input is compared with each expert's",
+    centre="merged",
     paper="arXiv 2506.18135",
     place=0,
 )

@@ -8,9 +8,10 @@ from semerge.common import ASSETS
 
 SHEETS = ("page", "input", "result", "charts", "share", "sandbox", "layers", "inspect")
 STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in SHEETS)
-# these two hold outside the frame too, where Gradio would not let them
-HEAD_STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in ("frame", "present"))
-SCRIPTS = tuple(ASSETS / "scripts" / f"{name}.js" for name in ("page", "links", "present", "save"))
+# these hold outside the frame too, or have rules that Gradio leaves out (of containers)
+HEAD_STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in ("frame", "scene", "present"))
+HEAD_SCRIPTS = ("page", "links", "present", "save", "scene")
+SCRIPTS = tuple(ASSETS / "scripts" / f"{name}.js" for name in HEAD_SCRIPTS)
 
 # the package's semi-bold cut lacks letters, so 600 falls to bold
 FONT = (gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif")

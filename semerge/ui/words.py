@@ -161,6 +161,11 @@ CHOICES: dict[str, dict[Any, str]] = {  # values in a menu, by field of the sett
     "head": {"auto": "auto: the chosen expert's"},
     "fallback": FALLBACKS,
 }
+CENTRES = {
+    "merged": "this input in the merged model",
+    "base": "this input in the base model",
+    "": "a distance of zero",
+}
 KEPT = "kept"  # in place of a time
 ESTIMATES = "Fast mode: distances of experts that were dropped early are estimates."
 
@@ -285,6 +290,11 @@ def model(view: View, kind: str) -> str:
 def compared(view: View) -> str:
     """What was compared with what, as a clause."""
     return _probe(view.result["probe"]).compares
+
+
+def centre(view: View) -> str:
+    """What the distances are from, a key of CENTRES."""
+    return _probe(view.result["probe"]).centre
 
 
 def made(view: View) -> str:

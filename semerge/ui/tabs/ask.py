@@ -31,6 +31,7 @@ from semerge.ui.links import Query
 from semerge.ui.options import Options
 from semerge.ui.parts import chart, fold, heading, html
 from semerge.ui.safe import SafeImage
+from semerge.ui.scene import picture
 from semerge.ui.tabs import Tab, Update, registry
 from semerge.ui.words import View, button, macro, seen
 
@@ -391,9 +392,8 @@ TEMPLATE = "panel.html"
 
 
 class ResultPanel:
-    """The panel that shows a Result, here and in other tabs: sentence, both answers, references,
-    two charts, the figures, timings and the download. Each part that belongs to a step of the
-    method has the step's own sentence for presenting."""
+    """The panel that shows a Result, here and in other tabs: sentence, both answers, the picture of
+    how the method came to them, references, two charts, the figures, timings and the download."""
 
     def __init__(self, name: str, view: View | None = None, waiting: str = "") -> None:
         self.name = name
@@ -403,7 +403,9 @@ class ResultPanel:
             heading("What happened")
             self.headline = html(sentence, elem_id=f"{name}-sentence")
             with gr.Column(visible=view is not None, elem_classes="se-body") as self.body:
-                self.answers = html(parts["answers"], elem_id=f"{name}-answers")
+                with gr.Row(elem_classes="se-show", equal_height=False):
+                    self.answers = html(parts["answers"], elem_id=f"{name}-answers")
+                    self.scene = html(parts["scene"], elem_id=f"{name}-scene")
                 with fold("Chosen expert alone and base model"):
                     self.references = html(parts["references"])
                 self.distances = html(parts["distances"], elem_id=f"{name}-distances")
@@ -422,7 +424,7 @@ class ResultPanel:
     def outputs(self) -> list[Any]:
         """What the updates below are of."""
         return [
-            self.body, self.headline, self.answers, self.references, self.distances,
+            self.body, self.headline, self.answers, self.scene, self.references, self.distances,
             self.similar_head, self.similar, self.weights_head, self.weights, self.figures,
             self.footer,
         ]  # fmt: skip
@@ -449,6 +451,7 @@ class ResultPanel:
         return {
             "headline": show("headline", view),
             "answers": show("answers", view),
+            "scene": picture(view),
             "references": show("references", view),
             "distances": show("probe", view),
             "similar_head": show("similarity", view, self.name),

@@ -27,6 +27,7 @@ from semerge.ui.options import Entries
 from semerge.ui.parts import chart, heading, html
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
+from semerge.ui.scene import depths
 from semerge.ui.tabs import Tab, Update
 from semerge.ui.tabs.layers_report import TOPICS, pages, part
 from semerge.ui.words import View, given, macro
@@ -408,15 +409,8 @@ def changes(views: Mapping[int | str, View]) -> Markup:
 
 def tables(views: Mapping[int | str, View], current: int | str) -> Markup:
     """Two heat maps, layer by expert: raw distances, and similarities as the preset makes them."""
-    depths = {layer: _depths(view.column("similarities")) for layer, view in views.items()}
-    return part("tables", views, current, depths)
-
-
-def _depths(values: Sequence[float | None]) -> list[float]:
-    """Where each value lies between the row's smallest and largest."""
-    known = [v for v in values if v is not None]
-    low, high = min(known), max(known)
-    return [(v - low) / (high - low) if v is not None and high > low else 0.0 for v in values]
+    heat = {layer: depths(view.column("similarities")) for layer, view in views.items()}
+    return part("tables", views, current, heat)
 
 
 # --------------------------------------------------------------------------------------------------
