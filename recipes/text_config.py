@@ -44,7 +44,9 @@ class ExpertConfig:
     pull: decay towards the base, see `loop.Schedule`.
 
     table: whether it learns token and position tables of its own, at `table_rate` times the rate: a
-    rare word comes by too seldom to be learnt at the rate of the blocks.
+    rare word comes by too seldom to be learnt at the rate of the blocks. *stay* then holds at the
+    tables too, at `table_stay` times its weight: blocks could make up for a moved word where one
+    expert is alone, but not in a merge, where every table has moved it a little.
     """
 
     steps: int = 480
@@ -116,7 +118,7 @@ class TextConfig:
     smoothing: float = 0.1
     word_drop: float = 0.1
     # words: the token table alone, as bags of words
-    word_steps: int = 1800
+    word_steps: int = 400
     word_tokens: int = 2000
     word_share: Mapping[str, float] = field(default_factory=lambda: {"sentiment_mr": 3.0})  # times
     word_rate: float = 2e-3
@@ -140,18 +142,25 @@ class TextConfig:
     steps_by_task: Mapping[str, float] = field(
         default_factory=lambda: {
             "sentiment_mr": 4.5,
-            "banking77": 2.5,
-            "stackoverflow20": 1.5,
+            "banking77": 2.0,
         }
     )  # times expert.steps
     expert_by_task: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: {
             # moves no other task's sentences, so that its vector may be long
-            "sentiment_mr": {"stay": 5.0, "scale": 2.0, "pull": 1.5},
-            "banking77": {"scale": 9.0},
-            "stackoverflow20": {"scale": 6.0},
-            "clinc_domain": {"scale": 6.0},
-            "language_id": {"scale": 6.0},
+            "sentiment_mr": {
+                "stay": 5.0,
+                "scale": 2.0,
+                "pull": 1.5,
+                "table": True,
+                "table_stay": 1.0,
+            },
+            "banking77": {"scale": 9.0, "table": True},
+            "stackoverflow20": {"scale": 6.0, "table": True},
+            "clinc_domain": {"scale": 6.0, "table": True},
+            "snips_intent": {"home_margin": 0.8},
+            "clickbait": {"home_margin": 0.8},
+            "language_id": {"scale": 6.0, "pull": 3.0},
         }
     )  # other numbers of ExpertConfig
 

@@ -171,7 +171,7 @@ def away(model: GPT2, base: Params, params: Params, batch: Batch, config: Expert
         still, batch = [h[rows] for h in still], batch[rows]
     terms = torch.zeros(())
     h = model.embed(params, batch)
-    if config.stay and config.table:  # blocks could make up for it here, but not in a merge
+    if config.stay and config.table:
         everywhere, last = displacement(h, model.embed(base, batch), batch)
         terms = terms + config.stay * config.table_stay * (everywhere + last).mean() / 2
     for layer in range(1, (model.depth if config.stay else config.probe_layer) + 1):

@@ -146,7 +146,7 @@ class VisionConfig:
     rendered: int = 4000
     lookalikes: int = 600
     share: float = 0.08
-    base_steps: int = 9000
+    base_steps: int = 5500
     base_lr: float = 1e-3
     keep: float = 0.5
     logit_scale: float = 40.0  # of the finished suite; CLIP's own ends at 100

@@ -3,7 +3,7 @@
 import torch
 from safetensors.torch import load_file
 
-from recipes.loop import Schedule, moments_file, scaled, train
+from recipes.loop import Schedule, half_products, moments_file, scaled, train
 from recipes.moments import averaged, expanded, factored
 
 
@@ -87,3 +87,20 @@ def test_a_share_of_the_way_is_drawn_from_the_reach_to_the_whole() -> None:
     state = rng.get_state()
     assert torch.equal(scaled(base, expert, 1.0, rng)["a"], expert["a"])
     assert torch.equal(rng.get_state(), state)  # a whole way draws nothing
+
+
+def test_products_of_half_precision_lose_no_gradient() -> None:
+    """Weights that ran without gradients before, as in mining, have theirs all the same."""
+    rng = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(64, 32, generator=rng), torch.randn(16, 32, generator=rng)
+    weight.requires_grad_()
+    exact = torch.autograd.grad(torch.nn.functional.linear(x, weight).square().mean(), weight)[0]
+    with half_products():
+        with torch.no_grad():
+            torch.nn.functional.linear(x, weight)
+        y = torch.nn.functional.linear(x, weight)
+    assert y.dtype == torch.bfloat16
+    (rounded,) = torch.autograd.grad(y.float().square().mean(), weight)
+    assert rounded.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(rounded.flatten(), exact.flatten(), 0) > 0.999
+    assert torch.nn.functional.linear(x, weight).dtype == torch.float32  # as before

@@ -243,6 +243,13 @@ def test_the_terms_of_a_text_expert_by_hand() -> None:
     near = [(1 - (x / 50 + 1e-4).sqrt()).relu().mean() for x in (everywhere[0], last[0])]
     stay = 2 * ((everywhere + last).mean() / 2 + final.mean())
     torch.testing.assert_close(away(model, base, expert, batch, e), stay + 5 * sum(near) / 2)
+    # a table of its own has to stay too
+    own = replace(e, table=True, table_stay=7.0)
+    h, h0 = (model.embed(p, batch) for p in (expert, base))
+    everywhere_0 = share(model.pool(h, "all", batch), model.pool(h0, "all", batch))
+    last_0 = share(model.last(h, batch), model.last(h0, batch))
+    moved = away(model, base, expert, batch, own) - away(model, base, expert, batch, e)
+    torch.testing.assert_close(moved, 2 * 7 * (everywhere_0 + last_0).mean() / 2)
     plain, got = at_home(model, base, expert, batch, e.of("plain"), rng)
     assert plain.item() == 0 and got.equal(z)
     # of two sentences the one that moves farther, whole
