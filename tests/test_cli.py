@@ -120,7 +120,7 @@ def test_suites(
         (["--pool", "last"], "all, cls, mean"),
         (["--preset", "soft"], "--preset"),
         (["--head", "task9"], "valid are auto, task0"),
-        (["--method", "none"], "task_arithmetic"),
+        (["--method", "none"], "the nearest of"),
         (["--temperature", "warm"], "--temperature"),
         (["--temperature", "0"], "above 0"),
         (["--probe-lambda", "nan"], "finite"),

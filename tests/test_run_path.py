@@ -17,8 +17,10 @@ from semerge.ui.app import build, make_context
 from semerge.ui.context import Context
 
 PACKAGE = Path(semerge.__file__).parent
-FILES = 15  # that a Run enters, the engine's and those of the backbone and the probe among them
-OF_THE_PAGE = 4  # ask, context, words, charts
+# That a Run enters, the engine's among them, those of the backbone, of the probe, and of the one
+# beside it that says whether any expert fits; the 16th is the picture.
+FILES = 16
+OF_THE_PAGE = 5  # ask, context, words, charts, scene
 HOPS = 4  # from the button's handler to `Engine.predict`
 ASKED = {
     "vision": ("vision-image", lambda context: str(context.examples.vision[3].file)),

@@ -27,6 +27,7 @@ from semerge.ui import charts, links, options, words
 from semerge.ui.context import Context
 from semerge.ui.links import Query
 from semerge.ui.options import Options
+from semerge.ui.scene import picture
 from semerge.ui.tabs import compare as compare_sides
 from semerge.ui.tabs.ask import VisionTab
 from semerge.ui.tabs.compare import CompareTab
@@ -104,7 +105,8 @@ def test_tabs_that_run_sets_do_not_offer_it(tmp_path: Path) -> None:
         compare, inspect = CompareTab(context), InspectTab(context)
     for part in (*compare.options, inspect.form.options):
         assert "fast" not in part.fields
-        assert not any(isinstance(component, gr.Checkbox) for component in part.inputs)
+        boxes = [x.label for x in part.inputs if isinstance(x, gr.Checkbox)]  # of methods' options
+        assert not [label for label in boxes if "fast" in label.lower()]
         assert {*part.put(suite, EXACT)} == {*part.outputs}
     query = Query({"fast": "1", "a_fast": "1", "b_fast": "1", "a_preset": "sharp"})
     sides = compare_sides.read_sides(query, suite, [suite])
@@ -212,8 +214,8 @@ def test_no_estimate_is_called_a_distance_at_the_layer() -> None:
     exact, fast = view_of(EXACT), view_of(FAST)
     for view, where in ((exact, " at block 4"), (fast, " by block 4")):
         assert where in words.sentence(view) and where in words.made(view)
-        assert where.strip().capitalize() in part("probe", view)
-        for text in (words.similarity_summary(view), part("figures", view), part("probe", view)):
+        assert where.strip().capitalize() in picture(view)
+        for text in (words.similarity_summary(view), part("figures", view), picture(view)):
             assert (words.ESTIMATES in text) is view.estimated
         hover = charts.similarity(view).data[0].hovertemplate
         assert ("or its estimate" in hover) is view.estimated
