@@ -215,7 +215,7 @@ PLACES = """() => {
 NOTES = """stages = [];
 new MutationObserver(changes => changes.forEach(({target}) => {
   const {stage} = target.dataset;
-  if (target.closest('#vision-scene') && stages.at(-1) !== stage) stages.push(stage);
+  if (stage && target.closest('#vision-scene') && stages.at(-1) !== stage) stages.push(stage);
 })).observe(document, {subtree: true, attributeFilter: ['data-stage']});"""
 STEPS = ("probe", "similarity", "rescale", "answer")
 

@@ -34,6 +34,7 @@
 
   function wait(place) {
     place.waits = true;
+    eyes.unobserve(place.figure); // it may be the one of the answer before, patched
     eyes.observe(place.figure);
   }
 
@@ -125,7 +126,10 @@
 
   // at once and not after a while: the end must not be seen before the start
   const start = () => {
-    new MutationObserver(look).observe(document.body, {childList: true, subtree: true});
+    // a new answer may come as a patch of the one before, which takes away what is not in it
+    new MutationObserver(look).observe(document.body, {
+      childList: true, subtree: true, attributes: true, attributeFilter: ['data-stage'],
+    });
     new MutationObserver(present).observe(root, {attributes: true, attributeFilter: ['data-step', 'class']});
     look();
   };

@@ -358,7 +358,7 @@ def _labels(
     right = list(range((count + 1) // 2))
     left = list(range(count - 1, right[-1], -1))
     roomy = len(right) <= ROOMY
-    high = (3 if roomy else 2) * LINE + 2  # of a label at the most
+    high = (3 if roomy else 2) * LINE + 6  # of a label at the most, and what is between two
     half = max(OUTER, high * len(right) / 2)
     # numbers are never cut
     column = max(COLUMN, *(width(line) for one in numbers for line in one.lines))
