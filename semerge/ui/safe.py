@@ -124,8 +124,8 @@ BUSY = "Many are asking here at the moment; please try again in a minute."
 
 
 def busy(request: Any, error: Exception) -> JSONResponse:
-    """The queue is full; Gradio says by how many."""
-    return JSONResponse({"detail": BUSY}, 503)
+    """The queue is full; Gradio says by how many, and its page words of its own for a 503."""
+    return JSONResponse({"detail": BUSY}, 429)
 
 
 # --------------------------------------------------------------------------------------------------
