@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-ROWS, COLUMNS = ".rows", ".columns"
+from semerge.methods.ota import COLUMNS, ROWS, moment
 
 
 def second_moments(
@@ -34,11 +34,11 @@ def factored(moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Means of rows (R,) and columns (C,) of each tensor of two or more axes, the first against
     the others; vectors as they are. In float32: half precision has no room for their smallness."""
     found = {}
-    for name, moment in moments.items():
-        if moment.dim() < 2:
-            found[name] = moment.float().contiguous()
+    for name, value in moments.items():
+        if value.dim() < 2:
+            found[name] = value.float().contiguous()
         else:
-            matrix = moment.float().flatten(1)
+            matrix = value.float().flatten(1)
             found[name + ROWS], found[name + COLUMNS] = matrix.mean(1), matrix.mean(0)
     return found
 
@@ -49,8 +49,7 @@ def expanded(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in stored.items():
         if name.endswith(ROWS):
             matrix = name.removesuffix(ROWS)
-            size = value.mean().clamp(min=torch.finfo(value.dtype).tiny)
-            found[matrix] = torch.outer(value, stored[matrix + COLUMNS]) / size
+            found[matrix] = moment(stored, matrix, (len(value), len(stored[matrix + COLUMNS])))
         elif not name.endswith(COLUMNS):
             found[name] = value
     return found

@@ -21,7 +21,7 @@ from recipes.loop import Schedule, half_products, scaled, train
 from recipes.text_config import ExpertConfig
 from recipes.text_data import Sentences, even_batches, pad
 from recipes.text_tune import cross_entropy, drop_words
-from semerge.backbones import GPT2, Batch
+from semerge.backbones import GPT2, Batch, activations
 
 Params = dict[str, Tensor]
 GROUP = 25  # batches of other text that are drawn together, so that like lengths meet
@@ -165,8 +165,9 @@ def at_home(
 
 def away(model: GPT2, base: Params, params: Params, batch: Batch, config: ExpertConfig) -> Tensor:
     """Other text: the weighted terms *stay* and *drift*, of what *mining* takes of the batch."""
-    still = states(model, base, batch)
-    if config.mining > 1:
+    depth = model.depth if config.stay else config.probe_layer
+    still = states(model, base, batch, depth)
+    if config.stay and config.mining > 1:
         rows = farthest(states(model, params, batch), still, batch, config.mining)
         still, batch = [h[rows] for h in still], batch[rows]
     terms = torch.zeros(())
@@ -174,7 +175,7 @@ def away(model: GPT2, base: Params, params: Params, batch: Batch, config: Expert
     if config.stay and config.table:
         everywhere, last = displacement(h, model.embed(base, batch), batch)
         terms = terms + config.stay * config.table_stay * (everywhere + last).mean() / 2
-    for layer in range(1, (model.depth if config.stay else config.probe_layer) + 1):
+    for layer in range(1, depth + 1):
         h = model.block(params, layer, h, batch)
         everywhere, last = displacement(h, still[layer - 1], batch)
         if config.stay:
@@ -191,13 +192,11 @@ def away(model: GPT2, base: Params, params: Params, batch: Batch, config: Expert
 
 
 @torch.no_grad()
-def states(model: GPT2, params: Params, batch: Batch) -> list[Tensor]:
-    """What every block says (B, N, d), and the final embedding (B, d); without gradients."""
-    h, outputs = model.embed(params, batch), []
-    for layer in range(1, model.depth + 1):
-        h = model.block(params, layer, h, batch)
-        outputs.append(h)
-    return [*outputs, model.final(params, h, batch).float()]
+def states(model: GPT2, params: Params, batch: Batch, upto: int | None = None) -> list[Tensor]:
+    """What the blocks say (B, N, d), all or the first ones, and the embedding (B, d) that the last
+    of them would end in; without gradients."""
+    outputs = activations(model, params, batch, upto)
+    return [*outputs, model.final(params, outputs[-1], batch).float()]
 
 
 def farthest(moved: list[Tensor], still: list[Tensor], batch: Batch, parts: int) -> Tensor:

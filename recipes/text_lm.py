@@ -16,7 +16,7 @@ from torch import Tensor
 from recipes.loop import half_products
 from recipes.text_config import TextConfig
 from recipes.text_data import even_batches, pad
-from semerge.backbones import GPT2, Batch
+from semerge.backbones import GPT2, Batch, activations
 
 Log = Callable[[str], None]
 
@@ -41,9 +41,7 @@ def initial(model: GPT2, seed: int) -> dict[str, Tensor]:
 def next_token_loss(model: GPT2, params: dict[str, Tensor], batch: Batch) -> Tensor:
     """Mean cross entropy over real tokens; the last one predicts the end of the sentence."""
     with half_products():
-        h = model.embed(params, batch)
-        for layer in range(1, model.depth + 1):
-            h = model.block(params, layer, h, batch)
+        h = activations(model, params, batch)[-1]
     real = batch.real()  # (B, N)
     target = F.pad(batch.data[:, 1:], (0, 1), value=model.pad_id)  # (B, N)
     h = F.layer_norm(h[real], (model.width,), params["ln_f.weight"], params["ln_f.bias"])

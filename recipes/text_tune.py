@@ -17,7 +17,7 @@ from torch import Tensor
 from recipes.text_config import TextConfig
 from recipes.text_data import Sentences, even_batches, pad
 from recipes.text_lm import Log, schedule
-from semerge.backbones import GPT2, Batch
+from semerge.backbones import GPT2, Batch, embedding
 
 Params = dict[str, Tensor]
 
@@ -98,10 +98,7 @@ def train_base(
         total = 0.0
         for t, batches in streams.items():
             batch, rows = next(batches)
-            h = model.embed(params, batch)
-            for layer in range(1, model.depth + 1):
-                h = model.block(params, layer, h, batch)
-            logits = model.logits(model.final(params, h, batch), heads[t])
+            logits = model.logits(embedding(model, params, batch), heads[t])
             loss = cross_entropy(logits, tasks[t][1][rows]) / len(tasks)
             loss.backward()
             total += loss.item()

@@ -19,7 +19,7 @@ from recipes.text_config import TextConfig
 from recipes.text_data import Sentences, even_batches, pad
 from recipes.text_lm import Log, schedule
 from recipes.text_tune import cross_entropy, drop_words, stream
-from semerge.backbones import GPT2, Batch
+from semerge.backbones import GPT2, Batch, embedding
 
 
 def bag(table: Tensor, batch: Batch) -> Tensor:
@@ -119,10 +119,7 @@ def train_sums(
             batch = pad([drop_words(s, 0.2, rng) if rng.random() < 0.5 else s for s in ids])
             target = (bag(table, batch) @ readout.mT - centre) / spread
             with half_products():
-                h = model.embed(params, batch)
-                for layer in range(1, model.depth + 1):
-                    h = model.block(params, layer, h, batch)
-                z = model.final(params, h, batch).float()
+                z = embedding(model, params, batch).float()
             said = z @ maps.mT
             parts = [x.square().mean() for x in (said - target).split(split, dim=1)]
             (parts[0] + parts[1]).backward()

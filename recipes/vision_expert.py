@@ -137,10 +137,7 @@ def away(
     seen = backbone.depth if e.stay else e.upto
     h, h0, moved = follow(backbone, base, params, batch, seen, keep, rng)
     if e.stay:
-        with torch.no_grad():
-            z0 = backbone.final(base, h0, batch).float()
-        turned = 1 - F.cosine_similarity(backbone.final(params, h, batch).float(), z0)
-        terms["stay"] = e.stay * (torch.stack(moved).mean() + turned.mean())
+        terms["stay"] = e.stay * strayed(backbone, base, params, h, h0, moved, batch).mean()
     if e.drift:
         near = F.relu(e.drift_margin - torch.stack(moved[: e.upto])).mean()
         terms["drift"] = e.drift * near / e.drift_margin
@@ -163,9 +160,24 @@ def farthest(
     """
     batch = normalise(images, backbone)
     h, h0, moved = follow(backbone, base, params, batch, backbone.depth, keep / 2, rng)
-    z, z0 = (backbone.final(p, x, batch).float() for p, x in ((params, h), (base, h0)))
-    distance = torch.stack(moved).mean(0) + 1 - F.cosine_similarity(z, z0)
+    distance = strayed(backbone, base, params, h, h0, moved, batch)
     return distance.topk(len(images) // config.mining).indices
+
+
+def strayed(
+    backbone: VisionTransformer,
+    base: Params,
+    params: Params,
+    h: Tensor,
+    h0: Tensor,
+    moved: list[Tensor],
+    batch: Batch,
+) -> Tensor:
+    """How far an expert moves each image, by blocks (see `follow`) and final embedding: (B,)."""
+    with torch.no_grad():
+        z0 = backbone.final(base, h0, batch).float()
+    turned = 1 - F.cosine_similarity(backbone.final(params, h, batch).float(), z0)
+    return torch.stack(moved).mean(0) + turned
 
 
 def follow(

@@ -88,10 +88,9 @@ class Variant:
         stored: bool = False,
     ) -> None:
         self.vectors, self.scale, self.original, self.stored = vectors, scale, original, stored
-        device = vectors.segments[0].weights.device
-        began = now(device)
+        began = now(vectors.device)
         self.held = {each: self._staged(vectors.merge(self._all(each))) for each in held}
-        self.seconds = seconds + (now(device) - began) / max(1, len(self.held))
+        self.seconds = seconds + (now(vectors.device) - began) / max(1, len(self.held))
         self.whole = None if whole is None else self._staged(whole)
         self._sha256 = _sha256(self._tensors())
 

@@ -124,6 +124,11 @@ class TaskVectors:
         return TaskVectors.of(moved, self.count)
 
     @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.segments[0].weights.device
+
+    @property
     def numel(self) -> int:
         """d, the count of numbers in one model."""
         return sum(segment.numel for segment in self.segments)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from semerge.methods import method
-from semerge.methods.descent import Rate, Rows, Updates, combined, descend, scaled, tensors
+from semerge.methods.descent import Loss, Rate, Rows, Updates, combined, descend, scaled, tensors
 from semerge.methods.samples import COUNT, Count
 from semerge.methods.ties import ties
 from semerge.registry import Seed
@@ -59,25 +59,31 @@ def adamerging(
     if trimmed:
         vectors = ties(vectors, density=0.2, merge="sum")
     rows = len(tensors(vectors)) if learned == "tensor" else 1
-    start = torch.full((rows, vectors.count), START, device=vectors.segments[0].weights.device)
+    start = torch.full((rows, vectors.count), START, device=vectors.device)
 
     def bounded(coefficients: Tensor) -> Tensor:
         return coefficients.clamp(0, 1) if clamp else coefficients
-
-    def loss(t: int, params: Params, rows: Rows) -> Tensor:
-        return entropy(samples.logits(params, t, samples.tasks[t].read(rows)))
 
     (found,) = descend(
         samples,
         lambda coefficients: combined(vectors, bounded(coefficients)),
         [start],
-        loss,
+        unsureness(samples),
         updates=updates,
         rate=rate,
         per_task=per_task,
         draw=draw,
     )
     return scaled(vectors, bounded(found))
+
+
+def unsureness(samples: Samples) -> Loss:
+    """The entropy of a model's answers to samples of a task, as a loss to descend."""
+
+    def loss(t: int, params: Params, rows: Rows) -> Tensor:
+        return entropy(samples.logits(params, t, samples.tasks[t].read(rows)))
+
+    return loss
 
 
 def entropy(logits: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from semerge.methods import method
-from semerge.methods.adamerging import entropy
-from semerge.methods.descent import Rate, Rows, Updates, descend
+from semerge.methods.adamerging import unsureness
+from semerge.methods.descent import Rate, Updates, descend
 from semerge.methods.samples import COUNT, Count
 from semerge.registry import Seed
 
@@ -64,15 +64,12 @@ def concrete(
             params |= segment.unflatten(segment.weights[0] + SCALE * m * total)
         return params
 
-    def loss(t: int, params: Params, rows: Rows) -> Tensor:
-        return entropy(samples.logits(params, t, samples.tasks[t].read(rows)))
-
     start = [torch.zeros_like(total) for total in sums]
     found = descend(
         samples,
         merge,
         start,
-        loss,
+        unsureness(samples),
         updates=updates,
         rate=rate,
         per_task=per_task,

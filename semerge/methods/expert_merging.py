@@ -62,9 +62,8 @@ def expert_merging(
     import torch
 
     names, matrices = tensors(vectors), {name for s in vectors.segments for name in s.matrices}
-    device = vectors.segments[0].weights.device
-    learned = torch.tensor([name in matrices for name in names], device=device)[:, None]
-    rest = torch.full((len(names), vectors.count), share_of(vectors, others), device=device)
+    learned = torch.tensor([name in matrices for name in names], device=vectors.device)[:, None]
+    rest = torch.full((len(names), vectors.count), share_of(vectors, others), device=vectors.device)
     start = torch.full_like(rest, START).logit()
     middle = (samples.backbone.depth + 1) // 2 if matching == "middle" else None
 

@@ -22,7 +22,7 @@ from semerge.common import tell
 from semerge.methods import method
 from semerge.methods.adamerging import Learned
 from semerge.methods.descent import Rows, combined, gradient, scaled, tensors
-from semerge.methods.samples import COUNT, SIZE, Count
+from semerge.methods.samples import COUNT, Count
 from semerge.registry import Within
 
 if TYPE_CHECKING:
@@ -60,11 +60,7 @@ def fw_merging(
     import torch
 
     counts = [min(per_task, task.count) for task in samples.tasks]
-    parts = [
-        (t, range(start, min(start + SIZE, count)))
-        for t, count in enumerate(counts)
-        for start in range(0, count, SIZE)
-    ]
+    parts = [(t, rows) for t, task in enumerate(samples.tasks) for rows in task.parts(per_task)]
 
     def loss(t: int, params: Params, rows: Rows) -> Tensor:
         return samples.loss(params, t, rows) * (len(rows) / counts[t] / vectors.count)
@@ -74,7 +70,7 @@ def fw_merging(
         return found
 
     rows = len(tensors(vectors)) if learned == "tensor" else 1
-    start = torch.zeros(rows, vectors.count, device=vectors.segments[0].weights.device)
+    start = torch.zeros(rows, vectors.count, device=vectors.device)
     return scaled(vectors, frank_wolfe(slope, start, rounds, way == "search"))
 
 

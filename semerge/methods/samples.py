@@ -41,9 +41,13 @@ class TaskSamples:
 
     def first(self, most: int, size: int = SIZE) -> Iterator[Batch]:
         """The first `most` samples, or all where there are fewer, as batches of `size`."""
+        return map(self.read, self.parts(most, size))
+
+    def parts(self, most: int, size: int = SIZE) -> Iterator[range]:
+        """The rows of these batches."""
         stop = min(most, self.count)
         for start in range(0, stop, size):
-            yield self.read(range(start, min(start + size, stop)))
+            yield range(start, min(start + size, stop))
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,10 @@ class Samples:
         """`loss` over the first `most` samples, without a gradient."""
         import torch
 
-        count, total = min(most, self.tasks[t].count), 0.0
+        parts = list(self.tasks[t].parts(most))
         with torch.no_grad():
-            for start in range(0, count, SIZE):
-                rows = range(start, min(start + SIZE, count))
-                total += len(rows) * float(self.loss(params, t, rows))
-        return total / count
+            total = sum(len(rows) * float(self.loss(params, t, rows)) for rows in parts)
+        return total / sum(map(len, parts))
 
 
 Source = Callable[["Models", bool], Samples]

@@ -53,8 +53,10 @@ def self_positioning(
     import torch
 
     gram = vectors.gram()
-    device = vectors.segments[0].weights.device
-    start = [torch.zeros(vectors.count, device=device), torch.ones((), device=device)]
+    start = [
+        torch.zeros(vectors.count, device=vectors.device),
+        torch.ones((), device=vectors.device),
+    ]
 
     def merge(a: Tensor, length: Tensor) -> Params:
         return combined(vectors, position(gram, a, length)[None])
