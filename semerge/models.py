@@ -29,7 +29,7 @@ from semerge.checkpoints.files import place_of
 from semerge.common import UserError, gigabytes
 from semerge.loading import Loaded
 from semerge.methods import METHODS, NEEDS, Method
-from semerge.methods.samples import Samples, Source
+from semerge.methods.samples import Samples, Source, watching
 from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.result import Clock
 from semerge.settings import FINAL
@@ -260,9 +260,11 @@ class Models:
 
     def _samples(self, entry: Method) -> Samples | None:
         """What a method is made from; None where it needs no samples, or there are none here."""
-        if self._source is None or not entry.sampled:
-            return None
-        return self._source(self, entry.needs == "labels")
+        return self.samples(entry.needs == "labels") if entry.sampled else None
+
+    def samples(self, labelled: bool = False) -> Samples | None:
+        """Samples of every task, with their labels or without; None where there are none here."""
+        return None if self._source is None else self._source(self, labelled)
 
     def _dear_key(self, spec: str, samples: Samples | None) -> str | None:
         """Under what a method's merge is kept. One of samples that are not here: the last used, or
@@ -412,6 +414,18 @@ class Models:
         if keep:
             keep(Reached(h, min(deepest, depth)))
 
+    def read(self, stage: Stage, batch: Batch, layer: int, name: str) -> Tensor:
+        """What the matrix `name` of block `layer` reads in one model: (B, N, n)."""
+        found: list[Tensor] = []
+        with stage if isinstance(stage, Merged) else nullcontext():
+            h = self.embed(stage, batch)
+            for at in range(1, layer):
+                h = self.backbone.block(stage(at), at, h, batch)
+            params = stage(layer)
+            with watching({name: params[name]}, lambda _, x: found.append(x)):
+                self.backbone.block(params, layer, h, batch)
+        return found[0]
+
     def embed(self, stage: Stage, batch: Batch) -> Tensor:
         """Input of the first block: (.., B, N, d)."""
         if isinstance(stage, Merged):
@@ -425,9 +439,19 @@ class Models:
         start: Reached | None = None,
         method: str = TASK_ARITHMETIC,
     ) -> Tensor:
+        """`each` of a method's task vectors."""
+        return self.each(batch, coefficients, self.variant(method).vectors, start)
+
+    def each(
+        self,
+        batch: Batch,
+        coefficients: Tensor,
+        vectors: TaskVectors,
+        start: Reached | None = None,
+    ) -> Tensor:
         """Final embeddings (B, D) of B samples, each under weights of its own: (B, T). Samples go
         in groups whose merged stages fit the room; a group's merge is one product."""
-        found, vectors = [], self.variant(method).vectors
+        found = []
         for first in range(0, len(batch), self._group):
             g = slice(first, first + self._group)
             begin = None if start is None else start.of(g)

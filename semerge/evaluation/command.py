@@ -103,11 +103,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _source(suite: Suite, request: Request) -> Source | None:
-    """Of the samples for methods that need some, where one is run and the data has some to spare;
-    else they are found on the disk, or refused."""
+    """Of the samples for methods that need some, dynamic ones too, where one is run and the data
+    has some to spare; else they are found on the disk, or refused."""
     from semerge.data.samples import has_source, source
 
-    sampled = any(METHODS[spec].sampled for spec in request.methods)
+    sampled = any(METHODS[spec].sampled for spec in request.methods) or "probe" in request.every
     if not sampled or not has_source(suite, request.data):
         return None
     return source(suite, request.data, request.split, notice=_tell)

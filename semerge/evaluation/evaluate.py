@@ -15,6 +15,7 @@ from semerge.common import UserError, stopping_at
 from semerge.data.sets import chosen_sets
 from semerge.engine import NOT_WATCHED, Engine
 from semerge.evaluation.collect import collect
+from semerge.evaluation.dynamic import DYNAMICS, Made
 from semerge.evaluation.field.paired import DRAWS, LEVEL, SEED
 from semerge.evaluation.field.rivals import ENSEMBLE, ORACLE, RANDOM, Rival, Way
 from semerge.evaluation.field.rows import Absent, Table
@@ -22,6 +23,7 @@ from semerge.evaluation.figures import HEADINGS, Row, average, recovery
 from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.evaluation.report import machine
+from semerge.methods import METHODS
 from semerge.probes import PROBES
 from semerge.settings import FINAL, PRESETS, Settings, lacking, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
@@ -126,8 +128,10 @@ def evaluate(
         before, total = number * found.total, (1 + len(rest)) * found.total
         return None if progress is None else lambda done, _: progress(before + done, total)
 
+    known: dict[tuple[str, str], Made | str] = {}
     with _stoppable(cancelled):
         engine.variant(main.method)
+        first = _ready(engine, first, known)
     collected = collect(engine, found, [main, *_measured(first)], told(0), cancelled)
     if not collected.places:
         raise Interrupted
@@ -140,7 +144,8 @@ def evaluate(
         reason = _refused(engine, method, cancelled) if complete else STOPPED
         complete = reason != STOPPED
         if reason is None:
-            collected = collect(engine, found, _measured(group), count, cancelled)
+            ready = _ready(engine, group, known)
+            collected = collect(engine, found, _measured(ready), count, cancelled)
             complete = collected.complete
             reason = None if complete else STOPPED
         elif complete:
@@ -148,7 +153,7 @@ def evaluate(
             if count:
                 count(found.total, found.total)
         if reason is None:
-            table.extend(group, collected)
+            table.extend(ready, collected)
         else:
             table.extend([Absent(method, reason)], collected)
     return Evaluation(
@@ -165,6 +170,32 @@ def evaluate(
         machine=machine(str(engine.models.device)),
         complete=complete,
     )
+
+
+def _ready(
+    engine: Engine, group: Sequence[Way | Absent], known: dict[tuple[str, str], Made | str]
+) -> tuple[Way | Absent, ...]:
+    """The same rows, dynamic methods made, or with the reason why they can't be. known: what is
+    made already, or why not."""
+    found: list[Way | Absent] = []
+    for one in group:
+        if not isinstance(one, Rival) or one.entry is None:
+            found.append(one)
+            continue
+        key = one.name, one.method
+        if key not in known:
+            try:
+                known[key] = one.entry.function(engine, one.method)
+            except UserError as error:
+                known[key] = str(error)
+        made = known[key]
+        if isinstance(made, Made):
+            found.append(replace(one, made=made))
+        elif one.alone:
+            found.append(Absent(one.name, made))
+        else:
+            found.append(Absent(one.method, made, one.name))
+    return tuple(dict.fromkeys(found))
 
 
 def _measured(group: Iterable[Way | Absent]) -> list[Way]:
@@ -236,9 +267,25 @@ def combinations(suite: Suite, request: Request) -> Iterator[Way | Absent]:
                 yield Rival(name, replace(usual, preset=preset).resolve(suite))
             if method == methods[0]:  # it merges nothing, so it is one row of the whole table
                 yield Rival(ENSEMBLE, usual.resolve(suite))
+            yield from _dynamic(suite, usual, presets, method == methods[0])
             for entry in PROBES:
                 if reason := lacking(suite, entry.name, method):
                     yield Absent(default.method, reason, entry.name)
+
+
+def _dynamic(suite: Suite, usual: Settings, presets: Sequence[str], first: bool) -> Iterator[Rival]:
+    """Rows of the dynamic methods beside the table's first method, and beside the one that they
+    were published with: a router's choice hangs on no method, and a model's answers neither."""
+    name = METHODS[usual.method].name
+    for entry in DYNAMICS:
+        if entry.model and first:
+            yield Rival(entry.name, usual.resolve(suite))
+        if entry.model or not (first or entry.home == name):
+            continue
+        readings: list[dict[str, Any]] = [{"preset": preset} for preset in presets]
+        readings += [dict(entry.published)] if entry.published else []
+        rows = [Rival(entry.name, replace(usual, **one).resolve(suite)) for one in readings]
+        yield from dict.fromkeys(rows)
 
 
 def _with_options(probe: str, options: Mapping[str, Any]) -> str:
