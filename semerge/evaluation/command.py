@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
 
     # whoever names a method waits for it; of all of them, a large model's may take hours
     waits = ALL not in split_specs(args.methods) or parameters(suite.sizes.shapes) < FULL_SIZE
+    if args.tune is not None:
+        request = _tuned(suite, request, args.tune, waits)
     engine = load_engine(suite, make_dear=waits, source=_source(suite, request))
     try:
         with stoppable() as stopped:
@@ -100,6 +102,49 @@ def run(args: argparse.Namespace) -> int:
         say(told, sys.stderr)
         return STOPPED
     return 0
+
+
+def _tuned(suite: Suite, request: Request, most: int, waits: bool) -> Request:
+    """The same with options and λ of the methods chosen on validation, by one rule."""
+    if request.split == "validation":
+        raise UserError(
+            "--tune chooses on validation, so it is measured on test; leave --split out."
+        )
+    from semerge.engine import load_engine
+    from semerge.evaluation.field.tuning import FACTORS, RULE, Tuned, tune_all, without_draw
+
+    sets = suite_sets(suite, request.data, "validation", most, request.seed, notice=_tell)
+    # what is made from samples is made from those of train that are not validation
+    own = replace(request, split="validation")
+    engine = load_engine(suite, make_dear=waits, source=_source(suite, own))
+    found = tune_all(engine, sets.sets, request.methods)
+    methods, scales = [], {}
+    for spec in request.methods:
+        chosen, best = found[without_draw(spec)], spec
+        if isinstance(chosen, Tuned):
+            options = {name: x for name, x in METHODS.chosen(spec).items() if name == "draw"}
+            best = METHODS.spec(chosen.method, options)
+            if chosen.scale is not None and chosen.scale != METHODS[spec].scale_of(suite):
+                scales[best] = chosen.scale
+        methods.append(best)
+    told = {
+        "rule": RULE,
+        "split": "validation",
+        "factors": list(FACTORS),
+        "samples_per_task": most,
+        "n": sets.total,
+        "methods": {
+            spec: one.to_dict() if isinstance(one, Tuned) else {"reason": one}
+            for spec, one in found.items()
+        },
+    }
+    return replace(
+        request,
+        settings=replace(request.settings, method=methods[0]),
+        methods=tuple(dict.fromkeys(methods)),
+        scales=scales,
+        tuning=told,
+    )
 
 
 def _source(suite: Suite, request: Request) -> Source | None:

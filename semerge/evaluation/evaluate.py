@@ -25,7 +25,8 @@ from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.evaluation.report import machine
 from semerge.methods import METHODS
 from semerge.probes import PROBES
-from semerge.settings import FINAL, PRESETS, Settings, lacking, valid_layers, valid_pools
+from semerge.registry import TASK_ARITHMETIC
+from semerge.settings import FINAL, PRESETS, Resolved, Settings, lacking, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
 from semerge.suites import Suite
 
@@ -38,7 +39,9 @@ class Request:
     where there are several, as a table beside the main figures, which then have the suite's default
     there and the first method. With all probes come the rivals, see `semerge.evaluation.field`.
 
-    options: of the probes, where all of them are run; each takes those that it has.
+    options: of the probes, where all of them are run; each takes those that it has. scales: λ of
+    methods, by their spec, where it is another than their own; tuning: how these were chosen, for
+    the report.
     """
 
     data: str | Path
@@ -49,6 +52,8 @@ class Request:
     every: tuple[str, ...] = ()  # of probe, layer, pool, preset
     methods: tuple[str, ...] = ()  # specs
     options: Mapping[str, Any] = field(default_factory=dict)
+    scales: Mapping[str, float] = field(default_factory=dict)
+    tuning: Mapping[str, Any] | None = None
     task: str | None = None  # of the samples of a file or class folders; None to infer it
     skip_damaged: bool = False  # pictures there that can't be read
 
@@ -63,6 +68,7 @@ class Evaluation:
     table: tuple[dict[str, Any], ...]  # see `field.rows`
     machine: dict[str, Any]  # that the table's times were taken on
     complete: bool  # nothing was left out by a cancel
+    tuning: Mapping[str, Any] | None = None  # how options and λ were chosen, if they were
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -86,6 +92,8 @@ class Evaluation:
         }
         if not self.complete:
             found["stopped"] = {"of": self.inspection.sets.total}
+        if self.tuning is not None:
+            found["tuning"] = dict(self.tuning)
         if self.table:
             found["table"] = list(self.table)
             found["bootstrap"] = {"draws": DRAWS, "level": LEVEL, "seed": SEED}
@@ -114,7 +122,7 @@ def evaluate(
     anything was done. Later, what is done by then is the answer, which is not complete.
     """
     suite = engine.suite
-    main = request.settings.resolve(suite)
+    main = scaled(request.settings.resolve(suite), request)
     if main.fast:
         raise UserError("An evaluation has no fast mode; `bench --data` measures what that costs.")
     groups = [tuple(own) for _, own in groupby(combinations(suite, request), attrgetter("method"))]
@@ -169,6 +177,7 @@ def evaluate(
         table=table.rows(),
         machine=machine(str(engine.models.device)),
         complete=complete,
+        tuning=request.tuning,
     )
 
 
@@ -260,17 +269,28 @@ def combinations(suite: Suite, request: Request) -> Iterator[Way | Absent]:
                 probe_lambda=None if stored else settings.probe_lambda,
             )
             for pool, preset in product(pools, presets):
-                yield replace(at, pool=pool, preset=preset).resolve(suite)
+                yield scaled(replace(at, pool=pool, preset=preset).resolve(suite), request)
         if "probe" in every:
             usual = replace(of_method, fallback="route")
             for name, preset in product((RANDOM, ORACLE), presets):
-                yield Rival(name, replace(usual, preset=preset).resolve(suite))
+                yield Rival(name, scaled(replace(usual, preset=preset).resolve(suite), request))
             if method == methods[0]:  # it merges nothing, so it is one row of the whole table
                 yield Rival(ENSEMBLE, usual.resolve(suite))
-            yield from _dynamic(suite, usual, presets, method == methods[0])
+            for rival in _dynamic(suite, usual, presets, method == methods[0]):
+                yield replace(rival, resolved=scaled(rival.resolved, request))
             for entry in PROBES:
                 if reason := lacking(suite, entry.name, method):
                     yield Absent(default.method, reason, entry.name)
+
+
+def scaled(resolved: Resolved, request: Request) -> Resolved:
+    """The same at the λ that was chosen for the method; what is probed is then at that λ too, but
+    for the default method, whose probe has a λ of its own."""
+    scale = request.scales.get(resolved.method)
+    if scale is None:
+        return resolved
+    own = resolved.probe_lambda if resolved.method == TASK_ARITHMETIC else scale
+    return replace(resolved, static_lambda=scale, probe_lambda=own)
 
 
 def _dynamic(suite: Suite, usual: Settings, presets: Sequence[str], first: bool) -> Iterator[Rival]:
