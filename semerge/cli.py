@@ -234,6 +234,8 @@ def parser() -> Parser:
     what = "what is written; without it a method that takes long is made and kept for later alone"
     one.add_argument("--out", metavar="FILE.safetensors", help=what)
     one.add_argument("--force", action="store_true", help="write over a file that is there")
+    what = "put it into the suite's folder, in half precision, for whoever has that folder"
+    one.add_argument("--ship", action="store_true", help=what)
     _add_options(one, METHODS)
 
     one = commands.add_parser(
@@ -347,6 +349,10 @@ def merge(args: argparse.Namespace) -> int:
         own = (number,) * len(suite.tasks)
     if args.data is not None and not METHODS[spec].sampled:
         raise UserError(f"{METHODS[spec].title} is made from no samples; leave --data out.")
+    if args.ship:
+        if args.out is not None or own is not None:
+            raise UserError("--ship writes what the method makes, into the suite's folder alone.")
+        return _ship(suite, spec, args.data)
     if args.out is None and own is not None:
         raise UserError("nothing would be written: name a file by --out FILE.safetensors.")
     if args.out is None:
@@ -390,6 +396,22 @@ def _make(suite: Suite, spec: str, data: str | None) -> int:
     if not engine.models.is_kept(spec):
         raise UserError(f"{METHODS.title(spec)} can't be kept on this disk.")
     print(f"{METHODS.title(spec)} of {suite.title} is made, and kept for later")
+    return 0
+
+
+def _ship(suite: Suite, spec: str, data: str | None) -> int:
+    """Put what a method makes into the suite's folder."""
+    if not METHODS[spec].is_dear(parameters(suite.sizes.shapes)):
+        raise UserError(f"{METHODS.title(spec)} is made at once wherever it is asked for.")
+    from semerge.engine import load_engine
+
+    suite = locate(suite)
+    engine = load_engine(suite, source=_source(suite, data))
+    files = engine.models.ship(spec)
+    size = gigabytes(sum(file.stat().st_size for file in files))
+    print(
+        f"{METHODS.title(spec)} of {suite.title}: {len(files)} files, {size}, in {files[0].parent}"
+    )
     return 0
 
 
