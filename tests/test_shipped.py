@@ -62,7 +62,7 @@ def test_what_is_shipped_answers_where_nothing_is_made(
     command = ["merge", "--suite", str(folder), "--method", name, "--ship"]
     assert main(command) == 0
     files = sorted((folder / FOLDER).glob("*.safetensors"))
-    assert len(files) > 3 and all(file.stat().st_size < 4000 + 3000 for file in files)
+    assert len(files) >= 3 and all(file.stat().st_size < 4000 + 8000 for file in files)
     exact = load_engine(folder)
     monkeypatch.setenv("SEMERGE_CACHE", str(tmp_path / "other"))
     found = load_engine(folder, make_dear=False)
@@ -73,8 +73,8 @@ def test_what_is_shipped_answers_where_nothing_is_made(
         change = float((wanted - base[tensor]).abs().max())
         assert float((x - wanted).abs().max()) <= 2e-3 * change + 1e-6
     settings = Settings(method=name)
-    answer = found.predict(sample_of(found.suite), settings).predictions["static"]
-    other = exact.predict(sample_of(exact.suite), settings).predictions["static"]
+    answer = found.predict(sample_of(found, 0), settings).predictions["static"]
+    other = exact.predict(sample_of(exact, 0), settings).predictions["static"]
     assert answer[0].label == other[0].label
     assert answer[0].score == pytest.approx(other[0].score, abs=0.02)
     before = [file.read_bytes() for file in files]

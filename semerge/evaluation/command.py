@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from semerge.backbones.architecture import parameters
 from semerge.checkpoints.files import locate
@@ -37,6 +37,9 @@ from semerge.settings import valid_probes as probes_on_offer
 from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_report
 
+if TYPE_CHECKING:
+    from semerge.engine import Engine
+
 ALL = "all"
 DRAWS = 3
 """Of a method that draws at random, where all methods are run."""
@@ -56,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
             check_place(Path(name))
     if args.diagnose:
         _read_report(Path(args.diagnose))
+    if args.disentanglement is not None:
+        _pairs(args.disentanglement, suite)
     splits = None if args.diagnose is None else _splits(suite, request)
 
     from semerge.engine import load_engine
@@ -72,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     except Interrupted:  # nothing is done yet that could be written
         raise KeyboardInterrupt from None
     content, whole = found.to_dict() | _reported(suite, found), found.complete
+    if args.disentanglement is not None and whole:
+        content["disentanglement"] = _disentanglement(engine, found, args.disentanglement)
     if splits is not None and whole:
         content["diagnosis"] = diagnose(
             engine,
@@ -102,6 +109,29 @@ def run(args: argparse.Namespace) -> int:
         say(told, sys.stderr)
         return STOPPED
     return 0
+
+
+def _pairs(text: str, suite: Suite) -> list[tuple[str, str]] | None:
+    """Which pairs of tasks are looked at; None for all. Raises UserError for what is no pair."""
+    if text == ALL:
+        return None
+    names = text.split(",")
+    if len(names) != 2 or names[0] == names[1]:
+        raise UserError("--disentanglement compares two tasks, as a,b; without them it does all.")
+    for name in names:
+        suite.index(name)
+    return [(names[0], names[1])]
+
+
+def _disentanglement(engine: Engine, found: Evaluation, text: str) -> dict[str, Any]:
+    """The weight-disentanglement error of pairs of tasks, on the samples that were evaluated."""
+    from semerge.evaluation.field.disentanglement import of_pairs
+
+    sets, pairs = found.inspection.sets.sets, _pairs(text, engine.suite)
+    there = {one.task for one in sets}
+    for name in (name for pair in pairs or () for name in pair if name not in there):
+        raise UserError(f"The data holds no samples of {name}.")
+    return of_pairs(engine, sets, pairs)
 
 
 def _tuned(suite: Suite, request: Request, most: int, waits: bool) -> Request:
