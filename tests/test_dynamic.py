@@ -25,7 +25,7 @@ from semerge.evaluation.dynamic.entropy import unsureness
 from semerge.evaluation.dynamic.knn import votes
 from semerge.evaluation.dynamic.sim import residuals as outside
 from semerge.evaluation.dynamic.sim import span
-from semerge.evaluation.dynamic.smile import Experts
+from semerge.evaluation.dynamic.smile import Experts, bias_changes
 from semerge.evaluation.dynamic.subspace import read, residuals
 from semerge.evaluation.dynamic.tall import localised
 from semerge.evaluation.dynamic.twin import exclusive, leading, trained
@@ -256,6 +256,35 @@ def test_smile_of_full_rank_is_the_expert_where_one_changes_matrices_alone(ready
     experts = Experts.of(stack, rank=5)
     chosen = experts.gate(x).argmax(-1)
     agree(experts.add(x), torch.einsum("btoi,bti->bto", stack[chosen], x).double())
+
+
+def test_a_bias_that_no_expert_changes_is_the_bases() -> None:
+    tensors = {"c.weight": torch.ones(2, 3, 4), "d.weight": torch.ones(2, 3, 4)}
+    stages = [
+        {"e": torch.ones(2, 1)},
+        {**tensors, "c.bias": torch.ones(2, 3)},
+        {"z": torch.ones(2, 1)},
+    ]
+    stages[1]["d.bias"] = torch.zeros(2, 3)
+    base = {name: torch.full(x.shape[1:], 5.0) for stage in stages for name, x in stage.items()}
+    block = of_tensors(*stages, base=base).segments[1]
+    changed = bias_changes(block, "c.weight")
+    assert changed is not None
+    agree(changed, torch.ones(2, 3))
+    # d's is in a tensor that could be changed and is not: zeros, either way
+    left = bias_changes(block, "d.weight")
+    assert left is None or not left.any()
+    frozen = TaskVectors(
+        {
+            "e": torch.ones(1),
+            "d.weight": torch.ones(3, 4),
+            "d.bias": torch.ones(3),
+            "z": torch.ones(1),
+        },
+        [{"d.weight": torch.zeros(3, 4)}] * 2,
+        [["e"], ["d.weight", "d.bias"], ["z"]],
+    )
+    assert bias_changes(frozen.segments[1], "d.weight") is None
 
 
 def test_told_models_are_those_of_the_task(home: Path, ready: Engine) -> None:

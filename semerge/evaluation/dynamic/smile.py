@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from semerge.evaluation.dynamic import Made, dynamic
 from semerge.methods.matrices import stacks, svd
+from semerge.task_vectors import Segment
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,10 +45,8 @@ def smile(engine: Engine, method: str) -> Made:
     experts: dict[int, Experts] = {}
     for segment in models.vectors.segments:
         base = segment.unflatten(segment.weights[0])
-        changed = segment.unflatten(segment.weights[1:] - segment.weights[:1])
         for name, stack in stacks(segment):
-            bias = changed.get(name.replace("weight", "bias"))
-            experts[base[name].data_ptr()] = Experts.of(stack.float(), bias)
+            experts[base[name].data_ptr()] = Experts.of(stack.float(), bias_changes(segment, name))
 
     class Gated(TorchFunctionMode):
         def __torch_function__(
@@ -64,6 +63,15 @@ def smile(engine: Engine, method: str) -> Made:
 
     numbers = models.vectors.numel + sum(one.numbers for one in experts.values())
     return Made(run, 1.0, 4 * numbers)
+
+
+def bias_changes(segment: Segment, name: str) -> Tensor | None:
+    """What the experts change in the bias of a matrix, (T, out); None where none does: then it
+    lies with what is the base's in every model."""
+    bias = name.replace("weight", "bias")
+    if bias not in segment.own:
+        return None
+    return segment.unflatten(segment.weights[1:] - segment.weights[0])[bias]
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def tune(score: Score, spec: str, scale: float | None) -> Tuned:
                 best, top = other, share
     chosen = scale
     if scale is not None:
-        scales = tuple(round(factor * start, 6) for factor in FACTORS)
+        scales = tuple(start if f == 1 else round(f * start, 6) for f in FACTORS)
         grid["lambda"] = scales
         for each, share in zip(scales, scores(best, scales), strict=True):
             if share > top:
