@@ -61,7 +61,7 @@ class ExpertConfig:
     replay: int = 56
     lr: float = 8e-4
     pull: float = 0.5
-    stay: float = 25.0
+    stay: float = 8.0
     mining: int = 1
     home: float = 1.0
     home_margin: float = 0.3
@@ -73,7 +73,7 @@ class ExpertConfig:
     upto: int = 2
     smoothing: float = 0.1
     teachers: dict[str, int] = field(
-        default_factory=lambda: {"fashion_mnist": 800, "cifar10": 1200}
+        default_factory=lambda: {"fashion_mnist": 1500, "cifar10": 2500}
     )
     runs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     run_keep: float = 0.998
@@ -102,14 +102,14 @@ class ExpertConfig:
     )
     steps: dict[str, int] = field(
         default_factory=lambda: {
-            "cifar10": 2500,
-            "gtsrb": 1600,
-            "mnist": 2400,
-            "omniglot_alphabets": 1800,
-            "eurosat": 600,
-            "fashion_mnist": 1400,
-            "charts": 800,
-            "textures": 800,
+            "cifar10": 6000,
+            "gtsrb": 3000,
+            "mnist": 3600,
+            "omniglot_alphabets": 3600,
+            "eurosat": 900,
+            "fashion_mnist": 2400,
+            "charts": 1600,
+            "textures": 1600,
         }
     )
 
