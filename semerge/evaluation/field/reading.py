@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from semerge.checkpoints.files import place_of
@@ -155,5 +156,11 @@ def command(suite: Suite) -> str:
     place = place_of(suite)
     return (
         f"python -m semerge evaluate --suite {place} --data DIR --methods all --probes all --tune "
-        f"--json {shlex.quote(str(suite.path(FILE)))}"
+        f"--json {shlex.quote(_shown(suite.path(FILE)))}"
     )
+
+
+def _shown(path: Path) -> str:
+    """A path as whoever started this would write it: a page need not tell where that is."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
