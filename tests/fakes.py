@@ -196,7 +196,7 @@ class FakeEngine:
             quantise=chosen.quantise, fallback=chosen.fallback, fast=chosen.fast,
             estimated=_estimated(chosen, dict(zip(names, distances, strict=True))), head=head,
             chosen=names[best], margin=(two[1] - two[0]) / two[1],
-            fits=None, expert_accuracy=None,
+            fits=None, expert_accuracy=None, usual_distances=None, clearer=None,
             entropy=entropy, notices=_notices(chosen, count),
             weights_sha256="0" * 64, version="0.0",
             predictions={k: self._ranked(rng, head) for k in ("se", "static", "expert", "base")},

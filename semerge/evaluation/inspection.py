@@ -99,8 +99,8 @@ class Inspection:
 
     @cached_property
     def low_margin(self) -> float:
-        """Margins below this are low: the suite's threshold of a near tie, which holds at its
-        default probe, layer and pooling, else LOW_MARGIN."""
+        """Margins below this are low: the suite's threshold of what is closer than usual, which
+        holds at its default probe, layer and pooling, else LOW_MARGIN."""
         usual = self.resolved.probing == Settings().resolve(self.suite).probing
         limit = self.suite.thresholds.get("near_tie") if usual else None
         return LOW_MARGIN if limit is None else limit

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from semerge.common import ASSETS, UserError
-from semerge.suites import Suite, Task
+from semerge.suites import Suite
 from semerge.suites.examples import Example, Examples
 from semerge.ui.context import Context, Source, first_source, of_source, reads_pairs
 from semerge.ui.events import model_event
@@ -60,20 +60,15 @@ def content(suite: Suite, examples: Examples, current: int | None = None) -> Mar
     tasks = [
         (
             task,
-            _about(task),
+            task.about[:1].upper() + task.about[1:].rstrip("."),
             [(example, example.file and _thumbnail(example.file)) for example in groups[task.name]],
             examples.notes.get(task.name, ""),
         )
         for task in suite.tasks
     ]
     shown = opening if current is None else current
-    return macro("gallery", suite, tasks, shown, opening, template="picker.html")
-
-
-def _about(task: Task) -> str:
-    about = task.about[:1].upper() + task.about[1:].rstrip(".")
-    count = str(len(task.classes))
-    return about if count in about else f"{about}; {count} classes"
+    itself = first if first and first.strokes else None
+    return macro("gallery", suite, tasks, shown, opening, itself, template="picker.html")
 
 
 @lru_cache(maxsize=512)

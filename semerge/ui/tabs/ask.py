@@ -425,9 +425,10 @@ class ResultPanel:
         """What the updates below are of."""
         return [
             self.body, self.headline, self.answers, self.scene, self.references, self.distances,
-            self.similar_head, self.similar, self.weights_head, self.weights, self.figures,
-            self.footer,
+            self.reach, self.similar_head, self.similar, self.weights_head, self.weights,
+            self.figures, self.footer,
         ]  # fmt: skip
+                        self.reach = html(parts["reach"], elem_classes="se-measure-distance")
 
     def show(self, view: View) -> Update:
         parts = self._parts(view)
@@ -461,3 +462,4 @@ class ResultPanel:
             "figures": show("figures", view),
             "footer": show("footer", view),
         }
+            "reach": show("reach", view),
