@@ -119,6 +119,7 @@ def local(url: str) -> bool:
 
 def upload(page: Any, file: Path) -> None:
     """Choose a file in place of the image that is there."""
+    page.get_by_role("tab", name="Image", exact=True).click()  # the page may open with the pad
     page.get_by_label("Remove Image").click()
     page.locator("#vision-image input[type=file]").set_input_files(file)
 

@@ -144,7 +144,7 @@ def example_of(source: Source, suite: Suite, examples: Examples) -> Example | No
     index = source.get("example")
     if index is None:
         return None
-    found = examples.of(suite.modality)
+    found = examples.shown(suite.modality)
     if type(index) is not int or not 0 <= index < len(found):
         raise UserError("There is no such example.")
     return found[index]

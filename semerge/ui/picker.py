@@ -7,6 +7,7 @@ import binascii
 import io
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +94,28 @@ PREFIX = "data:image/png;base64,"
 MAX_CHARACTERS = 2_000_000  # of the data URL; the pad's own drawings are below 100,000
 
 
-def sketch_pad(name: str) -> gr.HTML:
-    """The component. Its `submit` event fires a moment after a stroke ends."""
+def sketch_pad(name: str, example: Example | None = None) -> gr.HTML:
+    """The component. Its `submit` event fires a moment after a stroke ends. example: one that draws
+    itself on it, as `drawing` says."""
     return gr.HTML(
         "",
         html_template=macro("pad", template="picker.html"),
         js_on_load=PAD_SCRIPT.read_text(encoding="utf-8"),
         apply_default_css=False,
         elem_id=name,
+        drawing=drawing(example),
     )
+
+
+_times = count()
+
+
+def drawing(example: Example | None) -> dict[str, Any] | None:
+    """What the pad draws by itself, as its property `drawing`: each time another value, so that it
+    draws it again. None: nothing."""
+    if example is None or not example.strokes:
+        return None
+    return {"strokes": example.strokes, "time": next(_times)}
 
 
 def png(value: object) -> bytes:
@@ -243,8 +257,12 @@ class InputPicker:
         """Examples of the suite's tasks, and the one that is asked about, whatever its task."""
         tasks = list(suite.task_names)
         if asked != OWN:
-            tasks.append(self.context.examples.of(suite.modality)[asked].task)
-        groups = self.context.examples.by_task(suite.modality, tasks)
+            tasks.append(self.context.examples.shown(suite.modality)[asked].task)
+        examples = self.context.examples
+        groups = examples.by_task(suite.modality, tasks)
+        itself = examples.drawn
+        if itself and itself in examples.shown(suite.modality) and itself.task in groups:
+            groups[itself.task] = (*groups[itself.task], itself)
         named = [
             (f"{suite.task_title(task)}: {_called(example, i, len(group))}", example.index)
             for task, group in groups.items()

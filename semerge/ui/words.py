@@ -75,7 +75,8 @@ class View:
         """The highest of the `others`, with its expert's name for people."""
         return max(self.beside(key), default=None)
 
-    def _others(self, key: str) -> list[tuple[float, str]]:
+    def beside(self, key: str) -> list[tuple[float, str]]:
+        """The `others`, each with its expert's name for people."""
         both = zip(self.column(key), self.titles, strict=True)
         rest = [pair for i, pair in enumerate(both) if i != self.chosen]
         return [(value, title) for value, title in rest if value is not None]
