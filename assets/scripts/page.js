@@ -47,8 +47,9 @@ const semerge = {
     // on a narrow screen some of the buttons are in the menu "More tabs"
     [...document.querySelectorAll('#tabs > .tab-wrapper :is([role=tab], .overflow-dropdown button)')]
       .find(button => button.textContent.trim().toLowerCase() === name)?.click();
-    setTimeout(() => document.querySelector(anchor)?.scrollIntoView({block: 'start'}), 120);
+    if (anchor) setTimeout(() => document.querySelector(anchor)?.scrollIntoView({block: 'start'}), 120);
   }
+  semerge.open = openTab;
 
   document.addEventListener('click', event => {
     const hit = selector => event.target.closest?.(selector);
