@@ -68,5 +68,5 @@ const semerge = {
   // A picture that the browser can't draw, damaged or of a format that it lacks, is no broken icon.
   for (const [event, broken] of [['error', true], ['load', false]])
     document.addEventListener(event, ({target}) =>
-      target.matches?.('#vision-image img') && target.classList.toggle('se-undrawn', broken), true);
+      target.matches?.('.se-drop img') && target.classList.toggle('se-undrawn', broken), true);
 })();

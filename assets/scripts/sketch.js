@@ -36,6 +36,7 @@ function ask() {
   clearTimeout(timer);
   timer = setTimeout(() => {
     props.value = strokes.length ? canvas.toDataURL('image/png') : '';
+    if (!strokes.length) element.dispatchEvent(new Event('semerge-gone', {bubbles: true}));
     if (strokes.length) trigger('submit');
   }, WAIT);
 }
@@ -46,7 +47,6 @@ function at(event) {
           (event.clientY - box.top) * canvas.height / box.height];
 }
 
-canvas.addEventListener('pointerdown', event => {
 // The first so many ms of strokes, as strokes.
 function until(all, time) {
   const part = [];
@@ -89,11 +89,12 @@ function draw(drawing) {
 // What drew itself is now the visitor's own, or gone.
 function away() { shown = null; invite.hidden = true; }
 
+canvas.addEventListener('pointerdown', event => {
   if (event.button) return;
   event.preventDefault();
-  clearTimeout(timer);
   if (shown) strokes = [];
   away();
+  clearTimeout(timer);
   canvas.setPointerCapture(event.pointerId);
   current = {id: event.pointerId, colour, width: Number(range.value), points: [at(event)]};
   strokes.push(current);
@@ -146,6 +147,6 @@ element.addEventListener('click', event => {
 canvas.addEventListener('keydown', event => {
   if ((event.ctrlKey || event.metaKey) && event.key === 'z') { event.preventDefault(); undo(); }
 });
-paint();
 watch(['drawing'], () => draw(props.drawing));
+paint();
 draw(props.drawing);

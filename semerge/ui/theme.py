@@ -10,7 +10,7 @@ SHEETS = ("page", "input", "result", "terms", "charts", "share", "sandbox", "lay
 STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in SHEETS)
 # these hold outside the frame too, or have rules that Gradio leaves out (of containers)
 HEAD_STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in ("frame", "scene", "present"))
-HEAD_SCRIPTS = ("page", "links", "present", "save", "scene", "terms", "measures")
+HEAD_SCRIPTS = ("page", "links", "present", "save", "scene", "terms", "measures", "stale")
 SCRIPTS = tuple(ASSETS / "scripts" / f"{name}.js" for name in HEAD_SCRIPTS)
 
 # the package's semi-bold cut lacks letters, so 600 falls to bold
