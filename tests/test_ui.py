@@ -292,6 +292,30 @@ def test_how_often_the_expert_is_right_stands_beside_the_answer(fits: bool | Non
     assert "of 100" not in part("headline", view_of(fits=fits, expert_accuracy=None))
 
 
+def test_the_picked_example_says_so_however_it_is_asked_for(tmp_path: Path) -> None:
+    suite, examples = fake_suite(), load_examples(fake_examples(tmp_path))
+    context = Context.make([suite], examples, FakeEngine)
+    context.engines.start([suite.name])
+    first = examples.opening("image", suite.task_names)
+    assert first is not None
+    settings = Settings(preset="literal").resolve(suite)
+    for source, opens in (({"example": first.index}, True), ({"example": first.index + 1}, False)):
+        view, _ = context.ask(suite.name, source, settings)
+        assert view.opening is opens
+        assert ('href="#rates"' in part("headline", view)) is opens
+
+
+def test_an_entropy_that_is_always_0_is_not_shown() -> None:
+    assert "<dt>Entropy</dt>" in part("figures", view_of())
+    assert "Entropy" not in part("figures", view_of(temperature=0.0, preset="hard"))
+
+
+def test_one_sample_is_one() -> None:
+    assert (words.samples(1), words.samples(0), words.samples(1234)) == (
+        "1 sample", "0 samples", "1,234 samples",
+    )  # fmt: skip
+
+
 def test_the_table_has_the_figures_of_the_result() -> None:
     view = view_of()
     html = part("figures", view)

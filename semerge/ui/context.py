@@ -109,7 +109,9 @@ class Context:
         suite = self.suite(name)
         sample = sample_of(source, suite, self.examples)
         result = self.predict(name, sample, settings)
-        view = View(result, suite, example_of(source, suite, self.examples))
+        example = example_of(source, suite, self.examples)
+        first = self.examples.opening(suite.modality, suite.task_names)
+        view = View(result, suite, example, opening=example is not None and example == first)
         return view, self.engine(name).picture(sample)
 
     def _predict(self, suite: str, sample: Any, settings: Settings | Resolved) -> dict[str, Any]:
