@@ -217,6 +217,11 @@ def whole(n: int) -> str:
     return f"{n:,}"
 
 
+def samples(n: int) -> str:
+    """`1 sample`, `12,345 samples`."""
+    return f"{whole(n)} sample{'' if n == 1 else 's'}"
+
+
 def count(n: int) -> str:
     return COUNTS[n] if 0 <= n < len(COUNTS) else str(n)
 
