@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from concurrency import sample_of
 from fakes import FakeEngine, fake_suite
 
+from semerge.common import of_100
 from semerge.engine import Engine, load_engine
+from semerge.loading import load
 from semerge.settings import Settings
 from semerge.suites import read_suite
 from semerge.suites.usual import Usual, read_usual, usual_of
@@ -62,14 +65,30 @@ def test_a_report_that_tells_nothing_leaves_the_suite_as_it_is(tmp_path: Path, r
     assert read_usual(replace(fake_suite(), folder=tmp_path)) is None
 
 
+@pytest.fixture
+def measured(folder: Path, engine: Engine) -> Iterator[dict[str, Any]]:
+    """A report of the tiny suite, which is gone afterwards."""
+    defaults, tasks = engine.suite.defaults, len(engine.suite.tasks)
+    at = {name: getattr(defaults, name) for name in ("probe", "layer", "pool", "probe_lambda")}
+    at |= {"weights_sha256": engine.weights_sha256()}
+    found = diagnosis(at=at, abstention={"usual": [float(i + 1) for i in range(tasks)]})
+    write(folder, found)
+    yield found
+    (folder / "report.json").unlink()
+
+
+def write(folder: Path, found: Mapping[str, Any]) -> None:
+    (folder / "report.json").write_text(json.dumps({"diagnosis": found}), encoding="utf-8")
+
+
 def test_an_answer_tells_what_is_usual_where_it_was_measured(
-    diagnosed: Path, diagnosis: Mapping[str, Any]
+    folder: Path, measured: dict[str, Any]
 ) -> None:
-    engine = load_engine(diagnosed)
-    sample = sample_for(engine)
+    engine = load_engine(folder)
+    sample = sample_of(engine, 0)
     result = engine.predict(sample)
-    assert list(result.usual_distances or ()) == diagnosis["abstention"]["usual"]
-    usual = read_usual(read_suite(diagnosed))
+    assert list(result.usual_distances or ()) == measured["abstention"]["usual"]
+    usual = read_usual(read_suite(folder))
     assert isinstance(usual, Usual) and result.clearer == usual.clearer(result.margin)
     # of another layer, nobody knows; nor of the fast mode's estimates
     other = next(layer for layer in engine.layers if layer != usual.at.layer)
@@ -78,23 +97,26 @@ def test_an_answer_tells_what_is_usual_where_it_was_measured(
         assert elsewhere.usual_distances is None and elsewhere.clearer is None
 
 
-def test_other_weights_make_the_report_say_nothing(diagnosed: Path) -> None:
-    file = diagnosed / "report.json"
-    before = file.read_text(encoding="utf-8")
-    report = json.loads(before)
-    report["diagnosis"]["at"]["weights_sha256"] = "0" * 64
-    try:
-        file.write_text(json.dumps(report), encoding="utf-8")
-        engine = load_engine(diagnosed)
-        assert engine.predict(sample_for(engine)).clearer is None
-    finally:
-        file.write_text(before, encoding="utf-8")
+def test_other_weights_make_the_report_say_nothing(folder: Path, measured: dict[str, Any]) -> None:
+    write(folder, measured | {"at": measured["at"] | {"weights_sha256": "0" * 64}})
+    engine = load_engine(folder)
+    result = engine.predict(sample_of(engine, 0))
+    assert result.clearer is None and result.usual_distances is None
 
 
-def sample_for(engine: Engine) -> Any:
-    from equivalence import samples_of
-
-    return samples_of(engine, 1)[0]
+def test_closer_than_usual_tells_how_many_are_clearer(
+    folder: Path, measured: dict[str, Any]
+) -> None:
+    loaded = load(read_suite(folder))
+    loud = replace(loaded.suite, thresholds={"near_tie": 1.0, "flat": None, "far": None})
+    engine = Engine(replace(loaded, suite=loud))
+    result = engine.predict(sample_of(engine, 0))
+    (notice,) = result.notices
+    assert result.clearer is not None
+    assert notice.endswith(
+        f" are almost equally near; {of_100(result.clearer)} of 100 test samples are clearer."
+    )
+    assert notice.startswith("Closer than usual: Task ")
 
 
 # ---- on the page ---------------------------------------------------------------------------------
