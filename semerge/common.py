@@ -99,6 +99,11 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
+def of_100(share: float) -> int:
+    """A share in [0, 1] as so many of 100; all and none only where it is exact."""
+    return round(100 * share) if share in (0.0, 1.0) else min(max(round(100 * share), 1), 99)
+
+
 def measured(value: float) -> str:
     """A measured value to three digits, and whole from a hundred on: 1.13, 10.6, 3,663."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -119,6 +119,7 @@ def local(url: str) -> bool:
 
 def upload(page: Any, file: Path) -> None:
     """Choose a file in place of the image that is there."""
+    page.get_by_role("tab", name="Image", exact=True).click()  # the page may open with the pad
     page.get_by_label("Remove Image").click()
     page.locator("#vision-image input[type=file]").set_input_files(file)
 
@@ -155,7 +156,7 @@ def timeless(result: Mapping[str, Any]) -> dict[str, Any]:
 def chart(page: Any, name: str) -> list[str]:
     """The words of a chart, in order."""
     texts = page.locator(f"#{name} .annotation-text")
-    texts.first.wait_for()
+    texts.first.wait_for(state="attached")  # the distances may be shown in its place
     return [text.replace("\xa0", " ") for text in texts.all_text_contents()]
 
 
@@ -183,7 +184,7 @@ def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
     # seen, too: a page that has just opened may draw its panel a second time
     page.wait_for_function(
         "([node, text]) => document.querySelector(node)?.innerText.includes(text)",
-        arg=[sentence, view.title(want["chosen"])],
+        arg=[sentence, view.answer("se")],
     )
     # another Result may have the same sentence: an opening that was stored, other coefficients
     until(page, lambda: shown(page, tab) == timeless(want))

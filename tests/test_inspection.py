@@ -322,6 +322,9 @@ def test_the_static_page_needs_nothing_and_escapes_everything(found: Inspection)
         assert outside not in page
     shown = min(5, counts(found)["misrouted"])
     assert page.count("<tr data-row") == shown
+    titles = [task.title for task in found.suite.tasks]
+    assert all(f'<th scope="col">{title}</th>' in page for title in titles)
+    assert f"<td>{titles[0]}</td>" in page and f"<td>{found.suite.task_names[0]}</td>" not in page
     assert found.weights_sha256 in page and semerge.__version__ in page
     average = figures(found)["average"]
     told = [

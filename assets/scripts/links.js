@@ -23,7 +23,7 @@
 
   async function copy(button) {
     const link = new URL(location.pathname, location.origin);
-    link.search = dressed(new URLSearchParams(button.dataset.link), true);
+    link.search = dressed(new URLSearchParams(button.dataset.link), false); // who opens it has a theme
     const place = button.parentElement, say = place.querySelector('[role=status]');
     place.querySelector('input')?.remove();
     try {
@@ -44,6 +44,8 @@
 
   let shown = null; // the state that the address has, or stands for
   let touched = false; // by the visitor
+  let place = ''; // the tab that the address is of
+  let returning = ''; // the tab that the browser's own buttons go to
   for (const kind of ['pointerdown', 'keydown', 'drop', 'paste']) {
     addEventListener(kind, () => { touched = true; }, {capture: true, once: true});
   }
@@ -55,14 +57,28 @@
     // what is not ours stays (the host's sign, the language)
     for (const [key, value] of first) if (key.startsWith('__') && key !== '__theme') now.set(key, value);
     const text = now.toString();
+    const tab = semerge.tab();
+    place ||= tab;
+    if (returning && tab !== returning) return; // on its way there
     // a page that nobody has touched yet shows what its address says
     if (!touched) shown = text;
     const ours = !new URLSearchParams(location.search).has('view'); // Gradio's own side panels
-    if (text === shown || !ours || !semerge.tab()) return;
+    if (text === shown || !ours || !tab) return;
     if (shown !== null) document.querySelector('#link-notice .se-notice')?.remove(); // of another state
     shown = text;
-    history.replaceState(history.state, '', `?${text}${location.hash}`);
+    // a tab is a place to come back to, another state of it is not
+    const way = tab === place || tab === returning ? 'replaceState' : 'pushState';
+    [place, returning] = [tab, ''];
+    history[way](history.state, '', `?${text}${location.hash}`);
   }
+
+  addEventListener('popstate', () => {
+    const tabs = [...document.querySelectorAll('#tabs > [role=tabpanel]')].map(panel => panel.id.replace(/-tab$/, ''));
+    const asked = new URLSearchParams(location.search).get('tab');
+    returning = tabs.includes(asked) ? asked : tabs[0];
+    if (returning === semerge.tab()) returning = '';
+    else semerge.open(returning);
+  });
 
   semerge.watch(follow);
   document.addEventListener('click', event => {

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         write_csv(found.inspection, table)
         write(args.csv, table.getvalue())
     if "-" not in (args.json, args.csv):
-        print("\n".join(lines(content)))
+        print("\n".join(lines(content, {task.name: task.title for task in suite.tasks})))
     if not whole:
         told = f"stopped by Ctrl+C after {samples_of(content)}; the figures are of these alone."
         if found.inspection.complete:

@@ -99,8 +99,8 @@ class Inspection:
 
     @cached_property
     def low_margin(self) -> float:
-        """Margins below this are low: the suite's threshold of a near tie, which holds at its
-        default probe, layer and pooling, else LOW_MARGIN."""
+        """Margins below this are low: the suite's threshold of what is closer than usual, which
+        holds at its default probe, layer and pooling, else LOW_MARGIN."""
         usual = self.resolved.probing == Settings().resolve(self.suite).probing
         limit = self.suite.thresholds.get("near_tie") if usual else None
         return LOW_MARGIN if limit is None else limit
@@ -313,7 +313,8 @@ THUMBNAIL = 64
 def static_report(inspection: Inspection, view: View | None = None, limit: int = LIMIT) -> str:
     """The page: settings, accuracies, counts, the matrix, and the view's first `limit` rows."""
     view, about, content = view or View(), inspection.about(), figures(inspection)
-    lines = dict(content["tasks"])
+    titles = {task.name: task.title for task in inspection.suite.tasks}
+    lines = {titles[name]: line for name, line in content["tasks"].items()}
     if average := content["average"]:
         lines["average"] = average | {"n": len(inspection.rows)}
     settings = {name.replace("_", " "): value for name, value in about.items() if value is not None}
@@ -329,6 +330,7 @@ def static_report(inspection: Inspection, view: View | None = None, limit: int =
         counts=counts(inspection, view.head).items(),
         matrix=matrix(inspection),
         inspection=inspection,
+        titles=titles,
         view=view,
         chosen=select(inspection, view),
         limit=limit,

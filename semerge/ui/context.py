@@ -109,7 +109,9 @@ class Context:
         suite = self.suite(name)
         sample = sample_of(source, suite, self.examples)
         result = self.predict(name, sample, settings)
-        view = View(result, suite, example_of(source, suite, self.examples))
+        example = example_of(source, suite, self.examples)
+        first = self.examples.opening(suite.modality, suite.task_names)
+        view = View(result, suite, example, opening=example is not None and example == first)
         return view, self.engine(name).picture(sample)
 
     def _predict(self, suite: str, sample: Any, settings: Settings | Resolved) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def example_of(source: Source, suite: Suite, examples: Examples) -> Example | No
     index = source.get("example")
     if index is None:
         return None
-    found = examples.of(suite.modality)
+    found = examples.shown(suite.modality)
     if type(index) is not int or not 0 <= index < len(found):
         raise UserError("There is no such example.")
     return found[index]

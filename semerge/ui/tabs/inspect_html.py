@@ -83,7 +83,7 @@ def paging(look: Look, chosen: Sequence[int], total: int) -> dict[str, Any]:
     where there is none."""
     start, count = look.page * PAGE, len(on_page(look, chosen))
     return {
-        "count": f"{len(chosen):,} of {total:,}",
+        "count": f"{len(chosen):,} of {words.samples(total)}",
         "span": (start + 1, start + count) if count else None,
         "page": look.page,
         "last": last_page(len(chosen)),
@@ -133,7 +133,9 @@ def exports(key: str, look: Look, choice: Choice, count: int) -> Markup:
     """The buttons, and the command line that gives the same rows."""
     asked = {"key": key, "look": vars(look)}
     command = choice.command()
-    return part("files", count=f"{count:,}", kinds=KINDS.items(), asked=asked, command=command)
+    return part(
+        "files", count=words.samples(count), kinds=KINDS.items(), asked=asked, command=command
+    )
 
 
 def exporter(make: Callable[[Any], dict[str, str]]) -> Callable[[Any], dict[str, str]]:
