@@ -83,11 +83,13 @@
       follow(place, true);
     } else {
       stop(place);
-      // whoever goes through a set, row by row, looks at the numbers
-      const quiet = still() || figure.closest('#inspect-detail');
+      // whoever goes through a set row by row, or through the layers of one input, looks at the numbers
+      const again = figure.closest('#layers-scene') && place.of === figure.dataset.of;
+      const quiet = still() || again || figure.closest('#inspect-detail');
       put(place, quiet || below(figure) ? steps(figure).at(-1) : 'start');
       if (!quiet) wait(place);
     }
+    place.of = figure.dataset.of;
   }
 
   const look = () => document.querySelectorAll('.se-scene:not([data-stage])').forEach(meet);
