@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from inspecting import Inspector, examples_of, tab_of
 from labelled import write_sentences
 from tiny import tiny_text_suite
 
+from recipes.maps import main as recipe
+from semerge.common import UserError
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine, load_engine
 from semerge.evaluation.inspection import inspect
@@ -124,7 +127,7 @@ def test_all_is_inside_on_one_scale(samples: list[tuple[float, float]], own: Any
     given_ = [(tasks[i % len(tasks)], place) for i, place in enumerate(samples)]
     drawn = maps.drawing("m", suite, given_, spot=spot, near_tasks=[tasks[0]])
     assert drawn.own is not None
-    at = [*drawn.marks, drawn.own, *drawn.near]
+    at = [*drawn.marks, drawn.own, *(mark for mark, _ in drawn.near)]
     assert all(-1e-6 <= mark.x <= maps.WIDTH + 1e-6 for mark in at)
     assert all(-1e-6 <= mark.y <= maps.HEIGHT + 1e-6 for mark in at)
     first, second = drawn.marks[0], drawn.own
@@ -161,6 +164,22 @@ def test_text_stays_text_and_the_picture_is_told_in_words(engine: Engine) -> Non
     assert f"{100 * first:.1f}" in html and "bundled examples" in html
     for near in spot.nearest:
         assert f"distance {near.distance:.4g}" in html
+
+
+def test_numbers_lie_over_nothing_that_they_name() -> None:
+    suite = read_suite("mini-text")
+    tasks, here = suite.task_names, (0.0, 0.0)
+    spot = Spot(here, 1.0, tuple(Near(i, 1.0, (0.001 * i, 0.0)) for i in range(3)))
+    far = [(tasks[0], (-10.0, -10.0)), (tasks[1], (10.0, 10.0))]
+    drawn = maps.drawing("m", suite, far, spot=spot, near_tasks=tasks[:3])
+    assert drawn.own is not None
+    at = [(drawn.own.x, drawn.own.y), *(place for _, place in drawn.near)]
+    apart = [math.dist(a, b) for i, a in enumerate(at) for b in at[:i]]
+    assert min(apart) >= maps.ROOM - 1e-9
+    alone = Spot((10.0, 10.0), 1.0, spot.nearest[:1])
+    drawn = maps.drawing("m", suite, far, spot=alone, near_tasks=tasks[:1])
+    ((mark, place),) = drawn.near
+    assert place == (mark.x, mark.y)  # there is room
 
 
 # ---- a region of a set ---------------------------------------------------------------------------
@@ -260,3 +279,27 @@ def test_a_suite_without_samples_has_no_map(
     visitor = Inspector(tab, kind="folder", folder=str(sentences / "text-data"))
     visitor.press_run()
     assert visitor[tab.page.map] == "" and visitor.ids()
+
+
+# ---- the recipe ----------------------------------------------------------------------------------
+
+
+def test_the_recipe_puts_axes_into_a_report_of_before(
+    diagnosed: Path, diagnosis: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, plain = diagnosed / "report.json", (diagnosed / "report.json").read_text("utf-8")
+    told = json.loads(plain)
+    for key in ("mean", "axes"):
+        del told["diagnosis"]["map"][key]
+    path.write_text(json.dumps(told), encoding="utf-8")
+    try:
+        argv = [str(diagnosed), "--data", str(diagnosed.parent / "four")]
+        assert recipe(argv) == 0
+        assert json.loads(path.read_text("utf-8")) == json.loads(plain)
+        assert f"{diagnosis['map']['n']} samples" in capsys.readouterr().out
+        told["diagnosis"]["at"]["weights_sha256"] = "0"
+        path.write_text(json.dumps(told), encoding="utf-8")
+        with pytest.raises(UserError, match="other weights"):
+            recipe(argv)
+    finally:
+        path.write_text(plain, encoding="utf-8")

@@ -7,6 +7,7 @@ gradio here, and torch only once there is an engine.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -158,6 +159,8 @@ def _pairs(places: Tensor) -> tuple[Place, ...]:
 # Where everything stands, in units: both axes have one scale, and the second one points up.
 
 WIDTH, HEIGHT, EDGE = 560.0, 400.0, 24.0
+FEW = 120  # samples whose marks are large
+ROOM = 30.0  # between the middles of this input's mark and of two numbers
 
 
 @dataclass(frozen=True)
@@ -177,16 +180,21 @@ class Mark:
 
 @dataclass(frozen=True)
 class Drawing:
-    """name: what its element ids begin with. own: this input. near: its nearest examples. opened:
-    the mark of the open row."""
+    """name: what its element ids begin with. own: this input. near: its nearest examples, and where
+    the number of each has room. opened: the mark of the open row."""
 
     name: str
     marks: tuple[Mark, ...]
     own: Mark | None = None
-    near: tuple[Mark, ...] = ()
+    near: tuple[tuple[Mark, Place], ...] = ()
     opened: Mark | None = None
 
     width, height = WIDTH, HEIGHT
+
+    @property
+    def size(self) -> float:
+        """Of a mark, over that in the picture of a Result: few samples have more room."""
+        return 0.6 if len(self.marks) <= FEW else 0.42
 
     def of_task(self, task: int, on: bool) -> list[Mark]:
         return [mark for mark in self.marks if mark.task == task and mark.on is on]
@@ -232,12 +240,38 @@ def drawing(
     )
     own = Mark(*at(spot.place), -1) if spot else None
     nearest = spot.nearest if spot else ()
-    near = tuple(
+    near = [
         Mark(*at(one.place), known.get(task, 0))
         for one, task in zip(nearest, near_tasks, strict=True)
-    )
+    ]
     opened = next((mark for mark in marks if mark.number == row), None) if numbers else None
-    return Drawing(name, marks, own, near, opened)
+    return Drawing(name, marks, own, _numbered(own, near), opened)
+
+
+def _numbered(own: Mark | None, near: Sequence[Mark]) -> tuple[tuple[Mark, Place], ...]:
+    """A place for the number of each, beside it where it would lie on another one: the first on
+    growing circles around it that is free and inside."""
+    taken = [(own.x, own.y)] if own else []
+    found = []
+    for mark in near:
+        around = (
+            (mark.x + r * math.cos(math.tau * i / 12), mark.y + r * math.sin(math.tau * i / 12))
+            for r in (0.0, *range(int(ROOM), 200, 8))
+            for i in range(12 if r else 1)
+        )
+        place = next(
+            (
+                (x, y)
+                for x, y in around
+                if 14 <= x <= WIDTH - 14
+                and 14 <= y <= HEIGHT - 14
+                and all(math.dist((x, y), other) >= ROOM for other in taken)
+            ),
+            (mark.x, mark.y),
+        )
+        taken.append(place)
+        found.append((mark, place))
+    return tuple(found)
 
 
 def _fit(places: Sequence[Place]) -> Any:

@@ -25,8 +25,8 @@ from semerge.ui.words import View
 # slide it is 1 px and more.
 
 EM, LINE = 20.0, 24.0  # size of the letters, height of a line
-RADIUS = 100.0  # of the largest distance
-RIM, DIAL = 131.0, 15.0  # from the middle to the dials; radius of a dial
+RADIUS = 94.0  # of the largest distance
+RIM, DIAL = 125.0, 15.0  # from the middle to the dials; radius of a dial
 OUTER = RIM + DIAL + 4  # nothing of the rays is further out
 GAP, MARGIN = 8.0, 4.0  # between rays and labels, around it all
 COLUMN = 122.0  # of labels on either side, at least
