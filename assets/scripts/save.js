@@ -1,5 +1,5 @@
-// Saves a chart as a picture of a slide's size, PNG or SVG: dark on white in either theme, with the
-// heading and the legend in it.
+// Saves a chart, or a drawing of the page's own, as a picture of a slide's size, PNG or SVG: dark on
+// white in either theme, with the heading and the legend in it, or what a drawing says of itself.
 (() => {
   const SIZE = {width: 960, height: 540, scale: 2}; // 1920 x 1080
   const SIGNS = { // class of a legend's sign -> how it looks in the chart, and its colour there
@@ -55,8 +55,68 @@
     }
   }
 
+  // ---- the picture of a Result, and the map: PNG, with what it is about and the date in it
+  const PAINT = ['fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-linecap',
+    'stroke-linejoin', 'opacity', 'display', 'font-size', 'font-weight'];
+  const FACE = 'font-family="Arial, Helvetica, sans-serif"';
+  const NAMESPACE = 'http://www.w3.org/2000/svg';
+
+  // the drawing as it is at its end and on a light page, with all that style sheets say in itself
+  function painted(figure) {
+    const ghost = figure.cloneNode(true), dark = semerge.dark();
+    delete ghost.dataset.stage;
+    ghost.classList.add('se-ghost');
+    figure.after(ghost);
+    document.body.classList.remove('dark');
+    const svg = ghost.querySelector('svg[role=img]');
+    for (const node of svg.querySelectorAll(':not(defs *, title)')) {
+      const style = getComputedStyle(node);
+      node.setAttribute('style', PAINT.map(name => `${name}:${style.getPropertyValue(name)}`).join(';'));
+    }
+    document.body.classList.toggle('dark', dark);
+    ghost.remove();
+    svg.querySelectorAll('[style*="display:none"], title').forEach(node => node.remove());
+    return svg;
+  }
+
+  // local, as whoever saves it reads the clock
+  const today = () => new Date().toLocaleDateString('sv');
+
+  function slide(figure) {
+    const svg = painted(figure), {title, about, said} = figure.dataset;
+    for (const [name, value] of [['x', 40], ['y', 96], ['width', SIZE.width - 80], ['height', 396]])
+      svg.setAttribute(name, value);
+    svg.setAttribute('xmlns', NAMESPACE);
+    const line = (y, size, text, weight = 400) =>
+      `<text x="40" y="${y}" ${FACE} font-size="${size}" font-weight="${weight}" fill="#16181d">${literal(text)}</text>`;
+    const cut = (text, most) => text.length > most ? `${text.slice(0, most - 1)}…` : text;
+    return `<svg xmlns="${NAMESPACE}" width="${2 * SIZE.width}" height="${2 * SIZE.height}" viewBox="0 0 ${SIZE.width} ${SIZE.height}">`
+      + `<rect width="100%" height="100%" fill="white"/>${line(46, 24, cut(title, 64), 700)}${line(74, 15, cut(`${today()}. ${about}`, 125))}`
+      + `<g ${FACE}>${new XMLSerializer().serializeToString(svg)}</g>${line(522, 13, cut(said, 145))}</svg>`;
+  }
+
+  async function saveDrawing(button) {
+    const figure = button.closest('figure');
+    figure.querySelector('.se-failure')?.remove();
+    try {
+      const image = new Image();
+      image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(slide(figure))}`;
+      await image.decode();
+      const canvas = Object.assign(document.createElement('canvas'), {width: 2 * SIZE.width, height: 2 * SIZE.height});
+      canvas.getContext('2d').drawImage(image, 0, 0);
+      const blob = await new Promise(done => { canvas.toBlob(done, 'image/png'); });
+      const link = document.createElement('a');
+      link.href = URL.createObjectURL(blob);
+      link.download = `${figure.dataset.file}-${today()}.png`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    } catch {
+      button.parentElement.insertAdjacentHTML('afterend', FAILED);
+    }
+  }
+
   document.addEventListener('click', event => {
-    const button = event.target.closest?.('[data-save]');
-    if (button) save(button);
+    const button = event.target.closest?.('[data-save], [data-picture]');
+    if (button) (button.dataset.save ? save : saveDrawing)(button);
   });
 })();

@@ -161,13 +161,15 @@ class View:
 
     filter: a key of FILTERS. tasks: of the samples; empty for all. chosen: the expert that was
     taken; with one task it is a cell of the matrix. search: words that all have to be somewhere in
-    the row or its sentence, in any case. sort: of SORTS; "order" is that of the sets.
+    the row or its sentence, in any case. rows: numbers of those that were picked; None for all.
+    sort: of SORTS; "order" is that of the sets.
     """
 
     filter: str = "all"
     tasks: tuple[str, ...] = ()
     chosen: str | None = None
     search: str = ""
+    rows: tuple[int, ...] | None = None
     sort: str = "order"
     descending: bool = False
     head: str = "oracle"
@@ -184,10 +186,12 @@ def select(inspection: Inspection, view: View) -> tuple[int, ...]:
         if value not in valid:
             raise UserError(f"{name} {quoted(value)} is unknown; valid are {', '.join(valid)}.")
     keep, words = FILTERS[view.filter], view.search.casefold().split()
+    picked = None if view.rows is None else frozenset(view.rows)
     chosen = [
         i
         for i, row in enumerate(inspection.rows)
-        if (not view.tasks or row.task in view.tasks)
+        if (picked is None or i in picked)
+        and (not view.tasks or row.task in view.tasks)
         and view.chosen in (None, row.chosen)
         and keep(row, view, inspection.low_margin)
         and (not words or _mentions(inspection, i, words))
@@ -317,6 +321,9 @@ def static_report(inspection: Inspection, view: View | None = None, limit: int =
     lines = {titles[name]: line for name, line in content["tasks"].items()}
     if average := content["average"]:
         lines["average"] = average | {"n": len(inspection.rows)}
+    looked = vars(view)
+    if view.rows is not None:
+        looked = looked | {"rows": f"{len(view.rows)} that were picked"}
     settings = {name.replace("_", " "): value for name, value in about.items() if value is not None}
     page = templates().get_template("inspection_page.html")
     text = page.render(
@@ -336,6 +343,6 @@ def static_report(inspection: Inspection, view: View | None = None, limit: int =
         limit=limit,
         status=status,
         side=THUMBNAIL,
-        settings=[*settings.items(), *((k, value) for k, value in vars(view).items() if value)],
+        settings=[*settings.items(), *((k, value) for k, value in looked.items() if value)],
     )
     return text.lstrip() + "\n"

@@ -33,12 +33,14 @@ from semerge.suites.examples import Example
 class View:
     """A Result with everything that its display needs. result: the JSON object of design section 4.
     example: the example that was asked about, if it was one: then the right answer is known.
-    opening: True for the example that the page opens with."""
+    opening: True for the example that the page opens with. called: what the input is called, on a
+    saved picture and in its file name."""
 
     result: Mapping[str, Any]
     suite: Suite
     example: Example | None = None
     opening: bool = False
+    called: str = ""
 
     @property
     def tasks(self) -> list[str]:
@@ -212,6 +214,18 @@ def percent(value: float | None) -> str:
     return f"{text}\u00a0%"
 
 
+def excerpt(text: str, most: int = 90) -> str:
+    """A text on one line, cut where it is longer than so many characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def file_name(*parts: str) -> str:
+    """Parts of a file's name as one that every system takes, without its ending and date."""
+    safe = (re.sub(r"[^\w.+-]+", "_", part).strip("._")[:48] for part in parts)
+    return "-".join(part for part in ("semerge", *safe) if part)
+
+
 def whole(n: int) -> str:
     """A number of samples: 12,345."""
     return f"{n:,}"
@@ -314,6 +328,15 @@ def compared(view: View) -> str:
 def centre(view: View) -> str:
     """What the distances are from, a key of CENTRES."""
     return _probe(view.result["probe"]).centre
+
+
+def asked(view: View) -> str:
+    """What was asked: suite, method, preset and probe, in one sentence."""
+    result = view.result
+    return (
+        f"{view.suite.title}, {method(view)}, preset {result['preset']}, probe {result['probe']}: "
+        f"{probing(view)}."
+    )
 
 
 def made(view: View) -> str:

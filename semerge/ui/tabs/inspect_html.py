@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,16 @@ from semerge.common import UserError
 from semerge.methods import METHODS
 from semerge.ui import words
 from semerge.ui.runs import Store
-from semerge.ui.tabs.inspect_choice import FILTERS, HEADS, PAGE, Choice, Look, index_of, last_page
+from semerge.ui.tabs.inspect_choice import (
+    FILTERS,
+    HEADS,
+    PAGE,
+    Choice,
+    Look,
+    index_of,
+    last_page,
+    region,
+)
 
 if TYPE_CHECKING:
     from semerge.evaluation.inspection import Inspection
@@ -180,4 +190,4 @@ def _look(raw: Any) -> Look:
         raise UserError(UNKNOWN)
     if any(type(raw[name]) is not type(value) for name, value in usual.items()):
         raise UserError(UNKNOWN)
-    return Look(**raw)
+    return replace(Look(**raw), region=region(raw["region"]))
