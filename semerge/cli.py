@@ -38,7 +38,7 @@ from semerge.common import (
 from semerge.methods import METHODS
 from semerge.probes import PROBES
 from semerge.registry import TASK_ARITHMETIC, Registry
-from semerge.settings import Settings, checked_coefficients, descriptions
+from semerge.settings import MAX_LAMBDA, Settings, checked_coefficients, descriptions
 from semerge.suites import available_suites, loaded_files, published_suites, read_suite
 from semerge.suites.memory import need
 
@@ -170,6 +170,11 @@ def parser() -> Parser:
     what = "methods, as METHOD or METHOD:option=value; all: every one, of a large model those that "
     what += "take long only where they are made already; default: task_arithmetic"
     one.add_argument("--methods", default=TASK_ARITHMETIC, metavar="a,b|all", help=what)
+    what = "choose options and λ of each method on validation first, N samples a task; default: 100"
+    one.add_argument("--tune", nargs="?", const=100, type=whole(1), metavar="N", help=what)
+    what = "also how far two tasks' vectors get in each other's way, over a grid of their "
+    what += "coefficients; of all pairs, where none is named"
+    one.add_argument("--disentanglement", nargs="?", const="all", metavar="TASK,TASK", help=what)
     why = "also why: hypothesis, automatic choice, misfits; into a report.json, if one is named"
     one.add_argument("--diagnose", nargs="?", const="", metavar="F", help=why)
     one.add_argument("--json", metavar="F", help="write the report; - prints it")
@@ -225,11 +230,15 @@ def parser() -> Parser:
         "is below 0, --coefficients=-.1,.3"
     )
     one.add_argument("--coefficients", metavar="a,b,..", help=what)
+    what = "λ of the static merge in place of the method's own: one coefficient for all tasks"
+    one.add_argument("--scale", metavar="F", help=what)
     what = "a data folder, generated or hub: methods that need samples are made from its validation"
     one.add_argument("--data", metavar="DIR", help=what)
     what = "what is written; without it a method that takes long is made and kept for later alone"
     one.add_argument("--out", metavar="FILE.safetensors", help=what)
     one.add_argument("--force", action="store_true", help="write over a file that is there")
+    what = "put it into the suite's folder, in half precision, for whoever has that folder"
+    one.add_argument("--ship", action="store_true", help=what)
     _add_options(one, METHODS)
 
     one = commands.add_parser(
@@ -332,8 +341,23 @@ def merge(args: argparse.Namespace) -> int:
     spec, own = METHODS.spec(args.method, _options_of(args)), None
     if args.coefficients is not None:
         own = checked_coefficients([*map(_number, args.coefficients.split(","))], suite)
+    if args.scale is not None:
+        if own is not None:
+            raise UserError("--scale is one coefficient for all tasks; leave --coefficients out.")
+        if not isinstance(number := _number(args.scale), float) or not abs(number) <= MAX_LAMBDA:
+            raise UserError(
+                f"scale must be a number from {-MAX_LAMBDA:g} to {MAX_LAMBDA:g}, "
+                f"not {quoted(args.scale)}."
+            )
+        own = (number,) * len(suite.tasks)
     if args.data is not None and not METHODS[spec].sampled:
         raise UserError(f"{METHODS[spec].title} is made from no samples; leave --data out.")
+    if args.ship:
+        if args.out is not None or own is not None:
+            raise UserError("--ship writes what the method makes, into the suite's folder alone.")
+        return _ship(suite, spec, args.data)
+    if args.out is None and own is not None:
+        raise UserError("nothing would be written: name a file by --out FILE.safetensors.")
     if args.out is None:
         return _make(suite, spec, args.data)
     suite, out = locate(suite), Path(args.out)
@@ -351,6 +375,11 @@ def merge(args: argparse.Namespace) -> int:
     about = {"suite": suite.name, "method": spec, "weights_sha256": engine.weights_sha256()}
     if own is not None:
         about["coefficients"] = listed(own)
+    if args.scale is not None and engine.variant(spec).whole is not None:
+        raise UserError(
+            f"{METHODS.title(spec)} gives one merged model, which no scale belongs to; leave "
+            "--scale out."
+        )
     tensors = base.laid_out(engine.merge(spec, own))
     save_checkpoint(out, tensors, about | {"semerge": __version__}, args.force)
     size = gigabytes(out.stat().st_size)
@@ -370,6 +399,22 @@ def _make(suite: Suite, spec: str, data: str | None) -> int:
     if not engine.models.is_kept(spec):
         raise UserError(f"{METHODS.title(spec)} can't be kept on this disk.")
     print(f"{METHODS.title(spec)} of {suite.title} is made, and kept for later")
+    return 0
+
+
+def _ship(suite: Suite, spec: str, data: str | None) -> int:
+    """Put what a method makes into the suite's folder."""
+    if not METHODS[spec].is_dear(parameters(suite.sizes.shapes)):
+        raise UserError(f"{METHODS.title(spec)} is made at once wherever it is asked for.")
+    from semerge.engine import load_engine
+
+    suite = locate(suite)
+    engine = load_engine(suite, source=_source(suite, data))
+    files = engine.models.ship(spec)
+    size = gigabytes(sum(file.stat().st_size for file in files))
+    print(
+        f"{METHODS.title(spec)} of {suite.title}: {len(files)} files, {size}, in {files[0].parent}"
+    )
     return 0
 
 

@@ -8,13 +8,13 @@ experts are views of one matrix a stage; other models are merged from it while t
 from __future__ import annotations
 
 import hashlib
-import shlex
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
@@ -25,11 +25,12 @@ import semerge
 from semerge.backbones import Backbone, Batch, Params
 from semerge.checkpoints.bundled import Statistics, read_moments
 from semerge.checkpoints.cache import content_key, find, is_there, keep, last_used
-from semerge.checkpoints.files import place_of
+from semerge.checkpoints.made import command, index_of, note_made
+from semerge.checkpoints.variants import key_of, ship, shipped
 from semerge.common import UserError, gigabytes
 from semerge.loading import Loaded
 from semerge.methods import METHODS, NEEDS, Method
-from semerge.methods.samples import Samples, Source
+from semerge.methods.samples import Samples, Source, watching
 from semerge.registry import TASK_ARITHMETIC, Key
 from semerge.result import Clock
 from semerge.settings import FINAL
@@ -245,24 +246,64 @@ class Models:
 
     def _dear(self, spec: str) -> tuple[TaskVectors | Params, bool]:
         """The same from the disk, where it was made before, or else made and kept there: in
-        float32, so that either answers alike; and whether it was there. Raises UserError where it
-        is not there and not to be made."""
+        float32, so that either answers alike; and whether it was there. What is neither there nor
+        to be made may be shipped with the suite, in half precision. Raises UserError where it is
+        nowhere."""
         samples = self._samples(METHODS[spec])
         key, segments = self._dear_key(spec, samples), self.vectors.segments
+        makes = self._make_dear if not METHODS[spec].sampled else samples is not None
+        if not makes and (key is None or not is_there(DEAR, key)):
+            beside = shipped(self._suite, spec, self.sha256)
+            if beside is not None:
+                return self._upon(beside), True
         rows = {str(i): (self.vectors.count, s.changing) for i, s in enumerate(segments)}
         shapes = {name: tuple(x.shape) for name, x in self.vectors.base().items()}
         stored = None if key is None else find(DEAR, key, rows, shapes)
         if stored is None:
             return self._made_and_kept(spec, key, samples), False
+        note_made(self._suite, spec)
         if stored.keys() == rows.keys():
             return self.vectors.with_experts([stored[stage] for stage in rows]), True
         return {name: x.to(self.device, copy=True) for name, x in stored.items()}, True
 
+    def _upon(self, deltas: Mapping[str, Tensor]) -> TaskVectors | Params:
+        """What was shipped, on the base: effective task vectors, or one merged model. Raises
+        UserError where the shapes are not those of this model."""
+        base, segments = self.vectors.base(), self.vectors.segments
+        rows = {str(i): (self.vectors.count, s.changing) for i, s in enumerate(segments)}
+        found = {name: tuple(x.shape) for name, x in deltas.items()}
+        if found == rows:
+            return self.vectors.with_experts(
+                [s.weights[0] + deltas[str(i)].to(s.weights) for i, s in enumerate(segments)]
+            )
+        if found != {name: tuple(x.shape) for name, x in base.items()}:
+            raise UserError("What is shipped of this method is of another model.")
+        return {name: base[name] + x.to(base[name]) for name, x in deltas.items()}
+
+    def ship(self, method: str) -> list[Path]:
+        """Write what a method makes into the suite's folder, see `semerge.checkpoints.variants`."""
+        spec = METHODS.spec(method)
+        variant, base = self.variant(spec), self.vectors.base()
+        if variant.whole is not None:
+            params = {name: x for stage in variant.whole for name, x in stage.items()}
+            deltas = {name: params[name] - base[name] for name in base}
+        else:
+            segments = variant.vectors.segments
+            deltas = {str(i): s.weights[1:] - s.weights[0] for i, s in enumerate(segments)}
+        samples = self._samples(METHODS[spec])
+        about = {
+            "version": semerge.__version__,
+            "samples_sha256": None if samples is None else samples.sha256,
+        }
+        return ship(self._suite, spec, self.sha256, deltas, about)
+
     def _samples(self, entry: Method) -> Samples | None:
         """What a method is made from; None where it needs no samples, or there are none here."""
-        if self._source is None or not entry.sampled:
-            return None
-        return self._source(self, entry.needs == "labels")
+        return self.samples(entry.needs == "labels") if entry.sampled else None
+
+    def samples(self, labelled: bool = False) -> Samples | None:
+        """Samples of every task, with their labels or without; None where there are none here."""
+        return None if self._source is None else self._source(self, labelled)
 
     def _dear_key(self, spec: str, samples: Samples | None) -> str | None:
         """Under what a method's merge is kept. One of samples that are not here: the last used, or
@@ -274,25 +315,25 @@ class Models:
         return last_used(DEAR, f"{key}-") if samples is None else f"{key}-{samples.sha256}"
 
     def is_kept(self, method: str) -> bool:
-        """Whether what a method makes of the experts is on the disk."""
+        """Whether what a method makes of the experts is on the disk, or shipped with the suite."""
         spec = METHODS.spec(method)
         key = self._dear_key(spec, self._samples(METHODS[spec]))
-        return key is not None and is_there(DEAR, key)
+        kept = key is not None and is_there(DEAR, key)
+        return kept or key_of(spec, self.sha256) in index_of(self._suite)
 
     def _made_and_kept(
         self, spec: str, key: str | None, samples: Samples | None
     ) -> TaskVectors | Params:
-        entry, place = METHODS[spec], place_of(self._suite)
-        command = f"python -m semerge merge --suite {place} --method {shlex.quote(spec)}"
+        entry, how = METHODS[spec], command(self._suite, spec)
         if entry.sampled and samples is None:
             raise UserError(
                 f"{METHODS.title(spec)} needs {NEEDS[entry.needs]} and is not made yet; "
-                f"`{command} --data DIR` makes it once."
+                f"`{how}` makes it once."
             )
         if not self._make_dear:
             raise UserError(
                 f"{METHODS.title(spec)} takes long to make and is not made yet; "
-                f"`{command}` makes it once."
+                f"`{how}` makes it once."
             )
         made = self._computed(spec, samples)
         if isinstance(made, TaskVectors):
@@ -300,7 +341,8 @@ class Models:
         else:
             content = {name: x.cpu().contiguous() for name, x in made.items()}
         assert key is not None  # only samples that are not here have none
-        keep(DEAR, key, content, DISK)
+        if keep(DEAR, key, content, DISK):
+            note_made(self._suite, spec)
         return made
 
     def static(self, stage: int) -> Params:
@@ -412,6 +454,18 @@ class Models:
         if keep:
             keep(Reached(h, min(deepest, depth)))
 
+    def read(self, stage: Stage, batch: Batch, layer: int, name: str) -> Tensor:
+        """What the matrix `name` of block `layer` reads in one model: (B, N, n)."""
+        found: list[Tensor] = []
+        with stage if isinstance(stage, Merged) else nullcontext():
+            h = self.embed(stage, batch)
+            for at in range(1, layer):
+                h = self.backbone.block(stage(at), at, h, batch)
+            params = stage(layer)
+            with watching({name: params[name]}, lambda _, x: found.append(x)):
+                self.backbone.block(params, layer, h, batch)
+        return found[0]
+
     def embed(self, stage: Stage, batch: Batch) -> Tensor:
         """Input of the first block: (.., B, N, d)."""
         if isinstance(stage, Merged):
@@ -425,9 +479,19 @@ class Models:
         start: Reached | None = None,
         method: str = TASK_ARITHMETIC,
     ) -> Tensor:
+        """`each` of a method's task vectors."""
+        return self.each(batch, coefficients, self.variant(method).vectors, start)
+
+    def each(
+        self,
+        batch: Batch,
+        coefficients: Tensor,
+        vectors: TaskVectors,
+        start: Reached | None = None,
+    ) -> Tensor:
         """Final embeddings (B, D) of B samples, each under weights of its own: (B, T). Samples go
         in groups whose merged stages fit the room; a group's merge is one product."""
-        found, vectors = [], self.variant(method).vectors
+        found = []
         for first in range(0, len(batch), self._group):
             g = slice(first, first + self._group)
             begin = None if start is None else start.of(g)

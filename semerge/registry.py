@@ -41,6 +41,14 @@ class Within(NamedTuple):
     high: float
 
 
+class Grid:
+    """The values of an option that are tried where it is chosen on validation, besides its default.
+    An option without a grid stays as it is."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values = values
+
+
 Share = Annotated[float, Within(0.0, 1.0)]
 Seed = Annotated[int, Within(0, 9999), "seed of what is drawn at random"]
 
@@ -65,7 +73,8 @@ class Key(NamedTuple):
 @dataclass(frozen=True)
 class Option:
     """One keyword-only parameter of an entry's function. kind: bool, int, float or str. choices:
-    all values of a str. within: the range of a number."""
+    all values of a str. within: the range of a number. grid: what is tried on validation, the
+    default first; () where it stays as it is."""
 
     name: str
     kind: type
@@ -73,6 +82,7 @@ class Option:
     about: str = ""
     choices: tuple[str, ...] = ()
     within: Within | None = None
+    grid: tuple[Any, ...] = ()
 
     @property
     def valid(self) -> str:
@@ -155,7 +165,12 @@ def _option(parameter: inspect.Parameter, function: Callable[..., Any]) -> Optio
         raise TypeError(f"{function.__name__}: option {parameter.name} needs a type and a default")
     within = next((x for x in extras if isinstance(x, Within)), None)
     about = next((x for x in extras if isinstance(x, str)), "")
-    return Option(parameter.name, kind, parameter.default, about, choices, within)
+    tried = next((x.values for x in extras if isinstance(x, Grid)), ())
+    grid = tuple(dict.fromkeys((parameter.default, *tried))) if tried else ()
+    found = Option(parameter.name, kind, parameter.default, about, choices, within, grid)
+    if any(found._parsed(value) is None for value in grid):
+        raise TypeError(f"{function.__name__}: the grid of {parameter.name} has what is not valid")
+    return found
 
 
 E = TypeVar("E", bound=Entry)

@@ -22,6 +22,7 @@ from semerge.data.sets import suite_sets
 from semerge.engine import Engine, load_engine
 from semerge.evaluation import collect as collecting
 from semerge.evaluation.collect import collect
+from semerge.evaluation.dynamic import DYNAMICS
 from semerge.evaluation.evaluate import STOPPED, Evaluation, Request, evaluate
 from semerge.evaluation.field import costs
 from semerge.evaluation.field.paired import paired
@@ -299,7 +300,7 @@ def test_every_row_is_that_of_its_own_run(home: Path, engine: Engine) -> None:
     routed = [
         (row["average_all"]["se_routed"], -i)
         for i, row in enumerate(table)
-        if "reason" not in row and row["probe"] != ORACLE
+        if "reason" not in row and row["data"] != ["the task of each sample"]
     ]
     (_, best), (_, second) = sorted(routed)[::-1][:2]
     assert {row["against"]["row"] for row in rows} == {-best, -second}
@@ -331,7 +332,9 @@ def test_no_cell_is_empty_without_a_reason(home: Path, engine: Engine) -> None:
     assert absent["hungry", None] == needs
     for spec in ("task_arithmetic", "whole", "ties:density=0.5"):
         rows = [row for row in found.table if row["method"] == spec]
-        assert {row["probe"] for row in rows} == {*PROBES.names, RANDOM, ORACLE}
+        routers = {entry.name for entry in DYNAMICS if not entry.model}
+        first = routers if spec == specs[0] else set()
+        assert {row["probe"] for row in rows} == {*PROBES.names, RANDOM, ORACLE} | first
     shared = {"method", "title", "probe", "preset", "note", "tasks", "average_all", "average_real"}
     shared |= {"recovery", "passes", "ms", "merge", "bytes", "data", "against", "layer", "pool"}
     for row in found.table:
@@ -341,13 +344,19 @@ def test_no_cell_is_empty_without_a_reason(home: Path, engine: Engine) -> None:
         empty = {name for name in row if row[name] is None}
         at = {"layer", "pool", "probe_lambda"}
         merged = {"preset", "static_lambda", "merge"}
-        wanted = {RANDOM: at, ORACLE: at}.get(row["probe"], set())
-        assert empty == (merged if row["method"] == ENSEMBLE else wanted)
+        alone = row["method"] == ENSEMBLE or row["method"] in DYNAMICS
+        if alone:
+            wanted = merged if row["probe"] == "experts" else merged | at | {"probe"}
+        else:
+            wanted = at if row["probe"] not in PROBES else set()
+        assert empty == wanted
         assert row["ms"] > 0 and row["bytes"] > 0 and row["passes"] >= 1
         static = {"static_oracle", "static_routed"} <= row["average_all"].keys()
-        assert static is (row["method"] != ENSEMBLE)
+        assert static is not alone
     notes = {row["note"]: row["probe"] for row in found.table if row.get("note")}
-    assert notes == {NOTES[RANDOM]: RANDOM, NOTES[ORACLE]: ORACLE, NOTES[ENSEMBLE]: "experts"}
+    own = {entry.note for entry in DYNAMICS if not entry.needs}  # here are no samples
+    assert notes.keys() - own == {*NOTES.values()} and own <= notes.keys()
+    assert {notes[NOTES[name]] for name in (RANDOM, ORACLE)} == {RANDOM, ORACLE}
     assert sum(row["method"] == ENSEMBLE for row in found.table) == 1
     data = {row["probe"]: row["data"] for row in found.table if "reason" not in row}
     assert (data["experts"], data["base"], data[RANDOM]) == ([], [], [])

@@ -364,3 +364,27 @@ def test_what_is_stopped_leaves_nothing(
     out = tmp_path / "out.safetensors"
     assert cli.main(["merge", "--suite", str(tiny), "--out", str(out)]) == 130
     assert not list(tmp_path.iterdir())
+
+
+def test_a_scale_is_one_coefficient_for_all_tasks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny_text_suite(tmp_path / "suite")
+    merge(folder, tmp_path / "a.safetensors", "--method", "ties", "--scale", "0.7")
+    merge(folder, tmp_path / "b.safetensors", "--method", "ties", "--coefficients", "0.7,0.7,0.7")
+    a, b = (load_file(tmp_path / f"{name}.safetensors") for name in "ab")
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    vectors = load_engine(folder).variant("ties").vectors
+    expected = vectors.merge(torch.full((3,), 0.7))
+    assert all(torch.allclose(a[name].float(), expected[name], atol=2e-3) for name in a)
+    start = ["merge", "--suite", str(folder), "--method"]
+    out = ["--out", str(tmp_path / "c.safetensors")]
+    for options, why in (
+        (["ties", "--scale", "x", *out], "scale must be a number from -10 to 10, not 'x'."),
+        (["ties", "--scale", "11", *out], "scale must be a number from -10 to 10"),
+        (["ties", "--scale", "1", "--coefficients", "1,1,1", *out], "leave --coefficients out"),
+        (["ties", "--scale", "1"], "name a file by --out"),
+    ):
+        assert cli.main([*start, *options]) == 2
+        assert why in capsys.readouterr().err
+    assert not (tmp_path / "c.safetensors").exists()

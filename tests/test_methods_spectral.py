@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from matrix_models import BIAS, agree, merge, random, task_vectors, terms
-from merging import merged
+from merging import merged, of_tensors, vectors_of
 from torch import Tensor
 
 from semerge.methods import METHODS
@@ -335,6 +335,37 @@ def test_knots_equals_the_formula() -> None:
         mats, dense_knots([x.numpy() for x in mats.values()], 0.3), strict=True
     ):
         agree(found[name], expected)
+
+
+def test_core_space_equals_the_formula() -> None:
+    """KnOTS's TIES, of coordinates on both sides, by numpy's SVD of what stands side by side."""
+    taus = [lora(seed, 8, 9) for seed in (0, 1)]
+    stages = [{"e": torch.zeros(3, 1)}, {"w": taus[0]}, {"v": taus[1]}, {"z": torch.zeros(3, 1)}]
+    vectors = of_tensors(*[{k: x.float() for k, x in stage.items()} for stage in stages])
+    found = merged("core_space", vectors, density=0.3)
+    cores, bases = [], []
+    for stack in taus:
+        x = stack.numpy()
+        u, s, _ = np.linalg.svd(np.concatenate(list(x), axis=1), full_matrices=False)
+        _, d, vh = np.linalg.svd(np.concatenate(list(x), axis=0), full_matrices=False)
+        u, v = u[:, s > 1e-5], vh[d > 1e-5].T
+        core = u.T @ x @ v
+        np.testing.assert_allclose(u @ core @ v.T, x, atol=1e-6)  # nothing is lost
+        cores.append(core)
+        bases.append((u, v))
+    flat = torch.cat([torch.from_numpy(c.reshape(3, -1)) for c in cores], dim=1)
+    made = METHODS["ties"].function(vectors_of(flat.float()), density=0.3, merge="mean")
+    whole = torch.cat(list(made.deltas()), dim=1).double().sum(0)
+    for name, core, (u, v) in zip(("w", "v"), cores, bases, strict=True):
+        size = core[0].size
+        part, whole = whole[:size].view(core[0].shape).numpy(), whole[size:]
+        agree(found[name], torch.from_numpy(u @ part @ v.T), 1e-4)
+
+
+def test_core_space_of_one_task_is_the_task() -> None:
+    agree(merge("core_space", lora(0, 8, 9)[:1], density=1.0), lora(0, 8, 9)[0])
+    turned = merge("core_space", lora(0, 8, 9), outputs_last=True, density=0.4)
+    agree(turned, merge("core_space", lora(0, 8, 9), density=0.4))
 
 
 def test_knots_keeps_all_of_one_task_and_what_one_alone_has() -> None:

@@ -23,7 +23,7 @@ from semerge.ui import links, words
 from semerge.ui.app import build
 from semerge.ui.context import Context
 from semerge.ui.links import Query
-from semerge.ui.options import Options
+from semerge.ui.options import Options, in_menu
 
 FOLD = "language-options"
 Half = Annotated[float, Within(0.0, 2.0), "how much of a task vector counts"]
@@ -163,5 +163,11 @@ def test_menus_are_in_the_words_of_the_registries(context: Context) -> None:
     page = Visitor(build(context))
     shown = dict(page.of(f"{FOLD}/Merging method", "choices"))
     assert list(shown.values()) == list(METHODS.names)
-    assert list(shown) == [entry.title for entry in METHODS]
+    suite = next(iter(context.suites.values()))
+    assert list(shown) == [in_menu(suite, name) for name in METHODS.names]
+    # what is neither made nor shipped says so, all others are their titles
+    labels = zip(shown, METHODS, strict=True)
+    other = {entry.name: label for label, entry in labels if label != entry.title}
+    assert other and all(label.endswith("(not made here)") for label in other.values())
+    assert all(METHODS[name].needs or METHODS[name].dear == 0 for name in other)
     assert page.of(f"{FOLD}/Merging method", "info") == METHODS["task_arithmetic"].about

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,33 +17,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import Shapes
+from semerge.checkpoints.made import cache_folder, content_key
 from semerge.checkpoints.saving import SUFFIX, UNFINISHED, save_whole
 from semerge.common import gigabytes
 
-CACHE_ENV = "SEMERGE_CACHE"
 DAY = 86_400  # seconds; no file takes longer to write
 _HASH = "sha256"
 
+__all__ = ["cache_folder", "content_key", "find", "is_there", "keep", "last_used"]
 _log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """$SEMERGE_CACHE, or this project's folder in the platform's cache. It may not exist yet."""
-    chosen = os.environ.get(CACHE_ENV)
-    if chosen:
-        return Path(chosen).expanduser()
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "semerge"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "semerge"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "semerge"
-
-
-def content_key(parts: Mapping[str, Any]) -> str:
-    """The hash of everything that a result depends on; the parts are JSON values."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def find(kind: str, key: str, *valid: Shapes) -> dict[str, Tensor] | None:

@@ -187,11 +187,20 @@ def _second(
     way: Way,
     cancelled: Cancelled | None,
 ) -> SecondPass:
-    """Of settings or a rival; the ensemble's second pass is what its experts answered."""
+    """Of settings or a rival; the ensemble's second pass is what its experts answered, and that of
+    models of a rival's own is theirs."""
     if isinstance(way, Resolved):
         distances = measured.distances[way.probing]
         return second_pass(engine, sets, measured, distances, way, cancelled)
     resolved = way.resolved
+    if way.entry is not None:
+        if way.alone:
+            return _of_models(engine, sets, measured, way, cancelled)
+        distances = torch.empty(len(measured), engine.models.vectors.count)
+        for _, at, batch in each_batch(engine, sets, cancelled):
+            with torch.inference_mode():
+                distances[at] = way.running.run(batch).float().cpu()
+        return second_pass(engine, sets, measured, distances, resolved, cancelled)
     if way.name != ENSEMBLE:
         distances = way.distances(sets, measured.tasks, engine.models.vectors.count)
         return second_pass(engine, sets, measured, distances, resolved, cancelled)
@@ -199,6 +208,30 @@ def _second(
     r = engine.route(measured.distances[resolved.probing], resolved)
     static = measured.answers[static_of(resolved)]
     return SecondPass(measured.ensemble, static, r.chosen, r.margin, r.entropy)
+
+
+@torch.inference_mode()
+def _of_models(
+    engine: Engine,
+    sets: Sequence[LabelledSet],
+    measured: Measurement,
+    way: Rival,
+    cancelled: Cancelled | None,
+) -> SecondPass:
+    """Of a dynamic method that answers with models of its own. Who chooses the expert says its
+    entry; where it does so itself there is neither a margin nor an entropy."""
+    static = measured.answers[static_of(way.resolved)]
+    answers, chosen = torch.empty_like(static), measured.tasks.clone()
+    for own, at, batch in each_batch(engine, sets, cancelled):
+        z, experts = way.running.run(batch, own)
+        answers[at] = answers_of(engine, z).cpu()
+        if experts is not None:
+            chosen[at] = experts.cpu()
+    if way.keys:
+        r = engine.route(measured.distances[way.resolved.probing], way.resolved)
+        return SecondPass(answers, static, r.chosen, r.margin, r.entropy)
+    nothing = torch.zeros(len(chosen), dtype=torch.float64)
+    return SecondPass(answers, static, chosen, nothing, nothing)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from semerge.backbones.architecture import parameters
 from semerge.checkpoints.files import locate
@@ -37,6 +37,9 @@ from semerge.settings import valid_probes as probes_on_offer
 from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_report
 
+if TYPE_CHECKING:
+    from semerge.engine import Engine
+
 ALL = "all"
 DRAWS = 3
 """Of a method that draws at random, where all methods are run."""
@@ -56,12 +59,16 @@ def run(args: argparse.Namespace) -> int:
             check_place(Path(name))
     if args.diagnose:
         _read_report(Path(args.diagnose))
+    if args.disentanglement is not None:
+        _pairs(args.disentanglement, suite)
     splits = None if args.diagnose is None else _splits(suite, request)
 
     from semerge.engine import load_engine
 
     # whoever names a method waits for it; of all of them, a large model's may take hours
     waits = ALL not in split_specs(args.methods) or parameters(suite.sizes.shapes) < FULL_SIZE
+    if args.tune is not None:
+        request = _tuned(suite, request, args.tune, waits)
     engine = load_engine(suite, make_dear=waits, source=_source(suite, request))
     try:
         with stoppable() as stopped:
@@ -70,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     except Interrupted:  # nothing is done yet that could be written
         raise KeyboardInterrupt from None
     content, whole = found.to_dict() | _reported(suite, found), found.complete
+    if args.disentanglement is not None and whole:
+        content["disentanglement"] = _disentanglement(engine, found, args.disentanglement)
     if splits is not None and whole:
         content["diagnosis"] = diagnose(
             engine,
@@ -102,12 +111,78 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _pairs(text: str, suite: Suite) -> list[tuple[str, str]] | None:
+    """Which pairs of tasks are looked at; None for all. Raises UserError for what is no pair."""
+    if text == ALL:
+        return None
+    names = text.split(",")
+    if len(names) != 2 or names[0] == names[1]:
+        raise UserError("--disentanglement compares two tasks, as a,b; without them it does all.")
+    for name in names:
+        suite.index(name)
+    return [(names[0], names[1])]
+
+
+def _disentanglement(engine: Engine, found: Evaluation, text: str) -> dict[str, Any]:
+    """The weight-disentanglement error of pairs of tasks, on the samples that were evaluated."""
+    from semerge.evaluation.field.disentanglement import of_pairs
+
+    sets, pairs = found.inspection.sets.sets, _pairs(text, engine.suite)
+    there = {one.task for one in sets}
+    for name in (name for pair in pairs or () for name in pair if name not in there):
+        raise UserError(f"The data holds no samples of {name}.")
+    return of_pairs(engine, sets, pairs)
+
+
+def _tuned(suite: Suite, request: Request, most: int, waits: bool) -> Request:
+    """The same with options and λ of the methods chosen on validation, by one rule."""
+    if request.split == "validation":
+        raise UserError(
+            "--tune chooses on validation, so it is measured on test; leave --split out."
+        )
+    from semerge.engine import load_engine
+    from semerge.evaluation.field.tuning import FACTORS, RULE, Tuned, tune_all, without_draw
+
+    sets = suite_sets(suite, request.data, "validation", most, request.seed, notice=_tell)
+    # what is made from samples is made from those of train that are not validation
+    own = replace(request, split="validation")
+    engine = load_engine(suite, make_dear=waits, source=_source(suite, own))
+    found = tune_all(engine, sets.sets, request.methods)
+    methods, scales = [], {}
+    for spec in request.methods:
+        chosen, best = found[without_draw(spec)], spec
+        if isinstance(chosen, Tuned):
+            options = {name: x for name, x in METHODS.chosen(spec).items() if name == "draw"}
+            best = METHODS.spec(chosen.method, options)
+            if chosen.scale is not None and chosen.scale != METHODS[spec].scale_of(suite):
+                scales[best] = chosen.scale
+        methods.append(best)
+    told = {
+        "rule": RULE,
+        "split": "validation",
+        "factors": list(FACTORS),
+        "samples_per_task": most,
+        "n": sets.total,
+        "methods": {
+            spec: one.to_dict() if isinstance(one, Tuned) else {"reason": one}
+            for spec, one in found.items()
+        },
+    }
+    return replace(
+        request,
+        settings=replace(request.settings, method=methods[0]),
+        methods=tuple(dict.fromkeys(methods)),
+        scales=scales,
+        tuning=told,
+    )
+
+
 def _source(suite: Suite, request: Request) -> Source | None:
-    """Of the samples for methods that need some, where one is run and the data has some to spare;
-    else they are found on the disk, or refused."""
+    """Of the samples for methods that need some, dynamic ones too, where one is run and the data
+    has some to spare; else they are found on the disk, or refused."""
     from semerge.data.samples import has_source, source
 
-    sampled = any(METHODS[spec].sampled for spec in request.methods)
+    sampled = any(METHODS[spec].sampled for spec in request.methods) or "probe" in request.every
     if not sampled or not has_source(suite, request.data):
         return None
     return source(suite, request.data, request.split, notice=_tell)

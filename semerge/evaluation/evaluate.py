@@ -15,6 +15,7 @@ from semerge.common import UserError, stopping_at
 from semerge.data.sets import chosen_sets
 from semerge.engine import NOT_WATCHED, Engine
 from semerge.evaluation.collect import collect
+from semerge.evaluation.dynamic import DYNAMICS, Made
 from semerge.evaluation.field.paired import DRAWS, LEVEL, SEED
 from semerge.evaluation.field.rivals import ENSEMBLE, ORACLE, RANDOM, Rival, Way
 from semerge.evaluation.field.rows import Absent, Table
@@ -22,8 +23,10 @@ from semerge.evaluation.figures import HEADINGS, Row, average, recovery
 from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
 from semerge.evaluation.report import machine
+from semerge.methods import METHODS
 from semerge.probes import PROBES
-from semerge.settings import FINAL, PRESETS, Settings, lacking, valid_layers, valid_pools
+from semerge.registry import TASK_ARITHMETIC
+from semerge.settings import FINAL, PRESETS, Resolved, Settings, lacking, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
 from semerge.suites import Suite
 
@@ -36,7 +39,9 @@ class Request:
     where there are several, as a table beside the main figures, which then have the suite's default
     there and the first method. With all probes come the rivals, see `semerge.evaluation.field`.
 
-    options: of the probes, where all of them are run; each takes those that it has.
+    options: of the probes, where all of them are run; each takes those that it has. scales: λ of
+    methods, by their spec, where it is another than their own; tuning: how these were chosen, for
+    the report.
     """
 
     data: str | Path
@@ -47,6 +52,8 @@ class Request:
     every: tuple[str, ...] = ()  # of probe, layer, pool, preset
     methods: tuple[str, ...] = ()  # specs
     options: Mapping[str, Any] = field(default_factory=dict)
+    scales: Mapping[str, float] = field(default_factory=dict)
+    tuning: Mapping[str, Any] | None = None
     task: str | None = None  # of the samples of a file or class folders; None to infer it
     skip_damaged: bool = False  # pictures there that can't be read
 
@@ -61,6 +68,7 @@ class Evaluation:
     table: tuple[dict[str, Any], ...]  # see `field.rows`
     machine: dict[str, Any]  # that the table's times were taken on
     complete: bool  # nothing was left out by a cancel
+    tuning: Mapping[str, Any] | None = None  # how options and λ were chosen, if they were
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -84,6 +92,8 @@ class Evaluation:
         }
         if not self.complete:
             found["stopped"] = {"of": self.inspection.sets.total}
+        if self.tuning is not None:
+            found["tuning"] = dict(self.tuning)
         if self.table:
             found["table"] = list(self.table)
             found["bootstrap"] = {"draws": DRAWS, "level": LEVEL, "seed": SEED}
@@ -112,7 +122,7 @@ def evaluate(
     anything was done. Later, what is done by then is the answer, which is not complete.
     """
     suite = engine.suite
-    main = request.settings.resolve(suite)
+    main = scaled(request.settings.resolve(suite), request)
     if main.fast:
         raise UserError("An evaluation has no fast mode; `bench --data` measures what that costs.")
     groups = [tuple(own) for _, own in groupby(combinations(suite, request), attrgetter("method"))]
@@ -126,8 +136,10 @@ def evaluate(
         before, total = number * found.total, (1 + len(rest)) * found.total
         return None if progress is None else lambda done, _: progress(before + done, total)
 
+    known: dict[tuple[str, str], Made | str] = {}
     with _stoppable(cancelled):
         engine.variant(main.method)
+        first = _ready(engine, first, known)
     collected = collect(engine, found, [main, *_measured(first)], told(0), cancelled)
     if not collected.places:
         raise Interrupted
@@ -140,7 +152,8 @@ def evaluate(
         reason = _refused(engine, method, cancelled) if complete else STOPPED
         complete = reason != STOPPED
         if reason is None:
-            collected = collect(engine, found, _measured(group), count, cancelled)
+            ready = _ready(engine, group, known)
+            collected = collect(engine, found, _measured(ready), count, cancelled)
             complete = collected.complete
             reason = None if complete else STOPPED
         elif complete:
@@ -148,7 +161,7 @@ def evaluate(
             if count:
                 count(found.total, found.total)
         if reason is None:
-            table.extend(group, collected)
+            table.extend(ready, collected)
         else:
             table.extend([Absent(method, reason)], collected)
     return Evaluation(
@@ -164,7 +177,34 @@ def evaluate(
         table=table.rows(),
         machine=machine(str(engine.models.device)),
         complete=complete,
+        tuning=request.tuning,
     )
+
+
+def _ready(
+    engine: Engine, group: Sequence[Way | Absent], known: dict[tuple[str, str], Made | str]
+) -> tuple[Way | Absent, ...]:
+    """The same rows, dynamic methods made, or with the reason why they can't be. known: what is
+    made already, or why not."""
+    found: list[Way | Absent] = []
+    for one in group:
+        if not isinstance(one, Rival) or one.entry is None:
+            found.append(one)
+            continue
+        key = one.name, one.method
+        if key not in known:
+            try:
+                known[key] = one.entry.function(engine, one.method)
+            except UserError as error:
+                known[key] = str(error)
+        made = known[key]
+        if isinstance(made, Made):
+            found.append(replace(one, made=made))
+        elif one.alone:
+            found.append(Absent(one.name, made))
+        else:
+            found.append(Absent(one.method, made, one.name))
+    return tuple(dict.fromkeys(found))
 
 
 def _measured(group: Iterable[Way | Absent]) -> list[Way]:
@@ -229,16 +269,43 @@ def combinations(suite: Suite, request: Request) -> Iterator[Way | Absent]:
                 probe_lambda=None if stored else settings.probe_lambda,
             )
             for pool, preset in product(pools, presets):
-                yield replace(at, pool=pool, preset=preset).resolve(suite)
+                yield scaled(replace(at, pool=pool, preset=preset).resolve(suite), request)
         if "probe" in every:
             usual = replace(of_method, fallback="route")
             for name, preset in product((RANDOM, ORACLE), presets):
-                yield Rival(name, replace(usual, preset=preset).resolve(suite))
+                yield Rival(name, scaled(replace(usual, preset=preset).resolve(suite), request))
             if method == methods[0]:  # it merges nothing, so it is one row of the whole table
                 yield Rival(ENSEMBLE, usual.resolve(suite))
+            for rival in _dynamic(suite, usual, presets, method == methods[0]):
+                yield replace(rival, resolved=scaled(rival.resolved, request))
             for entry in PROBES:
                 if reason := lacking(suite, entry.name, method):
                     yield Absent(default.method, reason, entry.name)
+
+
+def scaled(resolved: Resolved, request: Request) -> Resolved:
+    """The same at the λ that was chosen for the method; what is probed is then at that λ too, but
+    for the default method, whose probe has a λ of its own."""
+    scale = request.scales.get(resolved.method)
+    if scale is None:
+        return resolved
+    own = resolved.probe_lambda if resolved.method == TASK_ARITHMETIC else scale
+    return replace(resolved, static_lambda=scale, probe_lambda=own)
+
+
+def _dynamic(suite: Suite, usual: Settings, presets: Sequence[str], first: bool) -> Iterator[Rival]:
+    """Rows of the dynamic methods beside the table's first method, and beside the one that they
+    were published with: a router's choice hangs on no method, and a model's answers neither."""
+    name = METHODS[usual.method].name
+    for entry in DYNAMICS:
+        if entry.model and first:
+            yield Rival(entry.name, usual.resolve(suite))
+        if entry.model or not (first or entry.home == name):
+            continue
+        readings: list[dict[str, Any]] = [{"preset": preset} for preset in presets]
+        readings += [dict(entry.published)] if entry.published else []
+        rows = [Rival(entry.name, replace(usual, **one).resolve(suite)) for one in readings]
+        yield from dict.fromkeys(rows)
 
 
 def _with_options(probe: str, options: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, regression_merge, svd
-from semerge.registry import Share, Within
+from semerge.registry import Grid, Share, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 Ridge = Annotated[float, Within(1e-8, 1.0), "what is added to the diagonal of each covariance"]
 Unlike = Annotated[float, Within(0.0, 10.0), "from which spread of their sizes tasks are unlike"]
-Leading = Annotated[Share, "share of the directions that are made equally strong"]
+Leading = Annotated[
+    Share, "share of the directions that are made equally strong", Grid(0.1, 0.3, 0.5)
+]
 NOUGHT = 1e-12
 
 

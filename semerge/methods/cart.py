@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, cut
-from semerge.registry import Share, Within
+from semerge.registry import Grid, Share, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-LowRank = Annotated[Share, "share of the singular triplets of each difference that stay"]
+LowRank = Annotated[
+    Share, "share of the singular triplets of each difference that stay", Grid(0.04, 0.12, 0.25)
+]
 Gain = Annotated[float, Within(0.0, 5.0), "factor on what differs from the average"]
 
 

@@ -12,14 +12,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import method
-from semerge.registry import Within
+from semerge.registry import Grid, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Strictness = Annotated[float, Within(0.0, 2.0), "λ of the masks: the larger, the less a task needs"]
+Strictness = Annotated[
+    float,
+    Within(0.0, 2.0),
+    "λ of the masks: the larger, the less a task needs",
+    Grid(0.2, 0.3, 0.4, 0.5, 0.6),
+]
 Agreement = Annotated[int, Within(1, 20), "how many tasks need a number that stays"]
 
 

@@ -11,14 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from semerge.methods import method
-from semerge.registry import Seed, Within
+from semerge.registry import Grid, Seed, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Drop = Annotated[float, Within(0.0, 0.99), "how likely each number of a task vector is dropped"]
+Drop = Annotated[
+    float,
+    Within(0.0, 0.99),
+    "how likely each number of a task vector is dropped",
+    Grid(0.3, 0.5, 0.7, 0.9),
+]
 Rescale = Annotated[
     Literal["share", "norm"], "by what the others are rescaled: their share, or a tensor's l1 norm"
 ]

@@ -23,14 +23,19 @@ from typing import TYPE_CHECKING, Annotated
 from semerge.methods import method
 from semerge.methods.matrices import by_matrix, stacks, svd
 from semerge.methods.order import threshold
-from semerge.registry import Share, Within
+from semerge.registry import Grid, Share, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Eta = Annotated[float, Within(0.0, 1.0), "norm of each matrix of a task vector in the merge"]
+Eta = Annotated[
+    float,
+    Within(0.0, 1.0),
+    "norm of each matrix of a task vector in the merge",
+    Grid(0.03, 0.07, 0.15, 0.3),
+]
 Largest = Annotated[Share, "share of the largest entries over all matrices that stay"]
 Steps = Annotated[int, Within(0, 2000), "how many steps the common change is learned"]
 RATE = 1e-4

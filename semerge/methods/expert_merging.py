@@ -24,7 +24,7 @@ from semerge.methods import method
 from semerge.methods.descent import Rows, Updates, combined, descend, scaled, tensors
 from semerge.methods.matrices import Others, share_of
 from semerge.methods.samples import COUNT, Count, real_tokens
-from semerge.registry import Seed, Within
+from semerge.registry import Grid, Seed, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
     from semerge.task_vectors import TaskVectors
 
 Matching = Annotated[Literal["middle", "none"], "the block whose output is to be the expert's too"]
-Drift = Annotated[float, Within(0.0, 100.0), "how much coefficients are kept where they started"]
+Drift = Annotated[
+    float,
+    Within(0.0, 100.0),
+    "how much coefficients are kept where they started",
+    Grid(0.0, 1.0, 5.0),
+]
 START, RATE = 0.1, 0.05
 
 

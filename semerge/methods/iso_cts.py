@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, Strength, one_model, polar, svd
-from semerge.registry import Share
+from semerge.registry import Grid, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Common = Annotated[Share, "share of the directions that all tasks have in common"]
+Common = Annotated[
+    Share, "share of the directions that all tasks have in common", Grid(0.6, 0.8, 0.9)
+]
 
 
 @method("iso_cts", title="Iso-CTS", paper="arXiv 2502.04959", scale=1.0, dear=FULL_SIZE, place=22)

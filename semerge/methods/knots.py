@@ -13,6 +13,7 @@ averaged. What TIES leaves of each task, brought back, are the effective task ve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from semerge.methods import FULL_SIZE, method
@@ -31,28 +32,40 @@ NULL = 1e-5  # a singular value of all experts side by side that is none, as pub
 def knots(vectors: TaskVectors, *, density: Density = 0.2, others: Others = "mean") -> TaskVectors:
     """Write the task vectors of each matrix in the directions of all of them together, and merge
     these coordinates by TIES."""
+    return in_coordinates(vectors, lambda stack: (directions(stack), None), density, others)
+
+
+def in_coordinates(
+    vectors: TaskVectors,
+    bases: Callable[[Tensor], tuple[Tensor, Tensor | None]],
+    density: float,
+    others: str,
+) -> TaskVectors:
+    """Write each matrix of the task vectors in bases of its outputs (out, r) and, if one is given,
+    of its inputs (in, s), merge the coordinates of all matrices together by TIES, the mean of what
+    agrees, and bring them back. bases: τ1 .. τT (T, out, in) -> the two."""
     import torch
 
     from semerge.task_vectors import Segment, TaskVectors
 
-    bases, coordinates = [], []
+    both, coordinates = [], []
     for segment in vectors.segments:
         for name, stack in stacks(segment):
-            basis = directions(stack)
-            rows = (basis.mT @ stack).flatten(1)  # (T, r · in)
+            left, right = bases(stack)
+            own = left.mT @ stack if right is None else left.mT @ stack @ right
+            rows = own.flatten(1)  # (T, r · s)
             weights = torch.cat([torch.zeros_like(rows[:1]), rows]).to(segment.weights)
-            shape = (basis.shape[1], stack.shape[2])
-            bases.append(basis)
-            coordinates.append(Segment((name,), (shape,), weights, weights[0, :0]))
+            both.append((left, right))
+            coordinates.append(Segment((name,), (tuple(own.shape[1:]),), weights, weights[0, :0]))
     merged = TaskVectors.of(coordinates, vectors.count)
     if merged.numel:
         merged = ties(merged, density=density, merge="mean")
-    parts = zip(bases, merged.deltas(), strict=True)
+    parts = zip(both, merged.deltas(), coordinates, strict=True)
 
     def back(stack: Tensor) -> Tensor:
-        basis, rows = next(parts)
-        shape = len(stack), basis.shape[1], stack.shape[2]
-        return basis @ rows.to(basis).view(shape)
+        (left, right), rows, segment = next(parts)
+        own = left @ rows.to(left).view(len(stack), *segment.shapes[0])
+        return own if right is None else own @ right.mT
 
     return by_matrix(vectors, back, others)
 

@@ -13,13 +13,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import method
-from semerge.registry import Within
+from semerge.registry import Grid, Within
 
 if TYPE_CHECKING:
     from semerge.task_vectors import TaskVectors
 
 Floor = Annotated[float, Within(0.0, 10.0), "T times the factor of the first block"]
-Slope = Annotated[float, Within(0.0, 1.0), "how much larger the last block's factor is"]
+Slope = Annotated[
+    float,
+    Within(0.0, 1.0),
+    "how much larger the last block's factor is",
+    Grid(0.25, 0.5, 0.75, 1.0),
+]
 
 
 @method("lines", title="LiNeS", paper="arXiv 2410.17146", scale=1.0, place=13)

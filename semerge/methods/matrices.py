@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from semerge.common import tell
-from semerge.registry import Within
+from semerge.registry import Grid, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,9 @@ Others = Annotated[
     Literal["mean", "sum", "base"],
     "norms, biases and embeddings: the mean or the sum of what the experts change, or the base's",
 ]
-Strength = Annotated[float, Within(0.0, 3.0), "factor on all that the merge changes"]
+Strength = Annotated[
+    float, Within(0.0, 3.0), "factor on all that the merge changes", Grid(0.5, 1.0, 1.5, 2.0)
+]
 
 SMALL = 512  # of rows or columns; below it a matrix is computed in float64
 EPSILON = 2.0**-23  # float32's

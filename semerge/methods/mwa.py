@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 from semerge.common import tell
 from semerge.methods import method
 from semerge.methods.samples import COUNT, Count
-from semerge.registry import Within
+from semerge.registry import Grid, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from semerge.methods.samples import Samples
     from semerge.task_vectors import TaskVectors
 
-Penalty = Annotated[float, Within(0.0, 10.0), "how much less an expert counts that has more loss"]
+Penalty = Annotated[
+    float,
+    Within(0.0, 10.0),
+    "how much less an expert counts that has more loss",
+    Grid(0.5, 1.0, 2.0),
+]
 LEAST = 1e-6
 
 

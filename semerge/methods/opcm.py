@@ -18,14 +18,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import by_matrix, scale, svd
-from semerge.registry import Share, Within
+from semerge.registry import Grid, Share, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Held = Annotated[Share, "share of the singular values whose directions the earlier tasks hold"]
+Held = Annotated[
+    Share,
+    "share of the singular values whose directions the earlier tasks hold",
+    Grid(0.2, 0.5, 0.8),
+]
 Shuffle = Annotated[int, Within(0, 9999), "0: the tasks in their order; else a seed of another one"]
 
 

@@ -22,14 +22,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import method
 from semerge.methods.order import threshold
-from semerge.registry import Share, Within
+from semerge.registry import Grid, Share, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Exponent = Annotated[float, Within(0.0, 2.0), "to which second moments are raised"]
+Exponent = Annotated[
+    float, Within(0.0, 2.0), "to which second moments are raised", Grid(0.25, 0.5, 1.0)
+]
 Kept = Annotated[Share, "share of each task's numbers that have a say, the most sensitive first"]
 SMALL = 1e-6
 ROWS, COLUMNS = ".rows", ".columns"

@@ -21,14 +21,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from semerge.common import tell
 from semerge.methods import FULL_SIZE, method
 from semerge.methods.order import ordered
-from semerge.registry import Share, Within
+from semerge.registry import Grid, Share, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Ratio = Annotated[Share, "share of the numbers of a task vector that are merged, by their score"]
+Ratio = Annotated[
+    Share,
+    "share of the numbers of a task vector that are merged, by their score",
+    Grid(0.05, 0.1, 0.2),
+]
 Clip = Annotated[
     float, Within(0.0, 0.4), "share of them that is clipped at either end of the sizes"
 ]

@@ -21,14 +21,19 @@ from typing import TYPE_CHECKING, Annotated
 from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix
 from semerge.methods.tsv_m import orthogonal_triplets
-from semerge.registry import Within
+from semerge.registry import Grid, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Outlier = Annotated[float, Within(0.5, 100.0), "standard deviations from which on one is clipped"]
+Outlier = Annotated[
+    float,
+    Within(0.5, 100.0),
+    "standard deviations from which on one is clipped",
+    Grid(2.0, 3.0, 5.0),
+]
 
 
 @method(

@@ -27,7 +27,7 @@ from semerge.methods.matrices import (
     share_of,
 )
 from semerge.methods.samples import COUNT, Count, real_tokens, watching
-from semerge.registry import Share
+from semerge.registry import Grid, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from semerge.methods.samples import Samples
     from semerge.task_vectors import Segment, TaskVectors
 
-Offdiagonal = Annotated[Share, "factor on what inputs have in common with one another"]
+Offdiagonal = Annotated[
+    Share, "factor on what inputs have in common with one another", Grid(0.1, 0.6, 0.9, 0.95, 1.0)
+]
 RIDGE = 1e-6  # of the mean of the diagonal
 
 

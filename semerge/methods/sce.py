@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import method
 from semerge.methods.varm import weights
-from semerge.registry import Share
+from semerge.registry import Grid, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Selection = Annotated[Share, "share of the numbers that stay, by their variance over the tasks"]
+Selection = Annotated[
+    Share, "share of the numbers that stay, by their variance over the tasks", Grid(0.1, 0.5, 1.0)
+]
 
 
 @method("sce", title="SCE", paper="arXiv 2408.07990", scale=1.0, place=11)

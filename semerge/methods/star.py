@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import by_matrix, svd
-from semerge.registry import Share
+from semerge.registry import Grid, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Nuclear = Annotated[Share, "share of the sum of singular values up to which they stay"]
+Nuclear = Annotated[
+    Share, "share of the sum of singular values up to which they stay", Grid(0.2, 0.4, 0.6, 0.8)
+]
 
 
 @method(

@@ -21,14 +21,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, svd
-from semerge.registry import Within
+from semerge.registry import Grid, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Least = Annotated[float, Within(0.01, 1.0), "least share of a task that a direction counts as"]
+Least = Annotated[
+    float,
+    Within(0.01, 1.0),
+    "least share of a task that a direction counts as",
+    Grid(0.05, 0.1, 0.2, 0.4),
+]
 
 
 @method(

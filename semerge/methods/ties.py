@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from semerge.methods import method
 from semerge.methods.order import threshold
-from semerge.registry import Share
+from semerge.registry import Grid, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import TaskVectors
 
-Density = Annotated[Share, "share of the largest entries of a task vector that stay"]
+Density = Annotated[
+    Share, "share of the largest entries of a task vector that stay", Grid(0.1, 0.2, 0.3, 0.5)
+]
 Merge = Annotated[Literal["sum", "mean"], "how entries of the elected sign are combined"]
 
 

@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from semerge.methods import method
 from semerge.methods.matrices import turned
-from semerge.registry import Within
+from semerge.registry import Grid, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from semerge.task_vectors import Segment, TaskVectors
 
-Above = Annotated[float, Within(0.0, 2.0), "how often its mean is what counts as important"]
+Above = Annotated[
+    float, Within(0.0, 2.0), "how often its mean is what counts as important", Grid(0.5, 1.0, 1.5)
+]
 Important = Annotated[float, Within(0.0, 2.0), "the weight of what is important"]
 
 

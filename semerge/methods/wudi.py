@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from semerge.methods import FULL_SIZE, method
 from semerge.methods.matrices import Others, by_matrix, regression_merge, solvable
-from semerge.registry import Within
+from semerge.registry import Grid, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from semerge.task_vectors import TaskVectors
 
 Filter = Annotated[
-    Literal["aswudi", "swudi", "exponential", "exact"], "how far each direction goes to the optimum"
+    Literal["aswudi", "swudi", "exponential", "exact"],
+    "how far each direction goes to the optimum",
+    Grid("aswudi", "swudi", "exponential"),
 ]
 Time = Annotated[
     float,

@@ -207,6 +207,35 @@ def cost(modes: Sequence[Part]) -> go.Figure:
     return figure
 
 
+def field(lines: Sequence[Any]) -> go.Figure:
+    """Rows of the table of methods: accuracy as the app answers, by cost in forward passes."""
+    kinds = {
+        "se": ("circle-open", INK),
+        "rival": ("diamond", STATIC),
+        "told": ("square-open", GREY),
+    }
+    figure = go.Figure()
+    for kind, (symbol, colour) in kinds.items():
+        own = [line for line in lines if line.kind == kind]
+        figure.add_trace(
+            _marks(
+                [line.passes for line in own],
+                [line.routed for line in own],
+                "%{text}<br>%{x:.1f} passes, right %{y:.1%}<extra></extra>",
+                {"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2}},
+                text=[html.escape(line.name) for line in own],
+                name=kind,
+            )
+        )
+    title = {"text": "forward passes a sample", "standoff": 12}
+    figure.update_layout(
+        **_layout(360, l=8, r=16, t=8, b=52),
+        xaxis={"rangemode": "tozero", **_axis(), "title": title},
+        yaxis=_axis(tickformat=".0%", automargin=True, range=[0, 1.05]),
+    )
+    return figure
+
+
 # --------------------------------------------------------------------------------------------------
 # A suite's diagnosis.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from semerge.checkpoints.made import lacks
 from semerge.common import gigabytes
 from semerge.evaluation.tables import read_bench
 from semerge.methods import METHODS
@@ -311,14 +312,27 @@ class Entries:
 
     def _menu(self, suite: Suite, spec: str, method: str) -> dict[str, Any]:
         names = descriptions()[self.key].values(suite, Settings(method=method))
-        choices = [(self.registry[name].title, name) for name in names]
-        shown = {"choices": choices, "value": self.registry[spec].name}
-        return shown | ({"info": self.registry[spec].about} if self.key == "method" else {})
+        entry = self.registry[spec]
+        if self.key != "method":
+            choices = [(self.registry[name].title, name) for name in names]
+            return {"choices": choices, "value": entry.name}
+        choices = [(in_menu(suite, name), name) for name in names]
+        why = lacks(suite, spec)
+        about = entry.about if why is None else f"{entry.title} {why}. {entry.about}"
+        return {"choices": choices, "value": entry.name, "info": about}
 
     def _option(self, option: Option, spec: str) -> dict[str, Any]:
         chosen = self.registry.chosen(spec)
         return {"value": chosen.get(option.name, option.default), "visible": option.name in chosen}
 
+
+def in_menu(suite: Suite, method: str) -> str:
+    """A method in its menu; one that can't be chosen at once says so."""
+    title = METHODS[method].title
+    return title if lacks(suite, method) is None else f"{title} ({NOT_MADE})"
+
+
+NOT_MADE = "not made here"
 
 # --------------------------------------------------------------------------------------------------
 # One slider a task, for coefficients that a visitor sets. Suites differ in their number of tasks:

@@ -6,13 +6,24 @@ import gradio as gr
 
 from semerge.common import ASSETS
 
-SHEETS = ("page", "input", "result", "terms", "charts", "share", "sandbox", "layers", "inspect")
+SHEETS = (
+    "page",
+    "input",
+    "result",
+    "terms",
+    "charts",
+    "share",
+    "sandbox",
+    "layers",
+    "inspect",
+    "methods",
+)
 STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in SHEETS)
 # these hold outside the frame too, or have rules that Gradio leaves out (of containers)
 HEAD_STYLES = tuple(
     ASSETS / "styles" / f"{name}.css" for name in ("frame", "scene", "map", "present")
 )
-HEAD_SCRIPTS = ("page", "links", "present", "save", "scene", "terms", "measures", "stale")
+HEAD_SCRIPTS = ("page", "links", "present", "save", "scene", "sort", "terms", "measures", "stale")
 SCRIPTS = tuple(ASSETS / "scripts" / f"{name}.js" for name in HEAD_SCRIPTS)
 
 # the package's semi-bold cut lacks letters, so 600 falls to bold

@@ -32,6 +32,8 @@ def passes(engine: Engine, way: Way) -> float:
     count = engine.models.vectors.count
     together = isinstance(way, Rival) and way.name == ENSEMBLE
     found = float(count) if together else 1.0
+    if isinstance(way, Rival) and way.made is not None:
+        found = way.made.passes + (not way.alone)
     for key in keys_of(way):
         needs = PROBES[key.probe].needs
         experts = count if "experts" in needs and not together else 0  # the ensemble has them
@@ -43,11 +45,14 @@ def passes(engine: Engine, way: Way) -> float:
 def held(engine: Engine, way: Way) -> int:
     """Bytes of the weights and statistics that must be in memory, as they lie there: the base, the
     task vectors that are rescaled, the experts that the probe runs where these are others, and a
-    merged model that no task vectors make. Heads, which every row needs, are not counted."""
+    merged model that no task vectors make; of a dynamic method what it says. Heads, which every row
+    needs, are not counted."""
     models, method = engine.models, settings_of(way).method
     vectors, variant = models.vectors, models.variant(method)
     experts = vectors.count * sum(segment.changing for segment in vectors.segments)
     numbers, stored = vectors.numel + experts, 0
+    if isinstance(way, Rival) and way.made is not None:
+        numbers, stored = 0 if way.alone else numbers, way.made.bytes
     for key in keys_of(way):
         needs = PROBES[key.probe].needs
         if "experts" in needs and not variant.original:
@@ -71,7 +76,15 @@ def answer(engine: Engine, way: Way, batch: Batch) -> Tensor:
         found, ends = run(models, batch, places, experts)
         chosen = int(engine.route(found[resolved.probing], resolved).chosen[0])
         return ensemble_of(engine, [ends[t] for t in experts], names[chosen])
-    if isinstance(way, Rival):
+    if isinstance(way, Rival) and way.made is not None and way.alone:
+        z, own = way.made.run(batch, 0)
+        if own is None:
+            found = engine.distances_at(batch, way.keys)
+            own = engine.route(found[resolved.probing], resolved).chosen if found else [0]
+        return engine.logits(z, names[int(own[0])]).softmax(1)
+    if isinstance(way, Rival) and way.made is not None:
+        distances = way.made.run(batch)
+    elif isinstance(way, Rival):
         distances = torch.tensor([[float(t > 0) for t in experts]])  # of any size alike
     else:
         distances = engine.distances(batch, resolved)[resolved.probing]

@@ -9,6 +9,8 @@ probes: a probe sees what models make of a sample, and neither looks at that.
 mean of the experts' probabilities under that head. Every head reads every expert's embedding, so
 under one head all experts speak of the same classes. Which head answers, no mean of outputs can
 say, as heads differ in their classes: that is left to the routing that a request would have.
+
+All others are the dynamic methods of `semerge.evaluation.dynamic`, one a file.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from semerge.data.labelled import LabelledSet
+from semerge.evaluation.dynamic import DYNAMICS, Dynamic, Made
 from semerge.registry import Key
 from semerge.settings import Resolved
 
@@ -37,10 +40,12 @@ NOTES = {
 
 @dataclass(frozen=True)
 class Rival:
-    """One such row. resolved: the method and the preset that it has; the ensemble's routing too."""
+    """One such row. resolved: the method and the preset that it has; the ensemble's routing too.
+    made: of a dynamic method what runs, once it is made."""
 
     name: str
     resolved: Resolved
+    made: Made | None = field(default=None, compare=False, repr=False)
 
     @property
     def method(self) -> str:
@@ -48,13 +53,46 @@ class Rival:
         return self.resolved.method
 
     @property
+    def entry(self) -> Dynamic | None:
+        """Of a dynamic method."""
+        return DYNAMICS[self.name] if self.name in DYNAMICS else None  # noqa: SIM401, no mapping
+
+    @property
+    def alone(self) -> bool:
+        """Whether it answers without any static merge or second pass."""
+        return self.name == ENSEMBLE or (self.entry is not None and self.entry.model)
+
+    @property
+    def told(self) -> bool:
+        """Whether it knows each sample's task."""
+        return self.name == ORACLE or (self.entry is not None and self.entry.told)
+
+    @property
+    def title(self) -> str:
+        """What it is called where it stands alone."""
+        return "output ensemble" if self.entry is None else self.entry.title
+
+    @property
+    def note(self) -> str:
+        """What a reader must know of it."""
+        return NOTES[self.name] if self.entry is None else self.entry.note
+
+    @property
     def keys(self) -> tuple[Key, ...]:
         """Where distances must be measured for it."""
-        return (self.resolved.probing,) if self.name == ENSEMBLE else ()
+        routed = self.entry is None or self.entry.head == "routed"
+        return (self.resolved.probing,) if self.alone and routed else ()
+
+    @property
+    def running(self) -> Made:
+        """What runs. Raises ValueError where it is not made, or is no dynamic method."""
+        if self.made is None:
+            raise ValueError(f"{self.name} is not made")
+        return self.made
 
     def distances(self, sets: Sequence[LabelledSet], tasks: Tensor, count: int) -> Tensor:
         """Of N samples to `count` experts, (N, count) float32, without any model. tasks (N,): the
-        position of each sample's own. Raises ValueError for the ensemble, whose are measured."""
+        position of each sample's own. Raises ValueError for one whose are measured."""
         if self.name == ORACLE:
             return 1.0 - torch.nn.functional.one_hot(tasks, count).float()
         if self.name == RANDOM:

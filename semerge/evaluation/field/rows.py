@@ -13,17 +13,10 @@ from semerge.backbones import Batch
 from semerge.data.labelled import Sets
 from semerge.engine import Engine
 from semerge.evaluation.collect import Collected
+from semerge.evaluation.dynamic import DYNAMICS
 from semerge.evaluation.field import costs
 from semerge.evaluation.field.paired import Bools, paired
-from semerge.evaluation.field.rivals import (
-    ENSEMBLE,
-    NOTES,
-    ORACLE,
-    Rival,
-    Way,
-    keys_of,
-    settings_of,
-)
+from semerge.evaluation.field.rivals import Rival, Way, keys_of, settings_of
 from semerge.evaluation.inspection import Inspection, figures
 from semerge.methods import METHODS, NEEDS
 from semerge.probes import PROBES
@@ -46,7 +39,8 @@ class Absent:
 
     def to_dict(self) -> dict[str, Any]:
         """The row of the table."""
-        return {**vars(self), "title": METHODS.title(self.method)}
+        own = DYNAMICS[self.method].title if self.method in DYNAMICS else ""
+        return {**vars(self), "title": own or METHODS.title(self.method)}
 
 
 class Table:
@@ -56,6 +50,7 @@ class Table:
         self._engine, self._sets = engine, sets
         self._rows: list[dict[str, Any]] = []
         self._right: list[Bools | None] = []  # by row: which samples it gets right, routed
+        self._told: set[int] = set()  # rows that know each sample's task
         self._tasks = np.zeros(0, dtype=np.int64)  # of these samples
         self._times: dict[tuple[object, ...], float] = {}
 
@@ -86,6 +81,8 @@ class Table:
         }
         if isinstance(way, Rival):
             row |= _changed(way, row)
+            if way.told:
+                self._told.add(len(self._rows))
         self._rows.append(row)
         self._right.append(np.array([one.right("se_routed") for one in inspection.rows]))
         self._tasks = np.array([engine.suite.index(one.task) for one in inspection.rows])
@@ -99,9 +96,7 @@ class Table:
         """
         right = {i: one for i, one in enumerate(self._right) if one is not None}
         routed = {
-            i: self._rows[i]["average_all"]["se_routed"]
-            for i in right
-            if self._rows[i]["probe"] != ORACLE
+            i: self._rows[i]["average_all"]["se_routed"] for i in right if i not in self._told
         }
 
         def against(i: int) -> dict[str, Any] | None:
@@ -138,34 +133,34 @@ class Table:
 
 def data_of(way: Way) -> list[str]:
     """What a row needs beside the weights; nothing of most."""
-    needs = METHODS[settings_of(way).method].needs
-    found = [NEEDS[needs]] if needs and not _merges_nothing(way) else []
+    needs, rival = METHODS[settings_of(way).method].needs, way if isinstance(way, Rival) else None
+    found = [NEEDS[needs]] if needs and not (rival and rival.alone) else []
+    if rival and rival.entry is not None and rival.entry.needs:
+        found.append(NEEDS[rival.entry.needs])
     for key in keys_of(way):
         found += [STORED[need] for need in PROBES[key.probe].needs if need in STORED]
-    if isinstance(way, Rival) and way.name == ORACLE:
+    if rival and rival.told:
         found.append("the task of each sample")
     return list(dict.fromkeys(found))
 
 
-def _merges_nothing(way: Way) -> bool:
-    return isinstance(way, Rival) and way.name == ENSEMBLE
-
-
 def _changed(rival: Rival, row: dict[str, Any]) -> dict[str, Any]:
-    """What of a rival's row is otherwise. The ensemble has neither a static merge nor a preset; the
-    others have no place where they probe."""
-    if rival.name != ENSEMBLE:
-        nowhere = dict.fromkeys(("layer", "pool", "probe_lambda"))
-        return {"probe": rival.name, "note": NOTES[rival.name], **nowhere}
+    """What of a rival's row is otherwise. One that answers alone has neither a static merge nor a
+    preset, and one that is told no probe either; the others have no place where they probe."""
+    nowhere = dict.fromkeys(("layer", "pool", "probe_lambda"))
+    if not rival.alone:
+        preset = ", ".join([rival.resolved.preset, *rival.resolved.changed])
+        return {"probe": rival.name, "preset": preset, "note": rival.note, **nowhere}
     merged = ("static_oracle", "static_routed")
 
     def without(figures: dict[str, float]) -> dict[str, float]:
         return {name: x for name, x in figures.items() if name not in merged}
 
     return {
-        "method": ENSEMBLE,
-        "title": "output ensemble",
-        "note": NOTES[ENSEMBLE],
+        "method": rival.name,
+        "title": rival.title,
+        "note": rival.note,
+        **({} if rival.keys else nowhere | {"probe": None}),
         "preset": None,
         "static_lambda": None,
         "tasks": {task: without(figures) for task, figures in row["tasks"].items()},

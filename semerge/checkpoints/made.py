@@ -1,0 +1,101 @@
+"""What was made once: where it lies, under what key, and what makes it. No torch here.
+
+A menu that is drawn before any weight is read asks `lacks`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from semerge.backbones.architecture import parameters
+from semerge.checkpoints.files import place_of
+from semerge.common import UserError
+from semerge.methods import METHODS, NEEDS
+from semerge.suites import Suite
+from semerge.suites.abstention import read_object
+
+CACHE_ENV = "SEMERGE_CACHE"
+FOLDER, INDEX = "variants", "index.json"
+"""Of what is shipped with a suite."""
+_log = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """$SEMERGE_CACHE, or this project's folder in the platform's cache. It may not exist yet."""
+    chosen = os.environ.get(CACHE_ENV)
+    if chosen:
+        return Path(chosen).expanduser()
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "semerge"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "semerge"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "semerge"
+
+
+def content_key(parts: Mapping[str, Any]) -> str:
+    """The hash of everything that a result depends on; the parts are JSON values."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def index_of(suite: Suite) -> dict[str, Any]:
+    """What is shipped with a suite, by key: the method's spec, its files with their hashes. Raises
+    UserError where the file can't be read."""
+    try:
+        return dict(read_object(suite.folder / FOLDER / INDEX) or {})
+    except ValueError as error:
+        raise UserError(f"{suite.folder / FOLDER / INDEX} can't be read: {error}.") from None
+
+
+def note_made(suite: Suite, spec: str) -> None:
+    """Remember that a merge of this suite is on this disk, for menus."""
+    file = _note(suite, spec)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    except OSError as error:
+        _log.warning("%s can't be written: %s", file, error)
+
+
+def _note(suite: Suite, spec: str) -> Path:
+    """By what is known of the suite before it is read: its place, and the hashes of its files."""
+    parts = {
+        "suite": str(suite.folder.resolve()),
+        "files": dict(suite.sha256),
+        "method": spec,
+        "code": METHODS.code,
+    }
+    return cache_folder() / "made" / content_key(parts)
+
+
+def lacks(suite: Suite, spec: str) -> str | None:
+    """Why a method can't be chosen for a suite at once, as a sentence that begins with a small
+    letter and names the command that makes it; None where it can, as far as is known before the
+    weights are read."""
+    entry = METHODS[spec]
+    if entry.needs == "moments" and any(task.moments is None for task in suite.tasks):
+        return f"needs {NEEDS['moments']}, which this suite has not"
+    if not entry.is_dear(parameters(suite.sizes.shapes)) or _note(suite, spec).exists():
+        return None
+    try:
+        if any(row.get("method") == spec for row in index_of(suite).values()):
+            return None
+    except UserError as error:
+        _log.warning("%s", error)
+    return f"is not made yet; `{command(suite, spec)}` makes it once"
+
+
+def command(suite: Suite, spec: str) -> str:
+    """What makes a method's merge of a suite."""
+    data = " --data DIR" if METHODS[spec].sampled else ""
+    method = shlex.quote(METHODS.spec(spec))
+    return f"python -m semerge merge --suite {place_of(suite)} --method {method}{data}"
