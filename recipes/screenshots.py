@@ -85,7 +85,7 @@ def shot(driven: Any, url: str, theme: str, tab: str) -> Image.Image:
     page.set_default_timeout(1e3 * PATIENCE)
     page.goto(f"{url}?tab={tab}&__theme={theme}")
     for name in ("similarity", "coefficients"):
-        page.locator(f"#{tab}-{name} .annotation-text").first.wait_for()
+        page.locator(f"#{tab}-{name} .se-value").first.wait_for()
     page.wait_for_function("!document.querySelector('#status')?.textContent.trim()")
     page.wait_for_timeout(500)  # what follows the last answer is drawn
     image = Image.open(io.BytesIO(page.screenshot()))

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
@@ -177,6 +178,11 @@ def templates() -> Environment:
 def rendered(template: str, content: Mapping[str, Any], **values: Any) -> list[str]:
     """The lines of a plain text among the templates."""
     return templates().get_template(template).render(content, **values).splitlines()
+
+
+def today() -> str:
+    """The day, as 2026-01-31: it goes into what is saved."""
+    return datetime.now(timezone.utc).date().isoformat()
 
 
 def png_url(image: Image) -> str:

@@ -31,7 +31,7 @@ from semerge.suites import Suite
 from semerge.suites.examples import SECTIONS, Example, Examples
 from semerge.ui.engines import Engines
 from semerge.ui.runs import Runs
-from semerge.ui.words import View
+from semerge.ui.words import PAIR, View
 
 
 @dataclass
@@ -109,7 +109,8 @@ class Context:
         suite = self.suite(name)
         sample = sample_of(source, suite, self.examples)
         result = self.predict(name, sample, settings)
-        view = View(result, suite, example_of(source, suite, self.examples))
+        example = example_of(source, suite, self.examples)
+        view = View(result, suite, example, text=sentences(sample))
         return view, self.engine(name).picture(sample)
 
     def _predict(self, suite: str, sample: Any, settings: Settings | Resolved) -> dict[str, Any]:
@@ -165,6 +166,13 @@ def sample_of(source: Source, suite: Suite, examples: Examples) -> DecodedImage 
     if not isinstance(content, bytes) and not Path(content).exists():
         raise UserError("This upload has been deleted by now; please choose it again.")
     return decode_image(content)
+
+
+def sentences(sample: DecodedImage | CleanText) -> str:
+    """One or two, as one line; empty for an image."""
+    if isinstance(sample, DecodedImage):
+        return ""
+    return PAIR.join(filter(None, (sample.text, sample.text_b)))
 
 
 def reads_pairs(suite: Suite) -> bool:

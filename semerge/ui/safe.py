@@ -18,7 +18,6 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from semerge.common import quoted
-from semerge.ui.words import macro
 
 # --------------------------------------------------------------------------------------------------
 # Controls whose choices or range follow another field. Where two changes come quickly, an event
@@ -170,9 +169,9 @@ class OwnQuery:
         await self.app(scope, receive, send)
 
 
-class NoScript:
-    """ASGI middleware: the page says what it needs, also to a browser without scripts; its `head`
-    comes by one."""
+class FirstPaint:
+    """ASGI middleware: the page has something to show before its scripts are there, `Page.first`,
+    and says what it needs to a browser without scripts. Its `head` comes by one."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -185,7 +184,8 @@ class NoScript:
                 start.update(message)
                 return
             if start:
-                text = macro("without_scripts", template="page.html")
+                query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+                text = scope["app"].get_blocks().first(query)
                 body = message["body"].replace(b"<gradio-app", f"{text}<gradio-app".encode(), 1)
                 message = {**message, "body": body}
                 MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
