@@ -7,21 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, MARKS, PATIENCE, PHONE, go
+from browsing import DESKTOP, MARKS, PHONE, go
 from bundled import EXAMPLES, VISION
 
+from recipes.first_view import FirstVisit
 from semerge.ui.words import View
 
 pytestmark = MARKS
 MORE = 500_000  # bytes that the first view may weigh beside what an empty page does
-QUIET = 1500  # ms without a request, after which a view is whole
 ANSWER = "#vision-answers .se-card"
-SHIFTS = """() => {
-  window.shifted = 0;
-  new PerformanceObserver(list => list.getEntries().forEach(e => {
-    if (!e.hadRecentInput) window.shifted += e.value;
-  })).observe({type: 'layout-shift', buffered: true});
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -44,58 +38,16 @@ def empty() -> Iterator[str]:
     page.close()
 
 
-class Weighed:
-    """A page opened for the first time. sizes: bytes that came over the line, by address."""
-
-    def __init__(self, browser: Any, url: str, ready: str, size: tuple[int, int] = DESKTOP) -> None:
-        width, height = size
-        self.context = browser.new_context(viewport={"width": width, "height": height})
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE)
-        self.page.add_init_script(f"({SHIFTS})()")
-        self.sizes: dict[str, float] = {}
-        self._names: dict[str, str] = {}
-        line = self.context.new_cdp_session(self.page)
-        line.send("Network.enable")
-        line.on("Network.requestWillBeSent", self._sent)
-        line.on("Network.loadingFinished", self._came)
-        self.page.goto(url)
-        self.page.locator(ready).first.wait_for()
-        self.rest()
-
-    def _sent(self, event: Any) -> None:
-        self._names[event["requestId"]] = event["request"]["url"]
-
-    def _came(self, event: Any) -> None:
-        name = self._names[event["requestId"]]
-        self.sizes[name] = self.sizes.get(name, 0) + event["encodedDataLength"]
-
-    def rest(self) -> None:
-        """Wait until nothing has been asked for any more, except for looks at the engines."""
-        before = -1
-        while before != len(self.sizes):
-            before = len(self.sizes)
-            self.page.wait_for_timeout(QUIET)
-
-    @property
-    def total(self) -> float:
-        return sum(self.sizes.values())
-
-    def has(self, part: str) -> bool:
-        return any(part in name for name in self.sizes)
-
-
 def test_the_first_view_weighs_little_more_than_an_empty_page(
     browser: Any, app: str, empty: str, record_property: Any
 ) -> None:
-    nothing = Weighed(browser, empty, "gradio-app .gradio-container")
-    ours = Weighed(browser, app, ANSWER)
+    nothing = FirstVisit(browser, empty, ".gradio-container")
+    ours = FirstVisit(browser, app, ANSWER)
     record_property("bytes", {"empty": nothing.total, "ours": ours.total})
-    heaviest = sorted(ours.sizes.items(), key=lambda item: -item[1])[:12]
     assert nothing.total > 100_000  # both were measured
-    assert ours.total <= nothing.total + MORE, (ours.total, nothing.total, heaviest)
+    assert ours.total <= nothing.total + MORE, (ours.total, nothing.total, ours.heaviest)
     assert not ours.has("PlotlyPlot")
-    assert ours.page.evaluate("window.shifted") < 0.05
+    assert ours.shifted < 0.05
     # plotly comes when one of its charts does
     go(ours.page, "About")
     ours.page.locator("#about-tab .js-plotly-plot .scatterlayer").first.wait_for()

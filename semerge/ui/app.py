@@ -16,7 +16,7 @@ from semerge.common import Progress, Stopwatch, UserError, naming, templates
 from semerge.settings import Settings
 from semerge.suites import Suite, available_suites, published_suites, read_suite
 from semerge.suites.examples import Examples, load_examples
-from semerge.ui import theme
+from semerge.ui import picker, theme
 from semerge.ui.context import Context, Source
 from semerge.ui.engines import State
 from semerge.ui.events import model_event, page_event
@@ -30,7 +30,6 @@ from semerge.ui.tabs.ask import Desk
 from semerge.ui.words import macro
 
 TITLE = "SE-Merging"
-LOOKS = ("__theme",)  # in an address, beside which the page opens as it does without
 POLL = 0.6  # seconds between looks at the loading engines, until all have settled
 _part = partial(macro, template="page.html")
 
@@ -145,22 +144,21 @@ class Page(SafePage):
         state; and what a browser without scripts is told."""
         if "present" in query:
             return _part("without_scripts")
-        plain = not {*query}.difference(LOOKS)
-        views = [self.context.opening.get(suite.name) for suite in self.context.suites.values()]
-        view = next(filter(None, views), None) if plain else None
-        first = (
-            templates()
-            .get_template("first.html")
-            .render(
-                view=view,
-                picture=picture(view) if view else "",
-                seen=self.context.seen.get(view.suite.name) if view else None,
-                plain=plain,
-                theme=query.get("__theme", ""),
-                style=theme.first(),
-            )
+        # what begins so is the host's, and the theme
+        plain = all(key.startswith("__") for key in query)
+        suite = self.context.default("image") or self.context.default("text")
+        view = self.context.opening.get(suite.name) if suite and plain else None
+        file = view.example.file if view and view.example else None
+        first = templates().get_template("first.html")
+        html = first.render(
+            view=view,
+            picture=picture(view) if view else "",
+            seen=picker.thumbnail(file) if file else "",
+            plain=plain,
+            theme=query.get("__theme", ""),
+            style=theme.first(),
         )
-        return _part("without_scripts") + Markup(first)
+        return _part("without_scripts") + Markup(html)
 
 
 def build(context: Context) -> gr.Blocks:

@@ -61,7 +61,7 @@ def content(suite: Suite, examples: Examples, current: int | None = None) -> Mar
         (
             task,
             _about(task),
-            [(example, example.file and _thumbnail(example.file)) for example in groups[task.name]],
+            [(example, example.file and thumbnail(example.file)) for example in groups[task.name]],
             examples.notes.get(task.name, ""),
         )
         for task in suite.tasks
@@ -77,7 +77,7 @@ def _about(task: Task) -> str:
 
 
 @lru_cache(maxsize=512)
-def _thumbnail(file: Path) -> str:
+def thumbnail(file: Path) -> str:
     """A small copy inside the page, so that no file of the server has to be served."""
     with Image.open(file) as image:
         small = image.convert("RGB")
