@@ -1,5 +1,5 @@
-"""What a visitor has to wait for, in a headless chromium: what the first view weighs, and what is there
-before the page's scripts are."""
+"""What a visitor has to wait for, in a headless chromium: what the first view weighs, and what is
+there before the page's scripts are."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_the_first_view_weighs_little_more_than_an_empty_page(
         one.context.close()
 
 
-@pytest.mark.parametrize(("size", "theme"), [(DESKTOP, "light"), (PHONE, "dark"), ((320, 640), "light")])
+@pytest.mark.parametrize(
+    ("size", "theme"), [(DESKTOP, "light"), (PHONE, "dark"), ((320, 640), "light")]
+)
 def test_the_opening_example_is_there_before_any_script(
     browser: Any, app: str, size: tuple[int, int], theme: str
 ) -> None:

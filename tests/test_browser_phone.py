@@ -1,5 +1,5 @@
-"""The page on a phone, in a headless chromium: after every input the answer is in sight, and of what
-scrolls sideways the part that was chosen."""
+"""The page on a phone, in a headless chromium: after every input the answer is in sight, and of
+what scrolls sideways the part that was chosen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ pytestmark = MARKS
 IN_SIGHT = """node => {
   let box = node.getBoundingClientRect();
   if (!node.checkVisibility({visibilityProperty: true}) || !box.height) return false;
-  if (box.top < 0 || box.bottom > innerHeight || box.left < 0 || box.right > innerWidth) return false;
+  if (box.top < 0 || box.bottom > innerHeight) return false;
+  if (box.left < 0 || box.right > innerWidth) return false;
   for (let at = node.parentElement; at; at = at.parentElement) {
     if (at.scrollWidth <= at.clientWidth + 1 && at.scrollHeight <= at.clientHeight + 1) continue;
     if (getComputedStyle(at).overflowX === 'visible') continue;
@@ -45,9 +46,10 @@ def tells(page: Any, tab: str) -> None:
     page.wait_for_function(
         f"""tab => {{
           const seen = {IN_SIGHT};
-          const want = document.querySelector(`#${{tab}}-answers .se-card.se .se-answer`).textContent;
+          const answer = `#${{tab}}-answers .se-card.se .se-answer`;
+          const want = document.querySelector(answer).textContent;
           const places = [...document.querySelectorAll(
-            `#${{tab}}-answers .se-card.se .se-answer, #${{tab}}-sentence .is-se, .se-strip strong`)];
+            `${{answer}}, #${{tab}}-sentence .is-se, .se-strip strong`)];
           return places.some(node => node.textContent === want && seen(node));
         }}""",
         arg=tab,
@@ -132,9 +134,9 @@ def test_a_sentence_and_the_chosen_task_are_in_sight(visit: Any) -> None:
     asked(page, "language", before)
     assert page.evaluate(
         """() => {
-          const strip = document.querySelector('#language-examples .se-chips').getBoundingClientRect();
-          const chip = document.querySelector('#language-examples .se-chip[aria-pressed=true]')
+          const of = name => document.querySelector(`#language-examples ${name}`)
             .getBoundingClientRect();
+          const strip = of('.se-chips'), chip = of('.se-chip[aria-pressed=true]');
           return chip.left >= strip.left - 1 && chip.right <= strip.right + 1;
         }"""
     )

@@ -275,8 +275,8 @@ def test_it_holds_on_a_phone_and_for_every_step(visit: Any, theme: str) -> None:
         assert serious_faults(page) == {}
 
 
-# what of the open tab is in the window, or would have to be scrolled to: the lowest edge of anything
-# that is seen, the widest, and where the bar begins
+# of all that is seen of the open tab, in the window or below it: the lowest edge, and the widest;
+# and where the bar begins
 EDGES = """() => {
   const open = [...document.querySelectorAll('#tabs > [role=tabpanel]')]
     .find(panel => panel.id && panel.style.display !== 'none');

@@ -5,6 +5,8 @@
   const NAMES = ['Overview', 'Probe', 'Similarity', 'Rescale', 'Merge and answer'];
   const FONT = 20, GROWN = 46 / 42; // px of a chart's text; how much taller plotly's rows become
   const MOST = 60; // items of a list
+  const FRAME = '<svg viewBox="0 0 16 16" width="18" height="18" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="2">'
+    + '<path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"/></svg>';
   // where a key has a meaning of its own
   const BUSY = 'input, textarea, select, [contenteditable]:not([contenteditable=false]),'
     + '[role=slider], [role=listbox], [role=option], [role=combobox], [role=spinbutton], [role=menu], canvas';
@@ -137,7 +139,7 @@
       + `<span class="of-desk" role="group" aria-label="Steps of the method">${button('up', '↑', 'Step before')}`
       + `<span data-say="step" role="status"></span>${button('down', '↓', 'Next step')}</span>`
       + `<span><span class="of-desk">${button('reset', '⟲', 'Reset to the first example', 'Home')}</span>`
-      + (document.fullscreenEnabled ? button('fullscreen', '⛶', 'Full screen', 'F') : '')
+      + (document.fullscreenEnabled ? button('fullscreen', FRAME, 'Full screen', 'F') : '')
       + `${button('black', '■', 'Black screen', 'B')}${button('exit', 'Exit', 'End presenting', 'Escape')}</span>`;
     bar.addEventListener('click', event => ACTIONS[event.target.closest('[data-do]')?.dataset.do]?.());
     document.body.append(bar);

@@ -32,7 +32,7 @@
   // ---- a chart of one input
 
   function draw(rows, card, of) {
-    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+    const svg = document.createElementNS(document.querySelector('svg').namespaceURI, 'svg');
     const node = (name, attributes, style, parent = svg) => {
       const made = document.createElementNS(svg.namespaceURI, name);
       for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
