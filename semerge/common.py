@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
@@ -184,11 +185,29 @@ def rendered(template: str, content: Mapping[str, Any], **values: Any) -> list[s
     return templates().get_template(template).render(content, **values).splitlines()
 
 
+def today() -> str:
+    """The day, as 2026-01-31: it goes into what is saved."""
+    return datetime.now(timezone.utc).date().isoformat()
+
+
 def png_url(image: Image) -> str:
     """A picture as an address that holds it, every pixel as it is."""
     data = io.BytesIO()
     image.save(data, "PNG")
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+
+
+@lru_cache(maxsize=512)
+def thumbnail(file: Path, side: int = 96) -> str:
+    """A small copy of a picture, `side` px at most, as an address that holds it."""
+    from PIL import Image
+
+    with Image.open(file) as image:
+        small = image.convert("RGB")
+        small.thumbnail((side, side))
+        data = io.BytesIO()
+        small.save(data, "WEBP", quality=82)
+    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode("ascii")
 
 
 # --------------------------------------------------------------------------------------------------

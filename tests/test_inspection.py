@@ -15,7 +15,7 @@ import pytest
 
 import semerge
 from semerge.cli import main
-from semerge.common import UserError
+from semerge.common import UserError, today
 from semerge.data.labelled import Sets
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine
@@ -257,6 +257,7 @@ def test_exports_hold_exactly_the_view(found: Inspection) -> None:
         "preset": "sharp",
         "layer": "2",
         "version": semerge.__version__,
+        "date": today(),
     }
     for line, one in zip(lines, content["rows"], strict=True):
         assert tuple(line) == HEADER

@@ -21,7 +21,7 @@ from gradio.state_holder import SessionState
 from markupsafe import escape
 from PIL import Image
 
-from semerge.common import UserError
+from semerge.common import UserError, today
 from semerge.settings import PRESETS, Settings
 from semerge.suites.examples import Example, Examples, load_examples
 from semerge.ui import charts, picker, words
@@ -329,7 +329,9 @@ def test_the_download_is_the_result_itself() -> None:
 
     view = view_of("text", "ein Satz mit ümlaut")
     data = re.search(r"base64,([^\"]+)\"", part("footer", view))
-    assert data and json.loads(base64.b64decode(data[1])) == view.result
+    saved = json.loads(base64.b64decode(data[1])) if data else {}
+    assert saved.pop("input") == view.asked and saved.pop("date") == today()
+    assert saved == view.result
 
 
 # ---- charts --------------------------------------------------------------------------------------
@@ -337,35 +339,46 @@ def test_the_download_is_the_result_itself() -> None:
 
 def test_the_similarity_chart_holds_the_results_numbers_in_order() -> None:
     view = view_of()
-    figure = json.loads(charts.similarity(view).to_json())
-    texts = [a["text"] for a in figure["layout"]["annotations"]]
-    assert [t for t in texts if "chosen" in t] == [
-        f"<b>{words.number(view.column('similarities')[view.chosen])}  chosen</b>"
-    ]
-    assert charts.similarity(view).data[0].x == tuple(view.column("similarities"))
-    assert texts[0].removeprefix("<b>").startswith(view.titles[0])
+    chart = charts.similarity(view)
+    told = f"{words.number(view.column('similarities')[view.chosen])} chosen"
+    assert [row.value for row in chart.rows if row.chosen] == [told]
+    assert [row.title for row in chart.rows] == view.titles
+    assert [row.length for row in chart.rows] == pytest.approx(view.column("similarities"))
+    assert {row.start for row in chart.rows} == {0.0} and chart.zero == 0
+    html = charts.rows(chart)
+    assert html.count("<li") == 8 and html.count("chosen</span>") == 1
+    for row in chart.rows:
+        assert f"width:{100 * row.length:.2f}%" in html and row.title in html
 
 
 def test_the_coefficient_chart_holds_before_and_after() -> None:
     view = view_of()
-    after, before = charts.coefficients(view).data
-    assert after.x == tuple(view.column("coefficients"))
-    assert before.x == tuple(view.column("static_coefficients"))
-    assert before.marker.symbol == "line-ns"  # another shape, not another colour alone
+    chart = charts.coefficients(view)
+    assert [row.length for row in chart.rows] == pytest.approx(view.column("coefficients"))
+    assert [row.mark for row in chart.rows] == pytest.approx(view.column("static_coefficients"))
+    html = charts.rows(chart)
+    assert html.count("<b style=") == 8  # another shape, not another colour alone
+    assert html.count("→") == 8
 
 
 def test_charts_escape_labels_and_survive_missing_numbers() -> None:
-    text = charts.similarity(hostile_view()).to_json()
-    assert "<script" not in text.replace("\\u003c", "<")
+    text = charts.rows(charts.similarity(hostile_view()))
+    assert "<script" not in text
     view = view_of(similarities=[None] * 8, coefficients=[None] * 8)
-    assert charts.similarity(view).to_json() and charts.coefficients(view).to_json()
+    for chart in (charts.similarity(view), charts.coefficients(view)):
+        assert all(row.length == 0 and "–" in row.value for row in chart.rows)
+        assert charts.rows(chart).count("width:0.00%") == 8
 
 
 @pytest.mark.parametrize("values", [[-3.0, -1, -2, -4, -5, -6, -7, -8], [1e6] * 8, [0.0] * 8])
 def test_charts_fit_any_range(values: list[float]) -> None:
-    figure = charts.similarity(view_of(similarities=values))
-    low, high = figure.layout.xaxis.range
-    assert low <= min(values) and high >= max(values) and high > low
+    chart = charts.similarity(view_of(similarities=values))
+    for row in chart.rows:
+        assert 0 <= row.start <= row.start + row.length <= 1 + 1e-9
+    places = [place for place, _ in chart.ticks]
+    assert 2 <= len(places) <= 6 and places == sorted(places)
+    assert min(places) >= 0 and max(places) <= 1 + 1e-9
+    assert any(text == "0" and place == chart.zero for place, text in chart.ticks)
 
 
 # ---- loading -------------------------------------------------------------------------------------

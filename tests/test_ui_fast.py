@@ -221,8 +221,8 @@ def test_no_estimate_is_called_a_distance_at_the_layer() -> None:
         assert where.strip().capitalize() in picture(view)
         for text in (words.similarity_summary(view), part("figures", view), picture(view)):
             assert (words.ESTIMATES in text) is view.estimated
-        hover = charts.similarity(view).data[0].hovertemplate
-        assert ("or its estimate" in hover) is view.estimated
+        hints = [row.hint for row in charts.similarity(view).rows]
+        assert all(("or its estimate" in hint) is view.estimated for hint in hints)
         assert ("on raw distances" in part("figures", view)) is not view.estimated
     assert method_text(fast).startswith("Routing by SE-Merging in fast mode: ")
     assert method_text(exact).startswith("Routing by SE-Merging: ")

@@ -17,7 +17,10 @@
   // what of the page's looks goes into a link beside the state of its tab
   function dressed(params, theme) {
     if (theme) params.set('__theme', semerge.dark() ? 'dark' : 'light');
-    for (const [key, value] of Object.entries(semerge.presenting())) params.set(key, value);
+    for (const [key, value] of Object.entries(semerge.presenting())) {
+      params.delete(key);
+      for (const one of [value].flat()) params.append(key, one);
+    }
     return params;
   }
 
@@ -81,6 +84,7 @@
   });
 
   semerge.watch(follow);
+  semerge.told = follow;
   document.addEventListener('click', event => {
     const button = event.target.closest?.('[data-link]');
     if (button) copy(button);

@@ -10,6 +10,9 @@ const semerge = {
     return open ? open.id.replace(/-tab$/, '') : '';
   },
 
+  // brings the address in line with what is shown, see links.js
+  told() {},
+
   // calls `then` soon after anything in the page has changed, once for many changes
   watch(then) {
     let due = false;

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any, TextIO
 
 import semerge
-from semerge.common import UserError, png_url, quoted, templates
+from semerge.common import UserError, png_url, quoted, templates, today
 from semerge.data.batches import picture
 from semerge.data.labelled import Sets
 from semerge.data.tabular import escaped
@@ -91,6 +91,7 @@ class Inspection:
             "weights_sha256": self.weights_sha256,
             **{name: getattr(self.resolved, name) for name in CONFIGURATION},
             "version": semerge.__version__,
+            "date": today(),
             "data": self.sets.data,
             "split": self.sets.split,
             "samples": self.sets.total,
@@ -244,7 +245,7 @@ def matrix(inspection: Inspection) -> tuple[tuple[int, ...], ...]:
 
 # ---- CSV and JSON: exactly the rows of a view, in its order --------------------------------------
 
-ABOUT = ("suite", "weights_sha256", *CONFIGURATION, "version")
+ABOUT = ("suite", "weights_sha256", *CONFIGURATION, "version", "date")
 """What every line of the CSV repeats, so that lines of two files can be told apart."""
 HEADER = (
     *(field.name for field in fields(Row)),

@@ -32,7 +32,7 @@ from semerge.suites.examples import SECTIONS, Example, Examples
 from semerge.ui.engines import Engines
 from semerge.ui.maps import Map
 from semerge.ui.runs import Runs
-from semerge.ui.words import View, excerpt
+from semerge.ui.words import PAIR, View, excerpt
 
 
 @dataclass
@@ -116,8 +116,8 @@ class Context:
         example = example_of(source, suite, self.examples)
         first = self.examples.opening(suite.modality, suite.task_names)
         opening = example is not None and example == first
-        name_of_input = called(source, example)
-        view = View(result, suite, example, called=name_of_input, opening=opening)
+        names = {"called": called(source, example), "text": sentences(sample)}
+        view = View(result, suite, example, opening=opening, **names)
         return view, self.engine(name).picture(sample)
 
     def map(self, name: str) -> Map | None:
@@ -195,6 +195,13 @@ def sample_of(source: Source, suite: Suite, examples: Examples) -> DecodedImage 
     if not isinstance(content, bytes) and not Path(content).exists():
         raise UserError("This upload has been deleted by now; please choose it again.")
     return decode_image(content)
+
+
+def sentences(sample: DecodedImage | CleanText) -> str:
+    """One or two, as one line; empty for an image."""
+    if isinstance(sample, DecodedImage):
+        return ""
+    return PAIR.join(filter(None, (sample.text, sample.text_b)))
 
 
 def reads_pairs(suite: Suite) -> bool:

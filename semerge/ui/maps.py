@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup
 
-from semerge.common import png_url
+from semerge.common import thumbnail
 from semerge.suites import Suite
 from semerge.suites.abstention import read_diagnosis
 from semerge.suites.examples import Example
@@ -33,7 +33,6 @@ NEAREST = 3
 """Examples that are shown beside an input."""
 MOST = 600
 """Samples of a set that are drawn."""
-THUMBNAIL = 96  # px
 Place = tuple[float, float]
 
 
@@ -326,7 +325,7 @@ def of_input(
             "title": suite.task_title(example.task),
             "text": words.excerpt(" / ".join(filter(None, (example.text, example.text_b)))),
             "distance": near.distance,
-            "url": _thumbnail(example),
+            "url": thumbnail(example.file) if example.file else "",
         }
         for near, example in found
     ]
@@ -419,15 +418,3 @@ def _saved(name: str, suite: Suite, called: str) -> dict[str, str]:
         "title": called,
         "about": f"Map of {suite.title}",
     }
-
-
-def _thumbnail(example: Example) -> str:
-    """An example's picture, small; "" for a sentence."""
-    if example.file is None:
-        return ""
-    from PIL import Image
-
-    with Image.open(example.file) as image:
-        small = image.convert("RGB")
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    return png_url(small)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
-from PIL import Image
 
-from semerge.common import ASSETS, UserError
+from semerge.common import ASSETS, UserError, thumbnail
 from semerge.suites import Suite
 from semerge.suites.examples import Example, Examples
 from semerge.ui.context import Context, Source, first_source, of_source, reads_pairs
@@ -31,7 +27,6 @@ from semerge.ui.words import macro
 # A custom HTML component, because the examples need names of their own: `gr.Gallery` and
 # `gr.Dataset` leave thumbnails without a text that a screen reader could say.
 
-THUMBNAIL = 96  # px
 SCRIPTS = ASSETS / "scripts"
 
 
@@ -62,7 +57,7 @@ def content(suite: Suite, examples: Examples, current: int | None = None) -> Mar
         (
             task,
             task.about[:1].upper() + task.about[1:].rstrip("."),
-            [(example, example.file and _thumbnail(example.file)) for example in groups[task.name]],
+            [(example, example.file and thumbnail(example.file)) for example in groups[task.name]],
             examples.notes.get(task.name, ""),
         )
         for task in suite.tasks
@@ -70,17 +65,6 @@ def content(suite: Suite, examples: Examples, current: int | None = None) -> Mar
     shown = opening if current is None else current
     itself = first if first and first.strokes else None
     return macro("gallery", suite, tasks, shown, opening, itself, template="picker.html")
-
-
-@lru_cache(maxsize=512)
-def _thumbnail(file: Path) -> str:
-    """A small copy inside the page, so that no file of the server has to be served."""
-    with Image.open(file) as image:
-        small = image.convert("RGB")
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        data = io.BytesIO()
-        small.save(data, "WEBP", quality=82)
-    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode("ascii")
 
 
 # --------------------------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def picture(view: View) -> Markup:
     """The scene drawn, as every tab shows it."""
     result = view.result
     parts = (str(result[key]) for key in ("suite", "method", "preset"))
-    saved = {"file": words.file_name(*parts, view.called), "about": words.asked(view)}
+    saved = {"file": words.file_name(*parts, view.called), "about": words.setting(view)}
     return words.macro("scene", view, scene(view), saved, template="scene.html")
 
 

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from semerge.common import of_100, png_url, templates
+from semerge.common import of_100, png_url, templates, today
 from semerge.inputs import CleanText, DecodedImage
 from semerge.methods import METHODS, Method
 from semerge.probes import PROBES, Probe
@@ -34,13 +34,14 @@ class View:
     """A Result with everything that its display needs. result: the JSON object of design section 4.
     example: the example that was asked about, if it was one: then the right answer is known.
     opening: True for the example that the page opens with. called: what the input is called, on a
-    saved picture and in its file name."""
+    saved picture and in its file name. text: the sentences that were asked about."""
 
     result: Mapping[str, Any]
     suite: Suite
     example: Example | None = None
     opening: bool = False
     called: str = ""
+    text: str = ""
 
     @property
     def tasks(self) -> list[str]:
@@ -84,9 +85,21 @@ class View:
         return [(value, title) for value, title in rest if value is not None]
 
     @property
+    def asked(self) -> str:
+        """The input, in words."""
+        if self.text or self.example is None:
+            return self.text or "own image"
+        example = self.example
+        if example.text:
+            return PAIR.join(filter(None, (example.text, example.text_b)))
+        number = f" {example.index + 1}" if example.index >= 0 else ""
+        return f"example{number}: {example.label} ({self.title(example.task)})"
+
+    @property
     def download(self) -> str:
-        """The JSON object as a data URL."""
-        text = json.dumps(self.result, indent=2, ensure_ascii=False, allow_nan=False)
+        """The JSON object as a data URL, with the input and the day."""
+        saved = {"input": self.asked, "date": today(), **self.result}
+        text = json.dumps(saved, indent=2, ensure_ascii=False, allow_nan=False)
         data = base64.b64encode(text.encode("utf-8")).decode("ascii")
         return f"data:application/json;base64,{data}"
 
@@ -183,6 +196,8 @@ CENTRES = {
     "": "a distance of zero",
 }
 KEPT = "kept"  # in place of a time
+PAIR = " | "  # between two sentences
+STAMP = 60  # characters of an input in a picture that is saved
 ESTIMATES = "Fast mode: distances of experts that were dropped early are estimates."
 
 
@@ -330,8 +345,8 @@ def centre(view: View) -> str:
     return _probe(view.result["probe"]).centre
 
 
-def asked(view: View) -> str:
-    """What was asked: suite, method, preset and probe, in one sentence."""
+def setting(view: View) -> str:
+    """What answered: suite, method, preset and probe, in one sentence."""
     result = view.result
     return (
         f"{view.suite.title}, {method(view)}, preset {result['preset']}, probe {result['probe']}: "
@@ -352,6 +367,12 @@ def made(view: View) -> str:
     if result["probe"] != "base" and result["probe_lambda"] != result["lambda"]:
         text += f"; the merged model that is probed has λ {result['probe_lambda']:g}"
     return text + "."
+
+
+def origin(view: View) -> str:
+    """What a saved picture is of: input, suite, method and preset."""
+    asked = view.asked if len(view.asked) <= STAMP else view.asked[:STAMP].rstrip() + "…"
+    return " · ".join([asked, view.suite.title, method(view), f"preset {view.result['preset']}"])
 
 
 def kept(view: View) -> str:

@@ -29,7 +29,7 @@ from semerge.ui.engines import FAILED, State
 from semerge.ui.events import model_event, page_event, told
 from semerge.ui.links import Query
 from semerge.ui.options import Options
-from semerge.ui.parts import chart, fold, heading, html
+from semerge.ui.parts import fold, heading, html
 from semerge.ui.safe import SafeImage
 from semerge.ui.scene import picture
 from semerge.ui.tabs import Tab, Update, registry
@@ -430,10 +430,10 @@ class ResultPanel:
                     with gr.Column(elem_classes="se-chart se-at-similarity", min_width=280):
                         self.reach = html(parts["reach"], elem_classes="se-measure-distance")
                         self.similar_head = html(parts["similar_head"])
-                        self.similar = chart(parts["similar"], f"{name}-similarity")
+                        self.similar = html(parts["similar"], elem_id=f"{name}-similarity")
                     with gr.Column(elem_classes="se-chart se-at-rescale", min_width=280):
                         self.weights_head = html(parts["weights_head"])
-                        self.weights = chart(parts["weights"], f"{name}-coefficients")
+                        self.weights = html(parts["weights"], elem_id=f"{name}-coefficients")
                 with fold("All figures as a table"):
                     self.figures = html(parts["figures"])
                 self.footer = html(parts["footer"], elem_id=f"{name}-footer")
@@ -474,9 +474,9 @@ class ResultPanel:
             "distances": show("probe", view),
             "reach": show("reach", view),
             "similar_head": show("similarity", view, self.name),
-            "similar": charts.plot(charts.similarity(view)),
+            "similar": charts.rows(charts.similarity(view)),
             "weights_head": show("rescale", view, self.name),
-            "weights": charts.plot(charts.coefficients(view)),
+            "weights": charts.rows(charts.coefficients(view)),
             "figures": show("figures", view),
             "footer": show("footer", view),
         }

@@ -20,7 +20,7 @@ from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools
 from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui import charts, maps, words
-from semerge.ui.context import Context, Source, called, example_of, on_gpu, sample_of
+from semerge.ui.context import Context, Source, called, example_of, on_gpu, sample_of, sentences
 from semerge.ui.events import model_event, page_event, told_in_place, when_opened
 from semerge.ui.links import Query
 from semerge.ui.options import Entries
@@ -91,10 +91,10 @@ class LayersTab(Tab):
             with gr.Row(elem_classes="se-charts"):
                 with gr.Column(elem_classes="se-chart se-at-similarity", min_width=280):
                     self.similar_head = html()
-                    self.similar = chart(None, "layers-similarity")
+                    self.similar = html(elem_id="layers-similarity")
                 with gr.Column(elem_classes="se-chart se-at-rescale", min_width=280):
                     self.weights_head = html()
-                    self.weights = chart(None, "layers-coefficients")
+                    self.weights = html(elem_id="layers-coefficients")
             self.changes = html(elem_id="layers-changes", elem_classes="se-changes")
             self.tables = html(elem_id="layers-tables")
 
@@ -212,8 +212,10 @@ class LayersTab(Tab):
     ) -> Update:
         """What distances that are known say."""
         engine = self.context.engines.get(suite.name)
-        example = example_of(source, suite, self.context.examples)
-        views = routed(engine, reached, where, example, called(source, example))
+        examples = self.context.examples
+        example = example_of(source, suite, examples)
+        text = "" if suite.modality == "image" else sentences(sample_of(source, suite, examples))
+        views = routed(engine, reached, where, example, called=called(source, example), text=text)
         view, layer = views[where.layer], words.layer(where.layer)
         similar, weights = words.similarity_summary(view), words.coefficient_summary(view)
         heads = {
@@ -224,9 +226,9 @@ class LayersTab(Tab):
             self.told: part("sentence", view),
             self.body: gr.update(visible=True),
             self.scene: picture(view),
-            **{component: chart_head(*head) for component, head in heads.items()},
-            self.similar: charts.plot(charts.similarity(view)),
-            self.weights: charts.plot(charts.coefficients(view)),
+            **{c: chart_head(*head, of=words.origin(view)) for c, head in heads.items()},
+            self.similar: charts.rows(charts.similarity(view)),
+            self.weights: charts.rows(charts.coefficients(view)),
             self.changes: changes(views),
             self.tables: tables(views, where.layer),
             self.link: self._link(suite, source, opened, where),
@@ -390,11 +392,11 @@ def routed(
     reached: Reached,
     where: Where,
     example: Example | None = None,
-    name: str = "",
+    **names: str,
 ) -> dict[int | str, View]:
     """By layer, what the distances there are routed to: the part of a Result that they decide.
-    example: the one that was asked about; name: what the input is called. Raises UserError where
-    the suite does not know such a place."""
+    example, names: what was asked about, `called` and `text` of `View`. Raises UserError where the
+    suite does not know such a place."""
     import torch
 
     suite, resolved = engine.suite, where.settings.resolve(engine.suite)
@@ -422,7 +424,7 @@ def routed(
             "head": chosen,
             "margin": float(routing.margin[0]),
         }
-        views[layer] = View(result, suite, example, called=name)
+        views[layer] = View(result, suite, example, **names)
     return views
 
 
