@@ -34,8 +34,7 @@ from PIL import Image
 
 from recipes.example_texts import TEXTS
 from recipes.lookalikes import PAINTERS
-from recipes.strokes import DIGITS
-from recipes.strokes import drawn as drawn_from
+from recipes.strokes import STROKES, pad_image
 from recipes.vision_tasks import TASKS
 from semerge.common import UserError
 from semerge.data.rendered import render
@@ -135,7 +134,7 @@ def fresh_index() -> dict[str, Any]:
         for label, sentence in written
     ]
     index = {"vision": vision, "text": text, "notes": NOTES, "first": {}, "hits": {}}
-    return index | {"drawn": drawn_entry(next(iter(DIGITS)))}
+    return index | {"drawn": drawn_entry(next(iter(STROKES)))}
 
 
 DRAWN = "drawn.png"
@@ -143,7 +142,7 @@ DRAWN = "drawn.png"
 
 def drawn_entry(label: str) -> dict[str, Any]:
     """The index's entry of a digit that draws itself."""
-    return {"file": DRAWN, "task": "mnist", "label": label, "strokes": DIGITS[label]}
+    return {"file": DRAWN, "task": "mnist", "label": label, "strokes": STROKES[label]}
 
 
 def make(folder: Path) -> None:
@@ -155,7 +154,7 @@ def make(folder: Path) -> None:
     for entry in index["vision"]:
         image = draw(entry["task"], entry["label"], entry["seed"])
         (folder / entry["file"]).write_bytes(encode(image))
-    (folder / DRAWN).write_bytes(encode(drawn_from(index["drawn"]["strokes"])))
+    (folder / DRAWN).write_bytes(encode(pad_image(index["drawn"]["strokes"])))
     write_index(folder, index)
     for section in SUITES:
         (folder / f"first_{section}.json").unlink(missing_ok=True)
@@ -240,8 +239,8 @@ def measure_drawn(engine: Any, folder: Path) -> tuple[dict[str, Any], Any] | Non
     where the suite knows no digits."""
     if "mnist" not in engine.suite.task_names:
         return None
-    entries = [drawn_entry(label) for label in DIGITS]
-    pictures = [encode(drawn_from(strokes)) for strokes in DIGITS.values()]
+    entries = [drawn_entry(label) for label in STROKES]
+    pictures = [encode(pad_image(strokes)) for strokes in STROKES.values()]
     measured, results = [], []
     for entry, picture in zip(entries, pictures, strict=True):
         (folder / DRAWN).write_bytes(picture)

@@ -28,7 +28,7 @@ def arc(
     return [(round(x + wide * math.cos(a)), round(y + high * math.sin(a))) for a in angles]
 
 
-DIGITS: dict[str, list[Stroke]] = {
+STROKES: dict[str, list[Stroke]] = {
     "digit 4": [[(150, 62), (128, 118), (100, 176), (92, 196), (150, 194), (238, 188)],
                 [(206, 130), (204, 190), (200, 278)]],
     "digit 7": [[(96, 78), (160, 76), (238, 70), (222, 112), (186, 182), (160, 238), (150, 276)]],
@@ -55,7 +55,7 @@ def curve(stroke: Stroke) -> Stroke:
     return [*points, *rest[-1:]]
 
 
-def drawn(strokes: Sequence[Stroke]) -> Image.Image:
+def pad_image(strokes: Sequence[Stroke]) -> Image.Image:
     """White chalk on black: RGB, BOARD x BOARD pixels."""
     image = Image.new("L", (BOARD * FINE, BOARD * FINE), 0)
     pen = ImageDraw.Draw(image)

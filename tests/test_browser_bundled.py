@@ -76,7 +76,7 @@ def test_the_page_is_there_before_the_models_and_then_answers(browser: Any) -> N
         page = open_page()
         page.locator("#status", has_text=f"{VISION.title}: loading").wait_for()
         page.locator("#status", has_text=f"{TEXT.title}: waiting").wait_for()
-        assert page.get_by_role("button", name="Run").is_visible()
+        assert page.locator("#vision-pad canvas").is_visible()
         gate.set()
         settle(page, answer(EXAMPLES.opening("image").file), VISION)
         page.locator("#status li").first.wait_for(state="detached")

@@ -238,7 +238,7 @@ def test_a_link_is_not_overwritten_when_the_engines_come_late(
         page = open_page(query=query)
         page.locator("#status", has_text="loading").wait_for()
         page.wait_for_timeout(2000)  # a few looks at the engines
-        assert page.locator("#vision-result").get_by_text("SE-Merging recognised").count() == 0
+        assert page.locator("#vision-result").get_by_text("This looks like").count() == 0
         gate.set()
         page.locator("#link-opened [data-opened]").wait_for(state="attached")
         page.locator("#status li").first.wait_for(state="detached")

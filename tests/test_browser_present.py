@@ -393,8 +393,9 @@ def test_charts_are_saved_at_the_size_of_a_slide(
     page = visit(theme=theme)
     shows(page, "vision", examples, 1)
     view = view_of("vision", examples, 1)
+    page.get_by_role("button", name="Relative similarity").locator("visible=true").click()
     for chart, title, legend in (
-        ("similarity", "Similarity at block 4", ["chosen expert", "the others"]),
+        ("similarity", "Relative similarity at block 4", ["chosen expert", "the others"]),
         (
             "coefficients",
             "Coefficients before and after",

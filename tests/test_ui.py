@@ -118,7 +118,7 @@ def test_the_sentence_says_so_when_both_answer_the_same() -> None:
 def test_the_sentence_tells_a_head_that_the_user_chose() -> None:
     view = view_of(head="eurosat", chosen="mnist")
     assert "read with the EuroSAT head, " in words.sentence(view)
-    assert "read with the EuroSAT head." in method_text(view)
+    assert "; the EuroSAT head reads the answer." in method_text(view)
 
 
 def test_the_second_line_tells_expert_layer_and_coefficients_in_the_methods_terms() -> None:
@@ -287,7 +287,7 @@ def test_doubt_comes_first_and_mutes_the_answers() -> None:
 def test_how_often_the_expert_is_right_stands_beside_the_answer(fits: bool | None) -> None:
     view = view_of(fits=fits, expert_accuracy=0.784)
     headline = part("headline", view)
-    assert "this expert is right for <b>78 of 100</b>." in headline
+    assert "Right in <b>78 of 100</b> such inputs" in headline
     assert "This looks like" in headline and "unfit" not in part("answers", view)
     assert "of 100" not in part("headline", view_of(fits=fits, expert_accuracy=None))
 

@@ -115,7 +115,7 @@ function press(group, button) {
   group.querySelectorAll('button').forEach(b => b.setAttribute('aria-pressed', String(b === button)));
 }
 
-function undo() { strokes.pop(); paint(); ask(); }
+function undo() { if (shown) strokes = []; else strokes.pop(); paint(); ask(); }
 
 element.addEventListener('click', event => {
   const button = event.target.closest('button');

@@ -63,7 +63,7 @@ class Examples:
     def opening(self, modality: str, tasks: Collection[str] = ()) -> Example | None:
         """The example that is shown when the page opens: the first one where none was picked. If
         one is of one of `tasks`, so is this."""
-        if modality == "image" and self.drawn and self.drawn.task in tasks:
+        if modality == "image" and self.drawn and (not tasks or self.drawn.task in tasks):
             return self.drawn
         index, found = self.first.get(SECTIONS[modality], 0), self.of(modality)
         if not found or found[index].task in tasks:

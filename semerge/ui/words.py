@@ -469,13 +469,13 @@ def method_parts(view: View) -> list[tuple[str, str]]:
             (" becomes the chosen expert itself", ""),
         ]
     else:
-        parts += [(", and the ", ""), ("merge", "merge"), (" made anew for this input", "")]
+        parts += [(", and the ", ""), ("merge", "merge"), (" is made anew for this input", "")]
     whose = "its" if view.routed else f"the {view.title(view.result['head'])}"
     return [
         *parts,
-        (f", read with {whose} ", ""),
+        (f"; {whose} ", ""),
         ("head", "head"),
-        (". The one-size, static merge is the ", ""),
+        (" reads the answer. The one-size, static merge is the ", ""),
         ("base", "base"),
         (f" with {static_values(view)}.", ""),
     ]

@@ -428,7 +428,7 @@ class ResultPanel:
                 self.distances = html(parts["distances"], elem_id=f"{name}-distances")
                 with gr.Row(elem_classes="se-charts"):
                     with gr.Column(elem_classes="se-chart se-at-similarity", min_width=280):
-                        self.reach = html(parts["reach"], elem_classes="se-measure-distance")
+                        self.reach = html(parts["reach"], elem_id=f"{name}-reach")
                         self.similar_head = html(parts["similar_head"])
                         self.similar = html(parts["similar"], elem_id=f"{name}-similarity")
                     with gr.Column(elem_classes="se-chart se-at-rescale", min_width=280):
