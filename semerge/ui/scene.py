@@ -24,7 +24,7 @@ from semerge.ui.words import View
 # Sizes, in units. At the width of a phone a unit is over 0.6 px, so that letters have 12 px; on a
 # slide it is 1 px and more.
 
-EM, LINE = 20.0, 24.0  # size of the letters, height of a line
+EM, LINE = 20.0, 22.0  # size of the letters, height of a line
 RADIUS = 94.0  # of the largest distance
 RIM, DIAL = 125.0, 15.0  # from the middle to the dials; radius of a dial
 OUTER = RIM + DIAL + 4  # nothing of the rays is further out
@@ -34,7 +34,7 @@ ROOMY = 4  # labels on a side at the most, for names of two lines
 SWEEP = 270.0  # degrees of a dial, from 0 to its full scale
 INDENT = 32.0  # of an answer, for its sign
 ANSWER = 26.0  # size of the letters of an answer
-STRIP, NOTE = 74.0, 32.0  # heights of the answers, and of the sentence above them
+STRIP, NOTE = 68.0, 32.0  # heights of the answers, and of the sentence above them
 STEPS = ("Probe", "Similarity", "Rescale", "Answer")
 
 
