@@ -14,7 +14,7 @@ from semerge.common import UserError, read_json
 from semerge.data.sets import subsample, suite_sets
 from semerge.engine import load_engine
 from semerge.evaluation.hypothesis import task_map
-from semerge.evaluation.report import write_report
+from semerge.suites.report import write_report
 
 
 def main(argv: Sequence[str] | None = None) -> int:

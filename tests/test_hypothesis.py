@@ -25,8 +25,8 @@ from semerge.evaluation.hypothesis import (
 )
 from semerge.evaluation.measure import BASE, Interrupted, Plan, measure
 from semerge.evaluation.plane import Plane
-from semerge.evaluation.report import rounded
 from semerge.probes import key_at
+from semerge.suites.report import rounded
 
 # ---- shares -------------------------------------------------------------------------------------
 

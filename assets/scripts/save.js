@@ -141,10 +141,9 @@
   const PAINT = ['fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-linecap',
     'stroke-linejoin', 'opacity', 'display', 'font-size', 'font-weight'];
   const FACE = 'font-family="Arial, Helvetica, sans-serif"';
-  const NAMESPACE = 'http://www.w3.org/2000/svg';
 
   // the drawing as it is at its end and on a light page, with all that style sheets say in itself
-  function painted(figure) {
+  function settled(figure) {
     const ghost = figure.cloneNode(true), dark = semerge.dark();
     delete ghost.dataset.stage;
     ghost.classList.add('se-ghost');
@@ -165,14 +164,14 @@
   const today = () => new Date().toLocaleDateString('sv');
 
   function slide(figure) {
-    const svg = painted(figure), {title, about, said} = figure.dataset;
+    const svg = settled(figure), {title, about, said} = figure.dataset, space = svg.namespaceURI;
     for (const [name, value] of [['x', 40], ['y', 96], ['width', SIZE.width - 80], ['height', 396]])
       svg.setAttribute(name, value);
-    svg.setAttribute('xmlns', NAMESPACE);
+    svg.setAttribute('xmlns', space);
     const line = (y, size, text, weight = 400) =>
       `<text x="40" y="${y}" ${FACE} font-size="${size}" font-weight="${weight}" fill="#16181d">${literal(text)}</text>`;
     const cut = (text, most) => text.length > most ? `${text.slice(0, most - 1)}…` : text;
-    return `<svg xmlns="${NAMESPACE}" width="${2 * SIZE.width}" height="${2 * SIZE.height}" viewBox="0 0 ${SIZE.width} ${SIZE.height}">`
+    return `<svg xmlns="${space}" width="${2 * SIZE.width}" height="${2 * SIZE.height}" viewBox="0 0 ${SIZE.width} ${SIZE.height}">`
       + `<rect width="100%" height="100%" fill="white"/>${line(46, 24, cut(title, 64), 700)}${line(74, 15, cut(`${today()}. ${about}`, 125))}`
       + `<g ${FACE}>${new XMLSerializer().serializeToString(svg)}</g>${line(522, 13, cut(said, 145))}</svg>`;
   }
@@ -181,17 +180,8 @@
     const figure = button.closest('figure');
     figure.querySelector('.se-failure')?.remove();
     try {
-      const image = new Image();
-      image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(slide(figure))}`;
-      await image.decode();
-      const canvas = Object.assign(document.createElement('canvas'), {width: 2 * SIZE.width, height: 2 * SIZE.height});
-      canvas.getContext('2d').drawImage(image, 0, 0);
-      const blob = await new Promise(done => { canvas.toBlob(done, 'image/png'); });
-      const link = document.createElement('a');
-      link.href = URL.createObjectURL(blob);
-      link.download = `${figure.dataset.file}-${today()}.png`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+      const drawing = new Blob([slide(figure)], {type: 'image/svg+xml'});
+      download(await painted(drawing), `${figure.dataset.file}-${today()}.png`);
     } catch {
       button.parentElement.insertAdjacentHTML('afterend', FAILED);
     }

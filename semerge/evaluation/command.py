@@ -26,7 +26,6 @@ from semerge.evaluation.diagnosis import SAMPLES, diagnose
 from semerge.evaluation.evaluate import Evaluation, Request, compare, evaluate
 from semerge.evaluation.inspection import MARK, write_csv
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
-from semerge.evaluation.report import write_report
 from semerge.evaluation.text import lines, samples_of
 from semerge.methods import FULL_SIZE, METHODS
 from semerge.methods.samples import Source
@@ -36,6 +35,7 @@ from semerge.settings import Settings, descriptions
 from semerge.settings import valid_probes as probes_on_offer
 from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_report
+from semerge.suites.report import write_report
 
 if TYPE_CHECKING:
     from semerge.engine import Engine

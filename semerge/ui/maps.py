@@ -273,7 +273,7 @@ def _numbered(own: Mark | None, near: Sequence[Mark]) -> tuple[tuple[Mark, Place
     return tuple(found)
 
 
-def _fit(places: Sequence[Place]) -> Any:
+def _fit(places: Sequence[Place]) -> Callable[[Place], Place]:
     """From the plane to the picture: all of these are inside, in the middle."""
     xs, ys = [x for x, _ in places] or [0.0], [y for _, y in places] or [0.0]
     wide, high = max(xs) - min(xs), max(ys) - min(ys)

@@ -392,10 +392,11 @@ def routed(
     reached: Reached,
     where: Where,
     example: Example | None = None,
-    **names: str,
+    called: str = "",
+    text: str = "",
 ) -> dict[int | str, View]:
     """By layer, what the distances there are routed to: the part of a Result that they decide.
-    example, names: what was asked about, `called` and `text` of `View`. Raises UserError where the
+    example, called, text: what was asked about, see `View`. Raises UserError where the
     suite does not know such a place."""
     import torch
 
@@ -424,7 +425,7 @@ def routed(
             "head": chosen,
             "margin": float(routing.margin[0]),
         }
-        views[layer] = View(result, suite, example, **names)
+        views[layer] = View(result, suite, example, called=called, text=text)
     return views
 
 
