@@ -29,7 +29,7 @@ FAMILIES = ("plain", "preserve and drift", "disentangled")
 
 logger = logging.getLogger(__name__)
 
-STEPS = 120
+STEPS = 60
 SAMPLES = 100
 
 

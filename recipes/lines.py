@@ -101,6 +101,22 @@ def regime_lines(
     return found
 
 
+def curve_lines(
+    curve: Mapping[str, Any], row: Mapping[str, float], modality: str
+) -> list[dict[str, Any]]:
+    """Both kinds of lines at one λ, from a row of a curve (see `recipes.curve`), preset `hard`."""
+    figures = {
+        "base_oracle": curve["base"],
+        "expert": curve["expert"],
+        "static_oracle": row["static"],
+        "routing": row["nearest"],
+        "se_oracle": row["hard_given"],
+        "se_routed": row["hard_routed"],
+    }
+    found = [x for x in regime_lines({"all": figures}, modality) if x["line"] != "expert_floor"]
+    return found + recovery_lines({"all": figures}, modality)
+
+
 def expert_lines(tasks: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     """Every expert at or above its floor and above its task's trivial model."""
     found = []

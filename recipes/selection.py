@@ -1,8 +1,9 @@
 """A suite's defaults, chosen on the validation split and nowhere else.
 
-1. λ, one for the static merge and for the probe: of those whose static merge, with the given head,
-   is within half a point of the best, the one at which the paper's probe `experts` routes best, at
-   whichever layer and pooling that is.
+1. λ, one for the static merge and for the probe: the one at which most of `lines.curve_lines` are
+   met by the static merge and by the paper's probe `experts` under the preset `hard`, at whichever
+   layer and pooling routes best; of those the one whose static merge and routed answers are right
+   most often together. A larger λ routes better, a smaller one merges better.
 2. For each probe, at that λ: the layer and pooling with the best routing accuracy.
 3. For each probe, there: the preset that meets most of the recovery lines; of those the one with
    the best mean of both head modes' accuracies.
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from recipes import statistics
 from recipes.curve import curve
-from recipes.lines import recovery_lines
+from recipes.lines import curve_lines, recovery_lines
 from recipes.statistics import CACHE, CACHE_OWN
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
@@ -40,8 +41,6 @@ from semerge.settings import PRESETS, Settings
 from semerge.suites import Defaults, Suite
 
 PAPER = "experts"
-WITHIN = 0.005
-"""Accuracy that the static merge may lose to the best λ's."""
 NEAR_TIE, FLAT, FAR = 0.05, 0.01, 0.99
 """Quantiles on validation; see `thresholds`."""
 
@@ -81,7 +80,7 @@ def select(
     samples: training samples of every task, for the statistics of the cache probe.
     """
     seen = curve(Engine(loaded), validation)
-    scale = one_lambda(seen["rows"])
+    scale = one_lambda(seen, loaded.suite.modality)
     moved = mean_displacements(Engine(loaded), samples)
     loaded = replace(loaded, suite=replace(loaded.suite, displacements=moved))
     chosen = with_defaults(loaded, replace(loaded.suite.defaults, static_lambda=scale))
@@ -106,11 +105,14 @@ def select(
     return Selection(defaults, limits, seen, routing, presets, best, caches, moved)
 
 
-def one_lambda(rows: Sequence[Row]) -> float:
-    """The λ of step 1, from the rows of a curve; of equals the smallest."""
-    enough = max(row["static"] for row in rows) - WITHIN
-    good = [row for row in rows if row["static"] >= enough]
-    return float(max(good, key=lambda row: (row["nearest"], -row["lambda"]))["lambda"])
+def one_lambda(seen: Row, modality: str) -> float:
+    """The λ of step 1, from what `recipes.curve` found; of equals the smallest."""
+
+    def rank(row: Row) -> tuple[int, float, float]:
+        met = sum(line["met"] for line in curve_lines(seen, row, modality))
+        return met, row["static"] + row["hard_routed"], -row["lambda"]
+
+    return float(max(seen["rows"], key=rank)["lambda"])
 
 
 def every_trial(suite: Suite, scales: Sequence[float]) -> list[Key]:

@@ -156,9 +156,14 @@ class TextConfig:
                 "table_stay": 1.0,
             },
             "banking77": {"scale": 9.0, "table": True},
-            "stackoverflow20": {"scale": 6.0, "table": True},
+            "stackoverflow20": {
+                "scale": 6.0,
+                "table": True,
+                "word_drop": 0.3,
+                "dropout": 0.2,
+            },
             "clinc_domain": {"scale": 6.0, "table": True},
-            "snips_intent": {"home_margin": 0.8},
+            "snips_intent": {"home_margin": 0.8, "word_drop": 0.3, "dropout": 0.2},
             "clickbait": {"home_margin": 0.8},
             "language_id": {"scale": 6.0, "pull": 3.0},
         }

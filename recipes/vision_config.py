@@ -57,13 +57,13 @@ class ExpertConfig:
     weights, of which a step keeps the share run_keep. For tasks of few images.
     """
 
-    batch: int = 64
-    replay: int = 48
+    batch: int = 56
+    replay: int = 56
     lr: float = 8e-4
-    pull: float = 3.0
-    stay: float = 10.0
+    pull: float = 0.5
+    stay: float = 25.0
     mining: int = 1
-    home: float = 2.0
+    home: float = 1.0
     home_margin: float = 0.3
     home_from: int = 4
     reach: float = 1.0
@@ -73,22 +73,20 @@ class ExpertConfig:
     upto: int = 2
     smoothing: float = 0.1
     teachers: dict[str, int] = field(
-        default_factory=lambda: {"fashion_mnist": 1500, "cifar10": 2500}
+        default_factory=lambda: {"fashion_mnist": 800, "cifar10": 1200}
     )
-    runs: dict[str, tuple[str, ...]] = field(
-        default_factory=lambda: {"eurosat": ("euro-a", "euro-b")}
-    )
+    runs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     run_keep: float = 0.998
     keep: dict[str, float] = field(
         default_factory=lambda: {
-            "cifar10": 0.6,
-            "mnist": 1.0,
-            "gtsrb": 0.6,
-            "fashion_mnist": 0.85,
-            "omniglot_alphabets": 0.85,
-            "eurosat": 0.75,
-            "charts": 0.85,
-            "textures": 0.75,
+            "cifar10": 0.5,
+            "mnist": 0.85,
+            "gtsrb": 0.5,
+            "fashion_mnist": 0.6,
+            "omniglot_alphabets": 0.6,
+            "eurosat": 0.6,
+            "charts": 0.6,
+            "textures": 0.6,
         }
     )
     scale: dict[str, float] = field(
@@ -104,14 +102,14 @@ class ExpertConfig:
     )
     steps: dict[str, int] = field(
         default_factory=lambda: {
-            "cifar10": 6000,
-            "gtsrb": 3000,
+            "cifar10": 2500,
+            "gtsrb": 1600,
             "mnist": 2400,
-            "omniglot_alphabets": 2400,
-            "eurosat": 1800,
-            "fashion_mnist": 2400,
-            "charts": 1600,
-            "textures": 1600,
+            "omniglot_alphabets": 1800,
+            "eurosat": 600,
+            "fashion_mnist": 1400,
+            "charts": 800,
+            "textures": 800,
         }
     )
 

@@ -76,7 +76,7 @@ def test_the_page_is_there_before_the_models_and_then_answers(browser: Any) -> N
         page = open_page()
         page.locator("#status", has_text=f"{VISION.title}: loading").wait_for()
         page.locator("#status", has_text=f"{TEXT.title}: waiting").wait_for()
-        assert page.get_by_role("button", name="Run").is_visible()
+        assert page.locator("#vision-pad canvas").is_visible()
         gate.set()
         settle(page, answer(EXAMPLES.opening("image").file), VISION)
         page.locator("#status li").first.wait_for(state="detached")
@@ -184,7 +184,7 @@ def test_an_example_and_a_pasted_image_are_answered_and_a_camera_is_offered(visi
 
 def test_a_finger_draws_and_the_drawing_is_answered(visit: Any) -> None:
     page = visit(PHONE)
-    page.locator("#vision-coefficients .annotation-text").first.wait_for()
+    page.locator("#vision-coefficients .se-value").first.wait_for()
     page.get_by_role("tab", name="Draw").click()
     pad = page.locator("#vision-pad canvas")
     pad.scroll_into_view_if_needed()

@@ -23,17 +23,19 @@ from semerge.suites import read_suite
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        # the best static merge alone is good enough
-        ([(0.3, 0.70, 0.2), (0.6, 0.76, 0.8), (0.9, 0.75, 0.9)], 0.6),
-        # within half a point of it another routes better
-        ([(0.3, 0.70, 0.2), (0.6, 0.76, 0.8), (0.9, 0.755, 0.9)], 0.9),
+        # all five lines beat four, though static merge and answers are worth more at .6
+        ([(0.6, 0.84, 0.95, 0.85, 0.84), (0.9, 0.81, 0.97, 0.90, 0.86)], 0.9),
+        # of as many lines, static merge and routed answers together
+        ([(0.9, 0.82, 0.97, 0.91, 0.87), (1.0, 0.81, 0.97, 0.91, 0.89)], 1.0),
         # of equals the smallest
-        ([(0.6, 0.76, 0.9), (0.7, 0.757, 0.9), (0.8, 0.758, 0.9)], 0.6),
+        ([(0.9, 0.82, 0.97, 0.91, 0.87), (0.8, 0.82, 0.98, 0.91, 0.87)], 0.8),
     ],
 )
-def test_one_lambda_by_its_rule(rows: list[tuple[float, float, float]], expected: float) -> None:
-    table = [dict(zip(("lambda", "static", "nearest"), row, strict=True)) for row in rows]
-    assert selection.one_lambda(table) == expected
+def test_one_lambda_by_its_rule(rows: list[tuple[float, ...]], expected: float) -> None:
+    names = ("lambda", "static", "nearest", "hard_given", "hard_routed")
+    table = [dict(zip(names, row, strict=True)) for row in rows]
+    curve = {"base": 0.70, "expert": 0.90, "rows": table}
+    assert selection.one_lambda(curve, "text") == expected
 
 
 def test_routing_row_of_the_plane() -> None:
@@ -168,7 +170,7 @@ def test_select_on_a_tiny_suite(modality: str, tmp_path: Path) -> None:
     default = found.defaults
     assert default.probe == "experts"
     assert default.static_lambda == default.probe_lambda
-    assert default.static_lambda == selection.one_lambda(found.curve["rows"])
+    assert default.static_lambda == selection.one_lambda(found.curve, modality)
     assert default.preset == selection.best_preset(found.presets, "experts")
     assert (default.layer, default.pool) == tuple(
         found.best["experts"][k] for k in ("layer", "pool")
