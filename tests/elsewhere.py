@@ -64,6 +64,8 @@ class Elsewhere(TorchFunctionMode):
         named = [a for a in (*rest, *kwargs.values()) if isinstance(a, str | torch.device)]
         to = torch.device(named[0]).type if named else ("cpu" if call is Tensor.cpu else None)
         dtypes = [a for a in (*rest, *kwargs.values()) if isinstance(a, torch.dtype)]
+        if rest and isinstance(rest[0], Tensor):  # as that one is, and where it is
+            to, dtypes = DEVICE if is_there(rest[0]) else "cpu", [rest[0].dtype]
         found = x.to(*dtypes) if dtypes else x.view_as(x)
         found = found.view_as(found)  # an object of its own, so that the mark is not x's
         if to == DEVICE or (to is None and is_there(x)):

@@ -203,6 +203,8 @@ def test_other_commands_are_imported_when_they_are_asked_for(
         "fallback": "static",
         "quantise": 9,
         "task": None,
+        "tune": None,
+        "disentanglement": None,
         "diagnose": None,
     }
 

@@ -20,6 +20,7 @@ from semerge.data import sets as sets_module
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine, load_engine
 from semerge.evaluation import command
+from semerge.evaluation.dynamic import DYNAMICS
 from semerge.evaluation.evaluate import Request, evaluate
 from semerge.evaluation.figures import HEADINGS
 from semerge.methods import METHODS
@@ -191,9 +192,23 @@ def test_methods_and_probes_run_over_their_registries(
     rows = [(row["method"], row["probe"]) for row in found["table"] if "reason" not in row]
     others = [p.name for p in PROBES if {"statistics", "displacements"}.isdisjoint(p.needs)]
     usual = [probe for probe in PROBES.names if probe != "displacement"]
-    assert rows == [
+    answering = [entry.name for entry in DYNAMICS if entry.model]
+    routing = [entry.name for entry in DYNAMICS if not entry.model]
+    first = [row for row in rows if row[0] == ties or row[0] in answering]
+    assert first == [
         *((ties, probe) for probe in (*others, "random", "oracle")),
-        ("ensemble", "experts"),
+        *first[len(others) + 2 :],
+    ]
+    # what routes by itself stands as a probe there, what answers by itself has none
+    assert {probe for _, probe in first} == {*others, "random", "oracle", *routing, None}
+    assert {method for method, _ in rows} == {
+        ties,
+        "average",
+        "task_arithmetic",
+        *answering,
+        "ensemble",
+    }
+    assert [row for row in rows if row[0] in ("average", "task_arithmetic")] == [
         *(("average", probe) for probe in (*others, "random", "oracle")),
         *(("task_arithmetic", probe) for probe in (*usual, "random", "oracle")),
     ]
@@ -215,9 +230,10 @@ def test_methods_and_probes_run_over_their_registries(
     told = capsys.readouterr().out
     assert f"method {METHODS.title(ties)}, probe" in told
     lines = [line.split() for line in told.splitlines()]
-    assert [line[:2] for line in lines if line[:1] == [ties]] == [
-        [ties, probe] for probe in (*others, "random", "oracle")
-    ]
+    of_ties = [line[:2] for line in lines if line[:1] == [ties]]
+    usual_rows = [[ties, probe] for probe in (*others, "random", "oracle")]
+    assert of_ties[: len(usual_rows)] == usual_rows
+    assert {probe for _, probe in of_ties[len(usual_rows) :]} <= set(routing)
     assert f"left out: cache with {ties}, average: Its statistics were made with" in told
     assert "left out: displacement: The suite does not say" in told
 

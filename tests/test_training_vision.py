@@ -287,7 +287,8 @@ def test_mining_takes_what_moves_farthest():
     base = {n: torch.randn(s, generator=rng) * 0.1 for n, s in backbone.shapes.items()}
     name = next(n for n in base if "positional" in n)
     images = torch.stack([torch.rand(3, 32, 32, generator=rng) for _ in range(6)])
-    expert = {**base, name: base[name] + 0.05}
+    # one by one: a norm would take off what all features have alike
+    expert = {**base, name: base[name] + 0.05 * torch.randn(base[name].shape, generator=rng)}
     e = replace(config.expert, mining=3)
     rows = farthest(backbone, base, expert, images, e, 2.0, rng)  # all patches
     z, z0 = (embedding(backbone, p, normalise(images, backbone)) for p in (expert, base))
@@ -299,6 +300,7 @@ def test_mining_takes_what_moves_farthest():
         ]
     ).mean(0)
     distance = moved + 1 - torch.nn.functional.cosine_similarity(z, z0)
+    assert distance.min() > 1e-4
     assert sorted(rows.tolist()) == sorted(distance.topk(2).indices.tolist())
 
 

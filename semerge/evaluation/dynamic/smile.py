@@ -111,6 +111,6 @@ class Experts:
         """Tokens (.., in) -> what the expert with the largest gate adds, (.., out)."""
         import torch
 
-        chosen = torch.nn.functional.one_hot(self.gate(x).argmax(-1), len(self.left)).to(x)
+        chosen = torch.nn.functional.one_hot(self.gate(x).argmax(-1), len(self.left)).to(x.dtype)
         own = torch.einsum("...i,tik->...tk", x, self.right) * chosen[..., None]
         return torch.einsum("...tk,tok->...o", own, self.left) + chosen @ self.bias

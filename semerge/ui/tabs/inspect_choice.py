@@ -219,21 +219,21 @@ SORTS = ("order", "id", "task", *ANSWERS, "status", "margin", "entropy")
 @dataclass(frozen=True)
 class Look:
     """A frozen value; every button makes a new one. filter: of FILTERS. task, chosen: names, or ""
-    for any. region: numbers of rows that were picked on the map, as `ranges` writes them, or "" for
-    all. sort: of SORTS, where `static` and `se` are their answers under `head`. row, pinned:
-    ids of samples, or ""."""
+    for any. sort: of SORTS, where `static` and `se` are their answers under `head`. row, pinned:
+    ids of samples, or "". region: numbers of rows that were picked on the map, as `ranges` writes
+    them, or "" for all."""
 
     filter: str = "all"
     task: str = ""
     chosen: str = ""
     search: str = ""
-    region: str = ""
     sort: str = "order"
     descending: bool = False
     head: str = "oracle"
     page: int = 0
     row: str = ""
     pinned: str = ""
+    region: str = ""
 
     def view(self) -> View:
         """As the library takes it, so that table and exports show the same rows."""
