@@ -143,7 +143,7 @@ def test_the_fast_mode_is_the_commands_and_says_so_everywhere(visit: Any, predic
     assert not serious_faults(page)
     link = page.locator("#vision-link [data-link]").get_attribute("data-link")
     fresh = visit(PHONE, query=f"{link}&__theme=dark")
-    fresh.locator("#vision-sentence .se-sentence", has_text="in fast mode").wait_for()
+    fresh.locator("#vision-sentence .se-method", has_text="in fast mode").wait_for()
     settle(fresh, want, VISION)
     fresh.get_by_role("button", name="Options").click()
     assert fresh.get_by_label("Fast mode").is_checked() and not serious_faults(fresh)

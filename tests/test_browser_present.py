@@ -109,7 +109,7 @@ def test_everything_is_large_and_prose_is_gone(visit: Any, theme: str) -> None:
     page = start(visit, "vision", __theme=theme)
     for tab in ("vision", "language"):
         page.get_by_role("tab", name=tab.capitalize()).click()
-        page.locator(f"#{tab}-coefficients .se-rows").wait_for()
+        page.locator(f"#{tab}-coefficients .se-rows").wait_for(state="attached")
         assert page.evaluate(SMALL, 20) == []
         for large in (f"#{tab}-sentence .se-sentence", f"#{tab}-answers .se-card.se .se-answer"):
             size = page.locator(large).evaluate(

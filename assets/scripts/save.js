@@ -120,7 +120,9 @@
   // fails where the chart is not drawn yet, or the browser can't make the picture
   async function picture(button) {
     const {save: name, as: format = 'png'} = button.dataset;
-    const card = button.closest('.se-chart'), place = document.getElementById(name);
+    // a card may hold another chart in this one's place: the head's own part says what this one is
+    const own = button.closest('.se-chart-head').parentElement, place = document.getElementById(name);
+    const card = own.querySelector('.se-legend') ? own : button.closest('.se-chart');
     const rows = place.querySelector('.se-rows');
     if (!rows) return redrawn(place.querySelector('.js-plotly-plot'), card, origin(button), format, name);
     const drawing = draw(rows, card, origin(button));

@@ -48,6 +48,7 @@
     event.stopPropagation();
     hide();
   }, true);
-  addEventListener('scroll', hide, {passive: true, capture: true});
+  // a term that gets the focus may be scrolled into the window: its sentence goes with it
+  addEventListener('scroll', () => (shown && shown === document.activeElement ? show(shown) : hide()), {passive: true, capture: true});
   semerge.watch(() => { if (shown && !shown.isConnected) hide(); });
 })();
