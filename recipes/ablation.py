@@ -29,7 +29,7 @@ FAMILIES = ("plain", "preserve and drift", "disentangled")
 
 logger = logging.getLogger(__name__)
 
-STEPS = 60
+STEPS = 120
 SAMPLES = 100
 
 

@@ -14,7 +14,7 @@ from semerge.engine import Engine
 from semerge.evaluation.measure import BASE, Plan, measure
 from semerge.evaluation.selection import every_key, over_lambda
 
-SCALES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+SCALES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
 
 
 def curve(

@@ -156,14 +156,9 @@ class TextConfig:
                 "table_stay": 1.0,
             },
             "banking77": {"scale": 9.0, "table": True},
-            "stackoverflow20": {
-                "scale": 6.0,
-                "table": True,
-                "word_drop": 0.3,
-                "dropout": 0.2,
-            },
+            "stackoverflow20": {"scale": 6.0, "table": True},
             "clinc_domain": {"scale": 6.0, "table": True},
-            "snips_intent": {"home_margin": 0.8, "word_drop": 0.3, "dropout": 0.2},
+            "snips_intent": {"home_margin": 0.8},
             "clickbait": {"home_margin": 0.8},
             "language_id": {"scale": 6.0, "pull": 3.0},
         }

@@ -75,18 +75,20 @@ class ExpertConfig:
     teachers: dict[str, int] = field(
         default_factory=lambda: {"fashion_mnist": 1500, "cifar10": 2500}
     )
-    runs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    runs: dict[str, tuple[str, ...]] = field(
+        default_factory=lambda: {"eurosat": ("euro-a", "euro-b")}
+    )
     run_keep: float = 0.998
     keep: dict[str, float] = field(
         default_factory=lambda: {
-            "cifar10": 0.5,
-            "mnist": 0.85,
-            "gtsrb": 0.5,
-            "fashion_mnist": 0.6,
-            "omniglot_alphabets": 0.6,
-            "eurosat": 0.6,
-            "charts": 0.6,
-            "textures": 0.6,
+            "cifar10": 0.6,
+            "mnist": 1.0,
+            "gtsrb": 0.6,
+            "fashion_mnist": 0.85,
+            "omniglot_alphabets": 0.85,
+            "eurosat": 0.75,
+            "charts": 0.85,
+            "textures": 0.75,
         }
     )
     scale: dict[str, float] = field(
@@ -106,7 +108,7 @@ class ExpertConfig:
             "gtsrb": 3000,
             "mnist": 3600,
             "omniglot_alphabets": 3600,
-            "eurosat": 900,
+            "eurosat": 1800,
             "fashion_mnist": 2400,
             "charts": 1600,
             "textures": 1600,
