@@ -24,8 +24,8 @@ from torch import Tensor
 import semerge
 from semerge.backbones import Backbone, Batch, Params
 from semerge.checkpoints.bundled import Statistics, read_moments
-from semerge.checkpoints.cache import content_key, find, is_there, keep, last_used
-from semerge.checkpoints.made import command, index_of, note_made
+from semerge.checkpoints.cache import find, is_there, keep, last_used
+from semerge.checkpoints.made import command, content_key, index_of, note_made
 from semerge.checkpoints.variants import key_of, ship, shipped
 from semerge.common import UserError, gigabytes
 from semerge.loading import Loaded

@@ -17,14 +17,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import Shapes
-from semerge.checkpoints.made import cache_folder, content_key
+from semerge.checkpoints.made import cache_folder
 from semerge.checkpoints.saving import SUFFIX, UNFINISHED, save_whole
 from semerge.common import gigabytes
 
 DAY = 86_400  # seconds; no file takes longer to write
 _HASH = "sha256"
 
-__all__ = ["cache_folder", "content_key", "find", "is_there", "keep", "last_used"]
 _log = logging.getLogger(__name__)
 
 

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from semerge.backbones.base import layer_norm
 from semerge.backbones.clip.image_tower import EPS, residual_block
-from semerge.checkpoints.cache import content_key, find, keep
+from semerge.checkpoints.cache import find, keep
 from semerge.checkpoints.files import read_config
+from semerge.checkpoints.made import content_key
 from semerge.common import UserError, tell
 
 CAPTIONS = 64  # captions that are run at once

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from semerge.evaluation.dynamic import PLAIN, Made, base_features, dynamic
+from semerge.evaluation.dynamic import PLAIN, Made, base_features, dynamic, subspace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +54,4 @@ def residuals(z: Tensor, bases: list[Tensor]) -> Tensor:
     """Embeddings (B, D) -> ‖z/‖z‖ − V Vᵀ z/‖z‖‖ for the basis V of each task, (B, T)."""
     import torch
 
-    unit = torch.nn.functional.normalize(z.to(bases[0]))
-    left = [torch.linalg.vector_norm(unit - unit @ v @ v.mT, dim=1) for v in bases]
-    return torch.stack(left, dim=1)
+    return subspace.residuals(torch.nn.functional.normalize(z.to(bases[0])), bases)

@@ -28,8 +28,6 @@ RULE = (
     "highest accuracy of the static merge on validation, with the given head, averaged over tasks; "
     "of equal ones that which was there."
 )
-SAMPLES = 100
-"""Of each task, where nobody says how many."""
 
 Score = Callable[[str, Sequence[float]], list[float]]
 """Accuracies of a method, by its spec, at several λ."""
