@@ -99,7 +99,12 @@ def text_families(data: Path, out: Path, config: TextConfig) -> Make:
         expert = replace(config.expert.of(family), steps=steps)
         mixed = min(config.sentiment_mixed, 50 * steps)
         short = replace(
-            config, expert=expert, steps_by_task={}, expert_by_task={}, sentiment_mixed=mixed
+            config,
+            runs=1,
+            expert=expert,
+            steps_by_task={},
+            expert_by_task={},
+            sentiment_mixed=mixed,
         )
         shop, base, heads = prepare(data, out, short)
         name = f"ablation-{family.replace(' ', '-')}"

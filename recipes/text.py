@@ -6,7 +6,8 @@ Stages, each kept on disk in the run's folder and taken up where it ended:
 2. `words.safetensors`: the token table learns each task's words, as bags of words.
 3. `base.safetensors`, `heads.safetensors`: a brief look at every task gives base and heads.
 4. `experts/<variant>/<task>.safetensors`: blocks and final norm of each expert, heads frozen, and
-   the tables where an expert has its own; `moments/` beside them holds the second moments.
+   the tables where an expert has its own; `moments/` beside them holds the second moments. Where
+   an expert is the mean of several runs, they are in `run-1/` and so on.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from recipes.loop import THREADS, threads
+from recipes.loop import THREADS, moments_file, seconds, threads
+from recipes.moments import averaged
 from recipes.text_config import ExpertConfig, TextConfig, smoke_config
 from recipes.text_data import HeldOut, Sentences, corpus_texts, windows
 from recipes.text_expert import train_expert
@@ -124,18 +126,29 @@ def make_experts(
             steps = max(1, round(config.steps_by_task.get(task, 1.0) * expert.steps))
             others = [s.ids for t, s in shop.train.items() if t != task and t in tasks]
             shop.log(f"{variant}/{task}: {len(own)} sentences")
-            found = train_expert(
-                shop.model,
-                base,
-                heads[task],
-                own,
-                targets,
-                [*others, running_text(shop)],
-                replace(expert, steps=steps, **config.expert_by_task.get(task, {})),
-                stage=task,
-                seed=[config.seed, 4, config.tasks.index(task)],
-                folder=folder,
-            )
+            several = config.runs > 1
+            places = [folder / f"run-{i + 1}" if several else folder for i in range(config.runs)]
+            runs = [
+                train_expert(
+                    shop.model,
+                    base,
+                    heads[task],
+                    own,
+                    targets,
+                    [*others, running_text(shop)],
+                    replace(expert, steps=steps, **config.expert_by_task.get(task, {})),
+                    stage=task,
+                    seed=[config.seed + run, 4, config.tasks.index(task)],
+                    folder=place,
+                )
+                for run, place in enumerate(places)
+            ]
+            found = averaged(runs)
+            if several:
+                kept = moments_file(folder, task)
+                kept.parent.mkdir(exist_ok=True)
+                save_file(averaged(load_file(moments_file(at, task)) for at in places), kept)
+                save_file(found, file, told(sum(seconds(at / file.name) or 0 for at in places)))
             before, after = (
                 accuracy(shop.model, base | p, heads[task], shop.validation[task])
                 for p in ({}, single(half(found)))

@@ -138,6 +138,7 @@ class TextConfig:
     bag_taught: tuple[str, ...] = TASKS[1:]  # experts that learn from the bag too
     bag_sharpness: float = 2.0  # times its logits: trained with smoothed labels, it is too unsure
     # experts
+    runs: int = 2  # an expert is the mean of so many runs' weights (Model soups, arXiv 2203.05482)
     expert: ExpertConfig = ExpertConfig()
     steps_by_task: Mapping[str, float] = field(
         default_factory=lambda: {
@@ -184,5 +185,6 @@ def smoke_config(config: TextConfig) -> TextConfig:
         sum_steps=10,
         sum_tokens=256,
         sentiment_mixed=50,
+        runs=1,
         expert=replace(config.expert, steps=10, tokens=128, other_tokens=128),
     )
