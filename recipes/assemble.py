@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from recipes.export import SuiteSpec, TaskSpec, Trained
+from recipes.items import ITEMS
 
 MAX_LOGIT_SCALE = 4.6
 """Where CLIP's learned scale is cut off, as a logarithm."""
@@ -28,7 +29,16 @@ def vision_suite(folder: Path, open_clip: Mapping[str, Any]) -> tuple[SuiteSpec,
     tower = folder / "text_tower.safetensors"
     log_scale = float(load_file(tower)["logit_scale"])
     tasks = tuple(
-        TaskSpec(name, t.title, t.about, t.classes, t.templates, real=t.real, aliases=t.aliases)
+        TaskSpec(
+            name,
+            t.title,
+            t.about,
+            t.classes,
+            t.templates,
+            real=t.real,
+            aliases=t.aliases,
+            item=ITEMS.get(name, ""),
+        )
         for name, t in TASKS.items()
         if name in heads
     )
@@ -64,7 +74,7 @@ def text_suite(folder: Path, data: Path, shape: Mapping[str, int]) -> tuple[Suit
     for name in names:
         title, about = TASKS.get(name, (name.replace("_", " "), ""))
         classes = json.loads((data / name / "classes.json").read_text(encoding="utf-8"))
-        tasks.append(TaskSpec(name, title, about, tuple(classes)))
+        tasks.append(TaskSpec(name, title, about, tuple(classes), item=ITEMS.get(name, "")))
     vocabulary, width = base["wte.weight"].shape
     layers = 1 + max(int(n.split(".")[1]) for n in base if n.startswith("h."))
     spec = SuiteSpec(

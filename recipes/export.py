@@ -32,6 +32,7 @@ class TaskSpec:
     pair: bool = False
     real: bool = True
     aliases: Mapping[str, str] = field(default_factory=dict)  # other names of classes -> theirs
+    item: str = ""  # one input of it, with its article
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def write_suite(
         if (size := (folder / file).stat().st_size) >= FILE_LIMIT:
             raise ValueError(f"{file} has {size:,} bytes; the limit is {FILE_LIMIT:,}")
     tasks = [
-        {key: value for key, value in asdict(task).items() if value != {}}
+        {k: v for k, v in asdict(task).items() if v != {} and (k, v) != ("item", "")}
         | {"weights": f"experts/{task.name}.safetensors"}
         | ({"moments": moments[task.name]} if task.name in moments else {})
         | ({"temperature": temperatures[task.name]} if temperatures else {})

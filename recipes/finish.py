@@ -21,9 +21,9 @@ from semerge.data.sets import generated_set, suite_sets
 from semerge.engine import Engine, load_engine
 from semerge.evaluation.choice import stored
 from semerge.evaluation.diagnosis import SAMPLES, diagnose
-from semerge.evaluation.report import rounded, write_report
 from semerge.loading import load
 from semerge.suites import Defaults, Suite, read_suite
+from semerge.suites.report import rounded, write_report
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,9 @@ out because a model gets it wrong.
   - `hits`: the sums, and under `given_head` the sums where the right head is named, which is
     fairer to the static merge, as that has no routing of its own;
   - `first`: the example that the page opens with, see `opening`, and its whole Result in
-    first_<section>.json.
+    first_<section>.json;
+  - `drawn`: of the digits of `recipes.strokes` the one that opens Vision, chosen in the same way,
+    as strokes and as the picture drawn.png. first_vision.json is then its Result.
 A section whose suite isn't there is left as it is.
 """
 
@@ -32,6 +34,7 @@ from PIL import Image
 
 from recipes.example_texts import TEXTS
 from recipes.lookalikes import PAINTERS
+from recipes.strokes import STROKES, pad_image
 from recipes.vision_tasks import TASKS
 from semerge.common import UserError
 from semerge.data.rendered import render
@@ -130,7 +133,16 @@ def fresh_index() -> dict[str, Any]:
         for task, written in TEXTS.items()
         for label, sentence in written
     ]
-    return {"vision": vision, "text": text, "notes": NOTES, "first": {}, "hits": {}}
+    index = {"vision": vision, "text": text, "notes": NOTES, "first": {}, "hits": {}}
+    return index | {"drawn": drawn_entry(next(iter(STROKES)))}
+
+
+DRAWN = "drawn.png"
+
+
+def drawn_entry(label: str) -> dict[str, Any]:
+    """The index's entry of a digit that draws itself."""
+    return {"file": DRAWN, "task": "mnist", "label": label, "strokes": STROKES[label]}
 
 
 def make(folder: Path) -> None:
@@ -142,6 +154,7 @@ def make(folder: Path) -> None:
     for entry in index["vision"]:
         image = draw(entry["task"], entry["label"], entry["seed"])
         (folder / entry["file"]).write_bytes(encode(image))
+    (folder / DRAWN).write_bytes(encode(pad_image(index["drawn"]["strokes"])))
     write_index(folder, index)
     for section in SUITES:
         (folder / f"first_{section}.json").unlink(missing_ok=True)
@@ -220,6 +233,27 @@ def opening(measured: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> in
     return min(fit, key=rank) if fit else None
 
 
+def measure_drawn(engine: Any, folder: Path) -> tuple[dict[str, Any], Any] | None:
+    """The digit that opens Vision, with what the models make of it, and its Result: the one that
+    `opening` picks, else the first that SE-Merging gets, else the first. Writes its picture. None
+    where the suite knows no digits."""
+    if "mnist" not in engine.suite.task_names:
+        return None
+    entries = [drawn_entry(label) for label in STROKES]
+    pictures = [encode(pad_image(strokes)) for strokes in STROKES.values()]
+    measured, results = [], []
+    for entry, picture in zip(entries, pictures, strict=True):
+        (folder / DRAWN).write_bytes(picture)
+        (found,), _, (result,) = measure(engine, folder, [entry])
+        measured.append(found)
+        results.append(result)
+    got = next((i for i, found in enumerate(measured) if found["se"]), 0)
+    picked = opening(measured, results)
+    best = got if picked is None else picked
+    (folder / DRAWN).write_bytes(pictures[best])
+    return entries[best] | {"measured": measured[best]}, results[best]
+
+
 def write_result(file: Path, result: Mapping[str, Any]) -> None:
     """Keep a file that differs in nothing but its timings: another run then changes nothing."""
     if file.is_file():
@@ -241,10 +275,14 @@ def measure_all(folder: Path) -> list[str]:
             told.append(f"{section}: left as it is, suite {suite} is not in assets/suites")
             continue
         entries = index[section]
-        measured, hits, results = measure(load_engine(suite), folder, entries)
+        engine = load_engine(suite)
+        measured, hits, results = measure(engine, folder, entries)
         index[section] = [e | {"measured": m} for e, m in zip(entries, measured, strict=True)]
         index["hits"][section] = hits
         index["first"].pop(section, None)
+        itself = measure_drawn(engine, folder) if section == "vision" else None
+        if itself is not None:
+            index["drawn"] = itself[0]
         first = opening(measured, results)
         file = folder / f"first_{section}.json"
         if first is None:
@@ -253,6 +291,8 @@ def measure_all(folder: Path) -> list[str]:
         else:
             index["first"][section] = first
             write_result(file, results[first].to_dict())
+        if itself is not None:
+            write_result(file, itself[1].to_dict())
         told.append(f"{section}: {json.dumps(hits)}, first {first}")
     index["first"] = {s: index["first"][s] for s in SUITES if s in index["first"]}
     write_index(folder, index)

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,12 @@ def main() -> int:
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """The app's address while it runs."""
+def served(program: Sequence[str] = ()) -> Iterator[str]:
+    """The app's address while it runs; or that of another program of Python, which gets a port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "semerge", "demo", "--host", "127.0.0.1", "--port", str(port)]
-    app = subprocess.Popen(command)
+    demo = ("-m", "semerge", "demo", "--host", "127.0.0.1", "--port")
+    app = subprocess.Popen([sys.executable, *(program or demo), str(port)])
     try:
         end = time.monotonic() + PATIENCE
         while True:
@@ -85,7 +85,7 @@ def shot(driven: Any, url: str, theme: str, tab: str) -> Image.Image:
     page.set_default_timeout(1e3 * PATIENCE)
     page.goto(f"{url}?tab={tab}&__theme={theme}")
     for name in ("similarity", "coefficients"):
-        page.locator(f"#{tab}-{name} .annotation-text").first.wait_for()
+        page.locator(f"#{tab}-{name} .se-value").first.wait_for()
     page.wait_for_function("!document.querySelector('#status')?.textContent.trim()")
     page.wait_for_timeout(500)  # what follows the last answer is drawn
     image = Image.open(io.BytesIO(page.screenshot()))

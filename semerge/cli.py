@@ -328,7 +328,7 @@ def predict(args: argparse.Namespace) -> int:
         content = named if many else results[0].to_dict()
         print(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False))
     elif args.csv != "-":
-        print("\n".join(rows(asked, results) if many else lines(results[0])))
+        print("\n".join(rows(asked, results) if many else lines(results[0], suite)))
     if left:
         say(f"stopped by Ctrl+C; {left:,} inputs are left.", sys.stderr)
         return STOPPED
@@ -432,18 +432,19 @@ def _number(text: str) -> float | str:
         return text
 
 
-def lines(result: Result) -> list[str]:
+def lines(result: Result, suite: Suite) -> list[str]:
     """A result as text: the routing as a table, then the four answers."""
+    titles = {task.name: task.title for task in suite.tasks}
     rows = zip(
-        result.tasks,
+        titles.values(),
         result.distances,
         result.similarities,
         result.static_coefficients,
         result.coefficients,
         strict=True,
     )
-    wide = max(map(len, result.tasks))
-    return rendered("predict.txt", vars(result), rows=rows, wide=wide, shown=SHOWN)
+    wide = max(map(len, titles.values()))
+    return rendered("predict.txt", vars(result), rows=rows, titles=titles, wide=wide, shown=SHOWN)
 
 
 def elsewhere(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
@@ -99,6 +100,11 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
+def of_100(share: float) -> int:
+    """A share in [0, 1] as so many of 100; all and none only where it is exact."""
+    return round(100 * share) if share in (0.0, 1.0) else min(max(round(100 * share), 1), 99)
+
+
 def measured(value: float) -> str:
     """A measured value to three digits, and whole from a hundred on: 1.13, 10.6, 3,663."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -179,11 +185,29 @@ def rendered(template: str, content: Mapping[str, Any], **values: Any) -> list[s
     return templates().get_template(template).render(content, **values).splitlines()
 
 
+def today() -> str:
+    """The day, as 2026-01-31: it goes into what is saved."""
+    return datetime.now(timezone.utc).date().isoformat()
+
+
 def png_url(image: Image) -> str:
     """A picture as an address that holds it, every pixel as it is."""
     data = io.BytesIO()
     image.save(data, "PNG")
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+
+
+@lru_cache(maxsize=512)
+def thumbnail(file: Path, side: int = 96) -> str:
+    """A small copy of a picture, `side` px at most, as an address that holds it."""
+    from PIL import Image
+
+    with Image.open(file) as image:
+        small = image.convert("RGB")
+        small.thumbnail((side, side))
+        data = io.BytesIO()
+        small.save(data, "WEBP", quality=82)
+    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode("ascii")
 
 
 # --------------------------------------------------------------------------------------------------

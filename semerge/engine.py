@@ -23,7 +23,7 @@ from torch import Tensor
 import semerge
 from semerge import fast
 from semerge.backbones import Batch
-from semerge.common import UserError, first_line, quoted
+from semerge.common import UserError, first_line, of_100, quoted
 from semerge.loading import load
 from semerge.methods import METHODS
 from semerge.methods.samples import Source
@@ -322,10 +322,12 @@ class Engine(Steps):
         logits = {kind: self.logits(z, head)[0] for kind, z in embeddings.items()}  # (C,) each
         predictions = predictions_of(logits, task.classes)
         clock.lap("predict")
+        usual = None if fallback else self.usual_for(resolved)
+        clearer = usual.clearer(float(routing.margin[0])) if usual else None
         notices = (
             *probed.notices,
             *fitting(self.abstention if misfit else None, unfit is not None, resolved),
-            *notices_of(routing, distances, fallback, resolved, self.suite, far=unfit is None),
+            *notices_of(routing, distances, fallback, resolved, self.suite, unfit is None, clearer),
         )
         estimated: tuple[int, ...] = ()
         if probed.early is not None:
@@ -359,6 +361,8 @@ class Engine(Steps):
             entropy=float(routing.entropy[0]),
             fits=None if unfit is None or fallback else not misfit,
             expert_accuracy=self.accuracies.get(self.suite.task_names[chosen]),
+            usual_distances=(usual.distances or None) if usual else None,
+            clearer=clearer,
             notices=notices,
             predictions=predictions,
             timings_ms=clock.timings(),
@@ -418,9 +422,11 @@ def notices_of(
     resolved: Resolved,
     suite: Suite,
     far: bool = True,
+    clearer: float | None = None,
 ) -> tuple[str, ...]:
     """Plain sentences about the routing of the one sample in `routing`; distances (1, T). far:
-    whether to tell that no expert is near; not where `fitting` knows better."""
+    whether to tell that no expert is near; not where `fitting` knows better. clearer: the share of
+    test samples with a larger margin, where it is known."""
     notes = []
     flags = {name: bool(flag[0]) for name, flag in routing.flags.items()}
     if fallback:
@@ -432,7 +438,8 @@ def notices_of(
     if flags["near_tie"]:
         first, second = distances[0].sort(stable=True).indices[:2].tolist()
         names = " and ".join(suite.tasks[t].title for t in (first, second))
-        notes.append(f"Near tie: {names} are almost equally near.")
+        known = "" if clearer is None else f"; {of_100(clearer)} of 100 test samples are clearer"
+        notes.append(f"Closer than usual: {names} are almost equally near{known}.")
     if flags["flat"]:
         notes.append("Flat routing: all experts are about equally far, so the choice says little.")
     if flags["far"] and far:

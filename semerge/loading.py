@@ -22,6 +22,7 @@ from semerge.settings import Settings
 from semerge.suites import Suite
 from semerge.suites.abstention import Abstention, read_abstention, read_accuracies
 from semerge.suites.memory import check_memory, give_back
+from semerge.suites.usual import Usual, read_usual
 from semerge.task_vectors import TaskVectors
 
 
@@ -37,6 +38,7 @@ class Loaded:
     abstention: Abstention | None = None  # the notice "no expert fits", where it was calibrated
     # of each expert on its own test samples, where the suite's report tells them
     accuracies: Mapping[str, float] = field(default_factory=dict)
+    usual: Usual | None = None  # what is usual for its own samples, where it was measured
 
 
 def load(suite: Suite) -> Loaded:
@@ -57,7 +59,7 @@ def load(suite: Suite) -> Loaded:
         check_lineage(vectors, suite.task_names, [suite.path(t.weights) for t in suite.tasks])
     file = suite.statistics
     statistics = read_statistics(suite, suite.path(file)) if file else {}
-    told = read_abstention(suite), read_accuracies(suite)
+    told = read_abstention(suite), read_accuracies(suite), read_usual(suite)
     return Loaded(suite, backbone, vectors, heads, statistics, *told)
 
 

@@ -34,6 +34,7 @@ from semerge.settings import (
 )
 from semerge.suites import Suite
 from semerge.suites.abstention import Abstention
+from semerge.suites.usual import Usual
 
 Caches = Mapping[tuple[str, float], Mapping[Point, Statistics]]
 KEPT = 1024  # places, and lists of keys, that are made once and held
@@ -180,6 +181,8 @@ class Steps:
         own = found is not None and found.weights_sha256 == self.models.sha256
         self.abstention: Abstention | None = found if own else None
         self.accuracies = loaded.accuracies if own else {}
+        usual = loaded.usual
+        self.usual = usual if usual and usual.weights_sha256 == self.models.sha256 else None
         notice = self.abstention
         self._calibration = Calibration.from_dict(notice.calibration) if notice else None
         self.layers = valid_layers(loaded.suite)
@@ -257,6 +260,12 @@ class Steps:
         if found is None or resolved.fast:
             return False
         return found.at == resolved.probing
+
+    def usual_for(self, resolved: Resolved) -> Usual | None:
+        """What is usual for distances of a request like this one; None where nobody measured it."""
+        if self.usual is None or resolved.fast or self.usual.at != resolved.probing:
+            return None
+        return self.usual
 
     def needed(self, resolved: Resolved) -> tuple[Key, ...]:
         """Where distances are needed: what routes, and what the notice asks beside it."""

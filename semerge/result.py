@@ -65,6 +65,10 @@ class Result:
     fits: bool | None = told("An expert fits")
     # of the chosen expert on its own test samples, as the suite's report has it; a fraction
     expert_accuracy: float | None = told("Its accuracy on test samples")
+    # each expert's median on samples of its own task, and the share of test samples with a larger
+    # margin: where the suite's report tells for such a request
+    usual_distances: tuple[float, ...] | None = told("Usual distances")
+    clearer: float | None = told("Test samples that are clearer")
     notices: tuple[str, ...] = told("Notices")
     # se, static, expert, base; best first
     predictions: Mapping[str, tuple[Prediction, ...]] = told("Predictions")

@@ -78,7 +78,8 @@ PRESETS: dict[str, Preset] = {
             temperature=0.0,
             mass="1",
             hard=True,
-            about="The nearest expert alone, with coefficient 1.",
+            about="The nearest expert alone, with coefficient 1: here the merge becomes the chosen "
+            "expert itself.",
         ),
         Preset(
             name="zscore",

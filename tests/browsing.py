@@ -119,6 +119,7 @@ def local(url: str) -> bool:
 
 def upload(page: Any, file: Path) -> None:
     """Choose a file in place of the image that is there."""
+    page.get_by_role("tab", name="Image", exact=True).click()  # the page may open with the pad
     page.get_by_label("Remove Image").click()
     page.locator("#vision-image input[type=file]").set_input_files(file)
 
@@ -148,21 +149,22 @@ def shown(page: Any, tab: str) -> dict[str, Any]:
 
 
 def timeless(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A Result's JSON object without the one thing that differs from run to run."""
-    return {key: value for key, value in result.items() if key != "timings_ms"}
+    """A Result's JSON object without what differs from run to run, and what a file says beside."""
+    beside = ("timings_ms", "input", "date")
+    return {key: value for key, value in result.items() if key not in beside}
 
 
 def chart(page: Any, name: str) -> list[str]:
-    """The words of a chart, in order."""
-    texts = page.locator(f"#{name} .annotation-text")
-    texts.first.wait_for()
-    return [text.replace("\xa0", " ") for text in texts.all_text_contents()]
+    """The words of a chart of one input, in order."""
+    texts = page.locator(f"#{name} :is(.se-label, .se-value)")
+    texts.first.wait_for(state="attached")  # the distances may be shown in its place
+    return texts.all_text_contents()
 
 
 def drawn(page: Any, tab: str) -> None:
-    """Wait until both charts of a tab are drawn: Gradio loads its plots after everything else."""
+    """Wait until both charts of a tab are drawn."""
     for name in ("similarity", "coefficients"):
-        page.locator(f"#{tab}-{name} .annotation-text").first.wait_for(state="attached")
+        page.locator(f"#{tab}-{name} .se-rows li").first.wait_for(state="attached")
 
 
 def until(page: Any, holds: Callable[[], bool]) -> None:
@@ -183,7 +185,7 @@ def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
     # seen, too: a page that has just opened may draw its panel a second time
     page.wait_for_function(
         "([node, text]) => document.querySelector(node)?.innerText.includes(text)",
-        arg=[sentence, view.title(want["chosen"])],
+        arg=[sentence, view.answer("se")],
     )
     # another Result may have the same sentence: an opening that was stored, other coefficients
     until(page, lambda: shown(page, tab) == timeless(want))
@@ -193,8 +195,7 @@ def settle(page: Any, want: Mapping[str, Any], suite: Suite) -> None:
         assert card.locator(".se-answer").inner_text() == view.answer(kind)
         scores = [words.percent(entry["score"]) for entry in want["predictions"][kind][:5]]
         assert card.locator(".se-scores .se-value").all_text_contents() == scores
-    # charts are drawn after all else
-    value = f"{words.number(want['similarities'][view.chosen])}  chosen"
+    value = f"{words.number(want['similarities'][view.chosen])} chosen"
     until(page, lambda: value in chart(page, f"{tab}-similarity"))
     bars = chart(page, f"{tab}-similarity")
     assert value in bars
@@ -232,6 +233,8 @@ def saved_chart(page: Any, chart: str, folder: Path) -> str:
     assert not re.search(r"url\(['\"]?(?!#|['\"]?#|&quot;#)[a-z]+:", source)
     assert "<script" not in source and "@import" not in source
     texts = [node for node in svg.iter() if node.tag.endswith("}text")]
+    # the day it was saved, beside what it is of
+    assert any(re.search(r"\b20\d\d-\d\d-\d\d$", "".join(n.itertext())) for n in texts)
     # large enough for a slide, in a font that every machine has
     for node in texts:
         style = node.get("style", "")

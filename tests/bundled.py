@@ -54,5 +54,5 @@ def answer(sample: Path | bytes | str, settings: Settings | None = None) -> dict
 def language(page: Any) -> Any:
     """Open the Language tab; returns its input box."""
     page.get_by_role("tab", name="Language").click()
-    page.locator("#language-coefficients .annotation-text").first.wait_for()
+    page.locator("#language-coefficients .se-value").first.wait_for()
     return page.locator("#language-text textarea")  # its label grows by what a validator says

@@ -183,7 +183,7 @@ def diagnosed(folder: Path, engine: Engine) -> Path:
 
     from semerge.data.sets import suite_sets
     from semerge.evaluation.diagnosis import diagnose
-    from semerge.evaluation.report import write_report
+    from semerge.suites.report import write_report
 
     data = DATA[engine.suite.modality](folder.parent / "four", tasks=4)
     splits = [suite_sets(engine.suite, data, s) for s in ("validation", "test")]

@@ -196,7 +196,7 @@ class FakeEngine:
             quantise=chosen.quantise, fallback=chosen.fallback, fast=chosen.fast,
             estimated=_estimated(chosen, dict(zip(names, distances, strict=True))), head=head,
             chosen=names[best], margin=(two[1] - two[0]) / two[1],
-            fits=None, expert_accuracy=None,
+            fits=None, expert_accuracy=None, usual_distances=None, clearer=None,
             entropy=entropy, notices=_notices(chosen, count),
             weights_sha256="0" * 64, version="0.0",
             predictions={k: self._ranked(rng, head) for k in ("se", "static", "expert", "base")},
@@ -252,8 +252,9 @@ def _notices(chosen: Resolved, count: int) -> tuple[str, ...]:
     return fast.notices(fast.Early(torch.zeros(1), 1, 2, {}), True, chosen, count)
 
 
-def fake_examples(folder: Path) -> Path:
-    """Write four small drawings a vision task, eight sentences a text task, and their index."""
+def fake_examples(folder: Path, drawn: bool = False) -> Path:
+    """Write four small drawings a vision task, eight sentences a text task, and their index; drawn:
+    and one that draws itself."""
     vision, text = [], []
     for t, (task, (_, _, classes)) in enumerate(VISION.items()):
         for i in range(4):
@@ -271,6 +272,11 @@ def fake_examples(folder: Path) -> Path:
         "text": {"n": 56, "se": 50, "static": 33, "expert": 52, "base": 21},
     }
     index = {"vision": vision, "text": text, "first": {"vision": 1, "text": 0}, "hits": hits}
+    if drawn:
+        strokes = [[[80, 60], [80, 280]], [[80, 170], [250, 170]]]
+        _drawing(0, 9).save(folder / "drawn.png")
+        entry = {"file": "drawn.png", "task": "mnist", "label": "digit 4", "strokes": strokes}
+        index = {**index, "drawn": entry}
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
     return folder
 
@@ -290,12 +296,15 @@ def _drawing(task: int, variant: int) -> Image.Image:
 
 @contextmanager
 def fake_app(
-    folder: Path, gate: threading.Event | None = None, more: Sequence[Suite] = ()
+    folder: Path,
+    gate: threading.Event | None = None,
+    more: Sequence[Suite] = (),
+    drawn: bool = False,
 ) -> Iterator[str]:
     """The whole app with fake engines on a free port; yields its address.
 
     gate: engines wait for it while they load, so that a test can see the page before.
-    more: further suites beside the two.
+    more: further suites beside the two. drawn: whether Vision opens with what draws itself.
     """
     from semerge.suites.examples import load_examples
     from semerge.ui.context import Context
@@ -306,7 +315,7 @@ def fake_app(
         return FakeEngine(suite)
 
     suites = [fake_suite("image"), fake_suite("text"), *more]
-    with served(Context.make(suites, load_examples(fake_examples(folder)), load)) as url:
+    with served(Context.make(suites, load_examples(fake_examples(folder, drawn)), load)) as url:
         yield url
 
 

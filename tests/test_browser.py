@@ -300,7 +300,7 @@ STOP = """() => {
 
 def test_headings_labels_the_way_by_keyboard_and_to_the_rates(visit: Any) -> None:
     page = visit()
-    page.locator("#vision-coefficients .annotation-text").first.wait_for()
+    page.locator("#vision-coefficients .se-value").first.wait_for()
     levels = page.evaluate(
         "[...document.querySelectorAll('h1,h2,h3,h4')].filter(h => h.offsetParent)"
         ".map(h => Number(h.tagName[1]))"
@@ -331,9 +331,9 @@ def test_headings_labels_the_way_by_keyboard_and_to_the_rates(visit: Any) -> Non
 
 def test_charts_follow_the_theme(visit: Any) -> None:
     page = visit()
-    page.locator("#vision-coefficients .annotation-text").first.wait_for()
-    colour = "n => getComputedStyle(n).fill"
-    text = page.locator("#vision-coefficients .annotation-text").first
+    page.locator("#vision-coefficients .se-value").first.wait_for()
+    colour = "n => getComputedStyle(n).color"
+    text = page.locator("#vision-coefficients .se-value").first
     light = text.evaluate(colour)
     address = page.url
     page.get_by_role("button", name="Switch between light and dark").click()
@@ -343,7 +343,7 @@ def test_charts_follow_the_theme(visit: Any) -> None:
     page.wait_for_url("**__theme=dark**")
     for url, want in ((page.url, dark), (address, light)):
         page.goto(url)
-        page.locator("#vision-coefficients .annotation-text").first.wait_for()
+        page.locator("#vision-coefficients .se-value").first.wait_for()
         assert text.evaluate(colour) == want
 
 
@@ -352,7 +352,7 @@ def test_another_suite_brings_its_tasks_and_its_second_sentence(visit: Any, tmp_
     with fake_app(tmp_path, more=[pairs]) as url:
         page = visit(url=url)
         page.get_by_role("tab", name="Language").click()
-        page.locator("#language-coefficients .annotation-text").first.wait_for()
+        page.locator("#language-coefficients .se-value").first.wait_for()
         second = page.get_by_label("Second sentence (for tasks that compare two)")
         assert not second.is_visible()
         page.get_by_role("button", name="Options").click()

@@ -76,7 +76,7 @@ def test_the_page_is_there_before_the_models_and_then_answers(browser: Any) -> N
         page = open_page()
         page.locator("#status", has_text=f"{VISION.title}: loading").wait_for()
         page.locator("#status", has_text=f"{TEXT.title}: waiting").wait_for()
-        assert page.get_by_role("button", name="Run").is_visible()
+        assert page.locator("#vision-pad canvas").is_visible()
         gate.set()
         settle(page, answer(EXAMPLES.opening("image").file), VISION)
         page.locator("#status li").first.wait_for(state="detached")
@@ -143,7 +143,7 @@ def test_the_fast_mode_is_the_commands_and_says_so_everywhere(visit: Any, predic
     assert not serious_faults(page)
     link = page.locator("#vision-link [data-link]").get_attribute("data-link")
     fresh = visit(PHONE, query=f"{link}&__theme=dark")
-    fresh.locator("#vision-sentence .se-sentence", has_text="in fast mode").wait_for()
+    fresh.locator("#vision-sentence .se-method", has_text="in fast mode").wait_for()
     settle(fresh, want, VISION)
     fresh.get_by_role("button", name="Options").click()
     assert fresh.get_by_label("Fast mode").is_checked() and not serious_faults(fresh)
@@ -184,7 +184,7 @@ def test_an_example_and_a_pasted_image_are_answered_and_a_camera_is_offered(visi
 
 def test_a_finger_draws_and_the_drawing_is_answered(visit: Any) -> None:
     page = visit(PHONE)
-    page.locator("#vision-coefficients .annotation-text").first.wait_for()
+    page.locator("#vision-coefficients .se-value").first.wait_for()
     page.get_by_role("tab", name="Draw").click()
     pad = page.locator("#vision-pad canvas")
     pad.scroll_into_view_if_needed()

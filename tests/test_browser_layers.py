@@ -72,7 +72,7 @@ def settle(page: Any, view: View) -> None:
     page.wait_for_function(
         """([where, chosen, bar, values, distances]) => {
             const told = document.querySelector('#layers-told .se-sentence')?.textContent ?? '';
-            const bars = [...document.querySelectorAll('#layers-similarity .annotation-text')];
+            const bars = [...document.querySelectorAll('#layers-similarity .se-value')];
             return told.includes(where) && told.includes(chosen)
                 && bars.some(text => text.textContent.includes(bar))
                 && values.every(v => bars.some(text => text.textContent.startsWith(v)))
@@ -82,7 +82,7 @@ def settle(page: Any, view: View) -> None:
         arg=[
             where,
             chosen,
-            f"{words.number(view.result['similarities'][view.chosen])}  chosen",
+            f"{words.number(view.result['similarities'][view.chosen])} chosen",
             [words.number(value) for value in view.result["similarities"]],
             [words.distance(value) for value in view.result["distances"]],
         ],
@@ -148,7 +148,7 @@ def test_the_views_open_by_keyboard_and_their_charts_are_drawn_and_saved(
     opened(page)
     suite = SUITES["mini-vision"]
     titles = [task.title for task in suite.tasks]
-    page.locator("#layers-similarity .annotation-text").first.wait_for()
+    page.locator("#layers-similarity .se-value").first.wait_for()
     told = saved_chart(page, "layers-similarity", tmp_path)
     assert all(title in told for title in ("chosen expert", *titles))
     for label, name, charts in (

@@ -22,14 +22,15 @@ PROJECTOR = (1024, 768)
 STEPS = ("probe", "similarity", "rescale", "answer")
 PARTS = {  # what of the panel belongs to which step
     "probe": "#{0}-distances li",
-    "similarity": "#{0}-similarity .main-svg",
-    "rescale": "#{0}-coefficients .main-svg",
+    "similarity": "#{0}-similarity .se-rows",
+    "rescale": "#{0}-coefficients .se-rows",
     "answer": "#{0}-answers .se-card.se",
 }
 # font size, width and height of the charts as they are drawn
 DRAWN = (
-    "[...document.querySelectorAll('#vision-result .js-plotly-plot')].map(plot => "
-    "[plot._fullLayout.font.size, plot._fullLayout.height, Math.round(plot._fullLayout.width)])"
+    "[...document.querySelectorAll('#vision-result .se-rows')].map(rows => "
+    "[getComputedStyle(rows.querySelector('.se-label')).fontSize,"
+    " rows.clientWidth, rows.clientHeight])"
 )
 # visible texts smaller than they may be: [text, font size]
 SMALL = """limit => {
@@ -78,7 +79,7 @@ def shows(page: Any, tab: str, examples: Examples, index: int) -> None:
     )
     page.wait_for_function(
         "([node, size]) => [...document.querySelectorAll(node)].some(t => t.textContent === size)",
-        arg=[f"#{tab}-coefficients .annotation-text", view.titles[0]],
+        arg=[f"#{tab}-coefficients .se-label", view.titles[0]],
     )
 
 
@@ -86,7 +87,7 @@ def start(visit: Any, tab: str = "vision", size: tuple[int, int] = PROJECTOR, **
     query = "&".join(f"{k}={v}" for k, v in {"tab": tab, "present": "1", **more}.items())
     page = visit(size, query=query)
     page.locator("#link-opened [data-opened]").wait_for(state="attached")
-    page.locator(f"#{tab}-result .annotation-text").first.wait_for(state="attached")
+    page.locator(f"#{tab}-result .se-rows").first.wait_for(state="attached")
     return page
 
 
@@ -108,10 +109,7 @@ def test_everything_is_large_and_prose_is_gone(visit: Any, theme: str) -> None:
     page = start(visit, "vision", __theme=theme)
     for tab in ("vision", "language"):
         page.get_by_role("tab", name=tab.capitalize()).click()
-        page.wait_for_function(
-            "id => document.querySelector(`#${id} .js-plotly-plot`)?.layout?.font?.size === 20",
-            arg=f"{tab}-coefficients",
-        )
+        page.locator(f"#{tab}-coefficients .se-rows").wait_for(state="attached")
         assert page.evaluate(SMALL, 20) == []
         for large in (f"#{tab}-sentence .se-sentence", f"#{tab}-answers .se-card.se .se-answer"):
             size = page.locator(large).evaluate(
@@ -178,7 +176,7 @@ def test_the_four_steps_come_one_by_one(visit: Any, tab: str, examples: Examples
     modality = "image" if tab == "vision" else "text"
     view = view_of(tab, examples, examples.opening(modality).index)
     sentence = page.locator(f"#{tab}-sentence .se-sentence")
-    assert visible(page, tab) == {"similarity", "rescale", "answer"} and sentence.is_visible()
+    assert visible(page, tab) == {"answer"} and sentence.is_visible()
     numbers = {
         "probe": words.distance(view.column("distances")[view.chosen]),
         "similarity": words.number(view.column("similarities")[view.chosen]),
@@ -188,7 +186,7 @@ def test_the_four_steps_come_one_by_one(visit: Any, tab: str, examples: Examples
     for i, step in enumerate(STEPS):
         page.keyboard.press("ArrowDown" if i % 2 else "PageDown")
         at_step(page, step)
-        assert visible(page, tab) == set(STEPS[: i + 1])  # nothing of what comes later
+        assert visible(page, tab) == {step}  # beside the picture, which has what came before
         assert not sentence.is_visible()  # it tells the answer
         told = page.locator(f"#{tab}-result .se-step:visible")
         assert told.count() == 1 and told.get_attribute("data-step") == step
@@ -207,7 +205,7 @@ def test_the_four_steps_come_one_by_one(visit: Any, tab: str, examples: Examples
     at_step(page, "similarity")
     page.keyboard.press("Home")
     sentence.wait_for()
-    assert visible(page, tab) == {"similarity", "rescale", "answer"}
+    assert visible(page, tab) == {"answer"}
 
 
 def test_keys_belong_to_the_field_that_has_the_focus(visit: Any, examples: Examples) -> None:
@@ -277,6 +275,113 @@ def test_it_holds_on_a_phone_and_for_every_step(visit: Any, theme: str) -> None:
         assert serious_faults(page) == {}
 
 
+# of all that is seen of the open tab, in the window or below it: the lowest edge, and the widest;
+# and where the bar begins
+EDGES = """() => {
+  const open = [...document.querySelectorAll('#tabs > [role=tabpanel]')]
+    .find(panel => panel.id && panel.style.display !== 'none');
+  const seen = [...open.querySelectorAll('p, li, svg, img, textarea, bdi, .se-card')]
+    .filter(node => node.checkVisibility({visibilityProperty: true}) && !node.closest('.se-unseen'))
+    .map(node => node.getBoundingClientRect()).filter(box => box.height > 1);
+  return [Math.max(...seen.map(box => box.bottom)), Math.max(...seen.map(box => box.right)),
+    document.querySelector('.se-presenter').getBoundingClientRect().top];
+}"""
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
+@pytest.mark.parametrize("tab", ["vision", "language"])
+def test_every_step_fits_the_slide(visit: Any, tab: str, size: tuple[int, int]) -> None:
+    page = start(visit, tab, size)
+    for step in (None, *STEPS):
+        if step:
+            page.keyboard.press("ArrowDown")
+            at_step(page, step)
+            page.locator(PARTS[step].format(tab)).first.wait_for()
+            assert page.locator(f"#{tab}-scene svg").is_visible()
+        lowest, widest, bar = page.evaluate(EDGES)
+        assert lowest <= bar, (step, lowest, bar)
+        assert widest <= size[0], step
+    assert page.evaluate("scrollY") == 0
+
+
+def test_full_screen_a_black_screen_and_the_end_by_key(visit: Any) -> None:
+    page = start(visit)
+    black, bar = page.locator(".se-black"), page.locator(".se-presenter")
+    page.keyboard.press("b")
+    black.wait_for()
+    box = black.bounding_box()
+    assert (box["width"], box["height"]) == PROJECTOR
+    assert black.evaluate("n => getComputedStyle(n).backgroundColor") == "rgb(0, 0, 0)"
+    page.keyboard.press("Escape")
+    black.wait_for(state="hidden")
+    assert bar.is_visible()
+    bar.get_by_role("button", name="Black screen").click()
+    black.wait_for()
+    page.keyboard.press("ArrowDown")  # goes on, and is seen
+    black.wait_for(state="hidden")
+    at_step(page, "probe")
+    page.keyboard.press("f")
+    page.wait_for_function("document.fullscreenElement === document.documentElement")
+    page.keyboard.press("f")
+    page.wait_for_function("document.fullscreenElement === null")
+    page.keyboard.press("Escape")
+    bar.wait_for(state="hidden")
+    assert page.locator(".se-header").is_visible()
+
+
+def test_a_list_of_ones_own_is_made_and_opened(visit: Any, examples: Examples) -> None:
+    page = start(visit)
+    bar = page.locator(".se-presenter")
+    star = bar.get_by_role("button", name="In my list")
+    shows(page, "vision", examples, 1)
+    assert star.get_attribute("aria-pressed") == "false"
+    page.keyboard.press("k")
+    page.wait_for_url(re.compile(r"present=1&item=1$"))
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    shows(page, "vision", examples, 3)
+    star.click()
+    page.wait_for_url(re.compile(r"example=3&.*present=1&item=1&item=3$"))
+    page.get_by_text("Example 4 of 32", exact=True).wait_for()
+
+    again = visit(PROJECTOR, query=urlsplit(page.url).query)
+    shows(again, "vision", examples, 3)
+    again.get_by_text("Example 2 of 2", exact=True).wait_for()
+    again.keyboard.press("ArrowLeft")
+    shows(again, "vision", examples, 1)
+    again.get_by_text("Example 1 of 2", exact=True).wait_for()
+    again.keyboard.press("ArrowLeft")  # the first stays
+    again.get_by_text("Example 1 of 2", exact=True).wait_for()
+
+
+def test_the_list_holds_sentences_of_ones_own_and_nothing_unknown(
+    visit: Any, examples: Examples
+) -> None:
+    page = start(visit, "language", item="~Two%20words&item=2&item=999&item=%3Cb%3E")
+    page.get_by_text("Own input", exact=True).or_(page.get_by_text(" of 2")).first.wait_for()
+    page.keyboard.press("Home")
+    page.get_by_text("Example 1 of 2", exact=True).wait_for()
+    assert page.locator("#language-text textarea").input_value() == "Two words"
+    want = FakeEngine(fake_suite("text")).predict("Two words").to_dict()
+    view = View(json.loads(json.dumps(want)), fake_suite("text"))
+    page.wait_for_function(
+        "text => document.querySelector('#language-sentence .se-sentence')?.textContent === text",
+        arg=words.sentence(view),
+    )
+    page.keyboard.press("ArrowRight")
+    shows(page, "language", examples, 2)
+
+
+def test_a_right_example_has_no_statistics_on_its_slide(visit: Any, examples: Examples) -> None:
+    page = start(visit)
+    index = next(i for i in range(32) if view_of("vision", examples, i).right("se"))
+    page.evaluate("i => document.querySelector(`[data-example='${i}']`).click()", index)
+    shows(page, "vision", examples, index)
+    page.locator("#vision-sentence .se-headline.is-right").wait_for()
+    for gone in (".se-rate", ".se-notice", ".se-why", ".se-summary"):
+        assert not page.locator(f"#vision-result {gone}:visible").count(), gone
+
+
 # ---- saved charts --------------------------------------------------------------------------------
 
 
@@ -288,8 +393,9 @@ def test_charts_are_saved_at_the_size_of_a_slide(
     page = visit(theme=theme)
     shows(page, "vision", examples, 1)
     view = view_of("vision", examples, 1)
+    page.get_by_role("button", name="Relative similarity").locator("visible=true").click()
     for chart, title, legend in (
-        ("similarity", "Similarity at block 4", ["chosen expert", "the others"]),
+        ("similarity", "Relative similarity at block 4", ["chosen expert", "the others"]),
         (
             "coefficients",
             "Coefficients before and after",
@@ -297,7 +403,7 @@ def test_charts_are_saved_at_the_size_of_a_slide(
         ),
     ):
         told = saved_chart(page, f"vision-{chart}", tmp_path)
-        for wanted in (title, *legend, *view.titles):
+        for wanted in (title, *legend, *view.titles, words.origin(view)):
             assert wanted in told
 
 
@@ -305,7 +411,8 @@ def test_a_picture_that_can_not_be_made_is_told(visit: Any, examples: Examples) 
     page = visit()
     shows(page, "vision", examples, 1)
     page.evaluate(
-        "() => { make = Plotly.downloadImage; Plotly.downloadImage = () => { throw 1; }; }"
+        "() => { make = XMLSerializer.prototype.serializeToString;"
+        " XMLSerializer.prototype.serializeToString = () => { throw 1; }; }"
     )
     button = page.locator("[data-save=vision-similarity][data-as=png]")
     button.click()
@@ -313,7 +420,7 @@ def test_a_picture_that_can_not_be_made_is_told(visit: Any, examples: Examples) 
     told.wait_for()
     button.click()
     assert told.count() == 1 and not serious_faults(page)
-    page.evaluate("() => { Plotly.downloadImage = make; }")
+    page.evaluate("() => { XMLSerializer.prototype.serializeToString = make; }")
     with page.expect_download():
         button.click()
     assert told.count() == 0

@@ -88,15 +88,15 @@ def test_every_option_reaches_the_engine(text: Path, capsys: pytest.CaptureFixtu
 
 def test_predict_for_people(vision: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = run(capsys, "predict", "--suite", vision, image, "--temperature", "0.5")
-    assert "nearest expert at layer 2: task" in printed
-    assert all(f"\n{word}" in printed for word in ("task2", "se ", "static ", "expert ", "base "))
+    assert "nearest expert at layer 2: Task " in printed
+    assert all(f"\n{word}" in printed for word in ("Task 2", "se ", "static ", "expert ", "base "))
     assert "note: Changed from the preset sharp: temperature 0.5." in printed
     cli.main(["predict", "--suite", str(vision), str(image), "--verbose"])
     told = capsys.readouterr().err
     for stage in ("import the engine", "load the suite", "answer"):
         assert re.search(rf"^semerge: {stage}: \d+ ms$", told, re.M), stage
     printed = run(capsys, "predict", "--suite", vision, image, "--layer", "final")
-    assert "nearest expert at the final embedding: task" in printed
+    assert "nearest expert at the final embedding: Task " in printed
 
 
 def test_suites(

@@ -20,11 +20,11 @@ from semerge.engine import Engine, load_engine
 from semerge.evaluation.diagnosis import diagnose
 from semerge.evaluation.measure import Interrupted
 from semerge.evaluation.misfits import OTHER, read, unseen
-from semerge.evaluation.report import rounded, write_report
 from semerge.evaluation.text import diagnosis_lines
 from semerge.registry import Key
 from semerge.settings import Settings
 from semerge.suites.abstention import Beside
+from semerge.suites.report import rounded, write_report
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,8 @@ KEYS = [
     "entropy",
     "fits",
     "expert_accuracy",
+    "usual_distances",
+    "clearer",
     "notices",
     "predictions",
     "timings_ms",

@@ -35,12 +35,12 @@ def test_notices_follow_the_thresholds(tmp_path: Path) -> None:
     loud = {"near_tie": 1.0, "flat": 10.0, "far": 0.0}
     engine = load_engine(tiny_vision_suite(tmp_path / "loud", thresholds=loud))
     text = " ".join(engine.predict(sample_of(engine, 0)).notices)
-    assert "Near tie: Task" in text
+    assert "Closer than usual: Task" in text
     assert "Flat routing" in text
     assert "Far away" in text
     # the unit of "far" is that of the default probe, layer and pool: elsewhere it says nothing
     elsewhere = " ".join(engine.predict(sample_of(engine, 0), Settings(layer=1)).notices)
-    assert "Near tie" in elsewhere
+    assert "Closer than usual" in elsewhere
     assert "Far away" not in elsewhere
 
 

@@ -96,7 +96,8 @@ def test_rendered_tasks_join_a_full_folder(
     folder = tiny_vision_suite(tmp_path / "suite")
     path = folder / "suite.json"
     content = json.loads(path.read_text())
-    content["tasks"][2] |= {"name": "charts", "classes": list(rendered.CLASSES["charts"])}
+    content["tasks"][2] |= {"name": "charts", "title": "Charts"}
+    content["tasks"][2] |= {"classes": list(rendered.CLASSES["charts"])}
     path.write_text(json.dumps(content))
     heads_for(folder, len(rendered.CLASSES["charts"]))
     engine = load_engine(folder)
@@ -110,7 +111,7 @@ def test_rendered_tasks_join_a_full_folder(
     part = evaluate(engine, Request(tmp_path / "data")).to_dict()
     assert list(part["tasks"]) == ["task0"]
     command = ["evaluate", "--suite", str(folder), "--data", "generated"]
-    assert main(command) == 0 and "charts" in capsys.readouterr().out
+    assert main(command) == 0 and "Charts" in capsys.readouterr().out
 
 
 def heads_for(folder: Path, classes: int) -> None:
@@ -297,7 +298,7 @@ def test_a_task_that_lies_off_its_report_is_named(
         report.unlink()
     assert (
         "report.json has these figures too; the largest difference is 0.0000 in an average and "
-        "0.2500 in a task (task0, expert)"
+        "0.2500 in a task (Task 0, expert)"
     ) in capsys.readouterr().out
 
 

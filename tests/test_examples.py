@@ -7,6 +7,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 from PIL import Image
 
 from recipes import make_examples as maker
+from recipes.strokes import STROKES, pad_image
 from recipes.vision_tasks import TASKS
+from semerge.common import UserError
 from semerge.data import rendered
 from semerge.inputs import clean_text, decode_image
 from semerge.suites import SUITES_FOLDER, read_suite
@@ -68,6 +71,35 @@ def test_images_are_readable_and_small() -> None:
     assert set((EXAMPLES_FOLDER / "vision").iterdir()) == named, (
         "files that the index does not name"
     )
+
+
+def test_the_digit_that_draws_itself_is_its_strokes() -> None:
+    example = EXAMPLES.drawn
+    assert example is not None and example.file is not None
+    assert example.index == len(EXAMPLES.vision)  # links to the others stay what they were
+    assert EXAMPLES.shown("image") == (*EXAMPLES.vision, example)
+    assert EXAMPLES.of("image") == EXAMPLES.vision and EXAMPLES.shown("text") == EXAMPLES.text
+    assert EXAMPLES.opening("image", ["mnist", "charts"]) == example
+    assert EXAMPLES.opening("image") == example != EXAMPLES.opening("image", ["charts"])
+    strokes = STROKES[example.label]
+    assert [list(map(tuple, one)) for one in example.strokes] == strokes
+    assert example.label in TASKS[example.task].classes
+    drawn = np.asarray(pad_image(strokes), dtype=np.float64)
+    with Image.open(example.file) as image:
+        assert np.abs(drawn - np.asarray(image.convert("RGB"), dtype=np.float64)).mean() < 1.0
+    for digit in STROKES.values():  # whole on the board, and no blot
+        picture = np.asarray(pad_image(digit))[..., 0]
+        assert not picture[[0, -1]].any() and not picture[:, [0, -1]].any()
+        assert 0.05 < (picture > 128).mean() < 0.25
+
+
+@pytest.mark.parametrize("strokes", [None, [], [[]], [["a"]], [[[1, 2, 3]]], 7])
+def test_strokes_that_are_none_are_told(tmp_path: Path, strokes: Any) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    entry = {"file": "a.png", "task": "t", "label": "l", "strokes": strokes}
+    (tmp_path / "index.json").write_text(json.dumps({"drawn": entry}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"drawn\.strokes must be lists of points"):
+        load_examples(tmp_path)
 
 
 def test_sentences_pass_unchanged() -> None:
@@ -214,15 +246,35 @@ def test_opening_example_is_missed_by_static_and_got_by_se(section: str) -> None
     first = maker.opening(measured, results)
     assert INDEX["first"].get(section) == first
     file = EXAMPLES_FOLDER / f"first_{section}.json"
+    if section == "vision":
+        check_drawn_first(json.loads(file.read_text(encoding="utf-8")))
+        return
     if first is None:
         assert not file.exists()
         return
     stored = json.loads(file.read_text(encoding="utf-8"))
-    now = results[first].to_dict()
     label, task = INDEX[section][first]["label"], INDEX[section][first]["task"]
     assert stored["chosen"] == task == stored["head"]
     assert stored["predictions"]["se"][0]["label"] == label
     assert stored["predictions"]["static"][0]["label"] != label
+    check_stored(stored, results[first].to_dict())
+
+
+def check_drawn_first(stored: dict[str, Any]) -> None:
+    """Vision opens with the digit that draws itself: the one that the recipe picks of all."""
+    from semerge.engine import load_engine
+
+    with TemporaryDirectory() as folder:
+        found = maker.measure_drawn(load_engine(bundled("vision")), Path(folder))
+        assert found is not None
+        entry, result = found
+        assert entry["label"] == INDEX["drawn"]["label"]
+        picture = (Path(folder) / maker.DRAWN).read_bytes()
+    assert picture == (EXAMPLES_FOLDER / maker.DRAWN).read_bytes()
+    check_stored(stored, result.to_dict())
+
+
+def check_stored(stored: dict[str, Any], now: dict[str, Any]) -> None:
     assert stored.keys() == now.keys()
     for key in ("suite", "tasks", "preset", "layer", "pool", "weights_sha256", "chosen"):
         assert stored[key] == now[key]

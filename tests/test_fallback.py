@@ -19,7 +19,6 @@ from semerge.data.batches import picture
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine, load_engine
 from semerge.evaluation.collect import collect
-from semerge.evaluation.report import write_report
 from semerge.inputs import clean_text
 from semerge.loading import load
 from semerge.result import Result
@@ -27,6 +26,7 @@ from semerge.routing import Calibration, Reading
 from semerge.settings import Settings
 from semerge.suites import read_suite
 from semerge.suites.abstention import Abstention, abstention_of, read_abstention, read_diagnosis
+from semerge.suites.report import write_report
 
 STATIC = Settings(fallback="static")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from semerge.evaluation.hypothesis import (
     wilson,
 )
 from semerge.evaluation.measure import BASE, Interrupted, Plan, measure
+from semerge.evaluation.plane import Plane
 from semerge.probes import key_at
+from semerge.suites.report import rounded
 
 # ---- shares -------------------------------------------------------------------------------------
 
@@ -68,17 +71,41 @@ def test_margins_by_hand() -> None:
 def test_the_plane_of_a_map_is_the_principal_one() -> None:
     rows = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
     rows = rows * torch.tensor([9.0, 4.0, 0.1, 0.1, 0.1, 0.1]) + 5
-    places, explained = hypothesis.principal_plane(rows)
+    plane = Plane.of(rows)
+    places, explained = plane.places(rows), plane.explained
     centred = rows.double() - rows.double().mean(0)
     assert torch.pdist(places) == pytest.approx(torch.pdist(centred), abs=0.3)
     assert float(places[:, 0] @ places[:, 1]) == pytest.approx(0.0, abs=1e-6)
     total = float(centred.square().sum())
     assert explained[0] == pytest.approx(float(places[:, 0].square().sum()) / total)
     assert explained[0] > explained[1] > 0.01 and sum(explained) < 1
-    again, _ = hypothesis.principal_plane(rows.flip(0))
-    assert again.flip(0) == pytest.approx(places, abs=1e-6)  # signs are fixed
-    alike, none = hypothesis.principal_plane(torch.ones(3, 1))
-    assert not alike.any() and none == (0.0, 0.0)
+    again = Plane.of(rows.flip(0)).places(rows)
+    assert again == pytest.approx(places, abs=1e-6)  # signs are fixed
+    alike = Plane.of(torch.ones(3, 1))
+    assert not alike.places(torch.ones(3, 1)).any() and alike.explained == (0.0, 0.0)
+    assert plane.share(rows[0]) > 0.9 and alike.share(torch.ones(1)) == 1.0
+    off = plane.mean + 3 * plane.axes[0] + 4 * orthogonal(plane)
+    assert plane.share(off) == pytest.approx(9 / 25)
+
+
+def orthogonal(plane: Plane) -> torch.Tensor:
+    """A direction that the plane does not see, of length 1."""
+    start = torch.ones_like(plane.mean)
+    rest = start - (start @ plane.axes.mT) @ plane.axes
+    return rest / rest.norm()
+
+
+def test_a_report_keeps_the_plane_of_its_map() -> None:
+    rows = torch.randn(20, 5, generator=torch.Generator().manual_seed(1))
+    plane = Plane.of(rows)
+    kept = rounded({"explained": plane.explained, **plane.stored()})
+    read = Plane.read(kept)
+    assert read is not None and read.explained == pytest.approx(plane.explained, abs=1e-6)
+    assert read.places(rows) == pytest.approx(plane.places(rows), abs=1e-4)
+    assert Plane.read({"explained": [0.5, 0.25]}) is None  # a report of before
+    for wrong in ({"axes": [[1.0]]}, {"axes": [[math.nan] * 5] * 2}, {"mean": 3.0}):
+        with pytest.raises((ValueError, TypeError)):
+            Plane.read({**kept, **wrong})
 
 
 def test_bias_is_nothing_where_the_right_expert_is_taken(engine: Engine, home: Path) -> None:

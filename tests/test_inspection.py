@@ -15,7 +15,7 @@ import pytest
 
 import semerge
 from semerge.cli import main
-from semerge.common import UserError
+from semerge.common import UserError, today
 from semerge.data.labelled import Sets
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine
@@ -257,6 +257,7 @@ def test_exports_hold_exactly_the_view(found: Inspection) -> None:
         "preset": "sharp",
         "layer": "2",
         "version": semerge.__version__,
+        "date": today(),
     }
     for line, one in zip(lines, content["rows"], strict=True):
         assert tuple(line) == HEADER
@@ -322,6 +323,9 @@ def test_the_static_page_needs_nothing_and_escapes_everything(found: Inspection)
         assert outside not in page
     shown = min(5, counts(found)["misrouted"])
     assert page.count("<tr data-row") == shown
+    titles = [task.title for task in found.suite.tasks]
+    assert all(f'<th scope="col">{title}</th>' in page for title in titles)
+    assert f"<td>{titles[0]}</td>" in page and f"<td>{found.suite.task_names[0]}</td>" not in page
     assert found.weights_sha256 in page and semerge.__version__ in page
     average = figures(found)["average"]
     told = [

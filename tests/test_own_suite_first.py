@@ -34,7 +34,7 @@ def test_tabs_open_with_an_example_of_the_first_suite(name: str, tmp_path: Path)
     suite = read_suite(place)
     context = make_context([place])
     visitor = Visitor(build(context))
-    mine = [e.index for e in EXAMPLES.vision if e.task in suite.task_names]
+    mine = [e.index for e in EXAMPLES.shown("image") if e.task in suite.task_names]
     assert bool(mine) == (name != "tiny") and OMNIGLOT not in mine
     expected = mine or [OMNIGLOT]
     for tab in ("compare", "layers", "sandbox"):

@@ -18,8 +18,9 @@ from semerge.ui.context import Context
 
 PACKAGE = Path(semerge.__file__).parent
 # That a Run enters, the engine's among them, those of the backbone, of the probe, and of the one
-# beside it that says whether any expert fits; the 16th is the picture.
-FILES = 16
+# beside it that says whether any expert fits; five of them are the picture, and what the suite
+# knows of such an input.
+FILES = 20
 OF_THE_PAGE = 5  # ask, context, words, charts, scene
 HOPS = 4  # from the button's handler to `Engine.predict`
 ASKED = {

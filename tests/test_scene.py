@@ -273,8 +273,9 @@ def test_each_step_has_its_name_and_its_sentence() -> None:
 
 def test_the_layers_tabs_part_of_a_result_has_a_picture_without_answers() -> None:
     whole = view_of([2.0, 1.0])
-    keys = ("suite", "tasks", "layer", "pool", "probe", "method", "distances", "similarities",
-            "coefficients", "static_coefficients", "chosen", "head", "margin")  # fmt: skip
+    keys = ("suite", "tasks", "layer", "pool", "probe", "method", "preset", "distances",
+            "similarities", "coefficients", "static_coefficients", "chosen", "head",
+            "margin")  # fmt: skip
     view = View({key: whole.result[key] for key in keys}, whole.suite)
     assert scene(view).answers == () and scene(view).steps == ("Probe", "Similarity", "Rescale")
     assert 'data-scene="answer"' not in markup(view) and svg(view).tag == "svg"

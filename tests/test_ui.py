@@ -18,12 +18,13 @@ from browsing import timeless
 from fakes import FakeEngine, fake_app, fake_examples, fake_suite
 from gradio.blocks import BlocksConfig
 from gradio.state_holder import SessionState
+from markupsafe import escape
 from PIL import Image
 
-from semerge.common import UserError
+from semerge.common import UserError, today
 from semerge.settings import PRESETS, Settings
-from semerge.suites.examples import Example, load_examples
-from semerge.ui import charts, words
+from semerge.suites.examples import Example, Examples, load_examples
+from semerge.ui import charts, picker, words
 from semerge.ui.context import Context
 from semerge.ui.engines import Engines
 from semerge.ui.words import View, macro
@@ -53,7 +54,7 @@ def view_of(modality: str = "image", seed: str = "a", **changes: Any) -> View:
 def with_answers(view: View, se: str, static: str) -> View:
     """The same view, with other best labels."""
     predictions = {k: list(v) for k, v in view.result["predictions"].items()}
-    for kind, label in (("se", se), ("static", static)):
+    for kind, label in (("se", se), ("static", static), ("expert", se)):
         predictions[kind] = [{"label": label, "score": 0.9}, *predictions[kind]]
     return dataclasses.replace(view, result={**view.result, "predictions": predictions})
 
@@ -78,23 +79,91 @@ def test_percent_is_full_or_nil_only_where_it_is_exact(value: float, expected: s
     assert words.percent(value) == expected.replace(" ", "\u00a0")
 
 
-def test_the_sentence_tells_expert_layer_coefficients_and_both_answers() -> None:
-    view = with_answers(view_of(), "digit 3", "digit 8")
-    text = words.sentence(view)
-    after = words.number(view.column("coefficients")[view.chosen])
-    assert view.title(view.result["chosen"]) in text and "at block 4" in text
-    assert f"from 0.30 to {after}" in text
-    assert "answers digit 3; the static merge keeps 0.30 for all eight and answers digit 8." in text
+def called(view: View, item: str) -> View:
+    """The view, with what one input of the chosen task is called."""
+    tasks = tuple(
+        dataclasses.replace(t, item=item if t.name == view.result["chosen"] else "another")
+        for t in view.suite.tasks
+    )
+    return dataclasses.replace(view, suite=dataclasses.replace(view.suite, tasks=tasks))
+
+
+def method_text(view: View) -> str:
+    return "".join(text for text, _ in words.method_parts(view))
+
+
+def test_the_headline_tells_what_it_looks_like_and_both_answers_in_plain_words() -> None:
+    view = with_answers(view_of(chosen="mnist", head="mnist"), "digit 3", "digit 8")
+    said = "; its expert says digit 3. The one-size merge says digit 8."
+    assert words.sentence(called(view, "a handwritten digit")) == (
+        f"This looks like a handwritten digit{said}"
+    )
+    assert words.sentence(view) == f"This looks like an input of MNIST{said}"
+    roles = {role: text for text, role in words.sentence_parts(view)}
+    assert (roles["se"], roles["static"], roles["task"]) == ("digit 3", "digit 8", "MNIST")
+
+
+def test_the_headline_names_no_expert_where_the_merge_answers_otherwise() -> None:
+    view = with_answers(view_of(chosen="mnist", head="mnist"), "digit 3", "digit 8")
+    predictions = {**view.result["predictions"], "expert": [{"label": "digit 5", "score": 0.9}]}
+    other = dataclasses.replace(view, result={**view.result, "predictions": predictions})
+    assert "; the merge made for it says digit 3." in words.sentence(other)
 
 
 def test_the_sentence_says_so_when_both_answer_the_same() -> None:
     text = words.sentence(with_answers(view_of(), "digit 3", "digit 3"))
-    assert text.endswith("the static merge, 0.30 for all eight, answers the same.")
+    assert text.endswith("says digit 3. The one-size merge says the same.")
 
 
 def test_the_sentence_tells_a_head_that_the_user_chose() -> None:
     view = view_of(head="eurosat", chosen="mnist")
-    assert "read by the EuroSAT head" in words.sentence(view)
+    assert "read with the EuroSAT head, " in words.sentence(view)
+    assert "; the EuroSAT head reads the answer." in method_text(view)
+
+
+def test_the_second_line_tells_expert_layer_and_coefficients_in_the_methods_terms() -> None:
+    view = view_of()
+    text = method_text(view)
+    after = words.number(view.column("coefficients")[view.chosen])
+    assert (
+        f"at block 4, the probe layer, the expert for {view.title(view.result['chosen'])}" in text
+    )
+    assert f"is raised from 0.30 to {after}" in text
+    assert text.endswith("static merge is the base with 0.30 for all eight.")
+    used = [role for _, role in words.method_parts(view) if role in words.TERMS]
+    assert sorted(used) == sorted(words.TERMS)
+    # and each has one sentence, where the glossary and the buttons agree on its name
+    glossary = macro("glossary", template="page.html")
+    html = part("headline", view)
+    for term, sentence in words.TERMS.items():
+        assert sentence.count(".") == 1 and sentence.endswith(".")
+        key = f"term-{term.replace(' ', '-')}"
+        assert f'<dd id="{key}">{escape(sentence)}</dd>' in glossary
+        assert html.count(f'aria-describedby="{key}"') == 1
+
+
+def test_a_merge_that_is_the_chosen_expert_itself_is_called_that() -> None:
+    view = view_of()
+    alone = [float(i == view.chosen) for i in range(8)]
+    same = dataclasses.replace(view, result={**view.result, "coefficients": alone})
+    assert "here the merge becomes the chosen expert itself" in method_text(same)
+    assert "becomes" not in method_text(view)
+    # of another method's task vectors the sum is not the expert
+    ties = dataclasses.replace(same, result={**same.result, "method": "ties"})
+    assert "becomes" not in method_text(ties)
+
+
+def test_each_task_lists_its_classes(tmp_path: Path) -> None:
+    for modality, kind in (("image", "image"), ("text", "text")):
+        suite = fake_suite(modality)
+        html = str(picker.content(suite, Examples()))
+        for i, task in enumerate(suite.tasks, 1):
+            key = f"classes-{kind}-{i}"
+            assert f'popovertarget="{key}">{len(task.classes)} classes</button>' in html
+            held = html.split(f'id="{key}"', 1)[1].split("</div>", 1)[0]
+            assert [escape(c) for c in task.classes] == [
+                re.sub(r"<.*?>", "", item) for item in re.findall(r"<li>(.*?)</li>", held)
+            ]
 
 
 @pytest.mark.parametrize(("after", "verb"), [(0.9, "raised"), (0.1, "lowered"), (0.3, "kept")])
@@ -103,7 +172,8 @@ def test_the_change_of_the_coefficient_is_named(after: float, verb: str) -> None
     values = list(view.column("coefficients"))
     values[view.chosen] = after
     changed = dataclasses.replace(view, result={**view.result, "coefficients": values})
-    assert words.change(changed)[0] == verb and verb in words.sentence(changed)
+    assert words.change(changed)[0] == verb
+    assert ("stays at" if verb == "kept" else verb) in method_text(changed)
 
 
 def test_softmaxed_similarity_is_never_called_a_probability() -> None:
@@ -203,10 +273,13 @@ def test_the_opening_example_says_why_it_was_picked_only_if_it_is_true() -> None
 def test_doubt_comes_first_and_mutes_the_answers() -> None:
     view = with_answers(view_of(fits=False, expert_accuracy=0.784), "digit 3", "digit 8")
     sentence = words.sentence(view)
-    assert sentence.startswith("No expert fits this input. The nearest at block 4 is MNIST")
-    assert "digit 3" in sentence and "digit 8" in sentence and "recognised" not in sentence
+    assert sentence.startswith(
+        "No expert fits this input. The nearest is MNIST, and its expert says"
+    )
+    assert "digit 3" in sentence and "digit 8" in sentence and "looks like" not in sentence
     shown = part("answers", view)
-    assert 'class="se-pair unfit"' in shown and shown.count("no expert fits") == 2
+    # on both cards, and in the line that a phone keeps in sight
+    assert 'class="se-pair unfit"' in shown and shown.count("no expert fits") == 3
     # how often the expert is right is said of samples of its own task, which this is not
     assert view.reliable is None and "of 100" not in part("headline", view)
 
@@ -215,9 +288,33 @@ def test_doubt_comes_first_and_mutes_the_answers() -> None:
 def test_how_often_the_expert_is_right_stands_beside_the_answer(fits: bool | None) -> None:
     view = view_of(fits=fits, expert_accuracy=0.784)
     headline = part("headline", view)
-    assert "this expert is right for <b>78 of 100</b>." in headline
-    assert "recognised" in headline and "unfit" not in part("answers", view)
+    assert "Right in <b>78 of 100</b> such inputs" in headline
+    assert "This looks like" in headline and "unfit" not in part("answers", view)
     assert "of 100" not in part("headline", view_of(fits=fits, expert_accuracy=None))
+
+
+def test_the_picked_example_says_so_however_it_is_asked_for(tmp_path: Path) -> None:
+    suite, examples = fake_suite(), load_examples(fake_examples(tmp_path))
+    context = Context.make([suite], examples, FakeEngine)
+    context.engines.start([suite.name])
+    first = examples.opening("image", suite.task_names)
+    assert first is not None
+    settings = Settings(preset="literal").resolve(suite)
+    for source, opens in (({"example": first.index}, True), ({"example": first.index + 1}, False)):
+        view, _ = context.ask(suite.name, source, settings)
+        assert view.opening is opens
+        assert ('href="#rates"' in part("headline", view)) is opens
+
+
+def test_an_entropy_that_is_always_0_is_not_shown() -> None:
+    assert "<dt>Entropy</dt>" in part("figures", view_of())
+    assert "Entropy" not in part("figures", view_of(temperature=0.0, preset="hard"))
+
+
+def test_one_sample_is_one() -> None:
+    assert (words.samples(1), words.samples(0), words.samples(1234)) == (
+        "1 sample", "0 samples", "1,234 samples",
+    )  # fmt: skip
 
 
 def test_the_table_has_the_figures_of_the_result() -> None:
@@ -233,7 +330,9 @@ def test_the_download_is_the_result_itself() -> None:
 
     view = view_of("text", "ein Satz mit ümlaut")
     data = re.search(r"base64,([^\"]+)\"", part("footer", view))
-    assert data and json.loads(base64.b64decode(data[1])) == view.result
+    saved = json.loads(base64.b64decode(data[1])) if data else {}
+    assert saved.pop("input") == view.asked and saved.pop("date") == today()
+    assert saved == view.result
 
 
 # ---- charts --------------------------------------------------------------------------------------
@@ -241,35 +340,46 @@ def test_the_download_is_the_result_itself() -> None:
 
 def test_the_similarity_chart_holds_the_results_numbers_in_order() -> None:
     view = view_of()
-    figure = json.loads(charts.similarity(view).to_json())
-    texts = [a["text"] for a in figure["layout"]["annotations"]]
-    assert [t for t in texts if "chosen" in t] == [
-        f"<b>{words.number(view.column('similarities')[view.chosen])}  chosen</b>"
-    ]
-    assert charts.similarity(view).data[0].x == tuple(view.column("similarities"))
-    assert texts[0].removeprefix("<b>").startswith(view.titles[0])
+    chart = charts.similarity(view)
+    told = f"{words.number(view.column('similarities')[view.chosen])} chosen"
+    assert [row.value for row in chart.rows if row.chosen] == [told]
+    assert [row.title for row in chart.rows] == view.titles
+    assert [row.length for row in chart.rows] == pytest.approx(view.column("similarities"))
+    assert {row.start for row in chart.rows} == {0.0} and chart.zero == 0
+    html = charts.rows(chart)
+    assert html.count("<li") == 8 and html.count("chosen</span>") == 1
+    for row in chart.rows:
+        assert f"width:{100 * row.length:.2f}%" in html and row.title in html
 
 
 def test_the_coefficient_chart_holds_before_and_after() -> None:
     view = view_of()
-    after, before = charts.coefficients(view).data
-    assert after.x == tuple(view.column("coefficients"))
-    assert before.x == tuple(view.column("static_coefficients"))
-    assert before.marker.symbol == "line-ns"  # another shape, not another colour alone
+    chart = charts.coefficients(view)
+    assert [row.length for row in chart.rows] == pytest.approx(view.column("coefficients"))
+    assert [row.mark for row in chart.rows] == pytest.approx(view.column("static_coefficients"))
+    html = charts.rows(chart)
+    assert html.count("<b style=") == 8  # another shape, not another colour alone
+    assert html.count("→") == 8
 
 
 def test_charts_escape_labels_and_survive_missing_numbers() -> None:
-    text = charts.similarity(hostile_view()).to_json()
-    assert "<script" not in text.replace("\\u003c", "<")
+    text = charts.rows(charts.similarity(hostile_view()))
+    assert "<script" not in text
     view = view_of(similarities=[None] * 8, coefficients=[None] * 8)
-    assert charts.similarity(view).to_json() and charts.coefficients(view).to_json()
+    for chart in (charts.similarity(view), charts.coefficients(view)):
+        assert all(row.length == 0 and "–" in row.value for row in chart.rows)
+        assert charts.rows(chart).count("width:0.00%") == 8
 
 
 @pytest.mark.parametrize("values", [[-3.0, -1, -2, -4, -5, -6, -7, -8], [1e6] * 8, [0.0] * 8])
 def test_charts_fit_any_range(values: list[float]) -> None:
-    figure = charts.similarity(view_of(similarities=values))
-    low, high = figure.layout.xaxis.range
-    assert low <= min(values) and high >= max(values) and high > low
+    chart = charts.similarity(view_of(similarities=values))
+    for row in chart.rows:
+        assert 0 <= row.start <= row.start + row.length <= 1 + 1e-9
+    places = [place for place, _ in chart.ticks]
+    assert 2 <= len(places) <= 6 and places == sorted(places)
+    assert min(places) >= 0 and max(places) <= 1 + 1e-9
+    assert any(text == "0" and place == chart.zero for place, text in chart.ticks)
 
 
 # ---- loading -------------------------------------------------------------------------------------

@@ -210,18 +210,22 @@ def test_the_fields_and_the_notices_say_the_same() -> None:
     assert ("experts", True) in kinds and ("cache", False) in kinds
 
 
+def method_text(view: View) -> str:
+    return "".join(text for text, _ in words.method_parts(view))
+
+
 def test_no_estimate_is_called_a_distance_at_the_layer() -> None:
     exact, fast = view_of(EXACT), view_of(FAST)
     for view, where in ((exact, " at block 4"), (fast, " by block 4")):
-        assert where in words.sentence(view) and where in words.made(view)
+        assert where.strip() in method_text(view) and where in words.made(view)
         assert where.strip().capitalize() in picture(view)
         for text in (words.similarity_summary(view), part("figures", view), picture(view)):
             assert (words.ESTIMATES in text) is view.estimated
-        hover = charts.similarity(view).data[0].hovertemplate
-        assert ("or its estimate" in hover) is view.estimated
+        hints = [row.hint for row in charts.similarity(view).rows]
+        assert all(("or its estimate" in hint) is view.estimated for hint in hints)
         assert ("on raw distances" in part("figures", view)) is not view.estimated
-    assert words.sentence(fast).startswith("SE-Merging in fast mode recognised ")
-    assert words.sentence(exact).startswith("SE-Merging recognised ")
+    assert method_text(fast).startswith("Routing by SE-Merging in fast mode: ")
+    assert method_text(exact).startswith("Routing by SE-Merging: ")
     assert "probe experts, fast mode: " in words.made(fast) and "fast" not in words.made(exact)
     assert "over the mean" not in words.made(fast)  # before the layer, it may be another pooling
 

@@ -25,7 +25,7 @@ from semerge.routing import nearest
 from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite, read_suite
 from semerge.suites.examples import Examples, load_examples
-from semerge.ui import links
+from semerge.ui import charts, links
 from semerge.ui.context import Context, of_settings
 from semerge.ui.context import sample_of as context_sample
 from semerge.ui.links import Query
@@ -173,12 +173,12 @@ def test_the_slider_moves_the_bars_without_a_new_probe(
         page.change("layers-pool", pool)
         for number in range(1, suite.depth + 2):
             page.change("layers-layer", number)
-            bars = json.loads(page["layers-similarity"].plot)["data"][0]["x"]
+            bars = page["layers-similarity"]
             layer = FINAL if number > suite.depth else number
             want = routed(engine, known["reached"], Where("experts", layer, pool, "literal"))[layer]
-            assert bars == want.result["similarities"]
+            assert bars == charts.rows(charts.similarity(want))
             assert want.title(want.result["chosen"]) in page["layers-told"]
-            seen.add(tuple(bars))
+            seen.add(bars)
     assert len(seen) == 2 * suite.depth + 1  # the final embedding has one pooling
     # another input, or by another probe, has not been probed yet
     page["layers-probe"] = "base"

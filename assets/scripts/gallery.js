@@ -11,13 +11,23 @@ const mark = () => element.querySelectorAll('[data-example]').forEach(b => {
   if (shown && list) open(list.dataset.of);
   const strip = b.closest('.se-tasks');  // on a phone the tasks are one strip that scrolls
   if (shown && strip) strip.scrollLeft = b.closest('.se-task').offsetLeft - strip.offsetLeft;
+  const lines = shown && list?.querySelector('ul');  // there it is a box of its own that scrolls
+  if (lines) lines.scrollTop = b.offsetTop - lines.offsetTop - 8;
 });
 // What an event carries, always the same object: while an answer is awaited, Gradio holds back the
 // next event and then sends the first one once more, which has to name the last choice.
 const chosen = {};
+// scrolls a row of chips, on a phone one strip, so far that all of this one is seen
+const inSight = (chip, strip) => {
+  const left = chip.offsetLeft - strip.offsetLeft, right = left + chip.offsetWidth;
+  if (left < strip.scrollLeft) strip.scrollLeft = left - 24;
+  else if (right > strip.scrollLeft + strip.clientWidth) strip.scrollLeft = right - strip.clientWidth + 24;
+};
 const open = task => {
-  element.querySelectorAll('[data-task]').forEach(b =>
-    b.setAttribute('aria-pressed', String(b.dataset.task === task)));
+  element.querySelectorAll('[data-task]').forEach(b => {
+    b.setAttribute('aria-pressed', String(b.dataset.task === task));
+    if (b.dataset.task === task) inSight(b, b.parentElement);
+  });
   element.querySelectorAll('[data-of]').forEach(l => { l.hidden = l.dataset.of !== task; });
 };
 element.addEventListener('click', event => {

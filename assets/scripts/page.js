@@ -10,6 +10,9 @@ const semerge = {
     return open ? open.id.replace(/-tab$/, '') : '';
   },
 
+  // brings the address in line with what is shown, see links.js
+  told() {},
+
   // calls `then` soon after anything in the page has changed, once for many changes
   watch(then) {
     let due = false;
@@ -47,8 +50,9 @@ const semerge = {
     // on a narrow screen some of the buttons are in the menu "More tabs"
     [...document.querySelectorAll('#tabs > .tab-wrapper :is([role=tab], .overflow-dropdown button)')]
       .find(button => button.textContent.trim().toLowerCase() === name)?.click();
-    setTimeout(() => document.querySelector(anchor)?.scrollIntoView({block: 'start'}), 120);
+    if (anchor) setTimeout(() => document.querySelector(anchor)?.scrollIntoView({block: 'start'}), 120);
   }
+  semerge.open = openTab;
 
   document.addEventListener('click', event => {
     const hit = selector => event.target.closest?.(selector);
@@ -67,5 +71,5 @@ const semerge = {
   // A picture that the browser can't draw, damaged or of a format that it lacks, is no broken icon.
   for (const [event, broken] of [['error', true], ['load', false]])
     document.addEventListener(event, ({target}) =>
-      target.matches?.('#vision-image img') && target.classList.toggle('se-undrawn', broken), true);
+      target.matches?.('.se-drop img') && target.classList.toggle('se-undrawn', broken), true);
 })();

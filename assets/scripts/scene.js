@@ -6,6 +6,7 @@
   const STEPS = ['probe', 'similarity', 'rescale', 'answer'];
   const AT = [150, 850, 1550, 2250]; // ms after the start that each begins; none takes over 600
   const IN_SIGHT = 0.35; // of the picture
+  const LEAST = 0.6; // px that a unit of it has at the least, so that letters have 12 px
   const root = document.documentElement;
   const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
   const presenting = () => root.classList.contains('se-present');
@@ -61,6 +62,16 @@
     return height > 0 && top > innerHeight;
   }
 
+  // a picture that begins in the first window ends there too, with its answers, if it stays legible
+  function fit(figure) {
+    const svg = figure.querySelector('svg'), {top, height} = svg.getBoundingClientRect();
+    const room = Math.floor(innerHeight - top - scrollY - 8);
+    const fits = height > 0 && !presenting() && room >= LEAST * svg.viewBox.baseVal.height;
+    if (fits) figure.style.setProperty('--room', `${room}px`); else figure.style.removeProperty('--room');
+  }
+  const sizes = new ResizeObserver(entries => entries.forEach(({target}) => fit(target)));
+  addEventListener('resize', () => places.forEach(({figure}) => fit(figure)));
+
   // from one step to another by itself, or straight to the one that is presented
   function follow(place, fresh) {
     const all = steps(place.figure), step = root.dataset.step;
@@ -75,7 +86,9 @@
   function meet(figure) {
     const id = figure.closest('[id$="-scene"]')?.id ?? '';
     const place = places.get(id) ?? {timers: []}, before = place.told;
+    if (place.figure) sizes.unobserve(place.figure);
     places.set(id, Object.assign(place, {figure, told: told(figure)}));
+    sizes.observe(figure);
     if (before === place.told) { // goes on where it was
       put(place, place.stage);
       if (place.waits) wait(place);
@@ -83,11 +96,13 @@
       follow(place, true);
     } else {
       stop(place);
-      // whoever goes through a set, row by row, looks at the numbers
-      const quiet = still() || figure.closest('#inspect-detail');
+      // whoever goes through a set row by row, or through the layers of one input, looks at the numbers
+      const again = figure.closest('#layers-scene') && place.of === figure.dataset.of;
+      const quiet = still() || again || figure.closest('#inspect-detail');
       put(place, quiet || below(figure) ? steps(figure).at(-1) : 'start');
       if (!quiet) wait(place);
     }
+    place.of = figure.dataset.of;
   }
 
   const look = () => document.querySelectorAll('.se-scene:not([data-stage])').forEach(meet);
@@ -95,7 +110,7 @@
   let presented = ''; // how the page was presented at the last look
   function present() {
     const now = presenting() ? root.dataset.step ?? 'overview' : '';
-    if (now !== presented) places.forEach(place => follow(place, false));
+    if (now !== presented) places.forEach(place => { fit(place.figure); follow(place, false); });
     presented = now;
   }
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from semerge.common import FIGURES, UserError, read_json, rendered, write_text
-from semerge.evaluation.report import machine
 from semerge.suites import published_suites, read_suite
+from semerge.suites.report import machine
 
 ROUNDS, LARGE_ROUNDS = 15, 5
 INPUTS = 16

@@ -26,7 +26,6 @@ from semerge.evaluation.diagnosis import SAMPLES, diagnose
 from semerge.evaluation.evaluate import Evaluation, Request, compare, evaluate
 from semerge.evaluation.inspection import MARK, write_csv
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
-from semerge.evaluation.report import write_report
 from semerge.evaluation.text import lines, samples_of
 from semerge.methods import FULL_SIZE, METHODS
 from semerge.methods.samples import Source
@@ -36,6 +35,7 @@ from semerge.settings import Settings, descriptions
 from semerge.settings import valid_probes as probes_on_offer
 from semerge.suites import Suite, read_suite
 from semerge.suites.abstention import read_report
+from semerge.suites.report import write_report
 
 if TYPE_CHECKING:
     from semerge.engine import Engine
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         write_csv(found.inspection, table)
         write(args.csv, table.getvalue())
     if "-" not in (args.json, args.csv):
-        print("\n".join(lines(content)))
+        print("\n".join(lines(content, {task.name: task.title for task in suite.tasks})))
     if not whole:
         told = f"stopped by Ctrl+C after {samples_of(content)}; the figures are of these alone."
         if found.inspection.complete:

@@ -22,13 +22,13 @@ from semerge.evaluation.field.rows import Absent, Table
 from semerge.evaluation.figures import HEADINGS, Row, average, recovery
 from semerge.evaluation.inspection import CONFIGURATION, Inspection, figures
 from semerge.evaluation.measure import Cancelled, Interrupted, Progress
-from semerge.evaluation.report import machine
 from semerge.methods import METHODS
 from semerge.probes import PROBES
 from semerge.registry import TASK_ARITHMETIC
 from semerge.settings import FINAL, PRESETS, Resolved, Settings, lacking, valid_layers, valid_pools
 from semerge.settings import valid_probes as probes_of
 from semerge.suites import Suite
+from semerge.suites.report import machine
 
 STOPPED = "The run was stopped before it."
 

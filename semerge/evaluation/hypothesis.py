@@ -15,6 +15,7 @@ from semerge.common import rendered
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
 from semerge.evaluation.measure import Cancelled, Measurement, each_batch, represent, tasks_of
+from semerge.evaluation.plane import Looks, Plane, shown
 from semerge.models import Point
 from semerge.registry import Key
 from semerge.routing import margin as margin_of
@@ -141,40 +142,22 @@ def task_map(
     cancelled: Cancelled | None = None,
 ) -> dict[str, Any]:
     """The probed merged model's representations of labelled samples in the plane: each one's task
-    and place, and the two axes' shares of the variance. point: the (layer, pool) that is probed.
-    With pooling `all` the mean over the tokens is shown, as sentences differ in length."""
-    shown = (point[0], "mean" if point[1] == "all" else point[1])
-    stage = engine.models.probed(probe_lambda)
-    found = [
-        represent(engine, stage, batch, shown).cpu()
-        for _, _, batch in each_batch(engine, sets, cancelled)
-    ]  # a task's samples in the order of its batches, which is all the same to a map
-    places, explained = principal_plane(torch.cat(found))
-    x, y = places.T.tolist()
+    and place, and the plane itself. point: the (layer, pool) that is probed."""
+    looks = Looks(engine, shown(point), probe_lambda)
+    # a task's samples in the order of its batches, which is all the same to a map
+    found = torch.cat([looks.at(batch) for _, _, batch in each_batch(engine, sets, cancelled)])
+    plane = Plane.of(found)
+    x, y = plane.places(found).T.tolist()
     return {
-        "layer": shown[0],
-        "pool": shown[1],
-        "n": len(places),
-        "explained": list(explained),
+        "layer": looks.point[0],
+        "pool": looks.point[1],
+        "n": len(found),
+        "explained": list(plane.explained),
         "tasks": [engine.suite.task_names[t] for t in tasks_of(engine, sets).tolist()],
         "x": [round(value, 4) for value in x],
         "y": [round(value, 4) for value in y],
+        **plane.stored(),
     }
-
-
-def principal_plane(rows: Tensor) -> tuple[Tensor, tuple[float, float]]:
-    """Rows (N, K) on their two principal axes, (N, 2), and these axes' shares of the variance. Each
-    axis points to where its largest loading is positive, so that a map is always the same."""
-    centred = rows.double() - rows.double().mean(0)
-    _, values, axes = torch.linalg.svd(centred, full_matrices=False)
-    axes = axes[:2]
-    signs = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()  # (2, 1)
-    places = torch.zeros(len(rows), 2, dtype=torch.float64)
-    places[:, : len(axes)] = centred @ (axes * signs).mT
-    variances = [*values.square().tolist(), 0.0]
-    total = float(values.square().sum())
-    first, second = (value / total if total > 0 else 0.0 for value in variances[:2])
-    return places, (first, second)
 
 
 # ---- how far each expert moves an input from where the base has it -------------------------------

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any, TextIO
 
 import semerge
-from semerge.common import UserError, png_url, quoted, templates
+from semerge.common import UserError, png_url, quoted, templates, today
 from semerge.data.batches import picture
 from semerge.data.labelled import Sets
 from semerge.data.tabular import escaped
@@ -91,6 +91,7 @@ class Inspection:
             "weights_sha256": self.weights_sha256,
             **{name: getattr(self.resolved, name) for name in CONFIGURATION},
             "version": semerge.__version__,
+            "date": today(),
             "data": self.sets.data,
             "split": self.sets.split,
             "samples": self.sets.total,
@@ -99,8 +100,8 @@ class Inspection:
 
     @cached_property
     def low_margin(self) -> float:
-        """Margins below this are low: the suite's threshold of a near tie, which holds at its
-        default probe, layer and pooling, else LOW_MARGIN."""
+        """Margins below this are low: the suite's threshold of what is closer than usual, which
+        holds at its default probe, layer and pooling, else LOW_MARGIN."""
         usual = self.resolved.probing == Settings().resolve(self.suite).probing
         limit = self.suite.thresholds.get("near_tie") if usual else None
         return LOW_MARGIN if limit is None else limit
@@ -161,13 +162,15 @@ class View:
 
     filter: a key of FILTERS. tasks: of the samples; empty for all. chosen: the expert that was
     taken; with one task it is a cell of the matrix. search: words that all have to be somewhere in
-    the row or its sentence, in any case. sort: of SORTS; "order" is that of the sets.
+    the row or its sentence, in any case. rows: numbers of those that were picked; None for all.
+    sort: of SORTS; "order" is that of the sets.
     """
 
     filter: str = "all"
     tasks: tuple[str, ...] = ()
     chosen: str | None = None
     search: str = ""
+    rows: tuple[int, ...] | None = None
     sort: str = "order"
     descending: bool = False
     head: str = "oracle"
@@ -184,10 +187,12 @@ def select(inspection: Inspection, view: View) -> tuple[int, ...]:
         if value not in valid:
             raise UserError(f"{name} {quoted(value)} is unknown; valid are {', '.join(valid)}.")
     keep, words = FILTERS[view.filter], view.search.casefold().split()
+    picked = None if view.rows is None else frozenset(view.rows)
     chosen = [
         i
         for i, row in enumerate(inspection.rows)
-        if (not view.tasks or row.task in view.tasks)
+        if (picked is None or i in picked)
+        and (not view.tasks or row.task in view.tasks)
         and view.chosen in (None, row.chosen)
         and keep(row, view, inspection.low_margin)
         and (not words or _mentions(inspection, i, words))
@@ -240,7 +245,7 @@ def matrix(inspection: Inspection) -> tuple[tuple[int, ...], ...]:
 
 # ---- CSV and JSON: exactly the rows of a view, in its order --------------------------------------
 
-ABOUT = ("suite", "weights_sha256", *CONFIGURATION, "version")
+ABOUT = ("suite", "weights_sha256", *CONFIGURATION, "version", "date")
 """What every line of the CSV repeats, so that lines of two files can be told apart."""
 HEADER = (
     *(field.name for field in fields(Row)),
@@ -313,9 +318,13 @@ THUMBNAIL = 64
 def static_report(inspection: Inspection, view: View | None = None, limit: int = LIMIT) -> str:
     """The page: settings, accuracies, counts, the matrix, and the view's first `limit` rows."""
     view, about, content = view or View(), inspection.about(), figures(inspection)
-    lines = dict(content["tasks"])
+    titles = {task.name: task.title for task in inspection.suite.tasks}
+    lines = {titles[name]: line for name, line in content["tasks"].items()}
     if average := content["average"]:
         lines["average"] = average | {"n": len(inspection.rows)}
+    looked = vars(view)
+    if view.rows is not None:
+        looked = looked | {"rows": f"{len(view.rows)} that were picked"}
     settings = {name.replace("_", " "): value for name, value in about.items() if value is not None}
     page = templates().get_template("inspection_page.html")
     text = page.render(
@@ -329,11 +338,12 @@ def static_report(inspection: Inspection, view: View | None = None, limit: int =
         counts=counts(inspection, view.head).items(),
         matrix=matrix(inspection),
         inspection=inspection,
+        titles=titles,
         view=view,
         chosen=select(inspection, view),
         limit=limit,
         status=status,
         side=THUMBNAIL,
-        settings=[*settings.items(), *((k, value) for k, value in vars(view).items() if value)],
+        settings=[*settings.items(), *((k, value) for k, value in looked.items() if value)],
     )
     return text.lstrip() + "\n"

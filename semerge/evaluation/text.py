@@ -16,8 +16,8 @@ from semerge.suites.published import published_lines
 Part = Mapping[str, Any]
 
 
-def lines(content: dict[str, Any]) -> list[str]:
-    """The object of `evaluate --json` as text."""
+def lines(content: dict[str, Any], titles: Mapping[str, str]) -> list[str]:
+    """The object of `evaluate --json` as text. titles: of the suite's tasks, by name."""
     tasks, config, ran = content["tasks"], content["config"], _ran(content)
     averages = {name: content[name] for name in ("average_real", "average_all")}
     text = rendered(
@@ -29,7 +29,8 @@ def lines(content: dict[str, Any]) -> list[str]:
         settings=_told(config, "probe layer pool preset static_lambda probe_lambda"),
         rescaling=_told(config, "similarity normalise temperature mass quantise fallback"),
         columns=HEADINGS,
-        wide=max(map(len, tasks | averages)),
+        titles=titles,
+        wide=max(len(titles.get(name, name)) for name in tasks | averages),
         figures=tasks | {name: row for name, row in averages.items() if row},
     )
     diagnosis = diagnosis_lines(content["diagnosis"]) if "diagnosis" in content else []

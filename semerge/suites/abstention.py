@@ -131,16 +131,16 @@ def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
         raise ValueError(f"the score {score} needs another probe")
     beside = Beside()
     if other is not None and score in (*NEEDS_OTHER, TOGETHER):
-        beside = Beside(_key(other, at))
+        beside = Beside(key_of(other, at))
     if score == TOGETHER or score.startswith(STILL):
         names = {f"{STILL}{row['layer']}/{row['pool']}": row for row in found["gauges"]}
         rows = [row for name, row in names.items() if score in (TOGETHER, name)]
         if not rows:
             raise ValueError(f"the score {score} has no gauge")
-        beside = replace(beside, gauges=tuple(_key(row, at) for row in rows))
+        beside = replace(beside, gauges=tuple(key_of(row, at) for row in rows))
     left = found["left_out"].get(score)
     return Abstention(
-        at=_key(at, at),
+        at=key_of(at, at),
         weights_sha256=str(at["weights_sha256"]),
         score=score,
         beside=beside,
@@ -151,5 +151,6 @@ def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
     )
 
 
-def _key(row: Mapping[str, Any], at: Mapping[str, Any]) -> Key:
+def key_of(row: Mapping[str, Any], at: Mapping[str, Any]) -> Key:
+    """Where a part of a diagnosis measured; at: its key "at", whose λ holds for all of it."""
     return key_at(str(row["probe"]), row["layer"], str(row["pool"]), float(at["probe_lambda"]))

@@ -3,14 +3,16 @@
 `examples/index.json` holds {"vision": [{"file", "task", "label", "drawing"}], "text": [{"text",
 "task", "label"}], "first": {"vision": i, "text": j}, "notes": {task: remark}, "hits": {...}}.
 `first` is the example that the page opens with: one that the static merge gets wrong and
-SE-Merging gets right. Its Result is stored beside the index, in first_<section>.json.
+SE-Merging gets right. Its Result is stored beside the index, in first_<section>.json. `drawn`, if
+there is one, is an image with its `strokes`: the page then opens with it in place of `first`, and
+it draws itself. It is none of the examples that anything is measured on.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,6 +34,8 @@ class Example:
     text: str = ""  # sentences
     text_b: str | None = None
     drawing: bool = False  # drawn by code where the task's own data are photographs
+    # of a pen, in pixels of the pad, where it draws itself
+    strokes: tuple[tuple[tuple[float, float], ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,23 @@ class Examples:
     hits: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)  # by task
     stored: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # Results, by section
+    drawn: Example | None = None  # the image that draws itself
 
     def of(self, modality: str) -> tuple[Example, ...]:
         """The examples for suites of one modality, "image" or "text"."""
         return self.vision if modality == "image" else self.text
 
+    def shown(self, modality: str) -> tuple[Example, ...]:
+        """What a visitor may choose and a link may name: `of`, and after these the image that draws
+        itself."""
+        own = (self.drawn,) if self.drawn and modality == "image" else ()
+        return (*self.of(modality), *own)
+
     def opening(self, modality: str, tasks: Collection[str] = ()) -> Example | None:
         """The example that is shown when the page opens: the first one where none was picked. If
         one is of one of `tasks`, so is this."""
+        if modality == "image" and self.drawn and (not tasks or self.drawn.task in tasks):
+            return self.drawn
         index, found = self.first.get(SECTIONS[modality], 0), self.of(modality)
         if not found or found[index].task in tasks:
             return found[index] if found else None
@@ -85,8 +98,24 @@ def load_examples(folder: str | Path = EXAMPLES_FOLDER) -> Examples:
     for name, index in first.items():
         if type(index) is not int or not 0 <= index < len(sections.get(name, ())):
             raise UserError(f"{file}: first.{name} names no example.")
-    stored = {name: result for name in first if (result := _stored(folder, name))}
-    return Examples(sections["vision"], sections["text"], first, hits, notes, stored)
+    names = SECTIONS.values()
+    stored = {name: result for name in names if (result := _stored(folder, name))}
+    drawn = None
+    if "drawn" in raw:
+        drawn = _drawn(folder, len(sections["vision"]), raw["drawn"])
+    return Examples(sections["vision"], sections["text"], first, hits, notes, stored, drawn)
+
+
+def _drawn(folder: Path, index: int, raw: Any) -> Example:
+    """The entry of the image that draws itself."""
+    example = _example(folder, "vision", index, raw)
+    try:
+        strokes = tuple(tuple((float(x), float(y)) for x, y in one) for one in raw["strokes"])
+    except (KeyError, TypeError, ValueError):
+        strokes = ()
+    if not all(strokes) or not strokes:
+        raise UserError("examples/index.json: drawn.strokes must be lists of points.")
+    return replace(example, strokes=strokes)
 
 
 def _stored(folder: Path, section: str) -> Mapping[str, Any] | None:

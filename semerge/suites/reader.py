@@ -116,6 +116,7 @@ class SuiteReader:
             aliases=self.aliases(raw, classes, where) if "aliases" in raw else {},
             temperature=self.temperature(raw, where) if "temperature" in raw else 1.0,
             moments=self.relative(raw, "moments", where) if "moments" in raw else None,
+            item=self.get(raw, "item", str, where) if "item" in raw else "",
         )
 
     def aliases(self, raw: Any, classes: tuple[str, ...], where: str) -> dict[str, str]:

@@ -51,6 +51,7 @@ class Task:
     aliases: Mapping[str, str] = field(default_factory=dict)  # other names of classes -> theirs
     temperature: float = 1.0  # logits of its head are divided by it, so that scores are calibrated
     moments: str | None = None  # the file of the second moments of its expert's training
+    item: str = ""  # one input of it, as "a handwritten digit"; empty: not told
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlocksConfig
 from gradio.route_utils import FnIndexInferError
+from markupsafe import Markup
 from starlette.middleware import Middleware
 
-from semerge.common import Progress, Stopwatch, UserError, naming
+from semerge.common import Progress, Stopwatch, UserError, naming, templates
 from semerge.settings import Settings
 from semerge.suites import Suite, available_suites, published_suites, read_suite
 from semerge.suites.examples import Examples, load_examples
-from semerge.ui import theme
+from semerge.ui import picker, theme
 from semerge.ui.context import Context, Source
 from semerge.ui.engines import State
 from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
 from semerge.ui.parts import html
 from semerge.ui.posts import KEEP, OwnPosts, on_full_disk
-from semerge.ui.safe import NoScript, OwnHost, OwnQuery, SafePage, busy, is_loopback, no_such
+from semerge.ui.safe import FirstPaint, OwnHost, OwnQuery, SafePage, busy, is_loopback, no_such
+from semerge.ui.scene import picture
 from semerge.ui.tabs import Tab, Update, registry
 from semerge.ui.tabs.ask import Desk
 from semerge.ui.words import macro
@@ -131,14 +133,37 @@ class Parts(BlocksConfig):
 class Page(SafePage):
     """What `build` fills."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, context: Context, **options: Any) -> None:
         super().__init__(**options)
+        self.context = context
         self.default_config = Parts(self)
+
+    def first(self, query: Mapping[str, str]) -> Markup:
+        """What is on the screen until the page's scripts have come, which takes seconds on a slow
+        line: the opening example as it will be shown, or a word where the address names another
+        state; and what a browser without scripts is told."""
+        if "present" in query:
+            return _part("without_scripts")
+        # what begins so is the host's, and the theme
+        plain = all(key.startswith("__") for key in query)
+        suite = self.context.default("image") or self.context.default("text")
+        view = self.context.opening.get(suite.name) if suite and plain else None
+        file = view.example.file if view and view.example else None
+        first = templates().get_template("first.html")
+        html = first.render(
+            view=view,
+            picture=picture(view) if view else "",
+            seen=picker.thumbnail(file) if file else "",
+            plain=plain,
+            theme=query.get("__theme", ""),
+            style=theme.first(),
+        )
+        return _part("without_scripts") + Markup(html)
 
 
 def build(context: Context) -> gr.Blocks:
     """The page. Needs no engine; the tabs fill when the engines are there."""
-    with Page(title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
+    with Page(context, title=TITLE, analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
         html(_part("header"))
         for problem in context.problems:
             html(macro("failure", problem, "Left out."))
@@ -307,7 +332,7 @@ def launch_options(host: str = "127.0.0.1", port: int | None = 7860) -> dict[str
         "theme": theme.theme(),
         "css_paths": list(theme.STYLES),
         "app_kwargs": {
-            "middleware": [Middleware(kind) for kind in (*kinds, OwnQuery, OwnPosts, NoScript)],
+            "middleware": [Middleware(kind) for kind in (*kinds, OwnQuery, OwnPosts, FirstPaint)],
             "exception_handlers": {
                 KeyError: no_such,
                 FnIndexInferError: no_such,

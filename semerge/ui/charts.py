@@ -1,4 +1,5 @@
-"""The charts, as plotly figures. The one file that imports plotly.
+"""The charts: those of one input as rows of HTML, all others as plotly figures. The one file that
+imports plotly.
 
 What a reader must know is in the shape or the place of a mark too, never in its colour alone. The
 style sheets repaint the colours on a dark page.
@@ -8,19 +9,21 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 from gradio.components.plot import PlotData
+from markupsafe import Markup
 
 from semerge.ui import words
 from semerge.ui.words import View
 
 SE, STATIC, GREY, INK = "#0072B2", "#D55E00", "#9AA3B0", "#16181D"
 FONT = "IBM Plex Sans, system-ui, sans-serif"
-ROW, FOOT = 42, 30  # px: height of one expert's row, of the axis below
-BAR, RISE = 0.26, 0.42  # in rows: thickness of a bar, height of its text above it
+FOOT = 30  # px: height of the axis below
 SHARES: dict[str, Any] = {"range": [0, 1.02], "tickformat": ".0%", "dtick": 0.25}
 CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
 MARKS = (  # shape and colour of a task, as many as there are apart
@@ -80,77 +83,96 @@ def _marks(x: Sequence[Any], y: Sequence[Any], hover: str, marker: Part, **more:
 
 
 # --------------------------------------------------------------------------------------------------
-# One input: a row an expert, in the suite's order so that inputs can be compared.
+# One input: a row an expert, in the suite's order so that inputs can be compared. Drawn as HTML, by
+# a template: these are on the first screen, and plotly weighs more than all else of the page.
 
 
-def similarity(view: View) -> go.Figure:
+@dataclass(frozen=True)
+class Row:
+    """An expert's bar, and the mark on it; places are shares of the axis."""
+
+    title: str
+    value: str  # what is read
+    hint: str  # what else is known of it
+    start: float
+    length: float
+    mark: float | None
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A chart. ticks: places along the axis, as shares of it, and what is written there. zero: the
+    share at which bars start."""
+
+    rows: tuple[Row, ...]
+    ticks: tuple[tuple[float, str], ...]
+    zero: float
+
+
+def similarity(view: View) -> Rows:
     """Similarity of each expert at the probe layer, the chosen one marked by a word."""
     values = view.column("similarities")
     texts = [words.number(value) for value in values]
-    texts[view.chosen] += "  chosen"
-    figure = _rows(view, values, texts)
-    bars = figure.data[0]
-    bars.customdata = [words.distance(d) for d in view.column("distances")]
+    texts[view.chosen] += " chosen"
     measured = "distance, or its estimate," if view.estimated else "distance"
-    bars.hovertemplate = f"similarity %{{x:.3f}}<br>{measured} %{{customdata}}<extra></extra>"
-    return figure
+    hints = [f"{measured} {words.distance(d)}" for d in view.column("distances")]
+    return _rows(view, values, texts, hints)
 
 
-def coefficients(view: View) -> go.Figure:
-    """Coefficients of the experts: after (bars) against before, the static merge's (ticks)."""
+def coefficients(view: View) -> Rows:
+    """Coefficients of the experts: after (bars) against before, the static merge's (marks)."""
     before, after = view.column("static_coefficients"), view.column("coefficients")
-    texts = [
-        f"{words.number(old)} → {words.number(new)}" for old, new in zip(before, after, strict=True)
-    ]
-    figure = _rows(view, after, texts, also=before)
-    figure.data[0].hovertemplate = "after %{x:.3f}<extra></extra>"
-    tick = {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": STATIC}}
-    places = range(len(before))
-    figure.add_trace(_marks(before, places, "before %{x:.3f}<extra></extra>", tick))
-    return figure
+    pairs = [(words.number(old), words.number(new)) for old, new in zip(before, after, strict=True)]
+    texts = [f"{old} → {new}" for old, new in pairs]
+    return _rows(view, after, texts, [f"before {old}, after {new}" for old, new in pairs], before)
 
 
 def _rows(
     view: View,
     values: Sequence[float | None],
     texts: Sequence[str],
-    also: Sequence[float | None] = (),
-) -> go.Figure:
-    """Horizontal bars with a name and a number above each: a column of names beside the bars would
-    leave them half of a phone's width."""
-    known = [v for v in (*values, *also) if v is not None]
+    hints: Sequence[str],
+    marks: Sequence[float | None] = (),
+) -> Rows:
+    known = [v for v in (*values, *marks) if v is not None]
     low, high = min([0.0, *known]), max([0.0, *known])
     # similarities that were normalised and coefficients of mass 1 share the range 0 to 1
     high = 1.0 if high <= 1.0 else high
-    count = len(values)
-    colours = [SE if i == view.chosen else GREY for i in range(count)]
-    figure = go.Figure(
-        go.Bar(
-            x=list(values),
-            y=list(range(count)),
-            orientation="h",
-            marker={"color": colours, "cornerradius": 3},
-            width=BAR,
+
+    def place(value: float) -> float:
+        return (value - low) / (high - low)
+
+    zero = place(0.0)
+    rows = []
+    for i, (title, value) in enumerate(zip(view.titles, values, strict=True)):
+        at = zero if value is None else place(value)
+        mark = marks[i] if marks else None
+        rows.append(
+            Row(
+                title,
+                texts[i],
+                hints[i],
+                min(zero, at),
+                abs(at - zero),
+                None if mark is None else place(mark),
+                i == view.chosen,
+            )
         )
-    )
-    # all at once: plotly checks those that are there again with each that is added
-    notes = []
-    for i, (title, text) in enumerate(zip(view.titles, texts, strict=True)):
-        for x, anchor, label in ((0, "left", title), (1, "right", text)):
-            safe = html.escape(label)  # plotly reads a few HTML tags in text
-            notes.append({
-                "text": f"<b>{safe}</b>" if i == view.chosen else safe,
-                "x": x, "xref": "paper", "xanchor": anchor,
-                "y": i - RISE, "yref": "y", "yanchor": "middle",
-                "align": anchor, "showarrow": False, "borderpad": 0,
-            })  # fmt: skip
-    figure.update_layout(
-        **_layout(ROW * count + FOOT),
-        annotations=notes,
-        xaxis=_axis(range=[low, high], nticks=6),
-        yaxis={"range": [count - 1 + BAR, -0.75], "visible": False, "fixedrange": True},
-    )
-    return figure
+    ticks = tuple((place(tick), f"{tick:g}".replace("-", "−")) for tick in _ticks(low, high))
+    return Rows(tuple(rows), ticks, zero)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two others, at the most six."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 5))
+    steps = (factor * power for factor in (1, 2, 5, 10, 20))
+    step = next(s for s in steps if math.floor(high / s) - math.ceil(low / s) <= 5)
+    return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def rows(chart: Rows) -> Markup:
+    return words.macro("rows", chart, template="charts.html")
 
 
 # --------------------------------------------------------------------------------------------------

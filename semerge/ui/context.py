@@ -30,8 +30,9 @@ from semerge.settings import (
 from semerge.suites import Suite
 from semerge.suites.examples import SECTIONS, Example, Examples
 from semerge.ui.engines import Engines
+from semerge.ui.maps import Map
 from semerge.ui.runs import Runs
-from semerge.ui.words import View
+from semerge.ui.words import PAIR, View, excerpt
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Context:
     opening: dict[str, View] = field(default_factory=dict)  # by suite name
     seen: dict[str, Any] = field(default_factory=dict)  # by suite name: its image, as seen (PIL)
     runs: Runs = field(default_factory=Runs)  # the long tasks of all tabs
+    maps: dict[str, Map | None] = field(default_factory=dict)  # by suite name, see `map`
     problems: tuple[str, ...] = ()  # what could not be read at the start, one sentence each
 
     @classmethod
@@ -74,7 +76,9 @@ class Context:
             fits = suite and stored and stored["suite"] == suite.name
             if suite and stored and fits and tuple(stored["tasks"]) == suite.task_names:
                 # shown until the engine is there, which then answers the same question again
-                context.opening[suite.name] = View(stored, suite, example, opening=True)
+                context.opening[suite.name] = View(
+                    stored, suite, example, opening=True, called=called({}, example)
+                )
         return context
 
     @cached_property
@@ -109,8 +113,23 @@ class Context:
         suite = self.suite(name)
         sample = sample_of(source, suite, self.examples)
         result = self.predict(name, sample, settings)
-        view = View(result, suite, example_of(source, suite, self.examples))
+        example = example_of(source, suite, self.examples)
+        first = self.examples.opening(suite.modality, suite.task_names)
+        opening = example is not None and example == first
+        names = {"called": called(source, example), "text": sentences(sample)}
+        view = View(result, suite, example, opening=opening, **names)
         return view, self.engine(name).picture(sample)
+
+    def map(self, name: str) -> Map | None:
+        """The map of a suite, made once; None where it can't have one. Of the published suites only
+        the report's: examples by the dozen take long there."""
+        if name not in self.maps:
+            suite, engine = self.suite(name), self.engine(name)
+            every = self.examples.of(suite.modality) if not suite.published else ()
+            own = [example for example in every if example.task in suite.task_names]
+            samples = [sample_of({"example": e.index}, suite, self.examples) for e in own]
+            self.maps[name] = Map.make(engine, own, samples)
+        return self.maps[name]
 
     def _predict(self, suite: str, sample: Any, settings: Settings | Resolved) -> dict[str, Any]:
         found: dict[str, Any] = self.engine(suite).predict(sample, settings, self.cache).to_dict()
@@ -125,7 +144,7 @@ class Context:
         sample = sample_of({"example": example.index}, suite, self.examples)
         result = engine.predict(sample, Settings(), self.cache).to_dict()
         self.seen[name] = engine.picture(sample)
-        self.opening[name] = View(result, suite, example, opening=True)
+        self.opening[name] = View(result, suite, example, opening=True, called=called({}, example))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -136,6 +155,7 @@ class Context:
 
 Source = dict[str, Any]
 NO_IMAGE = "Choose or upload an image."
+CALLED = 40  # characters of a sentence in the name of a file
 
 
 def example_of(source: Source, suite: Suite, examples: Examples) -> Example | None:
@@ -144,10 +164,20 @@ def example_of(source: Source, suite: Suite, examples: Examples) -> Example | No
     index = source.get("example")
     if index is None:
         return None
-    found = examples.of(suite.modality)
+    found = examples.shown(suite.modality)
     if type(index) is not int or not 0 <= index < len(found):
         raise UserError("There is no such example.")
     return found[index]
+
+
+def called(source: Source, example: Example | None) -> str:
+    """What an input is called in the name of a file: an example's file or its first words, those of
+    a sentence, or a visitor's own file."""
+    if example is not None and example.file is not None:
+        return example.file.stem
+    if text := example.text if example is not None else source.get("text"):
+        return excerpt(str(text), CALLED)
+    return Path(source["file"]).stem if isinstance(source.get("file"), str) else "drawing"
 
 
 def sample_of(source: Source, suite: Suite, examples: Examples) -> DecodedImage | CleanText:
@@ -165,6 +195,13 @@ def sample_of(source: Source, suite: Suite, examples: Examples) -> DecodedImage 
     if not isinstance(content, bytes) and not Path(content).exists():
         raise UserError("This upload has been deleted by now; please choose it again.")
     return decode_image(content)
+
+
+def sentences(sample: DecodedImage | CleanText) -> str:
+    """One or two, as one line; empty for an image."""
+    if isinstance(sample, DecodedImage):
+        return ""
+    return PAIR.join(filter(None, (sample.text, sample.text_b)))
 
 
 def reads_pairs(suite: Suite) -> bool:

@@ -92,7 +92,7 @@ def read_source(query: Query, suite: Suite, examples: Examples) -> Source | None
     if suite.modality == "text" and (text := query.text("text")):
         return {"text": text, "text_b": query.text("text_b")}
     if query.has("example"):
-        last = len(examples.of(suite.modality)) - 1
+        last = len(examples.shown(suite.modality)) - 1
         index = query.whole("example", 0, last, -1)
         return {"example": index} if index >= 0 else None
     return None

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
-from PIL import Image
 
-from semerge.common import ASSETS, UserError
-from semerge.suites import Suite, Task
+from semerge.common import ASSETS, UserError, thumbnail
+from semerge.suites import Suite
 from semerge.suites.examples import Example, Examples
 from semerge.ui.context import Context, Source, first_source, of_source, reads_pairs
 from semerge.ui.events import model_event
@@ -30,7 +27,6 @@ from semerge.ui.words import macro
 # A custom HTML component, because the examples need names of their own: `gr.Gallery` and
 # `gr.Dataset` leave thumbnails without a text that a screen reader could say.
 
-THUMBNAIL = 96  # px
 SCRIPTS = ASSETS / "scripts"
 
 
@@ -60,31 +56,15 @@ def content(suite: Suite, examples: Examples, current: int | None = None) -> Mar
     tasks = [
         (
             task,
-            _about(task),
-            [(example, example.file and _thumbnail(example.file)) for example in groups[task.name]],
+            task.about[:1].upper() + task.about[1:].rstrip("."),
+            [(example, example.file and thumbnail(example.file)) for example in groups[task.name]],
             examples.notes.get(task.name, ""),
         )
         for task in suite.tasks
     ]
     shown = opening if current is None else current
-    return macro("gallery", suite, tasks, shown, opening, template="picker.html")
-
-
-def _about(task: Task) -> str:
-    about = task.about[:1].upper() + task.about[1:].rstrip(".")
-    count = str(len(task.classes))
-    return about if count in about else f"{about}; {count} classes"
-
-
-@lru_cache(maxsize=512)
-def _thumbnail(file: Path) -> str:
-    """A small copy inside the page, so that no file of the server has to be served."""
-    with Image.open(file) as image:
-        small = image.convert("RGB")
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        data = io.BytesIO()
-        small.save(data, "WEBP", quality=82)
-    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+    itself = first if first and first.strokes else None
+    return macro("gallery", suite, tasks, shown, opening, itself, template="picker.html")
 
 
 # --------------------------------------------------------------------------------------------------
@@ -98,15 +78,28 @@ PREFIX = "data:image/png;base64,"
 MAX_CHARACTERS = 2_000_000  # of the data URL; the pad's own drawings are below 100,000
 
 
-def sketch_pad(name: str) -> gr.HTML:
-    """The component. Its `submit` event fires a moment after a stroke ends."""
+def sketch_pad(name: str, example: Example | None = None) -> gr.HTML:
+    """The component. Its `submit` event fires a moment after a stroke ends. example: one that draws
+    itself on it, as `drawing` says."""
     return gr.HTML(
         "",
         html_template=macro("pad", template="picker.html"),
         js_on_load=PAD_SCRIPT.read_text(encoding="utf-8"),
         apply_default_css=False,
         elem_id=name,
+        drawing=drawing(example),
     )
+
+
+_times = count()
+
+
+def drawing(example: Example | None) -> dict[str, Any] | None:
+    """What the pad draws by itself, as its property `drawing`: each time another value, so that it
+    draws it again. None: nothing."""
+    if example is None or not example.strokes:
+        return None
+    return {"strokes": example.strokes, "time": next(_times)}
 
 
 def png(value: object) -> bytes:
@@ -248,8 +241,12 @@ class InputPicker:
         """Examples of the suite's tasks, and the one that is asked about, whatever its task."""
         tasks = list(suite.task_names)
         if asked != OWN:
-            tasks.append(self.context.examples.of(suite.modality)[asked].task)
-        groups = self.context.examples.by_task(suite.modality, tasks)
+            tasks.append(self.context.examples.shown(suite.modality)[asked].task)
+        examples = self.context.examples
+        groups = examples.by_task(suite.modality, tasks)
+        itself = examples.drawn
+        if itself and itself in examples.shown(suite.modality) and itself.task in groups:
+            groups[itself.task] = (*groups[itself.task], itself)
         named = [
             (f"{suite.task_title(task)}: {_called(example, i, len(group))}", example.index)
             for task, group in groups.items()

@@ -283,11 +283,13 @@ def said(text: str) -> Markup:
 
 @dataclass(frozen=True)
 class Item:
-    """A result with what asked for it, and how many bytes it holds on to."""
+    """A result with what asked for it, and how many bytes it holds on to. made: what was made of
+    it since, by name."""
 
     result: Any
     asked: Any
     size: int
+    made: dict[str, Any] = field(default_factory=dict)
 
 
 class Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -9,16 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import brotli  # which Gradio brings
 import gradio as gr
 from gradio.context import LocalContext
 from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from pydantic import ValidationError
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from semerge.common import quoted
-from semerge.ui.words import macro
 
 # --------------------------------------------------------------------------------------------------
 # Controls whose choices or range follow another field. Where two changes come quickly, an event
@@ -170,9 +171,13 @@ class OwnQuery:
         await self.app(scope, receive, send)
 
 
-class NoScript:
-    """ASGI middleware: the page says what it needs, also to a browser without scripts; its `head`
-    comes by one."""
+class FirstPaint:
+    """ASGI middleware: the page has something to show before its scripts are there, `Page.first`,
+    and says what it needs to a browser without scripts. Its `head` comes by one.
+
+    The page comes compressed. Gradio does that by the endings of names alone, and the page, which
+    has none, is the heaviest of all that comes.
+    """
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -185,16 +190,33 @@ class NoScript:
                 start.update(message)
                 return
             if start:
-                text = macro("without_scripts", template="page.html")
+                query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+                text = scope["app"].get_blocks().first(query)
                 body = message["body"].replace(b"<gradio-app", f"{text}<gradio-app".encode(), 1)
+                headers = MutableHeaders(raw=start["headers"])
+                if body:
+                    body, coding = compressed(body, Headers(scope=scope).get("accept-encoding", ""))
+                    headers.update({"content-encoding": coding} if coding else {})
+                headers.add_vary_header("accept-encoding")
+                headers["content-length"] = str(len(body))
                 message = {**message, "body": body}
-                MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
                 await send({**start})
                 start.clear()
             await send(message)
 
         page = scope["type"] == "http" and scope["path"].endswith("/")
         await self.app(scope, receive, told if page else send)
+
+
+def compressed(body: bytes, accepted: str) -> tuple[bytes, str]:
+    """In what a browser accepts, by an `Accept-Encoding`, and its name; as it is where that is
+    neither."""
+    names = {part.partition(";")[0].strip() for part in accepted.split(",")}
+    if "br" in names:
+        return brotli.compress(body, quality=5), "br"
+    if "gzip" in names:
+        return gzip.compress(body, 6), "gzip"
+    return body, ""
 
 
 def without_reserved(query: bytes) -> bytes:

@@ -21,19 +21,20 @@ from semerge.ui.charts import MARKS
 from semerge.ui.words import View
 
 # --------------------------------------------------------------------------------------------------
-# Sizes, in units. At the width of a phone a unit is 0.56 px, on a slide 1 px and more.
+# Sizes, in units. At the width of a phone a unit is over 0.6 px, so that letters have 12 px; on a
+# slide it is 1 px and more.
 
-EM, LINE = 20.0, 24.0  # size of the letters, height of a line
-RADIUS = 110.0  # of the largest distance
-RIM, DIAL = 141.0, 15.0  # from the middle to the dials; radius of a dial
+EM, LINE = 20.0, 22.0  # size of the letters, height of a line
+RADIUS = 94.0  # of the largest distance
+RIM, DIAL = 125.0, 15.0  # from the middle to the dials; radius of a dial
 OUTER = RIM + DIAL + 4  # nothing of the rays is further out
 GAP, MARGIN = 8.0, 4.0  # between rays and labels, around it all
-COLUMN = 136.0  # of labels on either side, at least
+COLUMN = 122.0  # of labels on either side, at least
 ROOMY = 4  # labels on a side at the most, for names of two lines
 SWEEP = 270.0  # degrees of a dial, from 0 to its full scale
 INDENT = 32.0  # of an answer, for its sign
 ANSWER = 26.0  # size of the letters of an answer
-STRIP, NOTE = 74.0, 32.0  # heights of the answers, and of the sentence above them
+STRIP, NOTE = 68.0, 32.0  # heights of the answers, and of the sentence above them
 STEPS = ("Probe", "Similarity", "Rescale", "Answer")
 
 
@@ -202,6 +203,11 @@ class Scene:
         return self.height - STRIP
 
     @property
+    def grid(self) -> tuple[float, float]:
+        """Radii of the circles behind it: half of the largest distance, and all of it."""
+        return RADIUS / 2, RADIUS
+
+    @property
     def merge(self) -> tuple[float, float]:
         """Where the merge ends, from the middle."""
         ray = self.rays[self.chosen]
@@ -214,7 +220,10 @@ class Scene:
 
 def picture(view: View) -> Markup:
     """The scene drawn, as every tab shows it."""
-    return words.macro("scene", view, scene(view), template="scene.html")
+    result = view.result
+    parts = (str(result[key]) for key in ("suite", "method", "preset"))
+    saved = {"file": words.file_name(*parts, view.called), "about": words.setting(view)}
+    return words.macro("scene", view, scene(view), saved, template="scene.html")
 
 
 def scene(view: View) -> Scene:

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
 import gradio as gr
+from markupsafe import Markup
 
 from semerge.common import ASSETS
 
-SHEETS = ("page", "input", "result", "charts", "share", "sandbox", "layers", "inspect", "methods")
+SHEETS = (
+    "page",
+    "input",
+    "result",
+    "terms",
+    "charts",
+    "share",
+    "sandbox",
+    "layers",
+    "inspect",
+    "methods",
+)
 STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in SHEETS)
 # these hold outside the frame too, or have rules that Gradio leaves out (of containers)
-HEAD_STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in ("frame", "scene", "present"))
-HEAD_SCRIPTS = ("page", "links", "present", "save", "scene", "sort")
+HEAD_STYLES = tuple(
+    ASSETS / "styles" / f"{name}.css" for name in ("frame", "scene", "map", "present", "phone")
+)
+HEAD_SCRIPTS = (
+    "page",
+    "links",
+    "present",
+    "save",
+    "scene",
+    "sort",
+    "terms",
+    "measures",
+    "stale",
+    "phone",
+)
 SCRIPTS = tuple(ASSETS / "scripts" / f"{name}.js" for name in HEAD_SCRIPTS)
 
 # the package's semi-bold cut lacks letters, so 600 falls to bold
@@ -64,8 +93,16 @@ def theme() -> gr.themes.Base:
 
 def head() -> str:
     """What goes into the page's head: colours and frame, and the page's scripts, inline."""
-    style, script = (
-        "\n".join(file.read_text(encoding="utf-8") for file in files)
-        for files in (HEAD_STYLES, SCRIPTS)
-    )
+    style, script = map(_together, (HEAD_STYLES, SCRIPTS))
     return f"<style>{style}</style><script>{script}</script>"
+
+
+@lru_cache
+def first() -> Markup:
+    """The styles of what is there before the others, see `Page.first`."""
+    names = ("frame", "page", "result", "scene", "first")
+    return Markup(_together([ASSETS / "styles" / f"{name}.css" for name in names]))
+
+
+def _together(files: Iterable[Path]) -> str:
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)

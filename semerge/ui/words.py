@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from semerge.common import png_url, templates
+from semerge.common import of_100, png_url, templates, today
 from semerge.inputs import CleanText, DecodedImage
 from semerge.methods import METHODS, Method
 from semerge.probes import PROBES, Probe
@@ -33,12 +33,15 @@ from semerge.suites.examples import Example
 class View:
     """A Result with everything that its display needs. result: the JSON object of design section 4.
     example: the example that was asked about, if it was one: then the right answer is known.
-    opening: True for the example that the page opens with."""
+    opening: True for the example that the page opens with. called: what the input is called, on a
+    saved picture and in its file name. text: the sentences that were asked about."""
 
     result: Mapping[str, Any]
     suite: Suite
     example: Example | None = None
     opening: bool = False
+    called: str = ""
+    text: str = ""
 
     @property
     def tasks(self) -> list[str]:
@@ -69,21 +72,34 @@ class View:
 
     def others(self, key: str) -> list[float]:
         """A column without the chosen expert's value, and without those that are missing."""
-        return [value for value, _ in self._others(key)]
+        return [value for value, _ in self.beside(key)]
 
     def runner_up(self, key: str) -> tuple[float, str] | None:
         """The highest of the `others`, with its expert's name for people."""
-        return max(self._others(key), default=None)
+        return max(self.beside(key), default=None)
 
-    def _others(self, key: str) -> list[tuple[float, str]]:
+    def beside(self, key: str) -> list[tuple[float, str]]:
+        """The `others`, each with its expert's name for people."""
         both = zip(self.column(key), self.titles, strict=True)
         rest = [pair for i, pair in enumerate(both) if i != self.chosen]
         return [(value, title) for value, title in rest if value is not None]
 
     @property
+    def asked(self) -> str:
+        """The input, in words."""
+        if self.text or self.example is None:
+            return self.text or "own image"
+        example = self.example
+        if example.text:
+            return PAIR.join(filter(None, (example.text, example.text_b)))
+        number = f" {example.index + 1}" if example.index >= 0 else ""
+        return f"example{number}: {example.label} ({self.title(example.task)})"
+
+    @property
     def download(self) -> str:
-        """The JSON object as a data URL."""
-        text = json.dumps(self.result, indent=2, ensure_ascii=False, allow_nan=False)
+        """The JSON object as a data URL, with the input and the day."""
+        saved = {"input": self.asked, "date": today(), **self.result}
+        text = json.dumps(saved, indent=2, ensure_ascii=False, allow_nan=False)
         data = base64.b64encode(text.encode("utf-8")).decode("ascii")
         return f"data:application/json;base64,{data}"
 
@@ -117,7 +133,20 @@ class View:
         """Of 100 of its own test samples, how many the chosen expert gets right; None where the
         suite does not tell, and where no expert fits: such samples were others."""
         share = self.result.get("expert_accuracy")
-        return None if share is None or not self.fits else round(100 * share)
+        return None if share is None or not self.fits else of_100(share)
+
+    @property
+    def clearer(self) -> int | None:
+        """Of 100 test samples, for how many the choice of the expert is clearer; None where the
+        suite does not tell."""
+        share = self.result.get("clearer")
+        return None if share is None else of_100(share)
+
+    @property
+    def usual(self) -> Sequence[float | None]:
+        """By expert, how far it usually is from samples of its own task; empty where the suite does
+        not tell."""
+        return self.result.get("usual_distances") or ()
 
     def right(self, kind: str) -> bool | None:
         """Whether a column is right: None where the right answer is not known. Two tasks may share
@@ -167,6 +196,8 @@ CENTRES = {
     "": "a distance of zero",
 }
 KEPT = "kept"  # in place of a time
+PAIR = " | "  # between two sentences
+STAMP = 60  # characters of an input in a picture that is saved
 ESTIMATES = "Fast mode: distances of experts that were dropped early are estimates."
 
 
@@ -198,9 +229,26 @@ def percent(value: float | None) -> str:
     return f"{text}\u00a0%"
 
 
+def excerpt(text: str, most: int = 90) -> str:
+    """A text on one line, cut where it is longer than so many characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def file_name(*parts: str) -> str:
+    """Parts of a file's name as one that every system takes, without its ending and date."""
+    safe = (re.sub(r"[^\w.+-]+", "_", part).strip("._")[:48] for part in parts)
+    return "-".join(part for part in ("semerge", *safe) if part)
+
+
 def whole(n: int) -> str:
     """A number of samples: 12,345."""
     return f"{n:,}"
+
+
+def samples(n: int) -> str:
+    """`1 sample`, `12,345 samples`."""
+    return f"{whole(n)} sample{'' if n == 1 else 's'}"
 
 
 def count(n: int) -> str:
@@ -297,6 +345,15 @@ def centre(view: View) -> str:
     return _probe(view.result["probe"]).centre
 
 
+def setting(view: View) -> str:
+    """What answered: suite, method, preset and probe, in one sentence."""
+    result = view.result
+    return (
+        f"{view.suite.title}, {method(view)}, preset {result['preset']}, probe {result['probe']}: "
+        f"{probing(view)}."
+    )
+
+
 def made(view: View) -> str:
     """How this result was made: suite, preset and probe, in one sentence."""
     result = view.result
@@ -310,6 +367,12 @@ def made(view: View) -> str:
     if result["probe"] != "base" and result["probe_lambda"] != result["lambda"]:
         text += f"; the merged model that is probed has λ {result['probe_lambda']:g}"
     return text + "."
+
+
+def origin(view: View) -> str:
+    """What a saved picture is of: input, suite, method and preset."""
+    asked = view.asked if len(view.asked) <= STAMP else view.asked[:STAMP].rstrip() + "…"
+    return " · ".join([asked, view.suite.title, method(view), f"preset {view.result['preset']}"])
 
 
 def kept(view: View) -> str:
@@ -332,37 +395,97 @@ def change(view: View) -> tuple[str, str, str]:
 
 
 def sentence(view: View) -> str:
-    """What happened, with this input's numbers, in one sentence."""
+    """What happened, in words that need no method: the headline."""
     return "".join(text for text, _ in sentence_parts(view))
 
 
 def sentence_parts(view: View) -> list[tuple[str, str]]:
-    """`sentence` as (text, role) pairs; role is "", "task", "number", "doubt", "se" or
-    "static"."""
-    verb, old, new = change(view)
-    head = "" if view.routed else f", read by the {view.title(view.result['head'])} head,"
-    word = "at" if verb == "kept" else "from"
-    if not view.fits:
+    """`sentence` as (text, role) pairs; role is "", "task", "doubt", "se" or "static"."""
+    task = view.suite.task(view.result["chosen"])
+    # what each preset but `hard` makes need not answer as its expert does
+    speaker = (
+        "its expert" if view.answer("se") == view.answer("expert") else "the merge made for it"
+    )
+    read = "" if view.routed else f"read with the {view.title(view.result['head'])} head, "
+    if view.fits:
         parts = [
-            ("No expert fits this input.", "doubt"),
-            (f" The nearest {reached(view)} is ", ""),
-            (view.title(view.result["chosen"]), "task"),
-            (f", and SE-Merging answers{head} ", ""),
-            (view.answer("se"), "se"),
+            ("This looks like ", ""),
+            *([(task.item, "task")] if task.item else [("an input of ", ""), (task.title, "task")]),
+            (f"; {read}{speaker} says ", ""),
         ]
     else:
         parts = [
-            (f"SE-Merging{' in fast mode' if view.fast else ''} recognised ", ""),
-            (view.title(view.result["chosen"]), "task"),
-            (f" {reached(view)}, {verb} that expert's coefficient {word} ", ""),
-            (old if verb == "kept" else f"{old} to {new}", "number"),
-            (f" and{head} answers ", ""),
-            (view.answer("se"), "se"),
+            ("No expert fits this input.", "doubt"),
+            (" The nearest is ", ""),
+            (task.title, "task"),
+            (f", and {read}{speaker} says ", ""),
         ]
+    parts.append((view.answer("se"), "se"))
     if view.same:
-        return [*parts, (f"; the static merge, {static_values(view)}, answers the same.", "")]
-    parts.append((f"; the static merge keeps {static_values(view)} and answers ", ""))
-    return [*parts, (view.answer("static"), "static"), (".", "")]
+        return [*parts, (". The one-size merge says the same.", "")]
+    return [
+        *parts,
+        (". The one-size merge says ", ""),
+        (view.answer("static"), "static"),
+        (".", ""),
+    ]
+
+
+TERMS = {
+    "base": "The model before any fine-tuning: what all experts began as.",
+    "expert": "The base, fine-tuned for one task: good there, often poor elsewhere.",
+    "merge": "One model made of many: the base, plus a share of what each expert changed.",
+    "coefficient": "How much of an expert's changes goes into the merge, λ: 0 is none, 1 is all.",
+    "head": "The last step, which turns what a model made of an input into one of some classes.",
+    "probe layer": "Where inside the models this input is compared: after so many blocks.",
+    "routing": "Choosing, for each input anew, which expert counts most: the nearest.",
+}
+"""What a visitor can't know, each in one sentence."""
+
+
+def method_parts(view: View) -> list[tuple[str, str]]:
+    """How the method came to the headline, with this input's numbers, as (text, role) pairs; role
+    is "", a key of TERMS, "task" or "number"."""
+    verb, old, new = change(view)
+    mode = "SE-Merging in fast mode" if view.fast else "SE-Merging"
+    where = f"{reached(view)}, the "
+    parts = [
+        ("Routing", "routing"),
+        (f" by {mode}: {where}", ""),
+        ("probe layer", "probe layer"),
+        (", the ", ""),
+        ("expert", "expert"),
+        (" for ", ""),
+        (view.title(view.result["chosen"]), "task"),
+        (" is the nearest. Its ", ""),
+        ("coefficient", "coefficient"),
+        (" stays at " if verb == "kept" else f" is {verb} from ", ""),
+        (old if verb == "kept" else f"{old} to {new}", "number"),
+    ]
+    if alone(view):
+        parts += [
+            (": here the ", ""),
+            ("merge", "merge"),
+            (" becomes the chosen expert itself", ""),
+        ]
+    else:
+        parts += [(", and the ", ""), ("merge", "merge"), (" is made anew for this input", "")]
+    whose = "its" if view.routed else f"the {view.title(view.result['head'])}"
+    return [
+        *parts,
+        (f"; {whose} ", ""),
+        ("head", "head"),
+        (" reads the answer. The one-size, static merge is the ", ""),
+        ("base", "base"),
+        (f" with {static_values(view)}.", ""),
+    ]
+
+
+def alone(view: View) -> bool:
+    """Whether the merge is the chosen expert itself: its coefficient 1, the others 0."""
+    values = view.column("coefficients")
+    one_hot = all(v == float(i == view.chosen) for i, v in enumerate(values))
+    return one_hot and view.result["method"] == TASK_ARITHMETIC
 
 
 def static_values(view: View) -> str:
@@ -377,10 +500,30 @@ def span(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def longest(view: View) -> float:
+    """The largest of all distances that are shown, the usual ones too; never 0."""
+    known = [d for d in (*view.column("distances"), *view.usual) if d is not None]
+    return max((d for d in known if math.isfinite(d)), default=0.0) or 1.0
+
+
+def distance_summary(view: View) -> str:
+    """The distances in words."""
+    distances = view.column("distances")
+    at = distances[view.chosen]
+    text = f"{view.titles[view.chosen]} is the nearest, at {distance(at)}"
+    if view.usual:
+        text += f"; its own samples usually are at {distance(view.usual[view.chosen])}"
+    further = [(d, title) for d, title in view.beside("distances") if math.isfinite(d)]
+    if further:
+        second, title = min(further)
+        text += f". The next is {title}, at {distance(second)}"
+    return f"{text}. {ESTIMATES}" if view.estimated else f"{text}."
+
+
 def similarity_summary(view: View) -> str:
     """The similarity chart in words."""
     value = view.column("similarities")[view.chosen]
-    text = f"{view.titles[view.chosen]} is the most similar ({number(value)})"
+    text = f"{view.titles[view.chosen]} is the most similar of these experts ({number(value)})"
     if following := view.runner_up("similarities"):
         text += f"; next is {following[1]} ({number(following[0])})"
     text += f". The nearest two are {percent(view.result['margin'])} apart in distance."

@@ -105,17 +105,24 @@ def _show_costs(order: Sequence[str]) -> None:
     if not suites:
         return
     html(part("costs"))
-    html(figures(suites))
+    html(brief(suites))
+    with gr.Accordion("Every figure that was measured", open=False, elem_classes="se-fold"):
+        html(figures(suites))
+        html(times(suites))
+        html(growth(suites))
     with gr.Accordion("What each figure is", open=False, elem_classes="se-fold"):
         html(meanings(suites))
-    html(times(suites))
-    if grown := growth(suites):
-        html(grown)
     for number, found in enumerate(suites):
         if modes := found.get("labelled", {}).get("modes"):
             title = f"Ways to an answer of {found['suite']}"
             chart_card(title, COST, f"cost-{number}", charts.plot(charts.cost(modes)), MARKS)
             html(ways(found))
+
+
+def brief(suites: Sequence[Bench]) -> Markup:
+    """What one answer takes, for who did not measure it."""
+    timed = [found for found in suites if {"static", "exact", "fast"} <= set(found["cases_ms"])]
+    return part("brief", timed, {found["suite"]: found["machine"] for found in timed}, common)
 
 
 def figures(suites: Sequence[Bench]) -> Markup:

@@ -29,7 +29,7 @@ from semerge.ui.engines import FAILED, State
 from semerge.ui.events import model_event, page_event, told
 from semerge.ui.links import Query
 from semerge.ui.options import Options
-from semerge.ui.parts import chart, fold, heading, html
+from semerge.ui.parts import fold, heading, html
 from semerge.ui.safe import SafeImage
 from semerge.ui.scene import picture
 from semerge.ui.tabs import Tab, Update, registry
@@ -90,6 +90,9 @@ class Desk(Tab):
     given: list[Any]
     """Input components that an example fills, and that the API takes."""
 
+    around: tuple[Any, ...] = ()
+    """What else an example fills."""
+
     @abstractmethod
     def fill(self, example: Example) -> Update:
         """An example in the boxes of the input."""
@@ -140,7 +143,7 @@ class Desk(Tab):
     def _wire(self) -> None:
         options, latest = self.options, model_event(trigger="always_last")
         again = (self._again, [self.source, *options.inputs], self.answered)
-        filled = [*self.answered, *self.given]
+        filled = [*self.answered, *self.given, *self.around]
         self.gallery.select(self._example, options.inputs, filled, **latest)
         changes = [component.input for component in options.choices]
         gr.on(changes, self._follow, options.inputs, options.followers, **page_event())
@@ -177,7 +180,8 @@ class Desk(Tab):
 
     @property
     def outputs(self) -> list[Any]:
-        return list(dict.fromkeys([*self.answered, *self.options.outputs, *self.given]))
+        filled = [*self.options.outputs, *self.given, *self.around]
+        return list(dict.fromkeys([*self.answered, *filled]))
 
     def restore(self, query: Query) -> Update:
         names = [suite.name for suite in self.suites]
@@ -211,7 +215,7 @@ class Desk(Tab):
     # ---- handlers ----------------------------------------------------------------------------
 
     def _example(self, event: gr.EventData, suite: str, *choices: Any) -> Update:
-        example = picker.selected(event, self.context.examples.of(self.modality))
+        example = picker.selected(event, self.context.examples.shown(self.modality))
         if example is None:
             return {}
         return {**self._ask({"example": example.index}, suite, choices), **self.fill(example)}
@@ -280,7 +284,8 @@ class VisionTab(Desk):
     def layout(self, example: Example | None) -> None:
         heading("Your image")
         with gr.Row(elem_classes="se-look"):
-            with gr.Tabs(elem_classes="se-how"):
+            drawn = example is not None and bool(example.strokes)
+            with gr.Tabs(selected=_way(drawn), elem_classes="se-how") as self.how:
                 with gr.Tab("Image", id="image"):
                     self.image = SafeImage(
                         str(example.file) if example else None,
@@ -298,16 +303,23 @@ class VisionTab(Desk):
                     )
                     self.run = gr.Button("Run", variant="primary", elem_id="vision-run")
                 with gr.Tab("Draw", id="draw"):
-                    self.pad = picker.sketch_pad("vision-pad")
+                    self.pad = picker.sketch_pad("vision-pad", example)
             picture = self.context.seen.get(self.suite.name)
             self.seen = html(seen(picture) if picture else "", elem_id="vision-seen")
         self.given, self.extras = [self.image], (self.seen,)
+        self.around = self.how, self.pad
 
     def fill(self, example: Example) -> Update:
-        return {self.image: str(example.file)}
+        shown = {
+            self.image: str(example.file),
+            self.how: gr.Tabs(selected=_way(bool(example.strokes))),
+        }
+        if example.strokes:
+            shown[self.pad] = gr.update(drawing=picker.drawing(example))
+        return shown
 
     def own(self, source: Source, suite: Suite) -> Update:
-        return {self.image: None}  # no link holds an image
+        return {self.image: None, self.how: gr.Tabs(selected=_way(False))}  # no link holds an image
 
     def wire(self) -> None:
         calm = {"progress_on": self.panel.headline}
@@ -322,6 +334,11 @@ class VisionTab(Desk):
 
     def show(self, picture: Any) -> Update:
         return {self.seen: seen(picture)}
+
+
+def _way(drawn: bool) -> str:
+    """Of the ways to ask, the one that an input came by."""
+    return "draw" if drawn else "image"
 
 
 def _drawn(value: Any) -> Source:
@@ -411,11 +428,12 @@ class ResultPanel:
                 self.distances = html(parts["distances"], elem_id=f"{name}-distances")
                 with gr.Row(elem_classes="se-charts"):
                     with gr.Column(elem_classes="se-chart se-at-similarity", min_width=280):
+                        self.reach = html(parts["reach"], elem_id=f"{name}-reach")
                         self.similar_head = html(parts["similar_head"])
-                        self.similar = chart(parts["similar"], f"{name}-similarity")
+                        self.similar = html(parts["similar"], elem_id=f"{name}-similarity")
                     with gr.Column(elem_classes="se-chart se-at-rescale", min_width=280):
                         self.weights_head = html(parts["weights_head"])
-                        self.weights = chart(parts["weights"], f"{name}-coefficients")
+                        self.weights = html(parts["weights"], elem_id=f"{name}-coefficients")
                 with fold("All figures as a table"):
                     self.figures = html(parts["figures"])
                 self.footer = html(parts["footer"], elem_id=f"{name}-footer")
@@ -425,8 +443,8 @@ class ResultPanel:
         """What the updates below are of."""
         return [
             self.body, self.headline, self.answers, self.scene, self.references, self.distances,
-            self.similar_head, self.similar, self.weights_head, self.weights, self.figures,
-            self.footer,
+            self.reach, self.similar_head, self.similar, self.weights_head, self.weights,
+            self.figures, self.footer,
         ]  # fmt: skip
 
     def show(self, view: View) -> Update:
@@ -454,10 +472,11 @@ class ResultPanel:
             "scene": picture(view),
             "references": show("references", view),
             "distances": show("probe", view),
+            "reach": show("reach", view),
             "similar_head": show("similarity", view, self.name),
-            "similar": charts.plot(charts.similarity(view)),
+            "similar": charts.rows(charts.similarity(view)),
             "weights_head": show("rescale", view, self.name),
-            "weights": charts.plot(charts.coefficients(view)),
+            "weights": charts.rows(charts.coefficients(view)),
             "figures": show("figures", view),
             "footer": show("footer", view),
         }

@@ -315,7 +315,7 @@ class CompareTab(Tab):
                 settings = replace(settings, head=row.task)
             answer = self.context.predict(choice.suite.name, own, settings)
             truth = Example(-1, row.task, row.label, text=text, text_b=text_b or None)
-            return View(answer, choice.suite, truth)
+            return View(answer, choice.suite, truth, called=row.id)
 
         both = zip(result.rows[i], asked.pair.both, strict=True)
         return [answer_of(partial(ask, row, choice)) for row, choice in both], sample(result.a, at)

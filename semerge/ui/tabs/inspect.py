@@ -15,7 +15,8 @@ from semerge.data.labelled import SPLITS
 from semerge.settings import AUTO
 from semerge.suites import Suite
 from semerge.suites.examples import Example
-from semerge.ui.context import Context
+from semerge.ui import maps
+from semerge.ui.context import Context, on_gpu
 from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
 from semerge.ui.options import Options, called
@@ -36,6 +37,7 @@ from semerge.ui.tabs.inspect_choice import (
     kinds,
     known,
     new_look,
+    ranges,
     read_choice,
     read_look,
     stepped,
@@ -64,6 +66,7 @@ class InspectTab(Tab):
 
     def __init__(self, context: Context) -> None:
         self.context, self.store = context, Store()
+        self.spread = on_gpu(self._spread)
         self.key, self.look = gr.State(""), gr.State(Look())
         self.drawn = gr.State({})  # what the two panels show: {"opened": (key, row, head), ..}
         self.form = SetForm(context, self.name)
@@ -104,7 +107,7 @@ class InspectTab(Tab):
             latest = model_event(self.opened.panel.headline, trigger="always_last")
             event.then(self._open, [*state, self.drawn], self.detail, **latest)
 
-        for part in (page.board, page.table, self.opened.head, self.pinned.head):
+        for part in (page.board, page.map, page.table, self.opened.head, self.pinned.head):
             paced(part.view(self._view, state, self.viewed, **page_event()), self.name)
             opening(paced(part.row(self._row, state, self.viewed, **page_event()), self.name))
         boxes = [page.search, page.task, page.chosen, page.under]
@@ -115,7 +118,9 @@ class InspectTab(Tab):
         opening(page.under.input(*refine, **page_event(trigger_mode="always_last")))
         self.form.wire(self._formed, [*state, *self.form.inputs], self.link)
         asked, shown = [self.look, *self.form.inputs], [self.key, page.figures, *self.viewed]
-        opening(self.run.wire(self._asked, asked, self._ended, state, shown))
+        ended = self.run.wire(self._asked, asked, self._ended, state, shown)
+        opening(ended)
+        ended.then(self._place, state, page.map, **model_event(trigger="always_last"))
 
     # ---- a run -------------------------------------------------------------------------------
 
@@ -156,6 +161,25 @@ class InspectTab(Tab):
             self.run.status: outcome(run) + macro("notices", () if key else notices),
         }
 
+    def _place(self, key: str, look: Look) -> Update:
+        """The samples on the map, once they are there."""
+        try:
+            item = self.store.get(key)
+        except UserError:
+            return {}
+        if self.page.MAP not in item.made:
+            item.made[self.page.MAP] = self.spread(item.result)
+        return {self.page.map: self.page.on_map(item, look)}
+
+    def _spread(self, result: Inspection) -> tuple[str, list[tuple[int, float, float]]] | None:
+        """What the suite's map is, and where the samples lie; None where it can't have one."""
+        from semerge.evaluation.plane import spread  # imports torch
+
+        found = self.context.map(result.suite.name)
+        if found is None:
+            return None
+        return maps.told(found), spread(found.looks, found.plane, result, maps.MOST)
+
     # ---- looks -------------------------------------------------------------------------------
 
     def _draw(self, key: str, item: Item, look: Look, anew: bool = False) -> Update:
@@ -183,7 +207,14 @@ class InspectTab(Tab):
 
     def _row(self, event: gr.EventData, key: str, look: Look) -> Update:
         action = action_of(event)
-        return self._look(key, lambda item: stepped(look, action, self.page.ids(item, look)))
+
+        def step(item: Item) -> Look:
+            rows, row = item.result.rows, action.get("row")
+            if type(row) is int and 0 <= row < len(rows):  # of the map, which knows numbers alone
+                return stepped(look, {"do": "open", "value": rows[row].id}, [rows[row].id])
+            return stepped(look, action, self.page.ids(item, look))
+
+        return self._look(key, step)
 
     def _refine(
         self, key: str, look: Look, search: Any, task: Any, chosen: Any, head: Any
@@ -439,15 +470,21 @@ ANY = ""  # in the lists of tasks and experts
 
 
 class Page:
-    """The components, and what they show of a look at an inspection."""
+    """The components, and what they show of a look at an inspection. MAP: where an item of the
+    store keeps the map of its samples."""
+
+    MAP = "map"
 
     def __init__(self, store: Store) -> None:
-        keys = (SCRIPTS / "inspect_keys.js").read_text(encoding="utf-8")
+        keys, drawing = (
+            (SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in ("inspect_keys", "map")
+        )
         with gr.Row(elem_classes="se-overview", equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 self.figures = html("", elem_id="inspect-figures")
             with gr.Column(scale=7, min_width=320):
                 self.board = acting("inspect-board")
+        self.map = acting("inspect-map", SCRIPT + drawing)
         with gr.Row(elem_classes="se-fields se-narrow"):
             self.search = gr.Textbox(
                 "", label="Search", placeholder="words of a sample, class or id", max_lines=1,
@@ -472,7 +509,7 @@ class Page:
     def outputs(self) -> list[Any]:
         """What `draw` fills."""
         boxes = [self.search, self.task, self.chosen, self.under]
-        return [self.board, *boxes, self.table, self.files]
+        return [self.board, self.map, *boxes, self.table, self.files]
 
     def ids(self, item: Item, look: Look) -> list[str]:
         """The samples that a look shows, in its order."""
@@ -493,6 +530,7 @@ class Page:
         tasks = [(task.title, task.name) for task in result.suite.tasks]
         update = {
             self.board: inspect_html.board(result, look),
+            self.map: self.on_map(item, look, chosen),
             self.task: gr.update(choices=[("all", ANY), *tasks], value=look.task),
             self.chosen: gr.update(choices=[("any", ANY), *tasks], value=look.chosen),
             self.under: look.head,
@@ -502,6 +540,22 @@ class Page:
         if anew:
             update[self.search] = look.search
         return look, [result.rows[i].id for i in chosen], update
+
+    def on_map(self, item: Item, look: Look, chosen: Sequence[int] | None = None) -> str:
+        """The samples on the map. chosen: numbers of the rows that the look shows, where the caller
+        has them."""
+        from semerge.evaluation.inspection import select  # imports torch
+
+        if self.MAP not in item.made:
+            return macro("waiting_map", template="inspect.html")
+        if item.made[self.MAP] is None:
+            return ""
+        told, spread = item.made[self.MAP]
+        result = item.result
+        on = frozenset(select(result, look.view()) if chosen is None else chosen)
+        tasks = [row.task for row in result.rows]
+        row = index_of(result, look.row)
+        return maps.of_set("inspect-map", told, result.suite, spread, tasks, on, look, ranges, row)
 
 
 def paced(event: Any, name: str) -> Any:
@@ -568,4 +622,4 @@ class RowPanel:
         answer = self.context.predict(item.asked.suite.name, result.sample(i), settings)
         text, text_b = result.text(i)
         truth = Example(-1, own.task, own.label, text=text, text_b=text_b or None)
-        return View(answer, result.suite, truth)
+        return View(answer, result.suite, truth, called=own.id)

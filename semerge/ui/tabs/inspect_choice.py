@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -218,7 +220,8 @@ SORTS = ("order", "id", "task", *ANSWERS, "status", "margin", "entropy")
 class Look:
     """A frozen value; every button makes a new one. filter: of FILTERS. task, chosen: names, or ""
     for any. sort: of SORTS, where `static` and `se` are their answers under `head`. row, pinned:
-    ids of samples, or ""."""
+    ids of samples, or "". region: numbers of rows that were picked on the map, as `ranges` writes
+    them, or "" for all."""
 
     filter: str = "all"
     task: str = ""
@@ -230,6 +233,7 @@ class Look:
     page: int = 0
     row: str = ""
     pinned: str = ""
+    region: str = ""
 
     def view(self) -> View:
         """As the library takes it, so that table and exports show the same rows."""
@@ -241,6 +245,7 @@ class Look:
             tasks=(self.task,) if self.task else (),
             chosen=self.chosen or None,
             search=self.search,
+            rows=numbers(self.region) if self.region else None,
             sort=answers.get(self.sort, self.sort),
             descending=self.descending,
             head=self.head,
@@ -249,7 +254,7 @@ class Look:
     @property
     def narrowed(self) -> bool:
         """Whether anything but the order keeps rows out."""
-        return bool(self.filter != "all" or self.task or self.chosen or self.search)
+        return bool(self.filter != "all" or self.task or self.chosen or self.search or self.region)
 
     def fitting(self, suite: Suite) -> Look:
         """The same without tasks that the suite does not have."""
@@ -268,6 +273,8 @@ class Look:
             found["order"] = "descending"
         if "head" in found:  # a link's `head` is that of the settings
             found["under"] = found.pop("head")
+        if len(self.region) > REGION:
+            del found["region"]
         if "page" in found:
             found[PAGE_KEY] = found.pop("page") + 1
         return found
@@ -281,6 +288,7 @@ def read_look(query: Query, suite: Suite) -> Look:
         task=query.one_of("task", tasks, ""),
         chosen=query.one_of("chosen", tasks, ""),
         search=query.text("search"),
+        region=region(query.text("region")),
         sort=query.one_of("sort", SORTS, "order"),
         descending=query.one_of("order", ("ascending", "descending"), "") == "descending",
         head=query.one_of("under", tuple(HEADS), "oracle"),
@@ -303,6 +311,11 @@ def changed(
         cell = (action["task"], action["chosen"])
         task, chosen = ("", "") if cell == (look.task, look.chosen) else cell
         return replace(look, task=task, chosen=chosen, page=0)
+    if do == "task" and value in tasks:
+        return replace(look, task="" if value == look.task else str(value), page=0)
+    if do == "region":
+        picked = region(value)
+        return replace(look, region="" if picked == look.region else picked, page=0)
     if do == "sort" and isinstance(value, str) and value in SORTS:
         if value != look.sort:
             return replace(look, sort=value, descending=False, page=0)
@@ -314,6 +327,38 @@ def changed(
     if do == "clear":
         return Look(head=look.head, row=look.row, pinned=look.pinned)
     return look
+
+
+REGION = 1500
+"""Letters of a region that a link holds."""
+_REGION = re.compile(r"(\d{1,7}(-\d{1,7})?)(,\d{1,7}(-\d{1,7})?)*")
+MAX_PICKED = 100_000
+
+
+def ranges(rows: Iterable[int]) -> str:
+    """Numbers of rows as text: 0-4,7."""
+    found: list[list[int]] = []
+    for row in sorted(set(rows)):
+        if found and row == found[-1][1] + 1:
+            found[-1][1] = row
+        else:
+            found.append([row, row])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in found)
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """What `ranges` wrote."""
+    ends = [part.partition("-")[::2] for part in text.split(",") if part]
+    return tuple(chain.from_iterable(range(int(a), int(b or a) + 1) for a, b in ends))
+
+
+def region(text: Any) -> str:
+    """A region that a client or a link sends; "" for what is none."""
+    if not isinstance(text, str) or len(text) > 100 * REGION or not _REGION.fullmatch(text):
+        return ""
+    ends = [part.partition("-")[::2] for part in text.split(",")]
+    picked = sum(max(0, int(b or a) - int(a) + 1) for a, b in ends)
+    return ranges(numbers(text)) if picked <= MAX_PICKED else ""
 
 
 def stepped(look: Look, action: Mapping[str, Any], ids: Sequence[str]) -> Look:

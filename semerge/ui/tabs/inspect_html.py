@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,16 @@ from semerge.common import UserError
 from semerge.methods import METHODS
 from semerge.ui import words
 from semerge.ui.runs import Store
-from semerge.ui.tabs.inspect_choice import FILTERS, HEADS, PAGE, Choice, Look, index_of, last_page
+from semerge.ui.tabs.inspect_choice import (
+    FILTERS,
+    HEADS,
+    PAGE,
+    Choice,
+    Look,
+    index_of,
+    last_page,
+    region,
+)
 
 if TYPE_CHECKING:
     from semerge.evaluation.inspection import Inspection
@@ -83,7 +93,7 @@ def paging(look: Look, chosen: Sequence[int], total: int) -> dict[str, Any]:
     where there is none."""
     start, count = look.page * PAGE, len(on_page(look, chosen))
     return {
-        "count": f"{len(chosen):,} of {total:,}",
+        "count": f"{len(chosen):,} of {words.samples(total)}",
         "span": (start + 1, start + count) if count else None,
         "page": look.page,
         "last": last_page(len(chosen)),
@@ -133,7 +143,9 @@ def exports(key: str, look: Look, choice: Choice, count: int) -> Markup:
     """The buttons, and the command line that gives the same rows."""
     asked = {"key": key, "look": vars(look)}
     command = choice.command()
-    return part("files", count=f"{count:,}", kinds=KINDS.items(), asked=asked, command=command)
+    return part(
+        "files", count=words.samples(count), kinds=KINDS.items(), asked=asked, command=command
+    )
 
 
 def exporter(make: Callable[[Any], dict[str, str]]) -> Callable[[Any], dict[str, str]]:
@@ -178,4 +190,4 @@ def _look(raw: Any) -> Look:
         raise UserError(UNKNOWN)
     if any(type(raw[name]) is not type(value) for name, value in usual.items()):
         raise UserError(UNKNOWN)
-    return Look(**raw)
+    return replace(Look(**raw), region=region(raw["region"]))

@@ -19,15 +19,15 @@ from semerge.registry import TASK_ARITHMETIC
 from semerge.settings import FINAL, PRESETS, Settings, valid_layers, valid_pools, valid_probes
 from semerge.suites import Suite
 from semerge.suites.examples import Example
-from semerge.ui import charts, words
-from semerge.ui.context import Context, Source, example_of, on_gpu, sample_of
+from semerge.ui import charts, maps, words
+from semerge.ui.context import Context, Source, called, example_of, on_gpu, sample_of, sentences
 from semerge.ui.events import model_event, page_event, told_in_place, when_opened
 from semerge.ui.links import Query
 from semerge.ui.options import Entries
 from semerge.ui.parts import chart, heading, html
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
-from semerge.ui.scene import depths
+from semerge.ui.scene import depths, picture
 from semerge.ui.tabs import Tab, Update
 from semerge.ui.tabs.layers_report import TOPICS, pages, part
 from semerge.ui.words import View, given, macro
@@ -49,7 +49,7 @@ class LayersTab(Tab):
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.probe_all = on_gpu(self._probe_all)
+        self.look = on_gpu(self._look)
         self.known = gr.State(None)
         self.open = gr.State(INPUT)
         with gr.Row(elem_classes="se-desk se-layers", equal_height=False):
@@ -85,13 +85,16 @@ class LayersTab(Tab):
         self.given = html(elem_id="layers-given")
         self.told = html(macro("waiting", "Waiting for the models"), elem_id="layers-told")
         with gr.Column(visible=False, elem_classes="se-body") as self.body:
+            with gr.Row(elem_classes="se-show", equal_height=False):
+                self.scene = html(elem_id="layers-scene")
+                self.map = html(elem_id="layers-map")
             with gr.Row(elem_classes="se-charts"):
-                with gr.Column(elem_classes="se-chart", min_width=280):
+                with gr.Column(elem_classes="se-chart se-at-similarity", min_width=280):
                     self.similar_head = html()
-                    self.similar = chart(None, "layers-similarity")
-                with gr.Column(elem_classes="se-chart", min_width=280):
+                    self.similar = html(elem_id="layers-similarity")
+                with gr.Column(elem_classes="se-chart se-at-rescale", min_width=280):
                     self.weights_head = html()
-                    self.weights = chart(None, "layers-coefficients")
+                    self.weights = html(elem_id="layers-coefficients")
             self.changes = html(elem_id="layers-changes", elem_classes="se-changes")
             self.tables = html(elem_id="layers-tables")
 
@@ -105,14 +108,14 @@ class LayersTab(Tab):
     def _shown(self) -> list[Any]:
         """What a move of the slider changes."""
         return [
-            self.told, self.body, self.similar_head, self.similar, self.weights_head, self.weights,
-            self.changes, self.tables, self.link,
+            self.told, self.body, self.scene, self.similar_head, self.similar, self.weights_head,
+            self.weights, self.changes, self.tables, self.link,
         ]  # fmt: skip
 
     @property
     def _probed(self) -> list[Any]:
         """What another input or probe changes."""
-        return [*self._controls, self.known, self.given, *self._shown]
+        return [*self._controls, self.known, self.given, self.map, *self._shown]
 
     @property
     def outputs(self) -> list[Any]:
@@ -192,14 +195,15 @@ class LayersTab(Tab):
         try:
             where.settings.resolve(suite)
             sample = sample_of(source, suite, self.context.examples)
-            reached = self.probe_all(suite.name, sample, where.probe, where.method)
+            reached, drawn = self.look(suite.name, source, where.probe, where.method)
             shown = self._draw(suite, source, reached, opened, where)
         except UserError as error:
-            return {self.known: None, self.given: "", **self._failed(error)}
-        picture = self.context.engines.get(suite.name).picture(sample)
+            return {self.known: None, self.given: "", self.map: "", **self._failed(error)}
+        seen = self.context.engines.get(suite.name).picture(sample)
         return {
             self.known: {**_asked(suite, source, where), "reached": reached},
-            self.given: given(sample, picture),
+            self.given: given(sample, seen),
+            self.map: drawn,
             **shown,
         }
 
@@ -208,8 +212,10 @@ class LayersTab(Tab):
     ) -> Update:
         """What distances that are known say."""
         engine = self.context.engines.get(suite.name)
-        example = example_of(source, suite, self.context.examples)
-        views = routed(engine, reached, where, example)
+        examples = self.context.examples
+        example = example_of(source, suite, examples)
+        text = "" if suite.modality == "image" else sentences(sample_of(source, suite, examples))
+        views = routed(engine, reached, where, example, called=called(source, example), text=text)
         view, layer = views[where.layer], words.layer(where.layer)
         similar, weights = words.similarity_summary(view), words.coefficient_summary(view)
         heads = {
@@ -219,9 +225,10 @@ class LayersTab(Tab):
         return {
             self.told: part("sentence", view),
             self.body: gr.update(visible=True),
-            **{component: chart_head(*head) for component, head in heads.items()},
-            self.similar: charts.plot(charts.similarity(view)),
-            self.weights: charts.plot(charts.coefficients(view)),
+            self.scene: picture(view),
+            **{c: chart_head(*head, of=words.origin(view)) for c, head in heads.items()},
+            self.similar: charts.rows(charts.similarity(view)),
+            self.weights: charts.rows(charts.coefficients(view)),
             self.changes: changes(views),
             self.tables: tables(views, where.layer),
             self.link: self._link(suite, source, opened, where),
@@ -232,7 +239,23 @@ class LayersTab(Tab):
         told = macro("failure", str(error))
         return {self.told: told, self.body: gr.update(visible=False), self.link: ""}
 
-    def _probe_all(
+    def _look(
+        self, name: str, source: Source, probe: str, method: str
+    ) -> tuple[dict[str, dict[str, list[float]]], str]:
+        """Distances everywhere, and the map with the input on it, which goes by neither probe nor
+        method; empty where the suite can't have one."""
+        suite, examples = self.context.suite(name), self.context.examples
+        sample, example = sample_of(source, suite, examples), example_of(source, suite, examples)
+        reached, found = self.probe_all(name, sample, probe, method), self.context.map(name)
+        if found is None:
+            return reached, ""
+        batch = maps.batch_of(self.context.engines.get(name), sample)
+        spot = found.spot(batch, None if example is None else example.index)
+        every = examples.of(suite.modality)
+        name = called(source, example)
+        return reached, maps.of_input("layers-map", found, spot, suite, every, name)
+
+    def probe_all(
         self, name: str, sample: Any, probe: str, method: str = TASK_ARITHMETIC
     ) -> dict[str, dict[str, list[float]]]:
         engine = self.context.engines.get(name)
@@ -365,11 +388,16 @@ def block_pool(suite: Suite, probe: str, pool: str) -> str:
 
 
 def routed(
-    engine: Engine, reached: Reached, where: Where, example: Example | None = None
+    engine: Engine,
+    reached: Reached,
+    where: Where,
+    example: Example | None = None,
+    called: str = "",
+    text: str = "",
 ) -> dict[int | str, View]:
     """By layer, what the distances there are routed to: the part of a Result that they decide.
-    example: the one that was asked about. Raises UserError where the suite does not know such a
-    place."""
+    example, called, text: what was asked about, see `View`. Raises UserError where the
+    suite does not know such a place."""
     import torch
 
     suite, resolved = engine.suite, where.settings.resolve(engine.suite)
@@ -397,7 +425,7 @@ def routed(
             "head": chosen,
             "margin": float(routing.margin[0]),
         }
-        views[layer] = View(result, suite, example)
+        views[layer] = View(result, suite, example, called=called, text=text)
     return views
 
 
