@@ -100,7 +100,7 @@ def head() -> str:
 @lru_cache
 def first() -> Markup:
     """The styles of what is there before the others, see `Page.first`."""
-    names = ("frame", "page", "result", "scene", "first")
+    names = ("frame", "page", "input", "result", "terms", "scene", "first")
     return Markup(_together([ASSETS / "styles" / f"{name}.css" for name in names]))
 
 
