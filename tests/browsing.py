@@ -297,9 +297,15 @@ def press_at_once(page: Any, part: str, *keys: str) -> None:
 
 
 def serious_faults(page: Any) -> dict[str, list[str]]:
-    """What axe finds on the page as it is now: rule -> the first elements that break it."""
+    """What axe finds on the page: rule -> the first elements that break it. Before it looks, charts
+    are drawn and Gradio's veil has gone from what was being answered."""
     from axe_playwright_python.sync_playwright import Axe
 
+    page.wait_for_function(
+        """() => ![...document.querySelectorAll(
+          '.empty[aria-label], [data-testid=status-tracker].translucent:not(:has(.error))'
+        )].some(n => n.checkVisibility({visibilityProperty: true, opacityProperty: true}))"""
+    )
     found = Axe().run(page).response
     assert found["passes"]
     return {

@@ -11,6 +11,7 @@ from browsing import DESKTOP, MARKS, PHONE, go
 from bundled import EXAMPLES, VISION
 
 from recipes.first_view import FirstVisit
+from semerge.ui import words
 from semerge.ui.words import View
 
 pytestmark = MARKS
@@ -72,11 +73,12 @@ def test_the_opening_example_is_there_before_any_script(
     example = EXAMPLES.opening("image")
     assert example is not None
     view = View(EXAMPLES.stored["vision"], VISION, example)
-    told = first.locator(".se-sentence").inner_text()
-    assert view.title(view.result["chosen"]) in told and view.answer("se") in told
+    assert first.locator(".se-sentence").text_content() == words.sentence(view)
+    assert view.answer("se") in words.sentence(view)
     assert first.locator(".se-scene svg").is_visible()
     assert first.get_by_role("heading", name="SE-Merging").is_visible()
-    assert not first.get_by_role("button").count()  # nothing could answer yet
+    # nothing but the terms could answer yet
+    assert first.get_by_role("button").evaluate_all("all => all.every(n => n.matches('.se-term'))")
     ground = first.evaluate("n => getComputedStyle(n).backgroundColor")
     assert ground == ("rgb(16, 18, 22)" if theme == "dark" else "rgb(245, 246, 248)")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -101,7 +103,6 @@ def test_it_goes_as_the_page_comes(visit: Any) -> None:
     page = visit()
     page.locator(ANSWER).first.wait_for()
     page.wait_for_function("!document.getElementById('first')")
-    view = View(EXAMPLES.stored["vision"], VISION)
-    sentence = page.locator("#vision-sentence .se-sentence")
-    assert view.title(view.result["chosen"]) in sentence.inner_text()
+    told = words.sentence(View(EXAMPLES.stored["vision"], VISION, EXAMPLES.opening("image")))
+    assert page.locator("#vision-sentence .se-sentence").text_content() == told
     assert page.get_by_role("heading", level=1).count() == 1

@@ -44,14 +44,14 @@ def opened(page: Any) -> None:
     page.locator("#status li").first.wait_for(state="detached")
     go(page, "Layers")
     page.locator("#layers-scene svg[role=img]").wait_for()
-    page.locator("#layers-map .se-map-plot").wait_for()
+    page.locator("#layers-input-map .se-map-plot").wait_for()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_letters_are_large_enough_for_a_phone_and_lie_apart(visit: Any, theme: str) -> None:
     page = visit(PHONE, theme)
     opened(page)
-    for name in ("layers-scene", "layers-map"):
+    for name in ("layers-scene", "layers-input-map"):
         assert page.evaluate(LETTERS, name) >= 12, name
     assert not page.evaluate(OVER, "layers-scene")
     check_look(page, theme)
@@ -94,7 +94,7 @@ def test_picture_and_map_are_saved_by_key(visit: Any, tmp_path: Path, theme: str
     pictures = [
         saved(page, page.locator("#layers-scene [data-picture]"), tmp_path, *names,
               at.method, at.preset),
-        saved(page, page.locator("#layers-map [data-picture]"), tmp_path, *names),
+        saved(page, page.locator("#layers-input-map [data-picture]"), tmp_path, *names),
     ]  # fmt: skip
     assert page.evaluate("document.body.classList.contains('dark')") is (theme == "dark")
     assert page.locator(".se-ghost").count() == 0
@@ -114,10 +114,10 @@ def test_picture_and_map_are_saved_by_key(visit: Any, tmp_path: Path, theme: str
 def test_the_map_has_the_input_and_its_nearest_examples(visit: Any) -> None:
     page = visit()
     opened(page)
-    svg = page.locator("#layers-map .se-map-plot")
+    svg = page.locator("#layers-input-map .se-map-plot")
     assert "Nearest to this input" in svg.get_attribute("aria-label")
     assert svg.locator("g.own").count() == 1 and svg.locator(".badge").count() == 3
-    pictures = page.locator("#layers-map .se-nearest img")
+    pictures = page.locator("#layers-input-map .se-nearest img")
     assert pictures.count() == 3
     loaded = "n => n.complete && n.naturalWidth > 0"
     assert all(pictures.nth(i).evaluate(loaded) for i in range(3))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import MARKS, PHONE, check_look, drawn, go, shown, upload
+from browsing import MARKS, PHONE, check_look, drawn, go, shown, until, upload
 from fakes import fake_suite
 
 from semerge.suites.examples import Examples, load_examples
@@ -88,7 +88,9 @@ def test_the_answer_is_in_sight_after_every_input(
     # it leads to the answer, and goes there
     strip.click()
     strip.wait_for(state="hidden")
-    assert page.locator("#vision-answers .se-card.se .se-answer").evaluate(IN_SIGHT)
+    answer = page.locator("#vision-answers .se-card.se .se-answer")
+    until(page, lambda: answer.evaluate(IN_SIGHT))  # it glides there
+    assert answer.evaluate(IN_SIGHT)
     # an example
     page.evaluate("scrollTo(0, 0)")
     strip.wait_for()

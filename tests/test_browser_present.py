@@ -248,6 +248,7 @@ def test_the_bar_does_what_the_keys_do_and_ends_it(visit: Any, examples: Example
     again = visit(DESKTOP, query=urlsplit(page.url).query)
     shows(again, "vision", examples, 1)
     at_step(again, "probe")
+    until(again, lambda: visible(again, "vision") == {"probe"})
     assert visible(again, "vision") == {"probe"}
     bar.get_by_role("button", name="Reset to the first example").click()
     page.locator("#vision-sentence .se-sentence").wait_for()
@@ -414,6 +415,7 @@ def test_a_picture_that_can_not_be_made_is_told(visit: Any, examples: Examples) 
         "() => { make = XMLSerializer.prototype.serializeToString;"
         " XMLSerializer.prototype.serializeToString = () => { throw 1; }; }"
     )
+    page.get_by_role("button", name="Relative similarity").locator("visible=true").click()
     button = page.locator("[data-save=vision-similarity][data-as=png]")
     button.click()
     told = page.get_by_role("alert").filter(has_text="The picture could not be made")

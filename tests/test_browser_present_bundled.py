@@ -34,6 +34,8 @@ def test_keys_step_the_examples_and_the_four_steps(visit: Any, suite: Suite, the
     assert opening
     groups = EXAMPLES.by_task(suite.modality, suite.task_names).values()
     order = [example for group in groups for example in group]
+    if opening not in order:
+        order.insert(0, opening)  # what draws itself stands before the tasks
     place = order.index(opening)
     settle(page, result(opening), suite)
     # faster than the first is answered: both count

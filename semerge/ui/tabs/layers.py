@@ -87,7 +87,7 @@ class LayersTab(Tab):
         with gr.Column(visible=False, elem_classes="se-body") as self.body:
             with gr.Row(elem_classes="se-show", equal_height=False):
                 self.scene = html(elem_id="layers-scene")
-                self.map = html(elem_id="layers-map")
+                self.map = html(elem_id="layers-input-map")
             with gr.Row(elem_classes="se-charts"):
                 with gr.Column(elem_classes="se-chart se-at-similarity", min_width=280):
                     self.similar_head = html()
@@ -253,7 +253,7 @@ class LayersTab(Tab):
         spot = found.spot(batch, None if example is None else example.index)
         every = examples.of(suite.modality)
         name = called(source, example)
-        return reached, maps.of_input("layers-map", found, spot, suite, every, name)
+        return reached, maps.of_input("layers-input-map", found, spot, suite, every, name)
 
     def probe_all(
         self, name: str, sample: Any, probe: str, method: str = TASK_ARITHMETIC
