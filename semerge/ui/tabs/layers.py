@@ -106,7 +106,6 @@ class LayersTab(Tab):
             self.lies = gr.Button(
                 "Show what lies outside each expert’s subspace",
                 size="sm",
-                elem_classes="se-quiet",
                 elem_id="layers-lies",
             )
             self.outside = html(elem_id="layers-outside")
