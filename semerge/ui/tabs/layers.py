@@ -165,7 +165,7 @@ class LayersTab(Tab):
             self._outside,
             [self.picker.suite, self.picker.source, *self._controls],
             [self.outside],
-            **model_event(self.outside),
+            **model_event(),
         )
 
     # ---- handlers ----------------------------------------------------------------------------
