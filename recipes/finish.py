@@ -16,11 +16,12 @@ from recipes.card import write_card
 from recipes.export import SuiteSpec, Trained, write_suite, write_weights
 from recipes.lines import TRIVIAL_LIMIT
 from semerge.common import UserError
-from semerge.data.labelled import LabelledSet, balanced_rows, read_set
+from semerge.data.labelled import LabelledSet, Sets, balanced_rows, read_set
 from semerge.data.sets import generated_set, suite_sets
 from semerge.engine import Engine, load_engine
 from semerge.evaluation.choice import stored
 from semerge.evaluation.diagnosis import SAMPLES, diagnose
+from semerge.evaluation.field import assumptions
 from semerge.loading import load
 from semerge.suites import Defaults, Suite, read_suite
 from semerge.suites.report import rounded, write_report
@@ -85,6 +86,7 @@ def finish(
     found["diagnosis"] = diagnose(
         engine, validation, test, data, samples=count, tell=lambda text: logger.info("%s", text)
     )
+    found |= theory(engine, validation, limit)
     write_report(folder / "report.json", found)
     write_card(folder / "README.md", engine.suite, rounded(found), command)
     for line in found["lines"]:
@@ -94,6 +96,14 @@ def finish(
             "%s, %s: %s, target %s, %s", line["line"], line["on"], value, line["target"], told
         )
     return engine.suite
+
+
+def theory(engine: Engine, validation: Sets, limit: int | None = None) -> dict[str, Any]:
+    """What the theory of merging assumes, of all pairs of tasks, by the report's keys: on a few
+    validation samples of each, as a pair's grid is 45 merges. limit: fewer, for a quick run."""
+    count = min(limit or assumptions.SAMPLES, assumptions.SAMPLES)
+    logger.info("what the theory assumes of pairs of tasks, on %d samples of each", count)
+    return assumptions.assumptions(engine, validation, samples=count)
 
 
 def cached_samples(suite: Suite, data: Path, count: int, seed: int = 0) -> list[LabelledSet]:

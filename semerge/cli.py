@@ -173,7 +173,7 @@ def parser() -> Parser:
     what = "choose options and λ of each method on validation first, N samples a task; default: 100"
     one.add_argument("--tune", nargs="?", const=100, type=whole(1), metavar="N", help=what)
     what = "also how far two tasks' vectors get in each other's way, over a grid of their "
-    what += "coefficients; of all pairs, where none is named"
+    what += "coefficients, and how linear their features are; of all pairs, where none is named"
     one.add_argument("--disentanglement", nargs="?", const="all", metavar="TASK,TASK", help=what)
     why = "also why: hypothesis, automatic choice, misfits; into a report.json, if one is named"
     one.add_argument("--diagnose", nargs="?", const="", metavar="F", help=why)

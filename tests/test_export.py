@@ -102,6 +102,9 @@ def test_finish_writes_a_suite_that_its_report_describes(source: Path, tmp_path:
     # the notice "no expert fits" was calibrated with these very weights
     assert engine.abstention is not None
     assert report["diagnosis"]["at"]["weights_sha256"] == engine.weights_sha256()
+    for key in ("disentanglement", "linearity"):
+        assert report[key]["weights_sha256"] == engine.weights_sha256()
+        assert len(report[key]["pairs"]) == 3 and report[key]["split"] == "validation"
     card = (suite.folder / "README.md").read_text(encoding="utf-8")
     assert "make it" in card and "Task 2" in card and "**average, all tasks**" in card
 

@@ -49,6 +49,7 @@ LACKS = (
     "once it is trained."
 )
 QUICK = {"steps": 2, "updates": 2, "rounds": 2, "children": 2, "per_task": 2}
+QUICK |= {"generations": 3, "population": 4}
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ ALLOWED = {
     "transformers": ("semerge.backbones", "recipes"),
     "datasets": ("semerge.data.hub",),
     "pillow_heif": ("semerge.inputs",),
+    "cmaes": ("semerge.methods.evo_merging",),
     "spaces": ("semerge.ui.context",),
     "huggingface_hub": ("semerge.checkpoints",),
     "tokenizers": ("semerge.backbones", "recipes"),

@@ -332,6 +332,7 @@ def test_fisher_equals_the_formula_on_the_libraries_modules(
 LEARNED = ("adamerging", "concrete", "expert_merging", "self_positioning")
 QUICK = {name: ["--updates", "2"] for name in LEARNED}
 QUICK |= {"fw_merging": ["--rounds", "2"], "m2n2": ["--children", "2"]}
+QUICK |= {"evo_merging": ["--generations", "3", "--population", "4"]}
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in METHODS if entry.sampled])

@@ -13,8 +13,9 @@ from concurrency import sample_of
 from tiny import SUITES, edit
 from torch import Tensor
 
+from semerge.checkpoints import made as made_module
 from semerge.checkpoints import variants
-from semerge.checkpoints.made import FOLDER, INDEX, index_of, lacks
+from semerge.checkpoints.made import FOLDER, INDEX, index_of, lacking, lacks
 from semerge.checkpoints.variants import key_of, ship, shipped
 from semerge.cli import main
 from semerge.common import UserError
@@ -127,16 +128,29 @@ def test_of_another_model_is_refused(folder: Path) -> None:
         engine.variant("slow")
 
 
+def test_a_menu_reads_what_is_shipped_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite, reads, read = read_suite(folder), [], made_module.read_object
+
+    def counted(path: Path) -> Any:
+        reads.append(path)
+        return read(path)
+
+    monkeypatch.setattr(made_module, "read_object", counted)
+    found = lacking(suite, METHODS.names)
+    assert len(reads) == 1 and list(found) == list(METHODS.names)
+    assert found == {name: lacks(suite, name) for name in METHODS.names}
+
+
 def test_menus_say_what_is_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suite = read_suite(folder)
-    assert lacks(suite, "ties") is None and in_menu(suite, "ties") == "TIES-Merging"
-    assert in_menu(suite, "fisher") == f"Fisher merging ({NOT_MADE})"
+    assert lacks(suite, "ties") is None and in_menu("ties", None) == "TIES-Merging"
     told = lacks(suite, "fisher")
+    assert in_menu("fisher", told) == f"Fisher merging ({NOT_MADE})"
     assert told is not None and f"merge --suite {folder} --method fisher --data DIR" in told
     assert "second moments" in str(lacks(suite, "ota"))
     assert "is not made yet" in str(lacks(suite, "slow"))
     assert main(["merge", "--suite", str(folder), "--method", "slow"]) == 0  # the command it names
-    assert lacks(suite, "slow") is None and in_menu(suite, "slow") == "Slow"
+    assert lacks(suite, "slow") is None
     assert lacks(suite, "whole") is not None
     assert main(["merge", "--suite", str(folder), "--method", "whole", "--ship"]) == 0
     assert lacks(suite, "whole") is None

@@ -11,7 +11,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def index_of(suite: Suite) -> dict[str, Any]:
 
 def note_made(suite: Suite, spec: str) -> None:
     """Remember that a merge of this suite is on this disk, for menus."""
-    file = _note(suite, spec)
+    file = _note(_place(suite), spec)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
@@ -66,32 +66,49 @@ def note_made(suite: Suite, spec: str) -> None:
         _log.warning("%s can't be written: %s", file, error)
 
 
-def _note(suite: Suite, spec: str) -> Path:
-    """By what is known of the suite before it is read: its place, and the hashes of its files."""
+def _place(suite: Suite) -> str:
+    """A suite by what is known of it before it is read: its place, and the hashes of its files."""
     parts = {
         "suite": str(suite.folder.resolve()),
         "files": dict(suite.sha256),
-        "method": spec,
         "code": METHODS.code,
     }
-    return cache_folder() / "made" / content_key(parts)
+    return content_key(parts)
+
+
+def _note(place: str, spec: str) -> Path:
+    return cache_folder() / "made" / content_key({"suite": place, "method": spec})
 
 
 def lacks(suite: Suite, spec: str) -> str | None:
-    """Why a method can't be chosen for a suite at once, as a sentence that begins with a small
-    letter and names the command that makes it; None where it can, as far as is known before the
-    weights are read."""
-    entry = METHODS[spec]
-    if entry.needs == "moments" and any(task.moments is None for task in suite.tasks):
-        return f"needs {NEEDS['moments']}, which this suite has not"
-    if not entry.is_dear(parameters(suite.sizes.shapes)) or _note(suite, spec).exists():
-        return None
-    try:
-        if any(row.get("method") == spec for row in index_of(suite).values()):
+    """`lacking` of one method."""
+    return lacking(suite, [spec])[spec]
+
+
+def lacking(suite: Suite, specs: Iterable[str]) -> dict[str, str | None]:
+    """Why each of some methods can't be chosen for a suite at once, as a sentence that begins with
+    a small letter and names the command that makes it; None where it can, as far as is known before
+    the weights are read. What is shipped and what the suite is made of is read once for all."""
+    numbers, place, shipped = parameters(suite.sizes.shapes), _place(suite), _shipped(suite)
+
+    def why(spec: str) -> str | None:
+        entry = METHODS[spec]
+        if entry.needs == "moments" and any(task.moments is None for task in suite.tasks):
+            return f"needs {NEEDS['moments']}, which this suite has not"
+        if not entry.is_dear(numbers) or spec in shipped or _note(place, spec).exists():
             return None
+        return f"is not made yet; `{command(suite, spec)}` makes it once"
+
+    return {spec: why(spec) for spec in specs}
+
+
+def _shipped(suite: Suite) -> set[str]:
+    """The specs of what is shipped with a suite; none where that can't be read."""
+    try:
+        return {str(row.get("method")) for row in index_of(suite).values()}
     except UserError as error:
         _log.warning("%s", error)
-    return f"is not made yet; `{command(suite, spec)}` makes it once"
+        return set()
 
 
 def command(suite: Suite, spec: str) -> str:

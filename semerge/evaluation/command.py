@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 ALL = "all"
 DRAWS = 3
 """Of a method that draws at random, where all methods are run."""
+ASSUMPTIONS = ("disentanglement", "linearity")  # keys of a report
 NAMED = ("data", "split", "limit", "seed", "task", "skip_damaged")  # options that a Request has
 
 
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         raise KeyboardInterrupt from None
     content, whole = found.to_dict() | _reported(suite, found), found.complete
     if args.disentanglement is not None and whole:
-        content["disentanglement"] = _disentanglement(engine, found, args.disentanglement)
+        content |= _assumptions(engine, found, splits, request, args.disentanglement)
     if splits is not None and whole:
         content["diagnosis"] = diagnose(
             engine,
@@ -91,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
     if args.diagnose and whole:
         # read once more: it may have changed during the run
         report = _read_report(Path(args.diagnose))
-        write_report(Path(args.diagnose), report | {"diagnosis": content["diagnosis"]})
+        added = {key: content[key] for key in ("diagnosis", *ASSUMPTIONS) if key in content}
+        write_report(Path(args.diagnose), report | added)
     if suite.family and found.split == "test":
         content["family"] = suite.family
     if args.json:
@@ -123,15 +125,26 @@ def _pairs(text: str, suite: Suite) -> list[tuple[str, str]] | None:
     return [(names[0], names[1])]
 
 
-def _disentanglement(engine: Engine, found: Evaluation, text: str) -> dict[str, Any]:
-    """The weight-disentanglement error of pairs of tasks, on the samples that were evaluated."""
-    from semerge.evaluation.field.disentanglement import of_pairs
+def _assumptions(
+    engine: Engine,
+    found: Evaluation,
+    splits: tuple[Sets, Sets] | None,
+    request: Request,
+    text: str,
+) -> dict[str, Any]:
+    """What the theory assumes of pairs of tasks: on the samples that were evaluated, or, beside a
+    diagnosis, on some of validation."""
+    from semerge.evaluation.field.assumptions import SAMPLES as FEW
+    from semerge.evaluation.field.assumptions import assumptions
 
-    sets, pairs = found.inspection.sets.sets, _pairs(text, engine.suite)
-    there = {one.task for one in sets}
+    sets, most = found.inspection.sets, None
+    if splits is not None:
+        sets, most = splits[0], min(request.limit or FEW, FEW)
+    pairs = _pairs(text, engine.suite)
+    there = {one.task for one in sets.sets}
     for name in (name for pair in pairs or () for name in pair if name not in there):
         raise UserError(f"The data holds no samples of {name}.")
-    return of_pairs(engine, sets, pairs)
+    return assumptions(engine, sets, pairs, most, request.seed)
 
 
 def _tuned(suite: Suite, request: Request, most: int, waits: bool) -> Request:

@@ -354,6 +354,28 @@ def over_lambda(
     return _with_lambda(figure, "λ of the static merge, which is probed too", chosen)
 
 
+def by_block(places: Sequence[str], series: Mapping[str, Sequence[float]]) -> go.Figure:
+    """Figures of features by block, the final embedding last."""
+    figure = go.Figure()
+    for (name, values), (colour, dash, symbol) in zip(series.items(), FAMILIES, strict=True):
+        trace = _marks(
+            places,
+            values,
+            f"block %{{x}}: {name} %{{y:.3f}}<extra></extra>",
+            {"symbol": symbol, "size": 8, "color": colour},
+            mode="lines+markers",
+            line={"color": colour, "dash": dash, "width": 2.2},
+        )
+        figure.add_trace(trace)
+    every = [0.0, 1.0, *(value for values in series.values() for value in values)]
+    figure.update_layout(
+        **_layout(320, l=8, r=16, t=12, b=FOOT + 16),
+        xaxis=_axis("block", type="category"),
+        yaxis=_axis(range=[min(every) - 0.04, max(every) + 0.06], dtick=0.25, automargin=True),
+    )
+    return figure
+
+
 def curve(rows: Sequence[Part], probe_lambda: float | None) -> go.Figure:
     """Right expert nearest, by the λ of the merged model that is probed."""
     figure = go.Figure()

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from semerge.checkpoints.made import lacks
+from semerge.checkpoints.made import lacking
 from semerge.common import gigabytes
 from semerge.evaluation.tables import read_bench
 from semerge.methods import METHODS
@@ -316,20 +316,20 @@ class Entries:
         if self.key != "method":
             choices = [(self.registry[name].title, name) for name in names]
             return {"choices": choices, "value": entry.name}
-        choices = [(in_menu(suite, name), name) for name in names]
-        why = lacks(suite, spec)
-        about = entry.about if why is None else f"{entry.title} {why}. {entry.about}"
-        return {"choices": choices, "value": entry.name, "info": about}
+        why = lacking(suite, (*names, spec))
+        choices = [(in_menu(name, why[name]), name) for name in names]
+        told = f"{entry.title} {why[spec]}. " if why[spec] else ""
+        return {"choices": choices, "value": entry.name, "info": told + entry.about}
 
     def _option(self, option: Option, spec: str) -> dict[str, Any]:
         chosen = self.registry.chosen(spec)
         return {"value": chosen.get(option.name, option.default), "visible": option.name in chosen}
 
 
-def in_menu(suite: Suite, method: str) -> str:
-    """A method in its menu; one that can't be chosen at once says so."""
+def in_menu(method: str, why: str | None) -> str:
+    """A method in its menu; one that can't be chosen at once says so. why: see `lacking`."""
     title = METHODS[method].title
-    return title if lacks(suite, method) is None else f"{title} ({NOT_MADE})"
+    return title if why is None else f"{title} ({NOT_MADE})"
 
 
 NOT_MADE = "not made here"

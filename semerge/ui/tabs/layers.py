@@ -29,13 +29,17 @@ from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
 from semerge.ui.scene import depths, picture
 from semerge.ui.tabs import Tab, Update
+from semerge.ui.tabs.layers_outside import Readers, outside
 from semerge.ui.tabs.layers_report import TOPICS, pages, part
+from semerge.ui.tabs.layers_theory import THEORY, Theory
+from semerge.ui.tabs.layers_theory import names as pair_names
 from semerge.ui.words import View, given, macro
 
 if TYPE_CHECKING:
     from semerge.engine import Engine
 
 INPUT = "input"
+PAIRED = ":"  # between a view that is open and its pair of tasks
 # a chart that was drawn anew in a closed tab has a width of its own; told so, it takes the page's
 FIT = "() => { setTimeout(() => window.dispatchEvent(new Event('resize')), 80); return []; }"
 Known = dict[str, Any] | None  # of which suite, source, probe and method, and the distances
@@ -49,7 +53,8 @@ class LayersTab(Tab):
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.look = on_gpu(self._look)
+        self.look, self.lie = on_gpu(self._look), on_gpu(self._lie)
+        self.readers = Readers()
         self.known = gr.State(None)
         self.open = gr.State(INPUT)
         with gr.Row(elem_classes="se-desk se-layers", equal_height=False):
@@ -61,6 +66,7 @@ class LayersTab(Tab):
                     with gr.Tab("This input", id=INPUT):
                         self._lay_out_input()
                     self.topics = Topics(self.picker.suites[0])
+                    self.theory = Theory(self.picker.suites[0])
                 self.link = html(words.button(self.name, {}), elem_id="layers-link")
         self._wire()
 
@@ -97,6 +103,12 @@ class LayersTab(Tab):
                     self.weights = html(elem_id="layers-coefficients")
             self.changes = html(elem_id="layers-changes", elem_classes="se-changes")
             self.tables = html(elem_id="layers-tables")
+            self.lies = gr.Button(
+                "Show what lies outside each expert’s subspace",
+                size="sm",
+                elem_id="layers-lies",
+            )
+            self.outside = html(elem_id="layers-outside")
 
     # ---- wiring ------------------------------------------------------------------------------
 
@@ -115,11 +127,12 @@ class LayersTab(Tab):
     @property
     def _probed(self) -> list[Any]:
         """What another input or probe changes."""
-        return [*self._controls, self.known, self.given, self.map, *self._shown]
+        return [*self._controls, self.known, self.given, self.map, self.outside, *self._shown]
 
     @property
     def outputs(self) -> list[Any]:
-        return [*self.picker.outputs, *self._probed, self.open, self.tabs]
+        probed = [*self.picker.outputs, *self._probed]
+        return [*probed, self.open, self.tabs, *self.theory.outputs]
 
     def _wire(self) -> None:
         asked = [self.picker.suite, self.picker.source, self.known, self.open, *self._controls]
@@ -134,14 +147,25 @@ class LayersTab(Tab):
         gr.on(again, self._again, asked, self._probed, **latest).then(*after, **moved)
         gr.on([self.layer.input, self.pool.input, self.preset.input], *after, **moved)
         for tab in self.tabs.children:
-            select = partial(self._select, str(tab.id))
-            tab.select(select, asked, [self.open, self.link], **page_event())
+            if tab is not self.theory.tab:
+                select = partial(self._select, str(tab.id))
+                tab.select(select, asked, [self.open, self.link], **page_event())
             tab.select(None, None, None, js=FIT, **page_event())
+        of_pair, linked = [self.theory.pair, *asked], [self.open, self.link]
+        self.theory.tab.select(self._select_pair, of_pair, linked, **page_event())
+        turned = [*self.theory.of_pair, *linked]
+        self.theory.pair.input(self._turned, of_pair, turned, **page_event())
         self.picker.suite.change(
-            lambda name: self.topics.show(self.context.suite(name)),
-            self.picker.suite,
-            self.topics.outputs,
+            self._suited,
+            [self.picker.suite, self.open],
+            [*self.topics.outputs, *self.theory.outputs],
             **page_event(),
+        )
+        self.lies.click(
+            self._outside,
+            [self.picker.suite, self.picker.source, *self._controls],
+            [self.outside],
+            **model_event(),
         )
 
     # ---- handlers ----------------------------------------------------------------------------
@@ -190,6 +214,27 @@ class LayersTab(Tab):
             link = ""
         return {self.open: topic, self.link: link}
 
+    def _select_pair(self, pair: str | None, *asked: Any) -> Update:
+        return self._select(_view(THEORY, pair or ""), *asked)
+
+    def _turned(self, pair: str | None, name: str, *rest: Any) -> Update:
+        """Another pair of tasks."""
+        turned = self.theory.turn(self.context.suite(name), pair or "")
+        return {**turned, **self._select_pair(pair, name, *rest)}
+
+    def _suited(self, name: str, opened: str) -> Update:
+        """The views of another suite. A pair of its own that is open, as by a link, stays."""
+        suite = self.context.suite(name)
+        return {**self.topics.show(suite), **self.theory.show(suite, opened.partition(PAIRED)[2])}
+
+    def _outside(self, name: str, source: Source, *controls: Any) -> Update:
+        """What of the input that is shown lies outside each expert's subspace."""
+        suite = self.context.suite(name)
+        try:
+            return {self.outside: self.lie(name, source, self._where(suite, controls).method)}
+        except UserError as error:
+            return {self.outside: macro("failure", str(error))}
+
     def _show(self, suite: Suite, source: Source, opened: str, where: Where) -> Update:
         """An input that has to be probed."""
         try:
@@ -198,12 +243,14 @@ class LayersTab(Tab):
             reached, drawn = self.look(suite.name, source, where.probe, where.method)
             shown = self._draw(suite, source, reached, opened, where)
         except UserError as error:
-            return {self.known: None, self.given: "", self.map: "", **self._failed(error)}
+            emptied = dict.fromkeys((self.given, self.map, self.outside), "")
+            return {self.known: None, **emptied, **self._failed(error)}
         seen = self.context.engines.get(suite.name).picture(sample)
         return {
             self.known: {**_asked(suite, source, where), "reached": reached},
             self.given: given(sample, seen),
             self.map: drawn,
+            self.outside: "",
             **shown,
         }
 
@@ -255,6 +302,13 @@ class LayersTab(Tab):
         name = called(source, example)
         return reached, maps.of_input("layers-input-map", found, spot, suite, every, name)
 
+    def _lie(self, name: str, source: Source, method: str) -> Markup:
+        """Shares of an input outside the experts' subspaces, as a table."""
+        suite, examples = self.context.suite(name), self.context.examples
+        engine, example = self.context.engines.get(name), example_of(source, suite, examples)
+        batch = maps.batch_of(engine, sample_of(source, suite, examples))
+        return outside(engine, self.readers.of(engine), batch, method, example)
+
     def probe_all(
         self, name: str, sample: Any, probe: str, method: str = TASK_ARITHMETIC
     ) -> dict[str, dict[str, list[float]]]:
@@ -301,7 +355,10 @@ class LayersTab(Tab):
 
     def _link(self, suite: Suite, source: Source, opened: str, where: Where) -> str:
         values, note = self.picker.link(suite, source)
-        shown = {"show": opened} if opened != INPUT else {}
+        view, _, pair = opened.partition(PAIRED)
+        # of a suite that was left there may be another's pair
+        known = {"pair": pair} if pair in pair_names(suite) else {}
+        shown = {"show": view, **known} if view != INPUT else {}
         place = {k: v for k, v in vars(where).items() if v != TASK_ARITHMETIC}
         return words.button(self.name, {**values, **place, **shown}, note)
 
@@ -319,7 +376,9 @@ class LayersTab(Tab):
             preset=query.one_of("preset", tuple(PRESETS), usual.preset),
             method=method,
         )
-        opened = query.one_of("show", (INPUT, *TOPICS), INPUT)
+        opened = query.one_of("show", (INPUT, *TOPICS, THEORY), INPUT)
+        if opened == THEORY:
+            opened = _view(THEORY, query.one_of("pair", pair_names(suite), ""))
         return self._fill(suite, source, opened, where)
 
     def take(self, suite: Suite, source: Source) -> Update:
@@ -331,8 +390,14 @@ class LayersTab(Tab):
             **self._put(suite, where),
             **self._show(suite, source, opened, where),
             self.open: opened,
-            self.tabs: gr.Tabs(selected=opened),
+            self.tabs: gr.Tabs(selected=opened.partition(PAIRED)[0]),
+            **self.theory.show(suite, opened.partition(PAIRED)[2]),
         }
+
+
+def _view(topic: str, pair: str) -> str:
+    """What is open: a view, and in one of pairs of tasks which of them."""
+    return f"{topic}{PAIRED}{pair}" if pair else topic
 
 
 def _asked(suite: Suite, source: Source, where: Where) -> dict[str, Any]:

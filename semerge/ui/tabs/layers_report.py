@@ -56,11 +56,16 @@ def pages(suite: Suite) -> dict[str, Page]:
         what = "has no diagnosis yet"
     except (ValueError, LookupError, TypeError, AttributeError, UndefinedError):
         what = "has a diagnosis that can't be read"
-    name, folder = _named(suite)
-    made = f"evaluate --suite {name} --data DIR --diagnose {folder}/report.json"
-    missing = partial(part, "missing", suite.title, what, f"python -m semerge {made}")
+    missing = partial(part, "missing", suite.title, what, command(suite))
     # the automatic choice needs no diagnosis
     return dict.fromkeys(TOPICS, Page(missing())) | {"choice": Page(missing(_choosing(suite)))}
+
+
+def command(suite: Suite, more: str = "") -> str:
+    """What writes the figures of a suite into its report. more: further options."""
+    name, folder = _named(suite)
+    made = f"evaluate --suite {name} --data DIR {more}--diagnose {folder}/report.json"
+    return f"python -m semerge {made}"
 
 
 def _named(suite: Suite) -> tuple[str, str]:
