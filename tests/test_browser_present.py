@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import DESKTOP, MARKS, PHONE, drawn, saved_chart, serious_faults, wide
+from browsing import DESKTOP, MARKS, PHONE, drawn, saved_chart, serious_faults, until, wide
 from fakes import FakeEngine, fake_suite
 
 from semerge.inputs import decode_image
