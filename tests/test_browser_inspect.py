@@ -115,12 +115,12 @@ def test_a_walk_by_mouse_and_by_keys(
     found = run(page, suite)
     numbers = counts(found)
     # of two filters the second holds, and pressed twice it is taken away
-    press_at_once(page, "#inspect-board", "filter broken", "filter misrouted")
+    press_at_once(page, "#inspect-filters", "filter broken", "filter misrouted")
     shows(page, found, View(filter="misrouted"))
-    press_at_once(page, "#inspect-board", "filter broken", "filter broken")
+    press_at_once(page, "#inspect-filters", "filter broken", "filter broken")
     shows(page, found, View())
     for kind in ("fixed", "broken", "misrouted"):
-        button = page.locator(f"#inspect-board [data-key='filter {kind}']")
+        button = page.locator(f"#inspect-filters [data-key='filter {kind}']")
         assert str(numbers[kind]) in button.inner_text()
         button.click()
         shows(page, found, View(filter=kind))
@@ -171,7 +171,7 @@ def test_a_walk_by_mouse_and_by_keys(
     again = visit(size, theme, query=f"{query}&__theme={theme}")
     shows(again, found, View(sort="margin", search="r"))
     holds(again, found, ids[0])
-    for part in ("#inspect-figures", "#inspect-board", "#inspect-table", "#inspect-link"):
+    for part in ("#inspect-figures", "#inspect-filters", "#inspect-board", "#inspect-table", "#inspect-link"):
         assert again.locator(part).inner_text() == page.locator(part).inner_text().replace(
             "Copied", "")  # fmt: skip
 
@@ -183,7 +183,7 @@ def test_a_run_is_shown_and_a_row_opened(
     """The combinations that the long walk leaves out."""
     page, suite = visit(size, theme), SUITES[name]
     found = run(page, suite)
-    page.locator("#inspect-board [data-key='filter disagree']").click()
+    page.locator("#inspect-filters [data-key='filter disagree']").click()
     ids = shows(page, found, View(filter="disagree"))
     page.locator("#inspect-table tbody th button").first.click()
     holds(page, found, ids[0])

@@ -401,7 +401,7 @@ def test_buttons_show_what_the_library_selects(
         visitor.refine(head=head)
         numbers = counts(whole, head)
         for name in FILTERS:
-            assert f"<b>{numbers[name]:,}</b>" in visitor[tab.page.board]
+            assert f"<b>{numbers[name]:,}</b>" in visitor[tab.page.filters]
             visitor.act(do="filter", value=name)
             shows(View(filter=name, head=head))
             if name != "all":
@@ -530,6 +530,7 @@ def test_text_of_users_is_never_markup(home: Path, whole: inspection.Inspection)
         inspect_html.rows_table(found, look, [0]),
         inspect_html.open_row(found, look, [HOSTILE]),
         inspect_html.pinned_row(found, look),
+        inspect_html.filters(found, look),
         inspect_html.board(found, look),
         inspect_html.figures(found),
         inspect_html.exports("key", look, choice, 1),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from semerge.common import listed, measured, rendered
+from semerge.common import listed, measured, rendered, samples
 from semerge.evaluation.field.costs import TIMED
 from semerge.evaluation.figures import HEADINGS
 from semerge.methods import METHODS
@@ -160,5 +160,6 @@ def _ran(content: dict[str, Any]) -> str:
 
 def samples_of(content: dict[str, Any]) -> str:
     """How many samples were run, of how many where it was stopped."""
-    of = f" of {content['stopped']['of']:,}" if "stopped" in content else ""
-    return f"{content['n']:,}{of} samples"
+    if "stopped" in content:
+        return f"{content['n']:,} of {samples(content['stopped']['of'])}"
+    return samples(content["n"])
