@@ -375,6 +375,7 @@ def static_report(inspection: Inspection, view: View | None = None, limit: int =
         limit=limit,
         status=status,
         side=THUMBNAIL,
+        entropy=not inspection.resolved.hard,  # of one expert alone it is 0
         settings=[*settings.items(), *((k, value) for k, value in looked.items() if value)],
     )
     return text.lstrip() + "\n"
