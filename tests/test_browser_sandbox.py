@@ -74,7 +74,9 @@ def test_the_chosen_expert_comes_first_and_the_answer_stays_in_sight(visit: Any)
         example = EXAMPLES.by_task("image", VISION.task_names)[VISION.task_names[3]][0]
         page = opened(visit, VISION, example, size, "light")
         settle(page, VISION, example, static(VISION))
-        chosen = engine(VISION.name).predict(sample_of({"example": example.index}, VISION, EXAMPLES))
+        chosen = engine(VISION.name).predict(
+            sample_of({"example": example.index}, VISION, EXAMPLES)
+        )
         first = page.locator("#sandbox-coefficients .se-coefficient").first
         assert VISION.task(chosen.chosen).title in first.inner_text()
         assert "The expert that SE-Merging chooses" in first.inner_text()

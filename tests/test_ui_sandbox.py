@@ -213,9 +213,7 @@ def test_the_nearest_point_of_the_line_stays_on_it() -> None:
     assert sandbox.place_on_line(suite, [-0.5, *[0] * 3, 1.5, 0, 0, 0], ends) == (1.0, False)
 
 
-def test_the_preference_puts_the_coefficients_on_the_line(
-    tab: SandboxTab, page: Visitor
-) -> None:
+def test_the_preference_puts_the_coefficients_on_the_line(tab: SandboxTab, page: Visitor) -> None:
     suite = fake_suite("image")
     page.change("sandbox-example", 4)
     ends = sandbox.pair(page[tab.known]["result"])
@@ -444,7 +442,9 @@ def test_a_link_brings_the_same_back(tab: SandboxTab, page: Visitor) -> None:
 def test_the_experts_of_a_link_are_those_of_the_preference(tab: SandboxTab, page: Visitor) -> None:
     """Also where others are raised most by now."""
     page.change("sandbox-example", 5)
-    free = [name for name in fake_suite("image").task_names if name not in (page["From"], page["To"])]
+    free = [
+        name for name in fake_suite("image").task_names if name not in (page["From"], page["To"])
+    ]
     asked = {**link(page["sandbox-link"]), "from": free[0], "to": free[1]}
     query = Query(asked)
     restored = tab.restore(query)

@@ -24,6 +24,7 @@ from semerge.suites import Suite
 
 # ---- shares with their uncertainty ---------------------------------------------------------------
 
+
 def share(right: Tensor) -> dict[str, Any]:
     """bool (N,) -> {"share", "low", "high", "n"}; the share is None where N is 0."""
     n, hits = len(right), int(right.sum())

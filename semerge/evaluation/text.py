@@ -33,9 +33,7 @@ def lines(content: dict[str, Any], titles: Mapping[str, str]) -> list[str]:
         wide=max(len(titles.get(name, name)) for name in tasks | averages),
         figures=tasks | {name: row for name, row in averages.items() if row},
     )
-    diagnosis = (
-        diagnosis_lines(content["diagnosis"], titles) if "diagnosis" in content else []
-    )
+    diagnosis = diagnosis_lines(content["diagnosis"], titles) if "diagnosis" in content else []
     field = field_lines(content) if "table" in content else []
     return [*text, *field, *diagnosis, *published_lines(content.get("family"), tasks, ran)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from statistics import median
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
