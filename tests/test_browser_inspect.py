@@ -207,9 +207,9 @@ IN_VIEW = """() => ['#inspect-narrow', '#inspect-table', '#inspect-detail'].map(
 
 
 def test_filters_samples_and_the_open_row_stand_beside_each_other(visit: Any) -> None:
-    for name in SUITES:
+    for suite in SUITES.values():
         page = visit(DESKTOP, "light")
-        found = run(page, SUITES[name])
+        found = run(page, suite)
         page.locator("#inspect-table tbody th button").nth(1).click()
         holds(page, found, found.rows[1].id)
         (_, first, a), (second, end, b), (third, last, c) = page.evaluate(IN_VIEW)

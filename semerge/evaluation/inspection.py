@@ -334,8 +334,8 @@ REPORTED = {
     "expert": "expert",
     "routing": "right expert",
 }
-"""The columns of a page's accuracies, with their headings; the head is the given one, unless it says
-the chosen expert's."""
+"""The columns of a page's accuracies, with their headings; the head is the given one, unless it
+says the chosen expert's."""
 
 
 def _with_limits(share: float, within: Limits) -> str:

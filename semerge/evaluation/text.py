@@ -136,8 +136,8 @@ def aligned(rows: Sequence[Mapping[str, str]], left: Sequence[str] = ()) -> list
 
 
 def diagnosis_lines(diagnosis: Part, titles: Mapping[str, str]) -> list[str]:
-    """What `diagnosis.diagnose` gave as text, each figure with its number of samples. titles: of the
-    suite's tasks, by name."""
+    """What `diagnosis.diagnose` gave as text, each figure with its number of samples. titles: of
+    the suite's tasks, by name."""
     settings = _told(diagnosis["at"], "probe layer pool preset probe_lambda")
     return rendered("diagnosis.txt", diagnosis, settings=settings, titles=titles)
 

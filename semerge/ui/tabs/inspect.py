@@ -289,8 +289,8 @@ INFER = ""  # in the list of tasks: the labels tell
 WANTED = {
     "image": "A zip archive with one folder a class, named as in the suite; up to 10 MB. Optional: "
     "folders of tasks around them, named as in the suite: {tasks}.",
-    "text": "A CSV or JSON file with the columns text and label, and text_b for pairs; up to 10 MB. "
-    "Optional: a column task, which names each sample's task as the suite does: {tasks}.",
+    "text": "A CSV or JSON file with the columns text and label, and text_b for pairs; up to "
+    "10 MB. Optional: a column task, which names each sample's task as the suite does: {tasks}.",
 }
 
 
