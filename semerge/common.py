@@ -105,6 +105,11 @@ def of_100(share: float) -> int:
     return round(100 * share) if share in (0.0, 1.0) else min(max(round(100 * share), 1), 99)
 
 
+def samples(n: int) -> str:
+    """`1 sample`, `12,345 samples`."""
+    return f"{n:,} sample{'' if n == 1 else 's'}"
+
+
 def measured(value: float) -> str:
     """A measured value to three digits, and whole from a hundred on: 1.13, 10.6, 3,663."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -22,6 +22,7 @@ from browsing import (
     PHONE,
     check_look,
     choose,
+    close,
     others,
     press_at_once,
     serious_faults,
@@ -77,7 +78,7 @@ def run(page: Any, suite: Suite) -> Inspection:
     opened(page, suite)
     page.locator("#inspect-run").click()
     found = inspected(suite.name)
-    shows(page, found, View())
+    shows(page, found, View(head="routed"))
     return found
 
 
@@ -94,7 +95,7 @@ def shows(page: Any, found: Inspection, view: View) -> list[str]:
     return want
 
 
-def holds(page: Any, found: Inspection, name: str, head: str = "oracle") -> None:
+def holds(page: Any, found: Inspection, name: str, head: str = "routed") -> None:
     """Wait until the open row's panel has the Result that the engine gives."""
     i = next(i for i, row in enumerate(found.rows) if row.id == name)
     read_by = found.rows[i].task if head == "oracle" else "auto"
@@ -113,21 +114,21 @@ def test_a_walk_by_mouse_and_by_keys(
 ) -> None:
     page, suite = visit(size, theme), SUITES[name]
     found = run(page, suite)
-    numbers = counts(found)
+    numbers = counts(found, "routed")
     # of two filters the second holds, and pressed twice it is taken away
-    press_at_once(page, "#inspect-board", "filter broken", "filter misrouted")
-    shows(page, found, View(filter="misrouted"))
-    press_at_once(page, "#inspect-board", "filter broken", "filter broken")
-    shows(page, found, View())
+    press_at_once(page, "#inspect-filters", "filter broken", "filter misrouted")
+    shows(page, found, View(head="routed", filter="misrouted"))
+    press_at_once(page, "#inspect-filters", "filter broken", "filter broken")
+    shows(page, found, View(head="routed"))
     for kind in ("fixed", "broken", "misrouted"):
-        button = page.locator(f"#inspect-board [data-key='filter {kind}']")
+        button = page.locator(f"#inspect-filters [data-key='filter {kind}']")
         assert str(numbers[kind]) in button.inner_text()
         button.click()
-        shows(page, found, View(filter=kind))
+        shows(page, found, View(head="routed", filter=kind))
         assert button.get_attribute("aria-pressed") == "true"
     astray = next((row.task, row.chosen) for row in found.rows if row.task != row.chosen)
     page.locator(f"#inspect-board [data-key='cell {astray[0]} {astray[1]}']").click()
-    view = View(filter="misrouted", tasks=astray[:1], chosen=astray[1])
+    view = View(head="routed", filter="misrouted", tasks=astray[:1], chosen=astray[1])
     shows(page, found, view)
     with page.expect_download() as saved:
         page.locator("#inspect-files [data-key='export csv']").click()
@@ -136,9 +137,9 @@ def test_a_walk_by_mouse_and_by_keys(
     assert Path(saved.value.path()).read_text(encoding="utf-8") == mine.getvalue()
 
     page.locator("#inspect-table [data-key=clear]").click()
-    shows(page, found, View())
+    shows(page, found, View(head="routed"))
     page.locator("#inspect-table [data-key='sort margin']").click()
-    ids = shows(page, found, View(sort="margin"))
+    ids = shows(page, found, View(head="routed", sort="margin"))
     # from here on by keys alone: open a row, step, pin, and find the focus where it was
     button = page.locator("#inspect-table tbody th button").first
     button.focus()
@@ -159,7 +160,7 @@ def test_a_walk_by_mouse_and_by_keys(
     page.locator("#inspect-pinned-footer a[download]").wait_for()
     assert shown(page, "inspect-pinned")["predictions"] != {}
     page.locator("#inspect-search :is(input, textarea)").fill("r")  # no key while one types
-    shows(page, found, View(sort="margin", search="r"))
+    shows(page, found, View(head="routed", sort="margin", search="r"))
     assert page.locator("#inspect-opened .se-open h2").inner_text().endswith(ids[0])
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.locator("#inspect-figures summary").click()
@@ -169,9 +170,15 @@ def test_a_walk_by_mouse_and_by_keys(
     # the link opens the same in another browser
     query = page.locator("#inspect-link [data-link]").get_attribute("data-link")
     again = visit(size, theme, query=f"{query}&__theme={theme}")
-    shows(again, found, View(sort="margin", search="r"))
+    shows(again, found, View(head="routed", sort="margin", search="r"))
     holds(again, found, ids[0])
-    for part in ("#inspect-figures", "#inspect-board", "#inspect-table", "#inspect-link"):
+    for part in (
+        "#inspect-figures",
+        "#inspect-filters",
+        "#inspect-board",
+        "#inspect-table",
+        "#inspect-link",
+    ):
         assert again.locator(part).inner_text() == page.locator(part).inner_text().replace(
             "Copied", "")  # fmt: skip
 
@@ -183,14 +190,81 @@ def test_a_run_is_shown_and_a_row_opened(
     """The combinations that the long walk leaves out."""
     page, suite = visit(size, theme), SUITES[name]
     found = run(page, suite)
-    page.locator("#inspect-board [data-key='filter disagree']").click()
-    ids = shows(page, found, View(filter="disagree"))
+    page.locator("#inspect-filters [data-key='filter disagree']").click()
+    ids = shows(page, found, View(head="routed", filter="disagree"))
     page.locator("#inspect-table tbody th button").first.click()
     holds(page, found, ids[0])
     page.locator("#inspect-opened [data-key=pin]").click()
     page.locator("#inspect-pinned .se-open h2", has_text=ids[0]).wait_for()
     page.locator("#inspect-pinned-footer a[download]").wait_for()
     check_look(page, theme)
+
+
+IN_VIEW = """() => ['#inspect-narrow', '#inspect-table', '#inspect-detail'].map(part => {
+  const {left, right, top} = document.querySelector(part).getBoundingClientRect();
+  return [left, right, top];
+})"""
+
+
+def test_filters_samples_and_the_open_row_stand_beside_each_other(visit: Any) -> None:
+    for suite in SUITES.values():
+        page = visit(DESKTOP, "light")
+        found = run(page, suite)
+        page.locator("#inspect-table tbody th button").nth(1).click()
+        holds(page, found, found.rows[1].id)
+        (_, first, a), (second, end, b), (third, last, c) = page.evaluate(IN_VIEW)
+        assert first <= second < end <= third < last <= DESKTOP[0]
+        assert max(a, b, c) - min(a, b, c) < 60
+        # each scrolls within itself, and no column is cut off
+        assert page.locator(".se-samples").evaluate("n => n.scrollWidth <= n.clientWidth + 1")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        height = "n => n.getBoundingClientRect().height <= innerHeight"
+        for part in ("#inspect-narrow", ".se-samples", "#inspect-detail"):
+            assert page.locator(f"#inspect-desk {part}, #inspect-desk{part}").first.evaluate(height)
+        check_look(page, "light")
+        close(page)
+
+
+def test_the_samples_are_gone_through_by_keys(visit: Any) -> None:
+    page = visit(DESKTOP, "dark")
+    found = run(page, SUITES["mini-vision"])
+    ids = [row.id for row in found.rows]
+    stops = "#inspect-table :is(tbody th, .se-tiles) [tabindex='0']"
+    assert page.locator(stops).count() == 1  # one stop for Tab
+    page.locator(stops).focus()
+    for key, want in (("ArrowDown", 1), ("ArrowDown", 2), ("ArrowUp", 1), ("End", 24), ("Home", 0)):
+        page.keyboard.press(key)
+        assert focused(page) == f"row {ids[want]}"
+        assert page.locator(stops).count() == 1
+    assert page.locator("#inspect-opened .se-open").count() == 0
+    page.locator("#inspect-table [data-key='layout gallery']").click()
+    page.locator(".se-tiles button").first.focus()
+    wide = page.evaluate(
+        "() => { const all = [...document.querySelectorAll('.se-tiles li')];"
+        "return all.filter(one => one.offsetTop === all[0].offsetTop).length; }"
+    )
+    for key, want in (("ArrowRight", 1), ("ArrowDown", 1 + wide), ("ArrowLeft", wide), ("End", 24)):
+        page.keyboard.press(key)
+        assert focused(page) == f"row {ids[want]}"
+    page.keyboard.press("Enter")
+    holds(page, found, ids[24])
+    check_look(page, "dark")
+    # a link past them
+    page.locator("[data-skip]").first.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("'past' in document.activeElement.dataset")
+
+
+def test_old_results_are_dimmed_until_the_new_set_is_run(visit: Any) -> None:
+    page = visit()
+    run(page, SUITES["mini-vision"])
+    page.locator("#inspect-limit input").fill("1")
+    page.locator("#inspect-old [role=status]", has_text="of the set before").wait_for()
+    assert page.locator("#inspect-results").evaluate("n => getComputedStyle(n).opacity") == "0.5"
+    page.locator("#inspect-run").click()
+    page.locator("#inspect-table [role=status]", has_text="8 of 8 samples").wait_for()
+    page.locator("#inspect-old [role=status]").wait_for(state="detached")
+    assert page.locator("#inspect-results").evaluate("n => getComputedStyle(n).opacity") == "1"
 
 
 def focused(page: Any) -> str:

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, MARKS, PHONE, check_look, close, others, serious_faults
+from browsing import DESKTOP, MARKS, PHONE, check_look, close, others, serious_faults, until
 from bundled import EXAMPLES, TEXT, VISION, engine
 
 from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui import words
 from semerge.ui.context import sample_of
-from semerge.ui.options import on_grid, static
+from semerge.ui.options import between, on_grid, static
 
 pytestmark = MARKS
 WALKS = [
@@ -50,11 +50,77 @@ def settle(page: Any, suite: Suite, example: Example, own: Sequence[float], head
     )
     scores = page.locator("#sandbox-cards .se-card.own .se-value")
     assert scores.all_text_contents() == [words.percent(p.score) for p in best[:5]]
-    ranges = page.locator("#sandbox-coefficients .se-coefficient input[type=range]")
-    shown = [float(r.input_value()) for r in ranges.all()]
-    assert shown == [pytest.approx(value) for value in own]
+    # coefficients of before may have had the same answer and score
     yours = page.locator("#sandbox-readout tbody tr").nth(0).locator("td").nth(0)
-    assert yours.inner_text() == words.number(sum(own))
+
+    def shown() -> tuple[list[float], str]:
+        sliders = [float(slider(page, task.title).input_value()) for task in suite.tasks]
+        return sliders, yours.inner_text()
+
+    want = ([pytest.approx(value) for value in own], words.number(sum(own)))
+    until(page, lambda: shown() == want)
+    assert shown() == want
+
+
+def slider(page: Any, title: str, kind: str = "range") -> Any:
+    """The slider of an expert, or its box for a number."""
+    place = page.locator("#sandbox-coefficients .se-coefficient")
+    named = place.filter(has=page.get_by_text(title, exact=True))
+    return named.locator(f"input[type={kind}]")
+
+
+def test_the_chosen_expert_comes_first_and_the_answer_stays_in_sight(visit: Any) -> None:
+    for size in (DESKTOP, PHONE):
+        example = EXAMPLES.by_task("image", VISION.task_names)[VISION.task_names[3]][0]
+        page = opened(visit, VISION, example, size, "light")
+        settle(page, VISION, example, static(VISION))
+        chosen = engine(VISION.name).predict(
+            sample_of({"example": example.index}, VISION, EXAMPLES)
+        )
+        first = page.locator("#sandbox-coefficients .se-coefficient").first
+        assert VISION.task(chosen.chosen).title in first.inner_text()
+        assert "The expert that SE-Merging chooses" in first.inner_text()
+        last = page.locator("#sandbox-coefficients .se-coefficient:visible").last
+        last.evaluate("node => node.scrollIntoView({block: 'end'})")
+        answer = page.locator("#sandbox-own" if size == PHONE else "#sandbox-cards .se-card.own")
+        page.wait_for_function(
+            "node => { const {top, bottom} = node.getBoundingClientRect();"
+            "return top >= 0 && bottom <= innerHeight; }",
+            arg=answer.element_handle(),
+        )
+        assert page.evaluate("scrollY") > 100
+        close(page)
+
+
+def test_the_preference_is_moved_by_keys_and_its_link_survives_a_restart(
+    visit: Any, restarted_page: str
+) -> None:
+    """With the preset hard, where all but one are raised alike: the link names the two."""
+    example = EXAMPLES.by_task("image", VISION.task_names)[VISION.task_names[0]][0]
+    page = opened(visit, VISION, example, DESKTOP, "light")
+    settle(page, VISION, example, static(VISION))
+    first, second = VISION.tasks[5], VISION.tasks[2]
+    for box, task in (("#sandbox-from", first), ("#sandbox-to", second)):
+        page.locator(f"{box} input").click()
+        page.get_by_role("option", name=task.title, exact=True).click()
+        key = f"{box.removeprefix('#sandbox-')}={task.name}"
+        page.locator(f"#sandbox-link [data-link*='{key}']").wait_for()
+    page.locator("#sandbox-preference input[type=range]").focus()
+    page.keyboard.press("End")
+    settle(page, VISION, example, between(VISION, first.name, second.name, 1.0))
+    page.keyboard.press("ArrowLeft")
+    own = between(VISION, first.name, second.name, 0.99)
+    settle(page, VISION, example, own)
+    told = f"On the line: {first.title} 0.01, {second.title} 0.99, all others 0."
+    page.locator("#sandbox-line", has_text=told).wait_for()
+    check_look(page, "light")
+    query = page.locator("#sandbox-link [data-link]").get_attribute("data-link")
+    again = visit(DESKTOP, url=restarted_page, query=query)
+    settle(again, VISION, example, own)
+    assert again.locator("#sandbox-from input").input_value() == first.title
+    assert again.locator("#sandbox-to input").input_value() == second.title
+    assert again.locator("#sandbox-preference input[type=range]").input_value() == "0.99"
+    assert again.locator("#link-notice .se-notice").count() == 0
 
 
 @pytest.mark.parametrize(("suite", "size", "theme"), WALKS)
@@ -70,8 +136,8 @@ def test_sliders_buttons_and_typed_numbers_answer_and_the_link_survives_a_restar
     assert cards == ["Your coefficients", "Static Task Arithmetic", "SE-Merging"]
 
     # all by keyboard: a slider to its end and back by steps
-    slider = page.locator("#sandbox-coefficient-1 input[type=range]")
-    slider.focus()
+    second = slider(page, suite.tasks[1].title)
+    second.focus()
     page.keyboard.press("End")
     own[1] = 1.5
     settle(page, suite, example, own)
@@ -79,7 +145,7 @@ def test_sliders_buttons_and_typed_numbers_answer_and_the_link_survives_a_restar
     own[1] = 1.49
     settle(page, suite, example, own)
     # a number typed
-    box = page.locator("#sandbox-coefficient-0 input[type=number]")
+    box = slider(page, suite.tasks[0].title, "number")
     box.focus()
     box.fill("0.25")
     page.keyboard.press("Tab")
@@ -97,7 +163,7 @@ def test_sliders_buttons_and_typed_numbers_answer_and_the_link_survives_a_restar
         page.keyboard.press("Enter")
         settle(page, suite, example, values)
 
-    slider.focus()
+    second.focus()
     page.keyboard.press("End")
     own = [*static(suite)]
     own[1] = 1.5
@@ -127,9 +193,9 @@ def test_a_slider_and_a_button_answer(
     page.locator("#sandbox-base").click()
     own = [0.0] * len(own)
     settle(page, suite, example, own)
-    slider = page.locator("#sandbox-coefficient-0 input[type=range]")
-    slider.fill("0.8")
-    slider.dispatch_event("pointerup")
+    first = slider(page, suite.tasks[0].title)
+    first.fill("0.8")
+    first.dispatch_event("pointerup")
     own[0] = 0.8
     settle(page, suite, example, own)
     check_look(page, theme)
@@ -153,7 +219,7 @@ def test_a_number_out_of_range_gets_one_sentence_and_the_next_one_works(visit: A
     page = opened(visit, TEXT, example, DESKTOP, "light")
     own = static(TEXT)
     settle(page, TEXT, example, own)
-    box = page.locator("#sandbox-coefficient-2 input[type=number]")
+    box = slider(page, TEXT.tasks[2].title, "number")
     box.fill("77")
     told = f"{TEXT.tasks[2].title} must be a number from -0.5 to 1.5, not 77."
     page.locator("#sandbox-told [role=alert]", has_text=told).wait_for()

@@ -83,8 +83,8 @@ def test_the_diagnosis_states_its_samples_and_chooses_on_validation(
     assert set(found["abstention"]["made"]["either"]["kinds"]) > {OTHER}
     without = found["abstention"]["fallback"]["left_out"]
     assert without["n"] == 9 and list(without["tasks"]) == list(engine.suite.task_names)
-    assert any("left out and its task fed, oracle head" in x for x in diagnosis_lines(found))
-    assert len(diagnosis_lines(found)) > 15
+    assert any("left out and its task fed, given head" in x for x in diagnosis_lines(found, {}))
+    assert len(diagnosis_lines(found, {})) > 15
     # other test samples change no choice
     flipped = replace(splits["test"], sets=tuple(s.take(range(6, 12)) for s in splits["test"].sets))
     other = diagnose(engine, splits["validation"], flipped, home / "data", samples=3)

@@ -13,6 +13,7 @@ from labelled import plane_engine, plane_sets
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine
 from semerge.evaluation import hypothesis
+from semerge.evaluation.figures import COLUMNS, limits, limits_of_mean, wilson
 from semerge.evaluation.hypothesis import (
     Displacements,
     auroc,
@@ -21,7 +22,6 @@ from semerge.evaluation.hypothesis import (
     pooled,
     share,
     verdict,
-    wilson,
 )
 from semerge.evaluation.measure import BASE, Interrupted, Plan, measure
 from semerge.evaluation.plane import Plane
@@ -29,6 +29,25 @@ from semerge.probes import key_at
 from semerge.suites.report import rounded
 
 # ---- shares -------------------------------------------------------------------------------------
+
+
+def test_intervals_of_a_mean_over_tasks() -> None:
+    def task(hits: int, n: int) -> dict[str, float]:
+        return {"n": n, **dict.fromkeys(COLUMNS, hits / n)}
+
+    one = {"a": task(8, 10)}
+    assert limits(one)["a"]["routing"] == wilson(8, 10)
+    assert limits_of_mean(one)["routing"] == pytest.approx(wilson(8, 10))
+    # of four alike tasks it is half as wide as of one
+    four = {name: task(8, 10) for name in "abcd"}
+    low, high = limits_of_mean(four)["se_routed"]
+    assert (0.8 - low, high - 0.8) == pytest.approx(
+        [(0.8 - 0.4902) / 2, (0.9433 - 0.8) / 2], abs=1e-4
+    )
+    # and it stays within 0 and 1 at the ends
+    low, high = limits_of_mean({"a": task(6, 6), "b": task(12, 12)})["expert"]
+    assert high == 1.0 and 0.7 < low < 1.0
+    assert limits_of_mean({}) == {}
 
 
 def test_intervals_of_wilson() -> None:

@@ -31,6 +31,7 @@ from semerge.data.sets import chosen_sets
 from semerge.engine import load_engine
 from semerge.evaluation import inspection
 from semerge.evaluation.figures import HEADS as REAL_HEADS
+from semerge.evaluation.figures import limits, limits_of_mean
 from semerge.evaluation.inspection import MARK, View, counts, inspect, select, write_csv
 from semerge.inputs import CleanText
 from semerge.settings import Settings
@@ -384,6 +385,123 @@ def test_a_look_that_is_changed_during_a_run_holds_for_its_rows(
     assert visitor.ids() == [visitor.found.rows[i].id for i in select(visitor.found, want)]
 
 
+def test_old_results_are_told_while_another_set_is_chosen(
+    tab: InspectTab, visitor: Inspector
+) -> None:
+    form, told = tab.form, "What is shown below is of the set before"
+    assert visitor[tab.old] == ""
+    visitor.change(form.limit, 2)
+    assert told in visitor[tab.old] and 'role="status"' in visitor[tab.old]
+    visitor.change(form.limit, 0)
+    assert visitor[tab.old] == ""
+    visitor.change(form.options.fields["preset"], "literal")
+    assert told in visitor[tab.old]
+    visitor.press_run()
+    assert visitor[tab.old] == "" and visitor.found.resolved.preset == "literal"
+    visitor.change(form.kind, "upload")  # not complete yet, and another one all the same
+    assert told in visitor[tab.old]
+
+
+def test_a_set_is_the_same_whatever_is_left_in_boxes_that_do_not_count(home: Path) -> None:
+    own = sentences(home)
+    assert own.same(replace(own, place=f" {own.place} "))
+    assert own.same(replace(own, settings=Settings(preset="sharp")))
+    examples = sentences(home, "examples")
+    assert examples.same(replace(examples, place="left", split="validation", task="task0"))
+    for other in (
+        examples, replace(own, split="validation"), replace(own, limit=3),
+        replace(own, task="task0"), replace(own, settings=Settings(preset="hard")),
+    ):  # fmt: skip
+        assert not own.same(other)
+
+
+def test_what_an_upload_may_hold_names_the_column_of_tasks(tab: InspectTab) -> None:
+    visitor = Inspector(tab)
+    visitor.change(tab.form.kind, "upload")
+    assert "Optional: a column task" in visitor[tab.form.wanted]
+    assert ", ".join(tab.form.suites[0].task_names) in visitor[tab.form.wanted]
+
+
+# ---- figures and margins -------------------------------------------------------------------------
+
+
+def test_both_heads_stand_with_their_intervals(
+    tab: InspectTab, visitor: Inspector, whole: inspection.Inspection
+) -> None:
+    shown, tasks = str(visitor[tab.page.figures]), inspection.figures(whole)["tasks"]
+    mean, of_mean = inspection.figures(whole)["average"], limits_of_mean(tasks)
+    sentence = shown.partition("</p>")[0]
+    for key in ("se_routed", "static_routed", "routing"):
+        assert words.percent(mean[key]) in sentence and words.limits(of_mean[key]) in sentence
+    for key in ("se_oracle", "static_oracle"):
+        assert words.limits(of_mean[key]) in shown
+    by_task = shown.partition("Task by task")[2]
+    for own in limits(tasks).values():
+        assert words.limits(own["se_routed"]) in by_task
+    page = visitor.export("html")["text"]
+    low, high = (f"{100 * limit:.1f}" for limit in of_mean["se_routed"])
+    assert f"({low}–{high})" in page
+
+
+def test_margins_of_right_and_of_wrong_answers(whole: inspection.Inspection) -> None:
+    for head in HEADS:
+        right, wrong = inspect_html.strips(whole, head)
+        rows = {True: [], False: []}  # type: ignore[var-annotated]
+        for row in whole.rows:
+            rows[row.right(f"se_{head}")].append(row.margin)
+        for strip, margins in ((right, rows[True]), (wrong, rows[False])):
+            assert strip["n"] == len(margins) == len(strip["marks"])
+            assert [margin for margin, _ in strip["marks"]] == margins
+            assert all(0 <= deep <= inspect_html.DEEP for _, deep in strip["marks"])
+            assert strip["low"] == sum(margin < whole.low_margin for margin in margins)
+    many = cut(whole, [*whole.rows] * 100)
+    marks = [len(strip["marks"]) for strip in inspect_html.strips(many, "routed")]
+    assert max(marks) <= inspect_html.MOST
+    shown = inspect_html.board(whole, Look())
+    assert "Median margin: right" in shown and shown.count("<svg") == 2
+    none = inspect_html.strips(
+        cut(whole, [r for r in whole.rows if r.right("se_routed")]), "routed"
+    )
+    assert none[1]["n"] == 0 and none[1]["median"] is None
+
+
+def test_entropy_is_shown_where_it_is_not_always_0(
+    tab: InspectTab, visitor: Inspector, whole: inspection.Inspection
+) -> None:
+    hard = replace(whole, resolved=Settings(preset="hard").resolve(whole.suite))
+    for found, shown in ((whole, True), (hard, False)):
+        table = inspect_html.rows_table(found, Look(), [0, 1])
+        assert ("Entropy" in table) is shown
+        assert table.count('scope="col"') == 9 + shown
+        assert ("entropy</th>" in inspection.static_report(found)) is shown
+    assert "here the merge becomes the chosen expert itself" in inspect_html.figures(hard)
+    assert "becomes the chosen expert" not in inspect_html.figures(whole)
+
+
+def test_the_samples_as_tiles_are_the_same_samples(
+    tab: InspectTab, visitor: Inspector, whole: inspection.Inspection
+) -> None:
+    ids = visitor.ids()
+    visitor.act(do="layout", value="gallery")
+    assert visitor.ids() == ids and "<table" not in visitor[tab.page.table]
+    assert "layout=gallery" in visitor.query
+    visitor.act(do="open", value=ids[2])
+    assert visitor[tab.page.table].count('aria-current="true"') == 1
+    visitor.act(do="clear")
+    assert visitor.look.layout == "gallery"
+    visitor.act(do="layout", value="elsewhere")
+    assert visitor.look.layout == "gallery"
+    visitor.act(do="layout", value="table")
+    assert "<table" in visitor[tab.page.table] and "layout" not in visitor.query
+
+
+def test_a_link_without_a_head_opens_with_the_chosen_expert_s(home: Path) -> None:
+    suite = read_suite(home / "text")
+    assert read_look(Query({"filter": "fixed"}), suite).head == "routed"
+    assert read_look(Query({"under": "oracle"}), suite).head == "oracle"
+    assert Look().link() == {} and Look(head="oracle").link() == {"under": "oracle"}
+
+
 # ---- views --------------------------------------------------------------------------------------
 
 
@@ -401,7 +519,7 @@ def test_buttons_show_what_the_library_selects(
         visitor.refine(head=head)
         numbers = counts(whole, head)
         for name in FILTERS:
-            assert f"<b>{numbers[name]:,}</b>" in visitor[tab.page.board]
+            assert f"<b>{numbers[name]:,}</b>" in visitor[tab.page.filters]
             visitor.act(do="filter", value=name)
             shows(View(filter=name, head=head))
             if name != "all":
@@ -530,6 +648,7 @@ def test_text_of_users_is_never_markup(home: Path, whole: inspection.Inspection)
         inspect_html.rows_table(found, look, [0]),
         inspect_html.open_row(found, look, [HOSTILE]),
         inspect_html.pinned_row(found, look),
+        inspect_html.filters(found, look),
         inspect_html.board(found, look),
         inspect_html.figures(found),
         inspect_html.exports("key", look, choice, 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,21 @@ def page(tab: SandboxTab) -> Visitor:
     return Visitor(part)
 
 
+def sliders(page: Visitor, count: int = 8) -> dict[str, str]:
+    """The sliders that are shown by their labels, in the order of the suite's tasks."""
+    every = [f"sandbox-coefficient-{t}" for t in range(count)]
+    at = {page.of(s, "label"): s for s in every if page.visible(s)}
+    return {title: at[title] for title, _ in page.of("Head", "choices")[1:]}
+
+
 def coefficients(page: Visitor, count: int = 8) -> dict[str, float]:
     """What the sliders that are shown are at, by their labels."""
-    sliders = [f"sandbox-coefficient-{t}" for t in range(count)]
-    return {page.of(s, "label"): page[s] for s in sliders if page.visible(s)}
+    return {title: page[slider] for title, slider in sliders(page, count).items()}
 
 
 def put(page: Visitor, *own: float) -> dict[Any, Any]:
-    """Set the sliders, and move the last one."""
-    *first, last = [f"sandbox-coefficient-{t}" for t in range(len(own))]
+    """Set the sliders to coefficients in the order of the tasks, and move the last one."""
+    *first, last = list(sliders(page, len(own)).values())
     for slider, value in zip(first, own, strict=False):
         page[slider] = value
     return page.change(last, own[-1])
@@ -143,6 +150,107 @@ def test_there_is_a_slider_a_task_and_the_rest_is_hidden(tab: SandboxTab) -> Non
     assert Coefficients.of(text, list(range(8))) == [0, 1, 2, 3, 4, 5, 6]
 
 
+def test_the_slider_of_the_chosen_expert_is_the_first(tab: SandboxTab, page: Visitor) -> None:
+    text = fake_suite("text")
+    updates = list(tab.sliders.put(text, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6], "clickbait").values())
+    assert [u["value"] for u in updates[:7]] == [0.4, 0.0, 0.1, 0.2, 0.3, 0.5, 0.6]
+    assert [u["info"] for u in updates[:7]] == [options.LEADS, *[""] * 6]
+    assert Coefficients.of(text, [4, 0, 1, 2, 3, 5, 6, 9], "clickbait") == list(range(7))
+    suite, seen = fake_suite("image"), set()
+    for example in range(12):
+        page.change("sandbox-example", example)
+        chosen = page[tab.known]["result"]["chosen"]
+        seen.add(chosen)
+        assert page.of("sandbox-coefficient-0", "label") == suite.task(chosen).title
+        others = [page.of(f"sandbox-coefficient-{t}", "label") for t in range(1, 8)]
+        assert others == [task.title for task in suite.tasks if task.name != chosen]
+        # another order, the same coefficients
+        own = [round(0.1 * t, 1) for t in range(8)]
+        put(page, *own)
+        page.change("sandbox-example", example + 12)
+        assert list(coefficients(page).values()) == own
+    assert len(seen) > 2
+
+
+# ---- the preference ------------------------------------------------------------------------------
+
+
+def routed(*after: float, distances: Sequence[float] = ()) -> dict[str, Any]:
+    """As much of a Result as the preference reads."""
+    tasks = [task.name for task in fake_suite("image").tasks][: len(after)]
+    far = list(distances) or [1.0] * len(after)
+    return {"tasks": tasks, "coefficients": list(after), "distances": far,
+            "static_coefficients": [0.3] * len(after)}  # fmt: skip
+
+
+def test_the_two_that_are_raised_most_are_the_preference() -> None:
+    result = routed(0.1, 0.6, 0.2, 0.1)
+    assert sandbox.pair(result) == ("fashion_mnist", "cifar10")
+    # all but one are equal with the preset hard: then the nearest
+    hard = routed(0.0, 1.0, 0.0, 0.0, distances=[9.0, 1.0, 5.0, 4.0])
+    assert sandbox.pair(hard) == ("fashion_mnist", "eurosat")
+    assert sandbox.pair(hard, "mnist", "cifar10") == ("mnist", "cifar10")
+    assert sandbox.pair(hard, "cifar10") == ("cifar10", "fashion_mnist")
+    assert sandbox.pair(hard, "", "fashion_mnist") == ("eurosat", "fashion_mnist")
+    assert sandbox.pair(hard, "fashion_mnist", "fashion_mnist") == ("fashion_mnist", "eurosat")
+    assert sandbox.pair(hard, "nothing", "else") == ("fashion_mnist", "eurosat")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.99, 1.0])
+def test_coefficients_on_the_line_are_found_there(share: float) -> None:
+    suite, ends = fake_suite("image"), ("gtsrb", "mnist")
+    own = options.between(suite, *ends, share)
+    assert own[4] == pytest.approx(1 - share) and own[0] == share and sum(own) == pytest.approx(1)
+    assert sandbox.place_on_line(suite, own, ends) == (share, True)
+    off = [*own]
+    off[2] = 0.1
+    assert sandbox.place_on_line(suite, off, ends) == (share, False)
+
+
+def test_the_nearest_point_of_the_line_stays_on_it() -> None:
+    suite, ends = fake_suite("image"), ("mnist", "gtsrb")
+    assert sandbox.place_on_line(suite, [0.3] * 8, ends) == (0.5, False)
+    assert sandbox.place_on_line(suite, [-0.5, *[0] * 3, 1.5, 0, 0, 0], ends) == (1.0, False)
+
+
+def test_the_preference_puts_the_coefficients_on_the_line(tab: SandboxTab, page: Visitor) -> None:
+    suite = fake_suite("image")
+    page.change("sandbox-example", 4)
+    ends = sandbox.pair(page[tab.known]["result"])
+    assert (page["From"], page["To"]) == ends and page["sandbox-preference"] == 0.5
+    assert "off the line" in page["sandbox-line"] and "2406.07529" in page["sandbox-line"]
+    shown = page.change("sandbox-preference", 0.7)
+    want = options.between(suite, *ends, 0.7)
+    assert list(coefficients(page).values()) == want
+    assert tab.preference not in shown  # somebody may be dragging it
+    assert sums_to(suite, page[tab.known]["result"]["head"], want) in page["sandbox-own"]
+    assert "On the line" in page["sandbox-line"]
+    asked = link(page["sandbox-link"])
+    assert (asked["from"], asked["to"]) == ends and asked[f"c.{ends[1]}"] == "0.7"
+    # other experts: the coefficients stay until it is moved, and are off the new line
+    page.change("To", next(name for name in suite.task_names if name not in ends))
+    assert list(coefficients(page).values()) == want and "off the line" in page["sandbox-line"]
+    assert link(page["sandbox-link"])["to"] == page["To"]
+    page.change("From", page["To"])
+    assert page["From"] != page["To"] == link(page["sandbox-link"])["to"]
+    page.change("sandbox-preference", 7)
+    assert "The preference must be a number from 0 to 1, not 7." in page["sandbox-told"]
+
+
+def test_the_preference_follows_the_input_until_somebody_has_chosen(
+    tab: SandboxTab, page: Visitor
+) -> None:
+    suite = fake_suite("image")
+    for example in range(4):
+        page.change("sandbox-example", example)
+        assert (page["From"], page["To"]) == sandbox.pair(page[tab.known]["result"])
+    own = next(name for name in suite.task_names if name not in (page["From"], page["To"]))
+    page.change("To", own)
+    before = page["From"], own
+    page.change("sandbox-example", 9)
+    assert (page["From"], page["To"]) == before
+
+
 def test_the_slider_leaves_judging_to_us() -> None:
     with gr.Blocks():
         slider = AnyNumber(-0.5, 1.5, 0.0)
@@ -199,7 +307,7 @@ def test_the_input_changes_and_the_coefficients_stay_unless_the_suite_changes(
     page.change("Head", "mnist")
     shown = page.change("sandbox-example", 9)
     assert list(coefficients(page).values()) == own and page["Head"] == "mnist"
-    assert not {tab.head, *tab.sliders.inputs} & set(shown)
+    assert tab.head not in shown
     assert link(page["sandbox-link"])["c.textures"] == "0.35"
     assert link(page["sandbox-link"])["head"] == "mnist"
     page.change("sandbox-suite", text.name)
@@ -281,12 +389,13 @@ def test_a_bad_number_is_told_in_one_sentence_and_the_next_one_works(
     page: Visitor, bad: Any
 ) -> None:
     page.change("sandbox-example", 0)
-    page.change("sandbox-coefficient-0", bad)
+    slider = sliders(page)["MNIST"]
+    page.change(slider, bad)
     assert not page.visible("sandbox-cards") and page["sandbox-own"] == ""
     assert "The coefficient of MNIST must be a number from -0.5 to 1.5" in page["sandbox-told"]
     parse(page["sandbox-told"])
-    assert page["sandbox-coefficient-0"] is bad  # so that it can be mended
-    page.change("sandbox-coefficient-0", 0.3)
+    assert page[slider] is bad  # so that it can be mended
+    page.change(slider, 0.3)
     assert page.visible("sandbox-cards") and page["sandbox-told"] == ""
 
 
@@ -321,11 +430,30 @@ def test_a_link_brings_the_same_back(tab: SandboxTab, page: Visitor) -> None:
     query = Query(link(page["sandbox-link"]))
     restored = tab.restore(query)
     assert not query.notices and set(restored) <= set(tab.outputs)
-    assert [restored[slider]["value"] for slider in tab.sliders.inputs[:7]] == own
+    leads = restored[tab.leads]
+    values = [restored[slider]["value"] for slider in tab.sliders.inputs[:7]]
+    assert Coefficients.of(fake_suite("text"), values, leads) == own
     assert restored[tab.head]["value"] == "language_id"
     assert restored[tab.link] == page["sandbox-link"] and restored[tab.own] == page["sandbox-own"]
     assert restored[tab.picker.suite] == "mini-text"
     assert restored[tab.picker.example]["value"] == 5
+
+
+def test_the_experts_of_a_link_are_those_of_the_preference(tab: SandboxTab, page: Visitor) -> None:
+    """Also where others are raised most by now."""
+    page.change("sandbox-example", 5)
+    free = [
+        name for name in fake_suite("image").task_names if name not in (page["From"], page["To"])
+    ]
+    asked = {**link(page["sandbox-link"]), "from": free[0], "to": free[1]}
+    query = Query(asked)
+    restored = tab.restore(query)
+    assert not query.notices
+    assert [restored[end]["value"] for end in tab.ends] == free[:2]
+    assert link(restored[tab.link]) == asked
+    query = Query({**asked, "from": "nothing"})
+    tab.restore(query)
+    assert len(query.notices) == 1
 
 
 def test_what_a_link_gets_wrong_falls_back_and_is_told(tab: SandboxTab) -> None:
@@ -335,8 +463,8 @@ def test_what_a_link_gets_wrong_falls_back_and_is_told(tab: SandboxTab) -> None:
     )  # fmt: skip
     restored = tab.restore(query)
     assert len(query.notices) == 4
-    sliders = [restored[slider] for slider in tab.sliders.inputs]
-    values = {slider["label"]: slider["value"] for slider in sliders}
+    shown = [restored[slider] for slider in tab.sliders.inputs]
+    values = {slider["label"]: slider["value"] for slider in shown}
     assert values["CIFAR-10"] == 0.7 and values["MNIST"] == values["EuroSAT"] == 0.3
     assert restored[tab.head]["value"] == "auto"
 

@@ -31,7 +31,33 @@ async function save(button) {
   } catch (error) { told.textContent = error.message; }
 }
 
+// One stop for Tab among the samples: the arrows, Home and End go from one to the next, Enter opens it.
+const openers = () => [...element.querySelectorAll('.se-samples tbody th [data-act], .se-tiles [data-act]')];
+function rove(to) {
+  const all = openers();
+  const stop = to ?? all.find(one => one === document.activeElement)
+    ?? all.find(one => one.closest('[aria-current]')) ?? all[0];
+  for (const one of all) one.tabIndex = one === stop ? 0 : -1;
+}
+element.addEventListener('keydown', event => {
+  const all = openers(), at = all.indexOf(event.target);
+  if (at < 0 || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+  const tiles = event.target.closest('.se-tiles'), top = one => Math.round(one.getBoundingClientRect().top);
+  const row = tiles ? all.filter(one => top(one) === top(all[0])).length : 1;
+  const ways = {ArrowUp: at - row, ArrowDown: at + row, Home: 0, End: all.length - 1};
+  if (tiles) Object.assign(ways, {ArrowLeft: at - 1, ArrowRight: at + 1}); // in the table they open a row
+  if (!(event.key in ways)) return;
+  event.preventDefault();
+  event.stopPropagation();
+  all[ways[event.key]]?.focus();
+});
+
 element.addEventListener('click', event => {
+  if (event.target.closest('[data-skip]')) {
+    event.preventDefault();
+    element.querySelector('[data-past]').focus();
+    return;
+  }
   const button = event.target.closest('[data-act], [data-export]');
   const line = event.target.closest('tbody tr');
   if (button?.getAttribute('aria-disabled') === 'true') return;
@@ -55,15 +81,23 @@ function refocus() {
     : element.querySelector(`[data-key="${CSS.escape(last)}"]`);
   (same ?? element.querySelector('[data-act]'))?.focus({preventScroll: true});
 }
-element.addEventListener('focusin', event => { last = event.target.dataset.key ?? null; });
+element.addEventListener('focusin', event => {
+  last = event.target.dataset.key ?? null;
+  if (openers().includes(event.target)) rove(event.target);
+});
 
-// a row opened from the table is below it: bring it into view once it is there
+// a row opened from the table is below it, or on a wide screen beside it: bring it into view once it is
+// there, and of a desk that is in view nothing is moved
 function reveal() {
   const open = element.querySelector('.se-open');
   if (!open || !work.opened) return;
   work.opened = false;
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  open.scrollIntoView({block: 'start', behavior: calm ? 'auto' : 'smooth'});
+  const desk = open.closest('#inspect-desk'), beside = desk && getComputedStyle(desk).display === 'grid';
+  if (beside) open.closest('#inspect-detail').scrollTop = 0;
+  const [part, block] = beside ? [desk, 'nearest'] : [open, 'start'];
+  part.scrollIntoView({block, behavior: calm ? 'auto' : 'smooth'});
 }
-watch('value', () => { refocus(); reveal(); });
+watch('value', () => { refocus(); rove(); reveal(); });
+rove();
 reveal();

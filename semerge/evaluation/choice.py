@@ -193,7 +193,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
     else:
-        print("\n".join(lines(found)))
+        print("\n".join(lines(found, suite)))
     return 0
 
 
@@ -214,7 +214,8 @@ def stored(displacements: Mapping[Point, Sequence[float]], suite: Suite) -> dict
     }
 
 
-def lines(found: Choice) -> list[str]:
+def lines(found: Choice, suite: Suite) -> list[str]:
     """The best candidates as a table, the pick as options, and where it sends the samples."""
     pick, shown = options(found.pick.key), found.ranked[:SHOWN]
-    return rendered("choice.txt", vars(found), options=pick, shown=shown)
+    chosen = {suite.task_title(task): count for task, count in found.chosen.items()}
+    return rendered("choice.txt", vars(found), options=pick, shown=shown, chosen=chosen)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from semerge.backbones.architecture import parameters
 from semerge.checkpoints.files import locate
-from semerge.common import STOPPED, UserError, first_line, parsed_json, say, write_text
+from semerge.common import STOPPED, UserError, first_line, parsed_json, samples, say, write_text
 from semerge.data.labelled import Sets
 from semerge.data.sets import suite_sets
 from semerge.evaluation.diagnosis import SAMPLES, diagnose
@@ -335,7 +335,7 @@ def progress(stream: TextIO) -> Progress:
 
     def bar(done: int, total: int) -> None:
         end = "\n" if done == total else ""
-        print(f"\r{done:,} of {total:,} samples", end=end, file=stream, flush=True)
+        print(f"\r{done:,} of {samples(total)}", end=end, file=stream, flush=True)
 
     return bar if stream.isatty() else Log(stream)
 
@@ -352,7 +352,7 @@ class Log:
         if tenths == self._tenths or now - self._told < QUIET:
             return
         self._tenths, self._told = tenths, now
-        print(f"semerge: {done:,} of {total:,} samples", file=self._stream, flush=True)
+        print(f"semerge: {done:,} of {samples(total)}", file=self._stream, flush=True)
 
 
 @contextmanager

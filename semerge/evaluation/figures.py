@@ -130,6 +130,47 @@ def summary(rows: Sequence[Row], real: Collection[str]) -> dict[str, Any]:
     }
 
 
+# ---- shares with their uncertainty ---------------------------------------------------------------
+
+Z = 1.959963984540054
+"""Half-width of a 95 % interval, in standard deviations."""
+Limits = tuple[float, float]
+
+
+def wilson(hits: int, n: int) -> Limits:
+    """95 % score interval of a share (Wilson 1927, "Probable inference, the law of succession").
+    (0, 1) where nothing was counted."""
+    if n == 0:
+        return 0.0, 1.0
+    share, square = hits / n, Z * Z
+    centre = (share + square / (2 * n)) / (1 + square / n)
+    half = Z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
+    # at the ends the interval reaches the share itself, which rounding may miss
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
+
+
+def limits(tasks: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, Limits]]:
+    """95 % intervals of a summary's accuracies, by task and column: `wilson`'s."""
+    return {
+        name: {c: wilson(round(figures[c] * figures["n"]), int(figures["n"])) for c in COLUMNS}
+        for name, figures in tasks.items()
+    }
+
+
+def limits_of_mean(tasks: Mapping[str, Mapping[str, float]]) -> dict[str, Limits]:
+    """95 % intervals of the mean over tasks, by column; empty without any. The tasks' own limits,
+    combined by squares: with T tasks the lower one lies sqrt(sum of (p - low)^2) / T below the mean
+    (Zou and Donner 2008, "Construction of confidence intervals about effect measures"). Of one task
+    it is Wilson's."""
+    by_task, mean = limits(tasks), average(tasks)
+
+    def apart(column: str, side: int) -> float:
+        gaps = (tasks[name][column] - found[column][side] for name, found in by_task.items())
+        return math.hypot(*gaps) / len(tasks)
+
+    return {c: (mean[c] - apart(c, 0), mean[c] + apart(c, 1)) for c in COLUMNS if c in mean}
+
+
 # ---- scores that mean what they say --------------------------------------------------------------
 
 BINS = 15

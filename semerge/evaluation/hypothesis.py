@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import sqrt
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from semerge.common import rendered
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
+from semerge.evaluation.figures import wilson
 from semerge.evaluation.measure import Cancelled, Measurement, each_batch, represent, tasks_of
 from semerge.evaluation.plane import Looks, Plane, shown
 from semerge.models import Point
@@ -23,21 +23,6 @@ from semerge.routing import nearest
 from semerge.suites import Suite
 
 # ---- shares with their uncertainty ---------------------------------------------------------------
-
-Z = 1.959963984540054
-"""Half-width of a 95 % interval, in standard deviations."""
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % score interval of a share (Wilson 1927, "Probable inference, the law of succession").
-    (0, 1) where nothing was counted."""
-    if n == 0:
-        return 0.0, 1.0
-    share, square = hits / n, Z * Z
-    centre = (share + square / (2 * n)) / (1 + square / n)
-    half = Z * sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
-    # at the ends the interval reaches the share itself, which rounding may miss
-    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
 def share(right: Tensor) -> dict[str, Any]:

@@ -10,13 +10,23 @@ from functools import cached_property, partial
 from typing import Any, TextIO
 
 import semerge
-from semerge.common import UserError, png_url, quoted, templates, today
+from semerge.common import UserError, png_url, quoted, samples, templates, today
 from semerge.data.batches import picture
 from semerge.data.labelled import Sets
 from semerge.data.tabular import escaped
 from semerge.engine import Engine
 from semerge.evaluation.collect import Collected, Place, collect
-from semerge.evaluation.figures import BOTH_RIGHT, COLUMNS, HEADS, STATUSES, Row, status, summary
+from semerge.evaluation.figures import (
+    BOTH_RIGHT,
+    HEADS,
+    STATUSES,
+    Limits,
+    Row,
+    limits,
+    limits_of_mean,
+    status,
+    summary,
+)
 from semerge.evaluation.measure import Cancelled, Progress
 from semerge.inputs import CleanText, DecodedImage
 from semerge.settings import Resolved, Settings
@@ -313,27 +323,48 @@ LIMIT = 200
 """Rows on a page."""
 THUMBNAIL = 64
 """Pixels of a thumbnail's longer side."""
+HEAD_TITLES = {"oracle": "given", "routed": "chosen expert's"}
+REPORTED = {
+    "base_oracle": "base",
+    "base_routed": "base, chosen head",
+    "static_oracle": "static",
+    "static_routed": "static, chosen head",
+    "se_oracle": "SE",
+    "se_routed": "SE, chosen head",
+    "expert": "expert",
+    "routing": "right expert",
+}
+"""The columns of a page's accuracies, with their headings; the head is the given one, unless it
+says the chosen expert's."""
+
+
+def _with_limits(share: float, within: Limits) -> str:
+    low, high = (f"{100 * limit:.1f}" for limit in within)
+    return f"{100 * share:.1f} ({low}–{high})"
 
 
 def static_report(inspection: Inspection, view: View | None = None, limit: int = LIMIT) -> str:
     """The page: settings, accuracies, counts, the matrix, and the view's first `limit` rows."""
     view, about, content = view or View(), inspection.about(), figures(inspection)
     titles = {task.name: task.title for task in inspection.suite.tasks}
-    lines = {titles[name]: line for name, line in content["tasks"].items()}
+    within, of_mean = limits(content["tasks"]), limits_of_mean(content["tasks"])
+    lines = [(titles[name], line, within[name]) for name, line in content["tasks"].items()]
     if average := content["average"]:
-        lines["average"] = average | {"n": len(inspection.rows)}
-    looked = vars(view)
+        lines.append(("average", average | {"n": len(inspection.rows)}, of_mean))
+    looked = vars(view) | {"tasks": ", ".join(titles[name] for name in view.tasks)}
+    looked |= {"chosen": view.chosen and titles[view.chosen], "head": HEAD_TITLES[view.head]}
     if view.rows is not None:
         looked = looked | {"rows": f"{len(view.rows)} that were picked"}
     settings = {name.replace("_", " "): value for name, value in about.items() if value is not None}
     page = templates().get_template("inspection_page.html")
     text = page.render(
-        title=f"{about['suite']}: {about['done']:,} samples of {about['data']}",
+        title=f"{inspection.suite.title}: {samples(about['done'])} of {about['data']}",
         average=average,
-        heads=("task", *(name.replace("_", ", ") for name in COLUMNS), "n"),
+        limits=of_mean,
+        heads=("task", *REPORTED.values(), "n"),
         accuracies=[
-            (name, *(f"{100 * line[key]:.1f}" for key in COLUMNS), line["n"])
-            for name, line in lines.items()
+            (name, *(_with_limits(line[key], own[key]) for key in REPORTED), f"{line['n']:,}")
+            for name, line, own in lines
         ],
         counts=counts(inspection, view.head).items(),
         matrix=matrix(inspection),
@@ -344,6 +375,7 @@ def static_report(inspection: Inspection, view: View | None = None, limit: int =
         limit=limit,
         status=status,
         side=THUMBNAIL,
+        entropy=not inspection.resolved.hard,  # of one expert alone it is 0
         settings=[*settings.items(), *((k, value) for k, value in looked.items() if value)],
     )
     return text.lstrip() + "\n"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from semerge.common import listed, measured, rendered
+from semerge.common import listed, measured, rendered, samples
 from semerge.evaluation.field.costs import TIMED
 from semerge.evaluation.figures import HEADINGS
 from semerge.methods import METHODS
@@ -33,7 +33,7 @@ def lines(content: dict[str, Any], titles: Mapping[str, str]) -> list[str]:
         wide=max(len(titles.get(name, name)) for name in tasks | averages),
         figures=tasks | {name: row for name, row in averages.items() if row},
     )
-    diagnosis = diagnosis_lines(content["diagnosis"]) if "diagnosis" in content else []
+    diagnosis = diagnosis_lines(content["diagnosis"], titles) if "diagnosis" in content else []
     field = field_lines(content) if "table" in content else []
     return [*text, *field, *diagnosis, *published_lines(content.get("family"), tasks, ran)]
 
@@ -135,10 +135,11 @@ def aligned(rows: Sequence[Mapping[str, str]], left: Sequence[str] = ()) -> list
 # ---- other parts ---------------------------------------------------------------------------------
 
 
-def diagnosis_lines(diagnosis: Part) -> list[str]:
-    """What `diagnosis.diagnose` gave as text, each figure with its number of samples."""
+def diagnosis_lines(diagnosis: Part, titles: Mapping[str, str]) -> list[str]:
+    """What `diagnosis.diagnose` gave as text, each figure with its number of samples. titles: of
+    the suite's tasks, by name."""
     settings = _told(diagnosis["at"], "probe layer pool preset probe_lambda")
-    return rendered("diagnosis.txt", diagnosis, settings=settings)
+    return rendered("diagnosis.txt", diagnosis, settings=settings, titles=titles)
 
 
 def _told(settings: Part, names: str) -> str:
@@ -160,5 +161,6 @@ def _ran(content: dict[str, Any]) -> str:
 
 def samples_of(content: dict[str, Any]) -> str:
     """How many samples were run, of how many where it was stopped."""
-    of = f" of {content['stopped']['of']:,}" if "stopped" in content else ""
-    return f"{content['n']:,}{of} samples"
+    if "stopped" in content:
+        return f"{content['n']:,} of {samples(content['stopped']['of'])}"
+    return samples(content["n"])

@@ -379,8 +379,11 @@ def of_set(
     counts = {task.name: 0 for task in suite.tasks}
     for number in numbers:
         counts[tasks[number]] += 1
-    cut = "" if len(numbers) == len(tasks) else f" of {words.whole(len(tasks))}"
-    summary = f"Map of {words.whole(len(numbers))}{cut} samples, {words.whole(shown)} in the table."
+    cut = len(numbers) < len(tasks)
+    many = words.samples(len(numbers))
+    if cut:
+        many = f"{words.whole(len(numbers))} of {words.samples(len(tasks))}"
+    summary = f"Map of {many}, {words.whole(shown)} in the table."
     parts = [(where, len(rows), ranges(rows)) for where, rows in drawn.parts]
     return part(
         "samples",

@@ -339,10 +339,12 @@ NOT_MADE = "not made here"
 # there are sliders for the largest, and those of the suite's tasks are visible.
 
 LOW, HIGH, STEP, DIGITS = -0.5, 1.5, 0.01, 2
+LEADS = "The expert that SE-Merging chooses"
 
 
 class Coefficients:
-    """The sliders, `inputs`. They give as many values as there are; `of` keeps a suite's."""
+    """The sliders, `inputs`. They give as many values as there are; `of` keeps a suite's. Where a
+    task `leads`, its slider is the first; the others stay in the suite's order."""
 
     def __init__(self, suites: Sequence[Suite], name: str) -> None:
         first = suites[0]
@@ -361,19 +363,30 @@ class Coefficients:
             for t in range(max(len(suite.tasks) for suite in suites))
         ]
 
-    def put(self, suite: Suite, values: Sequence[float]) -> Update:
-        """The sliders at a suite's coefficients."""
+    def put(self, suite: Suite, values: Sequence[float], leads: str = "") -> Update:
+        """The sliders at a suite's coefficients, which are in the order of its tasks."""
         shown = [
-            gr.update(label=task.title, value=value, visible=True)
-            for task, value in zip(suite.tasks, values, strict=True)
+            gr.update(
+                label=suite.tasks[t].title,
+                value=values[t],
+                info=LEADS if suite.task_names[t] == leads else "",
+                visible=True,
+            )
+            for t in _places(suite, leads)
         ]
         hidden = [gr.update(visible=False)] * (len(self.inputs) - len(shown))
         return dict(zip(self.inputs, shown + hidden, strict=True))
 
     @staticmethod
-    def of(suite: Suite, values: Sequence[Any]) -> list[Any]:
-        """Of the values of all sliders those of the suite's tasks, as they are."""
-        return list(values[: len(suite.tasks)])
+    def of(suite: Suite, values: Sequence[Any], leads: str = "") -> list[Any]:
+        """Of the values of all sliders those of the suite's tasks, in their order, as they are."""
+        at = dict(zip(_places(suite, leads), values, strict=False))
+        return [at.get(t) for t in range(len(suite.tasks))]
+
+
+def _places(suite: Suite, leads: str) -> list[int]:
+    """The numbers of the tasks in the order of their sliders."""
+    return sorted(range(len(suite.tasks)), key=lambda t: suite.task_names[t] != leads)
 
 
 def static(suite: Suite, method: str = METHODS.names[0]) -> list[float]:
@@ -384,6 +397,12 @@ def static(suite: Suite, method: str = METHODS.names[0]) -> list[float]:
 def alone(suite: Suite, task: str) -> list[float]:
     """One expert by itself."""
     return [float(name == task) for name in suite.task_names]
+
+
+def between(suite: Suite, first: str, second: str, share: float) -> list[float]:
+    """The straight line from one expert by itself (share 0) to another (share 1)."""
+    at = {first: 1.0 - share, second: share}
+    return on_grid([at.get(name, 0.0) for name in suite.task_names])
 
 
 def on_grid(values: Sequence[float | None]) -> list[float]:

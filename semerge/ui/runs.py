@@ -26,6 +26,7 @@ FAILED = "The run ended by an error that is in the log; what was done by then is
 BUSY = "Other runs are waiting here; please try again in a few minutes."
 REFUSED = "The run could not begin; try again in a moment."
 STOPPING = "Stopping…"
+TURN = "Waiting for another run to end"
 PATIENCE = 0.5  # seconds that a cancel waits for the batch under way; then it takes what was before
 POLL = 0.3  # seconds between looks at a run
 IDLE = 50  # runs that nobody has begun: no more of them are remembered
@@ -48,7 +49,7 @@ class Run:
     asked: Any
     before: Any = None
     opening: bool = False
-    stage: str = "Waiting for another run to end"
+    stage: str = "Starting"
     done: int = 0
     total: int = 0
     result: Any = None
@@ -136,6 +137,8 @@ class Runs:
     def start(self, run: Run) -> None:
         """Do it in a thread of its own, as soon as it is its turn."""
         run.begun = True
+        if self.turn.locked():
+            run.stage = TURN
         threading.Thread(target=self._do, args=(run,), daemon=True).start()
 
     def _do(self, run: Run) -> None:

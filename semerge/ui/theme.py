@@ -26,7 +26,8 @@ SHEETS = (
 STYLES = tuple(ASSETS / "styles" / f"{name}.css" for name in SHEETS)
 # these hold outside the frame too, or have rules that Gradio leaves out (of containers)
 HEAD_STYLES = tuple(
-    ASSETS / "styles" / f"{name}.css" for name in ("frame", "scene", "map", "present", "phone")
+    ASSETS / "styles" / f"{name}.css"
+    for name in ("frame", "scene", "map", "desk", "present", "phone")
 )
 HEAD_SCRIPTS = (
     "page",

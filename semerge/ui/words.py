@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from semerge import common
 from semerge.common import of_100, png_url, templates, today
 from semerge.inputs import CleanText, DecodedImage
 from semerge.methods import METHODS, Method
@@ -248,7 +249,7 @@ def whole(n: int) -> str:
 
 def samples(n: int) -> str:
     """`1 sample`, `12,345 samples`."""
-    return f"{whole(n)} sample{'' if n == 1 else 's'}"
+    return common.samples(n)
 
 
 def count(n: int) -> str:
@@ -289,6 +290,12 @@ def interval(row: Mapping[str, Any], count: bool = True) -> str:
 def bounds(row: Mapping[str, Any], between: str = " to ") -> str:
     """The interval of a share, in percent."""
     return f"{100 * row['low']:.1f}{between}{100 * row['high']:.1f}"
+
+
+def limits(within: tuple[float, float]) -> str:
+    """The interval of a share, beside it: `67.9–90.1`."""
+    low, high = within
+    return f"{100 * low:.1f}–{100 * high:.1f}"
 
 
 def reached(view: View) -> str:

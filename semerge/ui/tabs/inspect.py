@@ -73,9 +73,10 @@ class InspectTab(Tab):
         link = self._link(first_choice(self.form.suites[0], context.examples), Look())
         self.link = html(link, elem_id="inspect-link", render=False)
         self.run = Controls(context.runs, self.name, HINT, self.link)
+        self.old = html(elem_id="inspect-old")
         with gr.Column(visible=False, elem_id="inspect-results") as self.results:
             self.page = Page(self.store)
-            with gr.Row(elem_id="inspect-detail", equal_height=False):
+            with self.page.desk, gr.Row(elem_id="inspect-detail", equal_height=False):
                 self.opened = RowPanel(context, self.store, "opened")
                 self.pinned = RowPanel(context, self.store, "pinned")
         self._wire()
@@ -98,7 +99,8 @@ class InspectTab(Tab):
 
     @property
     def outputs(self) -> list[Any]:
-        return list(dict.fromkeys((*self.form.outputs, *self.run.outputs, *self.viewed)))
+        parts = (*self.form.outputs, *self.run.outputs, *self.viewed, self.old)
+        return list(dict.fromkeys(parts))
 
     def _wire(self) -> None:
         page, state = self.page, [self.key, self.look]
@@ -107,7 +109,8 @@ class InspectTab(Tab):
             latest = model_event(self.opened.panel.headline, trigger="always_last")
             event.then(self._open, [*state, self.drawn], self.detail, **latest)
 
-        for part in (page.board, page.map, page.table, self.opened.head, self.pinned.head):
+        acting_parts = (page.filters, page.board, page.map, page.table)
+        for part in (*acting_parts, self.opened.head, self.pinned.head):
             paced(part.view(self._view, state, self.viewed, **page_event()), self.name)
             opening(paced(part.row(self._row, state, self.viewed, **page_event()), self.name))
         boxes = [page.search, page.task, page.chosen, page.under]
@@ -116,10 +119,12 @@ class InspectTab(Tab):
         for event in (page.search.change, page.task.input, page.chosen.input):
             event(*refine, **page_event(trigger_mode="always_last"))
         opening(page.under.input(*refine, **page_event(trigger_mode="always_last")))
-        self.form.wire(self._formed, [*state, *self.form.inputs], self.link)
+        formed = (self._formed, [*state, *self.form.inputs], [self.link, self.old])
+        self.form.wire(*formed)
         asked, shown = [self.look, *self.form.inputs], [self.key, page.figures, *self.viewed]
         ended = self.run.wire(self._asked, asked, self._ended, state, shown)
         opening(ended)
+        ended.then(*formed, **page_event())
         ended.then(self._place, state, page.map, **model_event(trigger="always_last"))
 
     # ---- a run -------------------------------------------------------------------------------
@@ -149,7 +154,7 @@ class InspectTab(Tab):
         new = self.store.put(run.result, run.asked, key)
         item = self.store.get(new)
         # a look that a link has asked for waits for the first run
-        fresh = new_look(run.before, look, Look(head=look.head)) if key else look
+        fresh = new_look(run.before, look, look.usual) if key else look
         fresh = fresh.fitting(run.result.suite)
         samples, count = {row.id for row in run.result.rows}, len(self.page.ids(item, fresh))
         fresh, notices = known(fresh, samples, count)
@@ -247,11 +252,18 @@ class InspectTab(Tab):
         return button(self.name, values | look.link(), note)
 
     def _formed(self, key: str, look: Look, *values: Any) -> Update:
-        """The link to a form that was not run yet."""
+        """What follows from the form while it was not run yet: its link, where nothing was; or that
+        what is shown is of another set."""
+        choice = None
         try:
-            return gr.skip() if key else {self.link: self._link(self.form.read(values), look)}
+            choice = self.form.read(values)
+            if not key:
+                return {self.link: self._link(choice, look)}
+            asked = self.store.get(key).asked
         except UserError:  # told when it is run
-            return gr.skip()
+            return {self.old: macro("old", template="inspect.html") if key else ""}
+        same = choice.same(asked)
+        return {self.old: "" if same else macro("old", template="inspect.html")}
 
     def restore(self, query: Query) -> Update:
         first = self.form.suites[0]
@@ -275,9 +287,10 @@ def of_link(controls: Controls, choice: Choice, run: Run) -> Update:
 
 INFER = ""  # in the list of tasks: the labels tell
 WANTED = {
-    "image": "A zip archive with one folder a class, named as in the suite; up to 10 MB.",
-    "text": "A CSV or JSON file with text, label and, for pairs, text_b; it may have a column task "
-    "with the name of each one's task; up to 10 MB.",
+    "image": "A zip archive with one folder a class, named as in the suite; up to 10 MB. Optional: "
+    "folders of tasks around them, named as in the suite: {tasks}.",
+    "text": "A CSV or JSON file with the columns text and label, and text_b for pairs; up to "
+    "10 MB. Optional: a column task, which names each sample's task as the suite does: {tasks}.",
 }
 
 
@@ -343,7 +356,8 @@ class SetBoxes:
     @staticmethod
     def _wanted(choice: Choice) -> dict[str, Any]:
         """What an upload has to be; hidden where none is asked for."""
-        return {"value": hint(WANTED[choice.suite.modality]), "visible": choice.kind == UPLOAD}
+        wanted = WANTED[choice.suite.modality].format(tasks=", ".join(choice.suite.task_names))
+        return {"value": hint(wanted), "visible": choice.kind == UPLOAD}
 
 
 class SetForm(SetBoxes):
@@ -470,8 +484,9 @@ ANY = ""  # in the lists of tasks and experts
 
 
 class Page:
-    """The components, and what they show of a look at an inspection. MAP: where an item of the
-    store keeps the map of its samples."""
+    """The components, and what they show of a look at an inspection. On a wide screen the `desk`
+    has filters, samples and the open row beside each other. MAP: where an item of the store keeps
+    the map of its samples."""
 
     MAP = "map"
 
@@ -479,29 +494,36 @@ class Page:
         keys, drawing = (
             (SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in ("inspect_keys", "map")
         )
-        with gr.Row(elem_classes="se-overview", equal_height=False):
+        with gr.Row(elem_classes="se-overview", elem_id="inspect-overview", equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 self.figures = html("", elem_id="inspect-figures")
             with gr.Column(scale=7, min_width=320):
                 self.board = acting("inspect-board")
-        self.map = acting("inspect-map", SCRIPT + drawing)
-        with gr.Row(elem_classes="se-fields se-narrow"):
-            self.search = gr.Textbox(
-                "", label="Search", placeholder="words of a sample, class or id", max_lines=1,
-                min_width=200, elem_id="inspect-search",
-            )  # fmt: skip
-            self.task = gr.Dropdown(
-                [("all", ANY)], value=ANY, label="Task", min_width=150, elem_id="inspect-task"
-            )
-            self.chosen = gr.Dropdown(
-                [("any", ANY)], value=ANY, label="Expert chosen", min_width=150,
-                elem_id="inspect-chosen",
-            )  # fmt: skip
-            self.under = gr.Radio(
-                [("own task's", "oracle"), ("chosen expert's", "routed")], value="oracle",
-                label="Head that answers", min_width=260, elem_id="inspect-under",
-            )  # fmt: skip
-        self.table = acting("inspect-table", SCRIPT + keys)
+            with gr.Column(min_width=320, elem_id="inspect-place"):
+                self.map = acting("inspect-map", SCRIPT + drawing)
+        with gr.Row(elem_id="inspect-desk", equal_height=False) as self.desk:
+            with gr.Column(min_width=200, elem_id="inspect-narrow"):
+                self.filters = acting("inspect-filters")
+                with gr.Row(elem_classes="se-fields se-narrow"):
+                    self.search = gr.Textbox(
+                        "", label="Search", placeholder="words of a sample, class or id",
+                        max_lines=1, min_width=200, elem_id="inspect-search",
+                    )  # fmt: skip
+                    self.task = gr.Dropdown(
+                        [("all", ANY)], value=ANY, label="Task", min_width=150,
+                        elem_id="inspect-task",
+                    )  # fmt: skip
+                    self.chosen = gr.Dropdown(
+                        [("any", ANY)], value=ANY, label="Expert chosen", min_width=150,
+                        elem_id="inspect-chosen",
+                    )  # fmt: skip
+                    self.under = gr.Radio(
+                        [("chosen expert's", "routed"), ("given: own task's", "oracle")],
+                        value=Look.head, label="Head that answers", min_width=260,
+                        elem_id="inspect-under",
+                    )  # fmt: skip
+            with gr.Column(min_width=320, elem_id="inspect-list"):
+                self.table = acting("inspect-table", SCRIPT + keys)
         functions = [inspect_html.exporter(partial(inspect_html.export, store))]
         self.files = acting("inspect-files", server_functions=functions)
 
@@ -509,7 +531,7 @@ class Page:
     def outputs(self) -> list[Any]:
         """What `draw` fills."""
         boxes = [self.search, self.task, self.chosen, self.under]
-        return [self.board, self.map, *boxes, self.table, self.files]
+        return [self.filters, self.board, self.map, *boxes, self.table, self.files]
 
     def ids(self, item: Item, look: Look) -> list[str]:
         """The samples that a look shows, in its order."""
@@ -529,6 +551,7 @@ class Page:
         look = within(look, len(chosen))
         tasks = [(task.title, task.name) for task in result.suite.tasks]
         update = {
+            self.filters: inspect_html.filters(result, look),
             self.board: inspect_html.board(result, look),
             self.map: self.on_map(item, look, chosen),
             self.task: gr.update(choices=[("all", ANY), *tasks], value=look.task),

@@ -101,6 +101,18 @@ class Choice:
             task = self.task if self._of_labels() else None
             return chosen_sets(self.suite, place, self.split, self.limit, task=task, notice=notice)
 
+    def same(self, other: Choice) -> bool:
+        """Whether it asks for the same rows, whatever is left in boxes that do not count."""
+
+        def counts(choice: Choice) -> tuple[Any, ...]:
+            place = choice.place.strip() if choice.kind in (FOLDER, UPLOAD) else ""
+            split = choice.split if choice.splits else ""
+            task = choice.task if choice.names_task else None
+            settings = choice.settings.resolve(choice.suite)
+            return choice.suite.name, choice.kind, place, split, task, choice.limit, settings
+
+        return counts(self) == counts(other)
+
     def command(self) -> str:
         """The command line that gives the same rows."""
         data = {FOLDER: self._path(), UPLOAD: Path(self.place).name}.get(self.kind, self.kind)
@@ -203,6 +215,7 @@ PAGE = 25
 PAGE_KEY = "table_page"
 """The table's page in a link. `page` alone is a name of Gradio's own, see `own_query`."""
 HEADS = {"oracle": "the sample's own task", "routed": "the chosen expert"}
+LAYOUTS = ("table", "gallery")
 FILTERS = {  # as the summary's buttons say them
     "all": ("All", "every sample"),
     "disagree": ("Disagree", "SE and static answer differently"),
@@ -221,7 +234,7 @@ class Look:
     """A frozen value; every button makes a new one. filter: of FILTERS. task, chosen: names, or ""
     for any. sort: of SORTS, where `static` and `se` are their answers under `head`. row, pinned:
     ids of samples, or "". region: numbers of rows that were picked on the map, as `ranges` writes
-    them, or "" for all."""
+    them, or "" for all. layout: of LAYOUTS."""
 
     filter: str = "all"
     task: str = ""
@@ -229,11 +242,12 @@ class Look:
     search: str = ""
     sort: str = "order"
     descending: bool = False
-    head: str = "oracle"
+    head: str = "routed"
     page: int = 0
     row: str = ""
     pinned: str = ""
     region: str = ""
+    layout: str = "table"
 
     def view(self) -> View:
         """As the library takes it, so that table and exports show the same rows."""
@@ -250,6 +264,11 @@ class Look:
             descending=self.descending,
             head=self.head,
         )
+
+    @property
+    def usual(self) -> Look:
+        """All rows, in the order of the sets, as this one reads and lays them out."""
+        return Look(head=self.head, layout=self.layout)
 
     @property
     def narrowed(self) -> bool:
@@ -291,7 +310,8 @@ def read_look(query: Query, suite: Suite) -> Look:
         region=region(query.text("region")),
         sort=query.one_of("sort", SORTS, "order"),
         descending=query.one_of("order", ("ascending", "descending"), "") == "descending",
-        head=query.one_of("under", tuple(HEADS), "oracle"),
+        head=query.one_of("under", tuple(HEADS), Look.head),
+        layout=query.one_of("layout", LAYOUTS, Look.layout),
         page=query.whole(PAGE_KEY, 1, 10**6, 1) - 1,
         row=query.text("row"),
         pinned=query.text("pinned"),
@@ -324,8 +344,10 @@ def changed(
         return replace(look, sort="order", descending=False, page=0)
     if do == "page" and type(value) is int and 0 <= value < 10**6:
         return replace(look, page=value)
+    if do == "layout" and isinstance(value, str) and value in LAYOUTS:
+        return replace(look, layout=value)
     if do == "clear":
-        return Look(head=look.head, row=look.row, pinned=look.pinned)
+        return replace(look.usual, row=look.row, pinned=look.pinned)
     return look
 
 

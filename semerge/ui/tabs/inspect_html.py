@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -40,7 +41,9 @@ UNKNOWN = "The page asked for a file that there is not; reload it."
 
 
 def figures(inspection: Inspection) -> Markup:
-    """What was run, in a sentence; accuracies as a mean over tasks; and task by task."""
+    """What was run, in a sentence; accuracies as a mean over tasks; and task by task; each with its
+    95 % interval."""
+    from semerge.evaluation.figures import limits, limits_of_mean
     from semerge.evaluation.inspection import figures as figures_of  # imports torch
 
     content, about = figures_of(inspection), inspection.about()
@@ -48,38 +51,76 @@ def figures(inspection: Inspection) -> Markup:
         "figures",
         about=about,
         mean=content["average"],
+        within=limits_of_mean(content["tasks"]),
         tasks=content["tasks"],
+        limits=limits(content["tasks"]),
+        alone=inspection.resolved.hard,
         suite=inspection.suite,
         method=METHODS.title(about["method"]),
     )
 
 
+def filters(inspection: Inspection, look: Look) -> Markup:
+    """The filters as tiles, each with its number of samples."""
+    from semerge.evaluation.inspection import counts  # imports torch
+
+    about = FILTERS | {"low margin": ("Low margin", f"below {inspection.low_margin:.2g}")}
+    return part("counts", about, counts(inspection, look.head), look.filter)
+
+
 def board(inspection: Inspection, look: Look) -> Markup:
-    """The counts and the matrix of tasks and chosen experts: what narrows the table."""
-    from semerge.evaluation.inspection import counts, matrix  # imports torch
+    """The matrix of tasks and chosen experts, which narrows the table; and margins of right and of
+    wrong answers."""
+    from semerge.evaluation.inspection import matrix  # imports torch
 
     return part(
         "board",
-        filters=FILTERS | {"low margin": ("Low margin", f"below {inspection.low_margin:.2g}")},
-        numbers=counts(inspection, look.head),
         look=look,
         tasks=inspection.suite.tasks,
         matrix=matrix(inspection),
+        strips=strips(inspection, look.head),
+        low=inspection.low_margin,
+        head=HEADS[look.head],
     )
+
+
+MOST, DEEP = 1500, 24
+"""Marks on a strip, and how far one is from the highest to the lowest."""
+GOLDEN = 0.6180339887  # its multiples, without their whole parts, spread evenly
+
+
+def strips(inspection: Inspection, head: str) -> list[dict[str, Any]]:
+    """Of the answers of SE-Merging that are right, and of those that are wrong: number, median
+    margin (None without any), how many have a low margin, and their marks: places (margin, depth).
+    """
+    found = []
+    for right in (True, False):
+        margins = [r.margin for r in inspection.rows if r.right(f"se_{head}") is right]
+        step = max(1, -(-len(margins) // MOST))  # of many, every so manieth
+        found.append({
+            "right": right,
+            "n": len(margins),
+            "median": median(margins) if margins else None,
+            "low": sum(margin < inspection.low_margin for margin in margins),
+            "marks": [(m, DEEP * (i * GOLDEN % 1)) for i, m in enumerate(margins[::step])],
+        })  # fmt: skip
+    return found
 
 
 # ---- the table -----------------------------------------------------------------------------------
 
 
 def rows_table(inspection: Inspection, look: Look, chosen: Sequence[int]) -> Markup:
-    """One page of the rows `chosen`, with buttons to sort, to turn pages and to open a row."""
+    """One page of the rows `chosen`, as the look lays them out, with buttons to sort, to turn pages
+    and to open a row."""
     return part(
-        "rows",
+        "gallery" if look.layout == "gallery" else "rows",
         suite=inspection.suite,
         look=look,
         lines=[(inspection.rows[i], excerpt(inspection, i)) for i in on_page(look, chosen)],
         paging=paging(look, chosen, len(inspection.rows)),
         head=HEADS[look.head],
+        entropy=not inspection.resolved.hard,  # of one expert alone it is 0
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from math import hypot, sqrt
+from math import hypot, inf, sqrt
 from time import perf_counter
 from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
 
-from semerge.common import UserError
+from semerge.common import UserError, quoted
 from semerge.methods import METHODS
 from semerge.registry import TASK_ARITHMETIC
 from semerge.settings import AUTO, Settings, checked_coefficients
@@ -24,6 +24,7 @@ from semerge.ui.links import Query
 from semerge.ui.options import Coefficients, Entries
 from semerge.ui.parts import heading, html
 from semerge.ui.picker import InputPicker
+from semerge.ui.safe import AnyNumber, SafeDropdown
 from semerge.ui.tabs import Tab, Update
 from semerge.ui.words import View, button, given, macro
 
@@ -32,6 +33,7 @@ Known = dict[str, Any] | None  # of which suite, source, head, method, and SE-Me
 Products = Sequence[Sequence[float]]  # ⟨τs, τt⟩, (T, T)
 # suite, method, expert and SE-Merging's Result -> the coefficients that a button sets
 Start = Callable[[Suite, str, str, Any], list[float]]
+Pair = tuple[str, str]  # two experts: From and To of the preference
 part = partial(macro, template="sandbox.html")
 
 
@@ -49,7 +51,9 @@ class SandboxTab(Tab):
             with gr.Column(scale=5, min_width=320, elem_classes="se-ask"):
                 self.picker = InputPicker(context, self.name)
                 self._lay_out(self.picker.suites)
-            with gr.Column(scale=8, min_width=320, elem_classes="se-tell"):
+            with gr.Column(
+                scale=8, min_width=320, elem_classes="se-tell", elem_id="sandbox-answer"
+            ):
                 heading("What these coefficients answer")
                 waiting = macro("waiting", "Waiting for the models")
                 self.told = html(waiting, elem_id="sandbox-told")
@@ -75,7 +79,23 @@ class SandboxTab(Tab):
                     _tasks(first), value=first.task_names[0], label="Expert", min_width=140
                 )
                 self.alone = gr.Button("Expert alone", size="sm", elem_id="sandbox-alone")
+            with gr.Column(elem_classes="se-preference"):
+                with gr.Row(elem_classes="se-starts"):
+                    self.ends = [
+                        SafeDropdown(
+                            _tasks(first), value=first.task_names[at], label=label, min_width=120,
+                            elem_id=f"sandbox-{label.lower()}",
+                        )
+                        for at, label in enumerate(("From", "To"))
+                    ]  # fmt: skip
+                self.preference = AnyNumber(
+                    0, 1, 0.5, step=options.STEP, label="Preference", elem_id="sandbox-preference",
+                    info="0 is the first expert alone, 1 the second",
+                )  # fmt: skip
+                self.line = html(elem_id="sandbox-line")
             html(part("hint"))
+            # whose slider is the first: in the page beside them, so that both change at once
+            self.leads = gr.Textbox("", visible=False)
             self.sliders = Coefficients(suites, self.name)
             self.head = gr.Dropdown(
                 [AUTO_HEAD, *_tasks(first)],
@@ -87,14 +107,16 @@ class SandboxTab(Tab):
     def _wire(self) -> None:
         latest = model_event(trigger="always_last")
         picker, sliders, methods = self.picker, self.sliders.inputs, self.method.inputs
-        state = [picker.suite, picker.source, self.known, self.head, *methods]
-        asked = [*state, *sliders]
+        state = [picker.suite, picker.source, self.known, self.head, *self.ends, self.leads]
+        state += methods
+        asked, everything = [*state, *sliders], [*methods, *sliders, *self._answers]
         self.picker.on(self._chosen, asked[2:], self._filled)
-        when_opened(self.known, self._moved_if_new, asked, self._answers)
-        moves = [self.head.input, *(slider.input for slider in sliders)]
-        gr.on(moves, self._moved, asked, self._answers, **latest)
+        when_opened(self.known, self._moved_if_new, asked, everything)
+        moves = [part.input for part in (self.head, *self.ends, *sliders)]
+        gr.on(moves, self._moved, asked, everything, **latest)
         others = [part.input for part in methods]
-        gr.on(others, self._other_method, asked, [*methods, *sliders, *self._answers], **latest)
+        gr.on(others, self._other_method, asked, everything, **latest)
+        self.preference.input(self._prefer, [self.preference, *state], everything, **latest)
         starts: dict[Any, Start] = {
             self.static: lambda suite, method, expert, result: options.static(suite, method),
             self.base: lambda suite, method, expert, result: [0.0] * len(suite.tasks),
@@ -102,9 +124,8 @@ class SandboxTab(Tab):
             self.se: lambda suite, method, expert, result: options.on_grid(result["coefficients"]),
         }
         for start, values in starts.items():
-            outputs = [*sliders, *self._answers]
             handler = partial(self._start, values)
-            start.click(handler, [self.expert, *state], outputs, **model_event())
+            start.click(handler, [self.expert, *state], everything, **model_event())
 
     # ---- what an answer fills ----------------------------------------------------------------
 
@@ -112,7 +133,7 @@ class SandboxTab(Tab):
     def _answers(self) -> list[Any]:
         """What moves with a slider."""
         shown = [self.body, self.told, self.own, self.given, self.cards, self.readout, self.link]
-        return [self.known, *shown]
+        return [self.known, self.leads, *self.ends, self.preference, self.line, *shown]
 
     @property
     def _filled(self) -> list[Any]:
@@ -131,30 +152,40 @@ class SandboxTab(Tab):
 
     # ---- handlers ----------------------------------------------------------------------------
 
-    def _chosen(self, suite: Suite, source: Source, known: Known, head: str, *rest: Any) -> Update:
-        """Another input: the coefficients stay, unless it is of another suite."""
+    def _chosen(
+        self, suite: Suite, source: Source, known: Known, head: str, first: str, second: str,
+        leads: str, *rest: Any,
+    ) -> Update:  # fmt: skip
+        """Another input: the coefficients stay, unless it is of another suite; and the preference's
+        experts, where somebody has chosen them."""
         if known is None or known["suite"] != suite.name:
             return self._show(Asked(suite, source), options.static(suite))
-        return self._moved(suite.name, source, None, head, *rest)
+        ends = (first, second) if (first, second) != pair(known["result"]) else ("", "")
+        return self._moved(suite.name, source, None, head, *ends, leads, *rest)
 
     def _moved_if_new(self, name: str, source: Source, known: Known, *rest: Any) -> Update:
         return {} if known else self._moved(name, source, known, *rest)
 
     @told_in_place
-    def _moved(self, name: str, source: Source, known: Known, head: str, *rest: Any) -> Update:
+    def _moved(
+        self, name: str, source: Source, known: Known, head: str, first: str, second: str,
+        leads: str, *rest: Any,
+    ) -> Update:  # fmt: skip
         suite = self.context.suite(name)
-        method, own = self._read(suite, rest)
-        return self._answer(Asked(suite, source, head, method), known, own)
+        method, own = self._read(suite, leads, rest)
+        asked = Asked(suite, source, head, method, first, second)
+        return self._answer(asked, known, own, leads)
 
     def _other_method(
-        self, name: str, source: Source, known: Known, head: str, *rest: Any
-    ) -> Update:
+        self, name: str, source: Source, known: Known, head: str, first: str, second: str,
+        leads: str, *rest: Any,
+    ) -> Update:  # fmt: skip
         """Another method, or other options of it: coefficients of its static merge become those of
         the new one's, others stay."""
         suite = self.context.suite(name)
         before = known and known["method"]
         try:
-            method, own = self._read(suite, rest)
+            method, own = self._read(suite, leads, rest)
         except UserError as error:
             return {**self._failed(error), self.known: known and {**known, "method": None}}
         if before == method:
@@ -162,37 +193,70 @@ class SandboxTab(Tab):
         put = self.method.follow(suite, method, method, rest[0])
         if before and own == options.static(suite, before):
             own = options.static(suite, method)
-            put |= self.sliders.put(suite, own)
-        return {**put, **self._answer(Asked(suite, source, head, method), known, own)}
+            put |= self.sliders.put(suite, own, leads)
+        asked = Asked(suite, source, head, method, first, second)
+        return {**put, **self._answer(asked, known, own, leads)}
 
     @told_in_place
-    def _start(self, values: Start, expert: str, name: str, *state: Any) -> Update:
+    def _prefer(
+        self, share: Any, name: str, source: Source, known: Known, head: str, first: str,
+        second: str, leads: str, *methods: Any,
+    ) -> Update:  # fmt: skip
+        """The preference is moved, and all coefficients with it: onto the line between its two
+        experts. It stays where it is itself, as somebody may be dragging it."""
+        suite = self.context.suite(name)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise UserError(f"The preference must be a number from 0 to 1, not {quoted(share)}.")
+        asked = Asked(suite, source, head, self.method.read(methods), first, second)
+        known, seen = self._ask(asked, known)
+        own = options.between(suite, *pair(known["result"], first, second), share)
+        put = self.sliders.put(suite, own, leads)
+        update = {**put, **seen, **self._answer(asked, known, own, leads)}
+        update.pop(self.preference, None)
+        return update
+
+    @told_in_place
+    def _start(
+        self, values: Start, expert: str, name: str, source: Source, known: Known, head: str,
+        first: str, second: str, leads: str, *methods: Any,
+    ) -> Update:  # fmt: skip
         """A button sets all coefficients."""
-        suite, (source, known, head, *methods) = self.context.suite(name), state
-        asked = Asked(suite, source, head, self.method.read(methods))
+        suite = self.context.suite(name)
+        asked = Asked(suite, source, head, self.method.read(methods), first, second)
         known, seen = self._ask(asked, known)
         own = values(suite, asked.method, suite.task(expert).name, known["result"])
-        return {**self.sliders.put(suite, own), **seen, **self._answer(asked, known, own)}
+        put = self.sliders.put(suite, own, leads)
+        return {**put, **seen, **self._answer(asked, known, own, leads)}
 
-    def _read(self, suite: Suite, values: Sequence[Any]) -> tuple[str, list[Any]]:
+    def _read(self, suite: Suite, leads: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
         """The method and the coefficients. Raises UserError, of the method alone."""
         count = len(self.method.inputs)
-        return self.method.read(values[:count]), Coefficients.of(suite, values[count:])
+        return self.method.read(values[:count]), Coefficients.of(suite, values[count:], leads)
 
     def _show(self, asked: Asked, own: Sequence[float]) -> Update:
         """An input with a method and coefficients of its own."""
         suite, tasks = asked.suite, _tasks(asked.suite)
+        ends = (asked.first or suite.task_names[0], asked.second or suite.task_names[1])
         return {
             **self.method.put(suite, asked.method, asked.method),
             **self.sliders.put(suite, own),
+            self.leads: "",
+            **self._put_ends(suite, ends),
             self.expert: gr.update(choices=tasks, value=suite.task_names[0]),
             self.head: gr.update(choices=[AUTO_HEAD, *tasks], value=asked.head),
-            **self._answer(asked, None, own),
+            **self._answer(asked, None, own, ""),
+        }
+
+    def _put_ends(self, suite: Suite, ends: Pair) -> Update:
+        tasks = _tasks(suite)
+        return {
+            part: gr.update(choices=tasks, value=task)
+            for part, task in zip(self.ends, ends, strict=True)
         }
 
     @told_in_place
-    def _answer(self, asked: Asked, known: Known, own: Sequence[Any]) -> Update:
-        """What one input and these coefficients answer."""
+    def _answer(self, asked: Asked, known: Known, own: Sequence[Any], leads: str) -> Update:
+        """What one input and these coefficients answer. leads: whose slider is the first now."""
         suite, source, method = asked.suite, asked.source, asked.method
         known, seen = self._ask(asked, known)
         view = View(known["result"], suite, example_of(source, suite, self.context.examples))
@@ -201,15 +265,25 @@ class SandboxTab(Tab):
         own = checked_coefficients(own, suite, options.LOW, options.HIGH)
         view = with_own(view, self.merge(suite.name, sample, own, view.result["head"], method))
         spent = 1e3 * (perf_counter() - began)
+        ends = pair(view.result, asked.first, asked.second)
+        share, on_line = place_on_line(suite, own, ends)
+        update: Update = {}
+        if leads != (chosen := view.result["chosen"]):
+            update |= {self.leads: chosen, **self.sliders.put(suite, own, chosen)}
+        if ends != (asked.first, asked.second):
+            update |= self._put_ends(suite, ends)
         return {
+            **update,
             self.known: known,
             self.body: gr.update(visible=True),
             self.told: "",
             self.own: part("answer", view),
+            self.preference: share,
+            self.line: part("line", *map(view.title, ends), share, on_line),
             **seen,
             self.cards: part("cards", view),
             self.readout: readout(view, own, self.products(suite.name, method), spent),
-            self.link: self._link(asked, own),
+            self.link: self._link(asked, own, ends),
         }
 
     def _ask(self, asked: Asked, known: Known) -> tuple[dict[str, Any], Update]:
@@ -217,7 +291,8 @@ class SandboxTab(Tab):
         another; what is `known` is not asked again. Raises UserError where nothing was chosen, or
         what was can't be used."""
         suite, source = asked.suite, asked.source
-        values = {**vars(asked), "suite": suite.name}
+        values = {"suite": suite.name, "source": source, "head": asked.head}
+        values["method"] = asked.method
         if known and values.items() <= known.items():
             return known, {}
         view, picture = self.context.ask(suite.name, source, asked.settings)
@@ -232,10 +307,13 @@ class SandboxTab(Tab):
 
     # ---- links -------------------------------------------------------------------------------
 
-    def _link(self, asked: Asked, own: Sequence[float]) -> str:
+    def _link(self, asked: Asked, own: Sequence[float], ends: Pair) -> str:
+        """The experts of the preference are named also where they are those that are raised most:
+        which these are may change with the weights."""
         values, note = self.picker.link(asked.suite, asked.source)
         for task, value in zip(asked.suite.task_names, own, strict=True):
             values[_key(task)] = f"{value:g}"
+        values |= dict(zip(ENDS, ends, strict=True))
         return button(self.name, values | of_settings(asked.settings), note)
 
     def restore(self, query: Query) -> Update:
@@ -246,7 +324,8 @@ class SandboxTab(Tab):
             for task, usual in zip(suite.task_names, options.static(suite, method), strict=True)
         ]
         head = query.one_of("head", (AUTO, *suite.task_names), AUTO)
-        shown = self._show(Asked(suite, source, head, method), own)
+        ends = (query.one_of(key, suite.task_names, "") for key in ENDS)
+        shown = self._show(Asked(suite, source, head, method, *ends), own)
         return {**self.picker.put(suite, source), **shown}
 
     def take(self, suite: Suite, source: Source) -> Update:
@@ -256,16 +335,23 @@ class SandboxTab(Tab):
 
 @dataclass(frozen=True)
 class Asked:
-    """An input, the head that its answers are read with, and the static method's spec."""
+    """An input, the head that its answers are read with, the static method's spec, and the experts
+    of the preference; "" for those that SE-Merging raises most."""
 
     suite: Suite
     source: Source
     head: str = AUTO
     method: str = TASK_ARITHMETIC
+    first: str = ""
+    second: str = ""
 
     @property
     def settings(self) -> Settings:
         return Settings(head=self.head, method=self.method)
+
+
+ENDS = ("from", "to")
+"""The experts of the preference in a link."""
 
 
 def _key(task: str) -> str:
@@ -275,6 +361,43 @@ def _key(task: str) -> str:
 
 def _tasks(suite: Suite) -> list[tuple[str, str]]:
     return [(task.title, task.name) for task in suite.tasks]
+
+
+# --------------------------------------------------------------------------------------------------
+# The preference: the line between two experts, each by itself.
+
+
+def raised(result: Mapping[str, Any]) -> list[str]:
+    """The tasks, that first whose coefficient SE-Merging raises most; of equal ones, as all but one
+    are with the preset `hard`, the nearest."""
+
+    def rank(t: int) -> tuple[float, float]:
+        after, before, far = (
+            result[key][t] for key in ("coefficients", "static_coefficients", "distances")
+        )
+        return (before or 0.0) - (after or 0.0), inf if far is None else far
+
+    return [result["tasks"][t] for t in sorted(range(len(result["tasks"])), key=rank)]
+
+
+def pair(result: Mapping[str, Any], first: str = "", second: str = "") -> Pair:
+    """The experts of the preference: those that are named, if they are two, else those that are
+    raised most."""
+    tasks = result["tasks"]
+    named = [task for task in dict.fromkeys((first, second)) if task in tasks]
+    if len(named) == 1 and second in named and first != second:
+        other = next(task for task in raised(result) if task != second)
+        return other, second
+    one, two, *_ = dict.fromkeys((*named, *raised(result)))
+    return one, two
+
+
+def place_on_line(suite: Suite, own: Sequence[float], ends: Pair) -> tuple[float, bool]:
+    """Where on the line the nearest point to some coefficients is, 0 to 1, and whether they are on
+    it."""
+    first, second = (own[suite.index(task)] for task in ends)
+    share = round(min(max((1 + second - first) / 2, 0.0), 1.0), options.DIGITS)
+    return share, list(own) == options.between(suite, *ends, share)
 
 
 # --------------------------------------------------------------------------------------------------
