@@ -63,7 +63,7 @@ def evo_merging(
     vectors: TaskVectors,
     samples: Samples,
     *,
-    per_task: Count = 100,
+    per_task: Count = 256,
     population: Population = 20,
     generations: Generations = 60,
     sigma: Sigma = 0.05,
