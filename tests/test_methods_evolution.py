@@ -87,7 +87,7 @@ def two_tasks() -> tuple[Any, Any]:
 def test_it_finds_the_best_factors() -> None:
     """No place of a grid over the box costs less, where no entry was dropped."""
     vectors, samples = two_tasks()
-    found = merged(evo(vectors, samples, penalty=0.05, sigma=0.2, generations=90))
+    found = merged(evo(vectors, samples, l1=0.05, sigma=0.2, generations=90))
 
     def cost(params: Any) -> float:
         return sum(of_task(samples, params, t, 8, "loss") for t in range(2)) / 2
@@ -95,7 +95,7 @@ def test_it_finds_the_best_factors() -> None:
     steps = [i / 10 - 1.5 for i in range(31)]
     grid = [(c, cost(vectors.merge(torch.tensor(c)))) for c in product(steps, repeat=2)]
     lowest = min(value + 0.05 * (abs(a) + abs(b)) / 2 for (a, b), value in grid)
-    # the factors' own penalty is at most 0.05 · 1.5
+    # the factors' own l1 is at most 0.05 · 1.5
     assert cost(found) <= lowest + 1e-3
     equal = cost(vectors.merge(torch.tensor([0.5, 0.5])))
     assert cost(found) < equal
@@ -131,7 +131,7 @@ def test_wrong_answers_are_a_score_too() -> None:
     wrong = of_task(samples, vectors.expert(0), 1, 8, "accuracy")
     logits = samples.logits(vectors.expert(0), 1, samples.tasks[1].read(range(8)))
     assert wrong == float((logits.argmax(1) != samples.tasks[1].labels).float().mean()) > 0
-    found = merged(evo(vectors, samples, score="accuracy", generations=30, penalty=0.0))
+    found = merged(evo(vectors, samples, score="accuracy", generations=30, l1=0.0))
     start = vectors.merge(torch.tensor([0.5, 0.5]))
 
     def both(params: Any) -> float:

@@ -5,8 +5,8 @@ Optimization of Model Merging Recipes", Akiba et al., https://arxiv.org/abs/2403
 the round(α n) largest of the n entries of each tensor, CMA-ES lowers the loss of the merge on
 labelled samples in two stages, of which it needs to know no gradient:
 
-    denoising   βt = 1/T;  α in [0, 1]^T from 1          loss + penalty · mean |α|
-    scaling     α stays;   β in [−1.5, 1.5]^T from 1/T   loss + penalty · mean |β|
+    denoising   βt = 1/T;  α in [0, 1]^T from 1          loss + l1 · mean |α|
+    scaling     α stays;   β in [−1.5, 1.5]^T from 1/T   loss + l1 · mean |β|
 
 A third of the generations denoises, 400 of 1,200 scores as published. β stays 1/T unless it gets
 below what the first stage ended at.
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from semerge.common import UserError, tell
 from semerge.methods import method
-from semerge.methods.samples import Count
+from semerge.methods.samples import COUNT, Count
 from semerge.registry import Seed, Within
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Population = Annotated[int, Within(4, 200), "merges that are scored in each generation"]
 Generations = Annotated[int, Within(3, 2000), "generations, of which the first third denoises"]
 Sigma = Annotated[float, Within(1e-4, 1.0), "how far the first generation is spread"]
-Penalty = Annotated[float, Within(0.0, 1.0), "what large shares and factors cost"]
+Weight = Annotated[float, Within(0.0, 1.0), "what large shares and factors cost"]
 Score = Annotated[
     Literal["loss", "accuracy"],
     "what is lowered: the loss, or the share of wrong answers as of a black box",
@@ -63,13 +63,13 @@ def evo_merging(
     vectors: TaskVectors,
     samples: Samples,
     *,
-    per_task: Count = 256,
+    per_task: Count = COUNT,
     population: Population = 20,
     generations: Generations = 60,
     sigma: Sigma = 0.05,
-    penalty: Penalty = 0.05,
+    l1: Weight = 0.05,
     score: Score = "loss",
-    draw: Seed = 42,
+    draw: Seed = 0,
 ) -> TaskVectors:
     """Find by CMA-ES which share of each task vector's entries stays, then its factor, so that
     labelled samples are answered well. A reading: the paper merges LoRA's factors."""
@@ -91,7 +91,7 @@ def evo_merging(
             tell(min(next(scored), total), total, "merges scored")
             params = merge(numbers)
             values = [of_task(samples, params, t, per_task, score) for t in range(count)]
-            return (sum(values) + penalty * sum(map(abs, numbers))) / count
+            return (sum(values) + l1 * sum(map(abs, numbers))) / count
 
         return evolve(cost, start, (low, high), sigma, population, turns, draw)
 
