@@ -107,9 +107,8 @@ def card(suite: Suite, report: Mapping[str, Any], command: str) -> str:
         (
             f"On the test splits, in percent. Probe `{default.probe}` at layer "
             f"{default.layer}{at}, preset `{default.preset}`, probe λ {default.probe_lambda:g}, "
-            f"static λ {default.static_lambda:g}: all chosen on validation. Static is Task "
-            "Arithmetic with the given head at its best λ; in a routed column a wrong expert is a "
-            "wrong answer."
+            f"static λ {default.static_lambda:g}: all chosen on validation. "
+            f"{tables.static(report)} In a routed column a wrong expert is a wrong answer."
         ),
         tables.accuracies(report, titles),
         tables.presets(report),

@@ -109,8 +109,8 @@ def section(suite: Suite, report: Report) -> str:
 
 Test accuracy in percent on {report["test"]["n"]:,} samples, seed {report["seed"]}, torch
 {versions["torch"]}, two CPU cores. Defaults, chosen on {report["validation"]["n"]:,} validation
-samples: probe `{d.probe}`, {layer}{pool}, preset `{d.preset}`, static λ {d.static_lambda:g} (the
-best one), λ of the probed merged model {d.probe_lambda:g}.
+samples: probe `{d.probe}`, {layer}{pool}, preset `{d.preset}`, λ of the probed merged
+model {d.probe_lambda:g}. {tables.static(report)}
 
 {tables.accuracies(report, titles)}
 

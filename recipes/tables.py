@@ -16,6 +16,8 @@ COLUMNS = {
     "routing": "Routing",
 }
 
+NONE: dict[str, Any] = {"rows": ()}
+
 
 def accuracies(report: Mapping[str, Any], titles: Mapping[str, str] | None = None) -> str:
     """Test accuracies by task, in percent, at the suite's defaults."""
@@ -29,6 +31,20 @@ def accuracies(report: Mapping[str, Any], titles: Mapping[str, str] | None = Non
         if row
     ]
     return table(["Task", *COLUMNS.values()], body)
+
+
+def static(report: Mapping[str, Any]) -> str:
+    """The λ of the static merge as a sentence, and whether it alone would have another."""
+    own = report["defaults"]["static_lambda"]
+    rows = {row["lambda"]: row["static"] for row in report["validation"].get("curve", NONE)["rows"]}
+    best = max(rows, key=lambda scale: rows[scale], default=own)
+    if best == own:
+        return f"Static is Task Arithmetic with the given head at λ {own:g}, its best."
+    return (
+        f"Static is Task Arithmetic with the given head at λ {own:g}, which serves the probe too; "
+        f"alone it is best at λ {best:g}, by validation: {percent(rows[best])} there, "
+        f"{percent(rows[own])} at {own:g}."
+    )
 
 
 def presets(report: Mapping[str, Any]) -> str:
