@@ -146,7 +146,8 @@ class Reference:
     ) -> list[float]:
         if probe_lambda is None:
             probe_lambda = self.suite["defaults"]["probe_lambda"]
-        model = self.model(self.base, "base") if probe == "base" else self.static(probe_lambda)
+        still = probe in ("base", "displacement")
+        model = self.model(self.base, "base") if still else self.static(probe_lambda)
         r = self.representation(model, sample, layer, pool)
         distances = []
         for t in range(len(self.names)):
@@ -159,7 +160,11 @@ class Reference:
             else:
                 expert = self.model(self.experts[t], t)
                 difference = r - self.representation(expert, sample, layer, pool)
-            distances.append(float(difference.double().square().sum().sqrt()))
+            distance = float(difference.double().square().sum().sqrt())
+            if probe == "displacement":
+                usual = self.suite["displacements"][f"{layer}/{pool}"][self.names[t]]
+                distance = usual / distance
+            distances.append(distance)
         return distances
 
     def coefficients(self, distances: list[float], resolved: Any) -> list[float]:
