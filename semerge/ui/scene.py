@@ -30,6 +30,7 @@ RIM, DIAL = 125.0, 15.0  # from the middle to the dials; radius of a dial
 OUTER = RIM + DIAL + 4  # nothing of the rays is further out
 GAP, MARGIN = 8.0, 4.0  # between rays and labels, around it all
 COLUMN = 122.0  # of labels on either side, at least
+WORD = 150.0  # of a name, at the most, for which the columns are made wider
 ROOMY = 4  # labels on a side at the most, for names of two lines
 SWEEP = 270.0  # degrees of a dial, from 0 to its full scale
 INDENT = 32.0  # of an answer, for its sign
@@ -369,8 +370,10 @@ def _labels(
     roomy = len(right) <= ROOMY
     high = (3 if roomy else 2) * LINE + 6  # of a label at the most, and what is between two
     half = max(OUTER, high * len(right) / 2)
-    # numbers are never cut
-    column = max(COLUMN, *(width(line) for one in numbers for line in one.lines))
+    # numbers are never cut, and of names no word that is not very long
+    parts = (width(part) for title in titles for part in title.split())
+    lines = (width(line) for one in numbers for line in one.lines)
+    column = max(COLUMN, *lines, *(part for part in parts if part <= WORD))
     labels: dict[int, Label] = {}
     for side, order in ((1, right), (-1, left)):
         places = spread([RIM * math.sin(angles[i]) for i in order], high, half)
