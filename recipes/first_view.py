@@ -62,15 +62,15 @@ DROP = """async ([name, data]) => {
   const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
   const files = new DataTransfer();
   files.items.add(new File([bytes], name, {type: 'image/png'}));
-  const before = document.querySelector('#vision-scene svg');
+  const said = () => document.querySelector('#vision-scene svg')?.getAttribute('aria-label');
+  const before = said();
   const place = document.querySelector('#vision-image input[type=file]').parentElement;
   const start = performance.now();
   const event = {bubbles: true, cancelable: true, dataTransfer: files};
   place.dispatchEvent(new DragEvent('drop', event));
   while (performance.now() - start < 60000) {
     await new Promise(requestAnimationFrame);
-    const now = document.querySelector('#vision-scene svg');
-    if (now && now !== before && now.clientHeight) return performance.now() - start;
+    if (said() !== before) return performance.now() - start;
   }
   throw new Error('no picture of what was dropped');
 }"""
