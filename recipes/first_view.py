@@ -178,10 +178,10 @@ def main() -> int:
             print(f"  {spent / 1e3:6.1f}  {name}")
         print(f"layout shift {slow.shifted:.3f}")
         images = sorted((EXAMPLES_FOLDER / "vision").glob("*.png"))[::3][:DROPS]
-        spent = dropped(driven, url, images)
+        drops = dropped(driven, url, images)
         print(
-            f"from a drop to its picture: median {statistics.median(spent):.0f} ms, longest "
-            f"{max(spent):.0f} ms, {len(spent)} images, {os.cpu_count()} cores {platform.machine()}"
+            f"from a drop to its picture: median {statistics.median(drops):.0f} ms, longest "
+            f"{max(drops):.0f} ms, {len(drops)} images, {os.cpu_count()} cores {platform.machine()}"
         )
     return 0
 

@@ -88,6 +88,7 @@ NOTES = {
 }
 SUITES = {"vision": "mini-vision", "text": "mini-text"}  # section of the index -> bundled suite
 KINDS = ("se", "static", "expert", "base")
+SURE = 0.8  # score of an answer that opens a page, if there is one
 
 
 # ---- images and index ----------------------------------------------------------------------------
@@ -222,13 +223,15 @@ def opening(measured: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> in
     """Which example opens the page: picked to show the method at work, and the page says so.
 
     Of the examples that the static merge misses and SE-Merging gets, with the right expert chosen,
-    those without a notice (near tie, flat, far away) go before those with, then the largest margin
-    of the routing, then the first in the index. None if there is no such example.
+    those without a notice (near tie, flat, far away) go before those with, then those whose answer
+    is SURE before the others, then the largest margin of the routing, then the first in the index.
+    None if there is no such example.
     """
     fit = [i for i, m in enumerate(measured) if m["se"] and not m["static"]]
 
-    def rank(i: int) -> tuple[bool, float, int]:
-        return bool(results[i].notices), -measured[i]["margin"], i
+    def rank(i: int) -> tuple[bool, bool, float, int]:
+        unsure = results[i].predictions["se"][0].score < SURE
+        return bool(results[i].notices), unsure, -measured[i]["margin"], i
 
     return min(fit, key=rank) if fit else None
 

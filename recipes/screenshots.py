@@ -84,7 +84,7 @@ def shot(driven: Any, url: str, theme: str, tab: str) -> Image.Image:
     page = context.new_page()
     page.set_default_timeout(1e3 * PATIENCE)
     page.goto(f"{url}?tab={tab}&__theme={theme}")
-    for name in ("similarity", "coefficients"):
+    for name in ("reach", "coefficients"):  # distances, which come first, and coefficients
         page.locator(f"#{tab}-{name} .se-value").first.wait_for()
     page.wait_for_function("!document.querySelector('#status')?.textContent.trim()")
     page.wait_for_timeout(500)  # what follows the last answer is drawn

@@ -300,7 +300,10 @@ class Oracle:
             head=head,
             margin=len(text) / 100,
             notices=("near tie",) if "tie" in text else (),
-            predictions={k: [SimpleNamespace(label=v)] for k, v in labels.items()},
+            predictions={
+                k: [SimpleNamespace(label=v, score=0.5 if "unsure" in text else 0.9)]
+                for k, v in labels.items()
+            },
         )
 
     def weights_sha256(self) -> str:
@@ -314,14 +317,15 @@ def test_measure_counts_and_picks(tmp_path: Path) -> None:
         "harder",
         "hardest of all, with a tie",
         "lost altogether, and long",
+        "hard, and the answer unsure",
     )
     entries = [{"text": text, "task": "a", "label": "yes"} for text in texts]
     measured, hits, results = maker.measure(Oracle(), tmp_path, entries)
-    assert hits["n"] == 5 and hits["routing"] == 4
-    assert (hits["se"], hits["static"], hits["expert"], hits["base"]) == (4, 1, 4, 0)
-    assert hits["given_head"] == {"se": 5, "static": 1, "base": 0}
+    assert hits["n"] == 6 and hits["routing"] == 5
+    assert (hits["se"], hits["static"], hits["expert"], hits["base"]) == (5, 1, 5, 0)
+    assert hits["given_head"] == {"se": 6, "static": 1, "base": 0}
     assert measured[4]["chosen"] == "b" and not measured[4]["se"]
-    assert maker.opening(measured, results) == 2  # the longest without a notice
+    assert maker.opening(measured, results) == 2  # the longest without a notice that is sure
     assert maker.opening(measured[:1], results[:1]) is None
     assert maker.opening(measured[3:4], results[3:4]) == 0
 
