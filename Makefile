@@ -18,7 +18,7 @@ MIN_ENV := .venv-min
 RUN := $(ENV)/bin/python
 FULL_GB := 8
 # Tests run in a process a core; one that is done takes some of what another has still to do.
-PYTEST := -m pytest -rs -n auto --dist worksteal
+PYTEST := -m pytest -rfEs -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-full test-min browser-test check fuzz load format docs clean distclean

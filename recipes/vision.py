@@ -136,10 +136,13 @@ def train_vision(
     save_file(heads, final / "heads.safetensors")
     scores = {}
     for task in config.expert.steps:
-        expert = train_expert(config, task, base, heads[task], sets, backbone, out)
-        save_file(expert, final / "experts" / f"{task}.safetensors")
-        runs = [load_file(file) for file in moments_files(task, config.expert, out)]
-        save_file(averaged(runs), final / "experts" / "moments" / f"{task}.safetensors")
+        file = final / "experts" / f"{task}.safetensors"
+        if not file.exists():  # it may have come from elsewhere, in half precision
+            expert = train_expert(config, task, base, heads[task], sets, backbone, out)
+            runs = [load_file(moments) for moments in moments_files(task, config.expert, out)]
+            save_file(averaged(runs), final / "experts" / "moments" / f"{task}.safetensors")
+            save_file(expert, file)
+        expert = {name: value.float() for name, value in load_file(file).items()}
         held_out = validation_images(data, task, backbone, config.rendered // 10)
         scores[task] = [accuracy(backbone, p, heads[task], held_out) for p in (base, expert)]
         logger.info("%s: validation, base %.4f, expert %.4f", task, *scores[task])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from browsing import MARKS, OTHER_LOOKS, go
+from browsing import MARKS, OTHER_LOOKS, go, serious_faults, until
 
 pytestmark = MARKS
 TABS = ("Vision", "Inspect", "Layers", "Sandbox", "Compare")
@@ -37,6 +37,43 @@ CUT = """() => [...document.querySelectorAll('.se-scroll caption')].filter(n => 
   .map(n => n.textContent)"""
 
 
+# pairs of words and controls that lie over each other, as far as they can be seen: what floats, is
+# drawn or is for screen readers alone does not count
+OVER = """() => {
+  const floats = n => ['absolute', 'fixed', 'sticky'].includes(getComputedStyle(n).position);
+  const aside = 'svg, .js-plotly-plot, .se-unseen, .sr-only, [aria-hidden=true]';
+  const kinds = 'h1, h2, h3, p, a, button, label, input, textarea, th, td, li, summary, figcaption';
+  const visible = {visibilityProperty: true, opacityProperty: true};
+  const all = [...document.querySelectorAll(`.gradio-container :is(${kinds})`)]
+    .filter(n => !n.closest(aside) && n.checkVisibility(visible));
+  const parts = all.filter(n => !all.some(other => other !== n && n.contains(other)));
+  const seen = [];
+  for (const node of parts) {
+    let {left, top, right, bottom} = node.getBoundingClientRect(), out = false;
+    for (let at = node; at !== document.body; at = at.parentElement) {
+      if (floats(at)) { out = true; break; }
+      if (at === node || getComputedStyle(at).overflow === 'visible') continue;
+      const frame = at.getBoundingClientRect();
+      left = Math.max(left, frame.left); right = Math.min(right, frame.right);
+      top = Math.max(top, frame.top); bottom = Math.min(bottom, frame.bottom);
+    }
+    if (!out && right - left > 2 && bottom - top > 2) seen.push({node, left, top, right, bottom});
+  }
+  seen.sort((a, b) => a.top - b.top);
+  const over = [];
+  seen.forEach((a, i) => {
+    for (const b of seen.slice(i + 1)) {
+      if (b.top > a.bottom - 3) break;
+      if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 3)
+        over.push([a, b].map(one => one.node.outerHTML.slice(0, 90)));
+    }
+  });
+  return over.slice(0, 5);
+}"""
+OUT = "document.documentElement.scrollWidth - innerWidth"
+WIDTHS = (320, 390, 600, 768, 961, 1100, 1280, 1440, 1920)
+
+
 @pytest.fixture(scope="module")
 def app(shipped_page: str) -> str:
     return shipped_page
@@ -65,6 +102,22 @@ def test_forms_and_captions_look_alike_on_every_tab(
         if name != "Inspect":
             widths = page.evaluate(DROPS)
             assert widths and set(widths) == {"1px"}, name
+
+
+def test_nothing_runs_out_or_over_from_320_to_1920_px(visit: Any) -> None:
+    """320 px is also what 1280 are at 400 %."""
+    page = visit(query="tab=inspect&suite=mini-text&set=examples")
+    page.locator("#inspect-table .se-samples").wait_for()
+    for name in ("Vision", *TABS, "Methods", "About"):
+        page.set_viewport_size({"width": 1280, "height": 900})
+        go(page, name)
+        serious_faults(page)  # waits for what is drawn
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_function("width => innerWidth === width", arg=width)
+            until(page, lambda: page.evaluate(OUT) <= 0 and not page.evaluate(OVER))
+            assert page.evaluate(OUT) <= 0, (name, width)
+            assert page.evaluate(OVER) == [], (name, width)
 
 
 def test_a_link_to_an_inspection_says_that_it_is_opening(visit: Any) -> None:

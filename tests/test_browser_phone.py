@@ -15,6 +15,12 @@ from semerge.ui.words import View
 
 pytestmark = MARKS
 
+# whether the window has come to rest
+STILL = """async () => {
+  const before = scrollY;
+  await new Promise(resolve => setTimeout(resolve, 150));
+  return scrollY === before;
+}"""
 # whether all of a node is in the window, and in every box around it that scrolls
 IN_SIGHT = """node => {
   let box = node.getBoundingClientRect();
@@ -91,6 +97,7 @@ def test_the_answer_is_in_sight_after_every_input(
     answer = page.locator("#vision-answers .se-card.se .se-answer")
     until(page, lambda: answer.evaluate(IN_SIGHT))  # it glides there
     assert answer.evaluate(IN_SIGHT)
+    page.wait_for_function(STILL)
     # an example
     page.evaluate("scrollTo(0, 0)")
     strip.wait_for()
