@@ -20,8 +20,8 @@ PRESERVE = {
 """The weights of the family "preserve and drift"."""
 
 STEPS = {
-    "textures": 900,
-    "charts": 900,
+    "textures": 1600,
+    "charts": 1600,
     "eurosat": 1000,
     "fashion_mnist": 1300,
     "gtsrb": 1700,
