@@ -13,7 +13,7 @@ from PIL import Image
 from recipes.__main__ import SUITES, main
 from recipes.curve import SCALES
 from recipes.text_config import TASKS as TEXT_TASKS
-from recipes.vision_config import VisionConfig
+from recipes.vision_config import VisionConfig, smoke_config
 from recipes.vision_tasks import TASKS as VISION_TASKS
 from semerge.engine import load_engine
 from semerge.inputs import CleanText, DecodedImage
@@ -97,7 +97,7 @@ def test_smoke_makes_a_suite_that_answers(
         splits = report["data"]["tasks"]["cifar10"]
         assert (splits["train"]["n"], splits["validation"]["n"], splits["test"]["n"]) == (81, 9, 20)
         assert report["training"]["cifar10/train.npz"] == "from the data folder more"
-    several = VisionConfig().expert.runs if visual else {}
+    several = smoke_config(VisionConfig()).expert.runs if visual else {}
     stages = {"base"} | {stage for task in known for stage in several.get(task, (task,))}
     assert stages <= {stage.removeprefix("expert-") for stage in report["training"]["seconds"]}
     rendered = {"charts", "textures"} if visual else set()
