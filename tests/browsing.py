@@ -167,6 +167,13 @@ def drawn(page: Any, tab: str) -> None:
         page.locator(f"#{tab}-{name} .se-rows li").first.wait_for(state="attached")
 
 
+def go_to_layers(page: Any) -> None:
+    """Open the tab once the models are there; before, it would say that they are loading."""
+    page.locator("#vision-answers .se-card").first.wait_for()
+    page.locator("#status li").first.wait_for(state="detached")
+    go(page, "Layers")
+
+
 def until(page: Any, holds: Callable[[], bool]) -> None:
     """Give the page time to come to what holds; whoever calls asserts that it did."""
     end = time.monotonic() + PATIENCE / 1000

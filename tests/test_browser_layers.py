@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import LOOKS, MARKS, choose, go, saved_chart, serious_faults, wide
+from browsing import LOOKS, MARKS, choose, go, go_to_layers, saved_chart, serious_faults, wide
 from bundled import EXAMPLES, TEXT, VISION, engine
 
 from semerge.settings import FINAL, Settings, valid_layers
@@ -58,13 +58,6 @@ def app(shipped_page: str) -> str:
     return shipped_page
 
 
-def opened(page: Any) -> None:
-    """Open the tab once the models are there; before, it would say that they are loading."""
-    page.locator("#vision-answers .se-card").first.wait_for()
-    page.locator("#status li").first.wait_for(state="detached")
-    go(page, "Layers")
-
-
 def settle(page: Any, view: View) -> None:
     """Wait until the page shows what these distances are routed to."""
     chosen = view.title(view.result["chosen"])
@@ -101,7 +94,7 @@ def test_a_visitor_walks_through_the_layers_of_both_suites(
     visit: Any, size: tuple[int, int], theme: str
 ) -> None:
     page = visit(size=size, theme=theme)
-    opened(page)
+    go_to_layers(page)
     for number, suite in enumerate(SUITES.values()):
         if number:
             choose(page, "Suite", suite.title)
@@ -145,7 +138,7 @@ def test_the_views_open_by_keyboard_and_their_charts_are_drawn_and_saved(
     visit: Any, tmp_path: Path, theme: str
 ) -> None:
     page = visit(theme=theme)
-    opened(page)
+    go_to_layers(page)
     suite = SUITES["mini-vision"]
     titles = [task.title for task in suite.tasks]
     page.locator("#layers-similarity .se-value").first.wait_for()

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from browsing import MARKS, PHONE, check_look, go, until
+from browsing import MARKS, PHONE, check_look, go, go_to_layers, until
 from bundled import EXAMPLES, VISION, engine
 
 from semerge.data.sets import example_sets
@@ -40,9 +40,7 @@ def app(shipped_page: str) -> str:
 
 def opened(page: Any) -> None:
     """The Layers tab with its picture and map."""
-    page.locator("#vision-answers .se-card").first.wait_for()
-    page.locator("#status li").first.wait_for(state="detached")
-    go(page, "Layers")
+    go_to_layers(page)
     page.locator("#layers-scene svg[role=img]").wait_for()
     page.locator("#layers-input-map .se-map-plot").wait_for()
 

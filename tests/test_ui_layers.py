@@ -51,10 +51,7 @@ def tab(suite: Suite) -> LayersTab:
 
 @pytest.fixture
 def page(tab: LayersTab) -> Visitor:
-    part: Any = tab.known
-    while part.parent is not None:
-        part = part.parent
-    return Visitor(part)
+    return Visitor.around(tab.known)
 
 
 def probed(engine: Engine, probe: str, seed: int = 0) -> dict[str, dict[str, list[float]]]:

@@ -45,10 +45,7 @@ def tab(tmp_path: Path) -> SandboxTab:
 
 @pytest.fixture
 def page(tab: SandboxTab) -> Visitor:
-    part: Any = tab.known
-    while part.parent is not None:
-        part = part.parent
-    return Visitor(part)
+    return Visitor.around(tab.known)
 
 
 def sliders(page: Visitor, count: int = 8) -> dict[str, str]:

@@ -62,10 +62,7 @@ def tab(suite: Suite) -> LayersTab:
 
 @pytest.fixture
 def page(tab: LayersTab) -> Visitor:
-    part: Any = tab.known
-    while part.parent is not None:
-        part = part.parent
-    return Visitor(part)
+    return Visitor.around(tab.known)
 
 
 def linked(html: str) -> dict[str, str]:

@@ -37,6 +37,13 @@ class Visitor:
         self.request = SimpleNamespace(session_hash=session, query_params=dict(query or {}))
         self._set: dict[tuple[int, str], Any] = {}  # (component, property) -> what was set here
 
+    @classmethod
+    def around(cls, part: Any) -> Visitor:
+        """One of the page that a component is on."""
+        while part.parent is not None:
+            part = part.parent
+        return cls(part)
+
     # ---- what is on the page -----------------------------------------------------------------
 
     def part(self, name: Any) -> Any:

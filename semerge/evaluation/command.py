@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 ALL = "all"
 DRAWS = 3
 """Of a method that draws at random, where all methods are run."""
-ASSUMPTIONS = ("disentanglement", "linearity")  # keys of a report
 NAMED = ("data", "split", "limit", "seed", "task", "skip_damaged")  # options that a Request has
 
 
@@ -78,10 +77,11 @@ def run(args: argparse.Namespace) -> int:
     except Interrupted:  # nothing is done yet that could be written
         raise KeyboardInterrupt from None
     content, whole = found.to_dict() | _reported(suite, found), found.complete
+    parts: dict[str, Any] = {}  # in a report
     if args.disentanglement is not None and whole:
-        content |= _assumptions(engine, found, splits, request, args.disentanglement)
+        parts |= _assumptions(engine, found, splits, request, args.disentanglement)
     if splits is not None and whole:
-        content["diagnosis"] = diagnose(
+        parts["diagnosis"] = diagnose(
             engine,
             *splits,
             request.data,
@@ -89,11 +89,11 @@ def run(args: argparse.Namespace) -> int:
             seed=request.seed,
             tell=_tell,
         )
+    content |= parts
     if args.diagnose and whole:
         # read once more: it may have changed during the run
         report = _read_report(Path(args.diagnose))
-        added = {key: content[key] for key in ("diagnosis", *ASSUMPTIONS) if key in content}
-        write_report(Path(args.diagnose), report | added)
+        write_report(Path(args.diagnose), report | parts)
     if suite.family and found.split == "test":
         content["family"] = suite.family
     if args.json:

@@ -10,7 +10,7 @@ the other task alone, and 2 at most. No label is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -63,18 +63,28 @@ def of_pairs(
     pairs: Iterable[tuple[str, str]] | None = None,
     alphas: Sequence[float] = ALPHAS,
 ) -> dict[str, Any]:
-    """For JSON: `alphas`, the number of `samples` by task, and for each pair of tasks, or of all,
-    its two `tasks` and the grid `error`. Raises KeyError where a task has no samples."""
+    """For JSON: `alphas`, and by `pairwise` the grid `error` of each pair."""
+
+    def figures(both: Sequence[LabelledSet]) -> dict[str, Any]:
+        return {"error": disentanglement(engine, both, alphas)}
+
+    return {"alphas": list(alphas), **pairwise(sets, pairs, figures, "pairs of tasks")}
+
+
+def pairwise(
+    sets: Sequence[LabelledSet],
+    pairs: Iterable[tuple[str, str]] | None,
+    figures: Callable[[Sequence[LabelledSet]], Mapping[str, Any]],
+    what: str,
+) -> dict[str, Any]:
+    """The number of `samples` by task, and for each pair of tasks, or of all where pairs is None,
+    its two `tasks` and their figures. what: is counted, in the progress that is told. Raises
+    KeyError where a task has no samples."""
     known = {one.task: one for one in sets}
     chosen = list(combinations(known, 2)) if pairs is None else list(pairs)
     rows = []
     for number, (a, b) in enumerate(chosen):
-        tell(number, len(chosen), "pairs of tasks")
-        error = disentanglement(engine, [known[a], known[b]], alphas)
-        rows.append({"tasks": [a, b], "error": error})
-    tell(len(chosen), len(chosen), "pairs of tasks")
-    return {
-        "alphas": list(alphas),
-        "samples": {name: len(one) for name, one in known.items()},
-        "pairs": rows,
-    }
+        tell(number, len(chosen), what)
+        rows.append({"tasks": [a, b], **figures([known[a], known[b]])})
+    tell(len(chosen), len(chosen), what)
+    return {"samples": {name: len(one) for name, one in known.items()}, "pairs": rows}

@@ -15,15 +15,15 @@ label is needed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from semerge.common import tell
 from semerge.data.labelled import LabelledSet
 from semerge.engine import Engine
+from semerge.evaluation.field.disentanglement import pairwise
 from semerge.evaluation.measure import each_batch
 from semerge.models import Point
 from semerge.settings import FINAL, valid_layers
@@ -84,18 +84,7 @@ def of_pairs(
     sets: Sequence[LabelledSet],
     pairs: Iterable[tuple[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """For JSON: the `layers`, the number of `samples` by task, and for each pair of tasks, or of
-    all, its two `tasks` and the figures of `linearity`. Raises KeyError where a task has no
-    samples."""
-    known = {one.task: one for one in sets}
-    chosen = list(combinations(known, 2)) if pairs is None else list(pairs)
-    rows = []
-    for number, (a, b) in enumerate(chosen):
-        tell(number, len(chosen), "pairs of tasks, by block")
-        rows.append({"tasks": [a, b], **linearity(engine, [known[a], known[b]])})
-    tell(len(chosen), len(chosen), "pairs of tasks, by block")
-    return {
-        "layers": [layer for layer, _ in points_of(engine)],
-        "samples": {name: len(one) for name, one in known.items()},
-        "pairs": rows,
-    }
+    """For JSON: the `layers`, and by `pairwise` the figures of `linearity` of each pair."""
+    layers = [layer for layer, _ in points_of(engine)]
+    figures = partial(linearity, engine)
+    return {"layers": layers, **pairwise(sets, pairs, figures, "pairs of tasks, by block")}
