@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
+import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +19,6 @@ from semerge.foreign import reason
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from PIL.Image import Image
 
 _PACKAGE = Path(__file__).resolve().parent
 # a wheel holds them in the package, a checkout beside it
@@ -29,6 +27,28 @@ ASSETS = _HOME / "assets"
 """Suites, styles, scripts, templates, the bench's figures and their words."""
 EXAMPLES = _HOME / "examples"
 """The project's own pictures and sentences."""
+CACHE_ENV = "SEMERGE_CACHE"
+"""Where what was made once lies, in place of the platform's cache."""
+
+
+def cache_folder() -> Path:
+    """$SEMERGE_CACHE, or this project's folder in the platform's cache. It may not exist yet."""
+    chosen = os.environ.get(CACHE_ENV)
+    if chosen:
+        return Path(chosen).expanduser()
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "semerge"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "semerge"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "semerge"
+
+
+def content_key(parts: Mapping[str, Any]) -> str:
+    """The hash of everything that a result depends on; the parts are JSON values."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
 
 # --------------------------------------------------------------------------------------------------
 # The one exception that is meant for people, and how a command ends that they stopped.
@@ -98,11 +118,6 @@ def gigabytes(size: float) -> str:
 def first_line(error: Exception) -> str:
     """What another library's error says, short enough to stand inside a sentence."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def of_100(share: float) -> int:
-    """A share in [0, 1] as so many of 100; all and none only where it is exact."""
-    return round(100 * share) if share in (0.0, 1.0) else min(max(round(100 * share), 1), 99)
 
 
 def samples(n: int) -> str:
@@ -188,31 +203,6 @@ def templates() -> Environment:
 def rendered(template: str, content: Mapping[str, Any], **values: Any) -> list[str]:
     """The lines of a plain text among the templates."""
     return templates().get_template(template).render(content, **values).splitlines()
-
-
-def today() -> str:
-    """The day, as 2026-01-31: it goes into what is saved."""
-    return datetime.now(timezone.utc).date().isoformat()
-
-
-def png_url(image: Image) -> str:
-    """A picture as an address that holds it, every pixel as it is."""
-    data = io.BytesIO()
-    image.save(data, "PNG")
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
-
-
-@lru_cache(maxsize=512)
-def thumbnail(file: Path, side: int = 96) -> str:
-    """A small copy of a picture, `side` px at most, as an address that holds it."""
-    from PIL import Image
-
-    with Image.open(file) as image:
-        small = image.convert("RGB")
-        small.thumbnail((side, side))
-        data = io.BytesIO()
-        small.save(data, "WEBP", quality=82)
-    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode("ascii")
 
 
 # --------------------------------------------------------------------------------------------------

@@ -23,15 +23,15 @@ from torch import Tensor
 import semerge
 from semerge import fast
 from semerge.backbones import Batch
-from semerge.common import UserError, first_line, of_100, quoted
+from semerge.common import UserError, first_line, quoted
 from semerge.loading import load
 from semerge.methods import METHODS
 from semerge.methods.samples import Source
 from semerge.models import BASE, Model, Reached, Variant
 from semerge.probe import Steps
 from semerge.registry import TASK_ARITHMETIC, Key
-from semerge.result import Clock, Prediction, Result
-from semerge.routing import Routing
+from semerge.result import Clock, Prediction, Result, of_100
+from semerge.routing import Routing, clearer_than
 from semerge.routing import nearest as nearest_of
 from semerge.settings import (
     AUTO,
@@ -323,7 +323,7 @@ class Engine(Steps):
         predictions = predictions_of(logits, task.classes)
         clock.lap("predict")
         usual = None if fallback else self.usual_for(resolved)
-        clearer = usual.clearer(float(routing.margin[0])) if usual else None
+        clearer = clearer_than(float(routing.margin[0]), usual.margins) if usual else None
         notices = (
             *probed.notices,
             *fitting(self.abstention if misfit else None, unfit is not None, resolved),

@@ -1,7 +1,9 @@
-"""What a user hands in, made safe: `decode_image` for pictures, and `clean_text` for sentences."""
+"""What a user hands in, made safe: `decode_image` for pictures, and `clean_text` for sentences; and
+a picture as an address, `png_url` and `thumbnail`."""
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import os
 import re
@@ -484,3 +486,21 @@ def _joins(text: str, at: int) -> bool:
         return bool(_EMOJI.match(after) and (_EMOJI.match(before) or before == "\ufe0f"))
     sides = [unicodedata.bidirectional(side) for side in (before, after) if side]
     return len(sides) == 2 and sides[0] in ("AL", "NSM") and sides[1] == "AL"
+
+
+def png_url(image: Image.Image) -> str:
+    """A picture as an address that holds it, every pixel as it is."""
+    data = BytesIO()
+    image.save(data, "PNG")
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+
+
+@lru_cache(maxsize=512)
+def thumbnail(file: Path, side: int = 96) -> str:
+    """A small copy of a picture, `side` px at most, as an address that holds it."""
+    with Image.open(file) as image:
+        small = image.convert("RGB")
+        small.thumbnail((side, side))
+        data = BytesIO()
+        small.save(data, "WEBP", quality=82)
+    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode("ascii")

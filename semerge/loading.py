@@ -20,9 +20,9 @@ from semerge.checkpoints.files import locate
 from semerge.common import UserError, naming
 from semerge.settings import Settings
 from semerge.suites import Suite
-from semerge.suites.abstention import Abstention, read_abstention, read_accuracies
+from semerge.suites.abstention import Abstention, Usual, read_abstention, read_usual
 from semerge.suites.memory import check_memory, give_back
-from semerge.suites.usual import Usual, read_usual
+from semerge.suites.report import read_accuracies
 from semerge.task_vectors import TaskVectors
 
 

@@ -25,9 +25,9 @@ import semerge
 from semerge.backbones import Backbone, Batch, Params
 from semerge.checkpoints.bundled import Statistics, read_moments
 from semerge.checkpoints.cache import find, is_there, keep, last_used
-from semerge.checkpoints.made import command, content_key, index_of, note_made
+from semerge.checkpoints.made import command, index_of, note_made
 from semerge.checkpoints.variants import key_of, ship, shipped
-from semerge.common import UserError, gigabytes
+from semerge.common import UserError, content_key, gigabytes
 from semerge.loading import Loaded
 from semerge.methods import METHODS, NEEDS, Method
 from semerge.methods.samples import Samples, Source, watching

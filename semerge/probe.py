@@ -33,8 +33,7 @@ from semerge.settings import (
     valid_probes,
 )
 from semerge.suites import Suite
-from semerge.suites.abstention import Abstention
-from semerge.suites.usual import Usual
+from semerge.suites.abstention import Abstention, Usual
 
 Caches = Mapping[tuple[str, float], Mapping[Point, Statistics]]
 KEPT = 1024  # places, and lists of keys, that are made once and held

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
 from time import perf_counter
 from typing import Any
 
@@ -121,3 +122,13 @@ class Clock:
         """Milliseconds by stage, and `total`."""
         stages = {stage: 1e3 * seconds for stage, seconds in self._seconds.items()}
         return {**stages, "total": 1e3 * (self._last - self._start)}
+
+
+def of_100(share: float) -> int:
+    """A share in [0, 1] as so many of 100; all and none only where it is exact."""
+    return round(100 * share) if share in (0.0, 1.0) else min(max(round(100 * share), 1), 99)
+
+
+def today() -> str:
+    """The day, as 2026-01-31: it goes into what is saved."""
+    return datetime.now(timezone.utc).date().isoformat()

@@ -10,7 +10,8 @@ Source: arXiv 2506.18135, with the readings that semerge.settings names.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +113,17 @@ def margin(distances: Tensor) -> Tensor:
     d = distances.detach().to("cpu", torch.float64).numpy()
     broken = ~np.isfinite(d).all(axis=1)
     return torch.from_numpy(np.where(broken, 0.0, _margin(np.where(broken[:, None], 1.0, d))))
+
+
+def clearer_than(margin: float, margins: Sequence[tuple[float, float]]) -> float | None:
+    """The share of samples with a larger margin; between two that are known, in proportion. None
+    where `margins`, of `semerge.suites.abstention.Usual`, is empty: nobody measured it."""
+    if not margins:
+        return None
+    after = min(bisect_right(margins, (margin, 2.0)), len(margins) - 1)
+    (low, below), (high, until) = margins[max(after - 1, 0)], margins[after]
+    part = (margin - low) / (high - low) if high > low else 1.0
+    return 1 - (below + min(max(part, 0.0), 1.0) * (until - below))
 
 
 # --------------------------------------------------------------------------------------------------

@@ -196,7 +196,7 @@ def diagnosed(folder: Path, engine: Engine) -> Path:
 def diagnosis(diagnosed: Path) -> dict[str, Any]:
     """What that report holds."""
     from semerge.suites import read_suite
-    from semerge.suites.abstention import read_diagnosis
+    from semerge.suites.report import read_diagnosis
 
     found = read_diagnosis(read_suite(diagnosed))
     assert found is not None

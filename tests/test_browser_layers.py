@@ -16,7 +16,7 @@ from bundled import EXAMPLES, TEXT, VISION, engine
 
 from semerge.settings import FINAL, Settings, valid_layers
 from semerge.suites import Suite
-from semerge.suites.abstention import read_diagnosis
+from semerge.suites.report import read_diagnosis
 from semerge.ui import words
 from semerge.ui.context import sample_of
 from semerge.ui.tabs.layers import Where, routed

@@ -281,7 +281,8 @@ def test_it_holds_on_a_phone_and_for_every_step(visit: Any, theme: str) -> None:
 EDGES = """() => {
   const open = [...document.querySelectorAll('#tabs > [role=tabpanel]')]
     .find(panel => panel.id && panel.style.display !== 'none');
-  const seen = [...open.querySelectorAll('p, li, svg, img, canvas, button, textarea, bdi, .se-card')]
+  const parts = 'p, li, svg, img, canvas, button, textarea, bdi, .se-card';
+  const seen = [...open.querySelectorAll(parts)]
     .filter(node => node.checkVisibility({visibilityProperty: true}) && !node.closest('.se-unseen'))
     .map(node => node.getBoundingClientRect()).filter(box => box.height > 1);
   return [Math.max(...seen.map(box => box.bottom)), Math.max(...seen.map(box => box.right)),
@@ -290,7 +291,9 @@ EDGES = """() => {
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
-@pytest.mark.parametrize(("tab", "way"), [("vision", "Image"), ("vision", "Draw"), ("language", "")])
+@pytest.mark.parametrize(
+    ("tab", "way"), [("vision", "Image"), ("vision", "Draw"), ("language", "")]
+)
 def test_every_step_fits_the_slide(visit: Any, tab: str, way: str, size: tuple[int, int]) -> None:
     page = start(visit, tab, size)
     if way:

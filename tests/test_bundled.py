@@ -12,7 +12,7 @@ from reference import Reference
 from recipes import selection
 from semerge.engine import Engine
 from semerge.suites import SUITES_FOLDER
-from semerge.suites.abstention import read_report
+from semerge.suites.report import read_report
 
 
 @cache

@@ -22,8 +22,7 @@ from semerge.backbones.clip import text_tower as clip
 from semerge.backbones.clip.model import check_tower, open_text_tower
 from semerge.backbones.clip.text_tower import ClipTokenizer, captions
 from semerge.backbones.weights import open_base
-from semerge.checkpoints.made import cache_folder
-from semerge.common import UserError, listening
+from semerge.common import UserError, cache_folder, listening
 from semerge.engine import load_engine
 from semerge.suites import published_suites, read_suite
 

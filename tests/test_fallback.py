@@ -25,8 +25,8 @@ from semerge.result import Result
 from semerge.routing import Calibration, Reading
 from semerge.settings import Settings
 from semerge.suites import read_suite
-from semerge.suites.abstention import Abstention, abstention_of, read_abstention, read_diagnosis
-from semerge.suites.report import write_report
+from semerge.suites.abstention import Abstention, abstention_of, read_abstention
+from semerge.suites.report import read_diagnosis, write_report
 
 STATIC = Settings(fallback="static")
 

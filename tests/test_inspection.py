@@ -15,7 +15,7 @@ import pytest
 
 import semerge
 from semerge.cli import main
-from semerge.common import UserError, today
+from semerge.common import UserError
 from semerge.data.labelled import Sets
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine
@@ -43,6 +43,7 @@ from semerge.evaluation.inspection import (
     to_json,
     write_csv,
 )
+from semerge.result import today
 from semerge.settings import Resolved, Settings
 
 

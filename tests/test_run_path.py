@@ -17,10 +17,9 @@ from semerge.ui.app import build, make_context
 from semerge.ui.context import Context
 
 PACKAGE = Path(semerge.__file__).parent
-# That a Run enters, the engine's among them, those of the backbone, of the probe, and of the one
-# beside it that says whether any expert fits; five of them are the picture, and what the suite
-# knows of such an input.
-FILES = 20
+# That a Run enters: five of the page, and ten for the engine, its backbone, the probe of the suite,
+# and the one beside it that says whether any expert fits.
+FILES = 15
 OF_THE_PAGE = 5  # ask, context, words, charts, scene
 HOPS = 4  # from the button's handler to `Engine.predict`
 ASKED = {

@@ -21,7 +21,8 @@ from gradio.state_holder import SessionState
 from markupsafe import escape
 from PIL import Image
 
-from semerge.common import UserError, today
+from semerge.common import UserError
+from semerge.result import today
 from semerge.settings import PRESETS, Settings
 from semerge.suites.examples import Example, Examples, load_examples
 from semerge.ui import charts, picker, words

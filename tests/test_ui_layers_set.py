@@ -12,7 +12,7 @@ from tags import Tags
 
 from semerge.common import templates
 from semerge.suites import Suite, read_suite
-from semerge.suites.abstention import read_diagnosis
+from semerge.suites.report import read_diagnosis
 from semerge.ui import charts
 from semerge.ui.tabs import layers, layers_report
 from semerge.ui.tabs.layers_report import Page

@@ -12,12 +12,13 @@ import pytest
 from concurrency import sample_of
 from fakes import FakeEngine, fake_suite
 
-from semerge.common import of_100
 from semerge.engine import Engine, load_engine
 from semerge.loading import load
+from semerge.result import of_100
+from semerge.routing import clearer_than
 from semerge.settings import Settings
 from semerge.suites import read_suite
-from semerge.suites.usual import Usual, read_usual, usual_of
+from semerge.suites.abstention import Usual, read_usual, usual_of
 from semerge.ui import words
 from semerge.ui.words import View, macro
 
@@ -47,12 +48,12 @@ def part(name: str, view: View, *more: str) -> str:
     [(0.0, 1.0), (0.125, 0.9), (0.25, 0.8), (0.5, 0.6), (0.55, 0.55), (0.6, 0.5), (1.0, 0.0)],
 )
 def test_the_share_that_is_clearer_by_hand(margin: float, clearer: float) -> None:
-    assert usual_of(diagnosis(), 2).clearer(margin) == pytest.approx(clearer)
+    assert clearer_than(margin, usual_of(diagnosis(), 2).margins) == pytest.approx(clearer)
 
 
 def test_parts_that_a_report_lacks_are_missing_and_no_error() -> None:
     found = usual_of({"at": AT}, 2)
-    assert (found.distances, found.margins, found.clearer(0.5)) == ((), (), None)
+    assert (found.distances, found.margins, clearer_than(0.5, found.margins)) == ((), (), None)
     with pytest.raises(ValueError, match="not this suite's"):
         usual_of(diagnosis(), 3)
 
@@ -89,7 +90,7 @@ def test_an_answer_tells_what_is_usual_where_it_was_measured(
     result = engine.predict(sample)
     assert list(result.usual_distances or ()) == measured["abstention"]["usual"]
     usual = read_usual(read_suite(folder))
-    assert isinstance(usual, Usual) and result.clearer == usual.clearer(result.margin)
+    assert isinstance(usual, Usual) and result.clearer == clearer_than(result.margin, usual.margins)
     # of another layer, nobody knows; nor of the fast mode's estimates
     other = next(layer for layer in engine.layers if layer != usual.at.layer)
     for settings in (Settings(layer=other), Settings(fast=True)):

@@ -15,8 +15,8 @@ from semerge.inputs import clean_text, decode_image
 from semerge.loading import Loaded
 from semerge.settings import FINAL, Settings
 from semerge.suites import Suite, read_suite
-from semerge.suites.abstention import read_report
 from semerge.suites.examples import load_examples
+from semerge.suites.report import read_report
 from semerge.task_vectors import Segment, TaskVectors
 
 SPREAD, MOVE = 0.02, 0.002  # standard deviations of random weights and of random task vectors

@@ -17,9 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from semerge.checkpoints.checkpoint import Shapes
-from semerge.checkpoints.made import cache_folder
 from semerge.checkpoints.saving import SUFFIX, UNFINISHED, save_whole
-from semerge.common import gigabytes
+from semerge.common import cache_folder, gigabytes
 
 DAY = 86_400  # seconds; no file takes longer to write
 _HASH = "sha256"

@@ -18,8 +18,8 @@ from semerge.checkpoints.files import (
     SHORT_COMMIT,
     Lock,
     Pin,
-    cache_folder,
     git_sha1_of,
+    hub_folder,
     locate,
     lock_file,
     missing_files,
@@ -161,18 +161,18 @@ def _check_pin(suite: Suite, name: str, locked: Pin | None, pin: Pin) -> None:
 def _check_room(
     suite: Suite, remotes: list[Remote], total: int, here: int, announce: Callable[[str], None]
 ) -> None:
-    folder = cache_folder()
+    folder = hub_folder()
     while not folder.is_dir():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     announce(
         f"{suite.name}: {len(remotes)} of {len(suite.sources)} files, {gigabytes(total)}, of which "
         f"{gigabytes(total - here)} are to be fetched; {gigabytes(free)} are free in "
-        f"{cache_folder()}."
+        f"{hub_folder()}."
     )
     if total - here + RESERVE > free:
         raise UserError(
-            f"{suite.name} needs {gigabytes(total - here)} in {cache_folder()} and "
+            f"{suite.name} needs {gigabytes(total - here)} in {hub_folder()} and "
             f"{gigabytes(RESERVE)} to spare, but {gigabytes(free)} are free; set HF_HOME to "
             "another disk."
         )

@@ -33,7 +33,7 @@ class Pin:
 Lock = dict[str, Pin]  # by the file's path in suite.json
 
 
-def cache_folder() -> Path:
+def hub_folder() -> Path:
     """Where `huggingface_hub` keeps its files."""
     from huggingface_hub import constants
 
@@ -42,12 +42,12 @@ def cache_folder() -> Path:
 
 def repo_folder(source: Source) -> Path:
     """The folder of a repository in the cache."""
-    return cache_folder() / f"models--{source.repo.replace('/', '--')}"
+    return hub_folder() / f"models--{source.repo.replace('/', '--')}"
 
 
 def lock_file(suite: Suite) -> Path:
     """Where the commits and hashes of a suite's files are kept, once they are known."""
-    return cache_folder() / "semerge" / f"{suite.name}.lock.json"
+    return hub_folder() / "semerge" / f"{suite.name}.lock.json"
 
 
 def read_lock(suite: Suite) -> Lock:

@@ -1,50 +1,27 @@
-"""What was made once: where it lies, under what key, and what makes it. No torch here.
+"""Which merges of a suite are made, on this disk or shipped with it, and what makes one. No torch
+here.
 
 A menu that is drawn before any weight is read asks `lacks`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
 import shlex
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from semerge.backbones.architecture import parameters
 from semerge.checkpoints.files import place_of
-from semerge.common import UserError
+from semerge.common import UserError, cache_folder, content_key
 from semerge.methods import METHODS, NEEDS
 from semerge.suites import Suite
-from semerge.suites.abstention import read_object
+from semerge.suites.report import read_object
 
-CACHE_ENV = "SEMERGE_CACHE"
 FOLDER, INDEX = "variants", "index.json"
 """Of what is shipped with a suite."""
 _log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """$SEMERGE_CACHE, or this project's folder in the platform's cache. It may not exist yet."""
-    chosen = os.environ.get(CACHE_ENV)
-    if chosen:
-        return Path(chosen).expanduser()
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "semerge"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "semerge"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "semerge"
-
-
-def content_key(parts: Mapping[str, Any]) -> str:
-    """The hash of everything that a result depends on; the parts are JSON values."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def index_of(suite: Suite) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from semerge.checkpoints.files import sha256_of
-from semerge.checkpoints.made import FOLDER, INDEX, content_key, index_of
+from semerge.checkpoints.made import FOLDER, INDEX, index_of
 from semerge.checkpoints.saving import SUFFIX, save_whole
-from semerge.common import UserError, write_text
+from semerge.common import UserError, content_key, write_text
 from semerge.methods import METHODS
 from semerge.suites import Suite
 

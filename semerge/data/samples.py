@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from semerge.backbones import Batch
-from semerge.checkpoints.made import content_key
-from semerge.common import UserError, listed
+from semerge.common import UserError, content_key, listed
 from semerge.data.batches import prepared
 from semerge.data.labelled import SPLIT_SEED, LabelledSet
 from semerge.data.sets import (

@@ -34,8 +34,7 @@ from semerge.registry import TASK_ARITHMETIC, Entry
 from semerge.settings import Settings, descriptions
 from semerge.settings import valid_probes as probes_on_offer
 from semerge.suites import Suite, read_suite
-from semerge.suites.abstention import read_report
-from semerge.suites.report import write_report
+from semerge.suites.report import read_report, write_report
 
 if TYPE_CHECKING:
     from semerge.engine import Engine

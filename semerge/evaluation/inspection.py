@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any, TextIO
 
 import semerge
-from semerge.common import UserError, png_url, quoted, samples, templates, today
+from semerge.common import UserError, quoted, samples, templates
 from semerge.data.batches import picture
 from semerge.data.labelled import Sets
 from semerge.data.tabular import escaped
@@ -28,7 +28,8 @@ from semerge.evaluation.figures import (
     summary,
 )
 from semerge.evaluation.measure import Cancelled, Progress
-from semerge.inputs import CleanText, DecodedImage
+from semerge.inputs import CleanText, DecodedImage, png_url
+from semerge.result import today
 from semerge.settings import Resolved, Settings
 from semerge.suites import Suite
 

@@ -14,7 +14,7 @@ from typing import Any
 from semerge.common import ASSETS, read_json
 from semerge.settings import FINAL
 from semerge.suites import Suite
-from semerge.suites.abstention import read_object, read_report
+from semerge.suites.report import read_object, read_report
 
 WORDS, CAUSES = read_json(ASSETS / "lines.json").values()
 """Of a suite's lines: what each is about, and what one is missed by."""

@@ -1,7 +1,8 @@
-"""The notice "no expert fits": what a suite's report.json says of it. Plain data, no torch.
+"""What the diagnosis in a suite's report.json says of its inputs: when no expert fits one, and what
+is usual for its own samples. Plain data, no torch.
 
-`evaluate --diagnose` calibrates the notice at the suite's defaults and measures it. What it found
-holds for the weights it was made with and for distances of that probe, λ, layer and pooling alone.
+`evaluate --diagnose` calibrates the notice at the suite's defaults and measures it. All of it holds
+for the weights it was made with and for distances of that probe, λ, layer and pooling alone.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from itertools import accumulate
 from typing import Any
 
-from semerge.common import read_json, rendered
+from semerge.common import rendered
 from semerge.probes import key_at
 from semerge.registry import Key
+from semerge.suites.report import read_diagnosis
 from semerge.suites.suite import Suite
 
 NEEDS_OTHER = ("other probe", "either")
@@ -72,29 +74,16 @@ class Abstention:
         return " ".join(rendered("fallback.txt", {"left_out": None} | dict(self.fallback)))
 
 
-def read_report(suite: Suite) -> dict[str, Any] | None:
-    """A suite's report.json; None where there is none. Raises ValueError where there is one that is
-    no JSON object."""
-    return read_object(suite.path("report.json"))
+@dataclass(frozen=True)
+class Usual:
+    """distances: by expert, the median of its distances on validation samples that it is nearest
+    to; empty where the report has none. margins: (margin, share of test samples that are below it)
+    from (0, 0) to (1, 1), rising; empty where the report has none."""
 
-
-def read_object(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None where there is no file. Read once as long as the file stays
-    as it is, so whoever asks is not to change it. Raises ValueError where there is one that is no
-    JSON object."""
-    if not path.exists():
-        return None
-    found = read_json(path, known=True)
-    if not isinstance(found, dict):
-        raise ValueError("it is no JSON object")
-    return found
-
-
-def read_diagnosis(suite: Suite) -> dict[str, Any] | None:
-    """The part "diagnosis" of a suite's report.json; None where there is none. Raises ValueError as
-    `read_report` does."""
-    found = (read_report(suite) or {}).get("diagnosis")
-    return found if isinstance(found, dict) else None
+    at: Key
+    weights_sha256: str
+    distances: tuple[float, ...] = ()
+    margins: tuple[tuple[float, float], ...] = ()
 
 
 def read_abstention(suite: Suite) -> Abstention | None:
@@ -106,18 +95,6 @@ def read_abstention(suite: Suite) -> Abstention | None:
     except (ValueError, KeyError, TypeError) as error:
         _log.warning("%s: no notice from its diagnosis: %r", suite.path("report.json"), error)
         return None
-
-
-def read_accuracies(suite: Suite) -> dict[str, float]:
-    """By task, the accuracy of its expert on its own test samples, as the suite's report has it;
-    empty where there is no report, or none that can be read."""
-    try:
-        tasks = ((read_report(suite) or {}).get("test") or {}).get("tasks") or {}
-        found = {name: float(row["expert"]) for name, row in tasks.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        _log.warning("%s: no accuracies of experts: %r", suite.path("report.json"), error)
-        return {}
-    return {name: share for name, share in found.items() if 0 <= share <= 1}
 
 
 def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
@@ -149,6 +126,41 @@ def abstention_of(diagnosis: Mapping[str, Any], tasks: int) -> Abstention:
         left_out=left["miss"] if left else None,
         fallback=found["fallback"],
     )
+
+
+def read_usual(suite: Suite) -> Usual | None:
+    """None where a suite's report has no diagnosis, or none that can be read: it is no part of the
+    model, and the suite works without."""
+    try:
+        diagnosis = read_diagnosis(suite)
+        return None if diagnosis is None else usual_of(diagnosis, len(suite.tasks))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _log.warning("%s: nothing usual from its diagnosis: %r", suite.path("report.json"), error)
+        return None
+
+
+def usual_of(diagnosis: Mapping[str, Any], tasks: int) -> Usual:
+    """From what `semerge.evaluation.diagnosis.diagnose` gave, for a suite of so many tasks. Raises
+    KeyError, TypeError or ValueError where a part is not what it should be."""
+    at = diagnosis["at"]
+    distances = tuple(map(float, diagnosis.get("abstention", {}).get("usual", ())))
+    if distances and len(distances) != tasks:
+        raise ValueError("the usual distances are not this suite's")
+    counted = diagnosis.get("hypothesis", {}).get("margins")
+    margins = _shares(counted) if counted and counted["n"] else ()
+    return Usual(key_of(at, at), str(at["weights_sha256"]), distances, margins)
+
+
+def _shares(counted: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
+    """What a histogram and some quantiles of the margins know of their distribution."""
+    both = [r + m for r, m in zip(counted["right"], counted["misrouted"], strict=True)]
+    edges = enumerate(accumulate(both), 1)
+    known = {0.0: 0.0} | {i / counted["bins"]: below / counted["n"] for i, below in edges}
+    known |= {float(margin): float(share) for share, margin in counted["quantiles"].items()}
+    rising: list[tuple[float, float]] = []
+    for margin, share in sorted(known.items()):
+        rising.append((margin, max(share, rising[-1][1] if rising else 0.0)))
+    return tuple(rising)
 
 
 def key_of(row: Mapping[str, Any], at: Mapping[str, Any]) -> Key:

@@ -1,8 +1,10 @@
-"""report.json of a suite on the disk, and what its times were taken on."""
+"""report.json of a suite, read and written, and what its times were taken on. Reading it takes no
+torch."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import stat
@@ -11,7 +13,47 @@ from pathlib import Path
 from typing import Any
 
 import semerge
-from semerge.common import UserError
+from semerge.common import UserError, read_json
+from semerge.suites.suite import Suite
+
+_log = logging.getLogger(__name__)
+
+
+def read_report(suite: Suite) -> dict[str, Any] | None:
+    """A suite's report.json; None where there is none. Raises ValueError where there is one that is
+    no JSON object."""
+    return read_object(suite.path("report.json"))
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is no file. Read once as long as the file stays
+    as it is, so whoever asks is not to change it. Raises ValueError where there is one that is no
+    JSON object."""
+    if not path.exists():
+        return None
+    found = read_json(path, known=True)
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
+
+
+def read_diagnosis(suite: Suite) -> dict[str, Any] | None:
+    """The part "diagnosis" of a suite's report.json; None where there is none. Raises ValueError as
+    `read_report` does."""
+    found = (read_report(suite) or {}).get("diagnosis")
+    return found if isinstance(found, dict) else None
+
+
+def read_accuracies(suite: Suite) -> dict[str, float]:
+    """By task, the accuracy of its expert on its own test samples, as the suite's report has it;
+    empty where there is no report, or none that can be read."""
+    try:
+        tasks = ((read_report(suite) or {}).get("test") or {}).get("tasks") or {}
+        found = {name: float(row["expert"]) for name, row in tasks.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _log.warning("%s: no accuracies of experts: %r", suite.path("report.json"), error)
+        return {}
+    return {name: share for name, share in found.items() if 0 <= share <= 1}
 
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:

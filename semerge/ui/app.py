@@ -19,9 +19,8 @@ from semerge.suites.examples import Examples, load_examples
 from semerge.ui import picker, theme
 from semerge.ui.context import Context, Source
 from semerge.ui.engines import State
-from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
-from semerge.ui.parts import html
+from semerge.ui.parts import html, model_event, page_event
 from semerge.ui.posts import KEEP, OwnPosts, on_full_disk
 from semerge.ui.safe import FirstPaint, OwnHost, OwnQuery, SafePage, busy, is_loopback, no_such
 from semerge.ui.scene import picture

@@ -72,14 +72,20 @@ class Context:
         context.predict = on_gpu(context._predict)
         for modality, section in SECTIONS.items():
             suite, stored = context.default(modality), examples.stored.get(section)
-            example = examples.opening(modality, suite.task_names if suite else ())
             fits = suite and stored and stored["suite"] == suite.name
             if suite and stored and fits and tuple(stored["tasks"]) == suite.task_names:
                 # shown until the engine is there, which then answers the same question again
+                example = context.first[suite.name]
                 context.opening[suite.name] = View(
                     stored, suite, example, opening=True, called=called({}, example)
                 )
         return context
+
+    @cached_property
+    def first(self) -> dict[str, Example | None]:
+        """By suite name, the example that opens it."""
+        suites, opening = self.suites.values(), self.examples.opening
+        return {suite.name: opening(suite.modality, suite.task_names) for suite in suites}
 
     @cached_property
     def cache(self) -> Any:
@@ -114,8 +120,7 @@ class Context:
         sample = sample_of(source, suite, self.examples)
         result = self.predict(name, sample, settings)
         example = example_of(source, suite, self.examples)
-        first = self.examples.opening(suite.modality, suite.task_names)
-        opening = example is not None and example == first
+        opening = example is not None and example == self.first[name]
         names = {"called": called(source, example), "text": sentences(sample)}
         view = View(result, suite, example, opening=opening, **names)
         return view, self.engine(name).picture(sample)
@@ -137,8 +142,7 @@ class Context:
 
     def _open(self, name: str, engine: Any) -> None:
         """Compute the opening example of a suite, right after its engine is there."""
-        suite = self.suites[name]
-        example = self.examples.opening(suite.modality, suite.task_names)
+        suite, example = self.suites[name], self.first[name]
         if example is None:
             return
         sample = sample_of({"example": example.index}, suite, self.examples)

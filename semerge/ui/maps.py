@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup
 
-from semerge.common import thumbnail
+from semerge.inputs import thumbnail
 from semerge.suites import Suite
-from semerge.suites.abstention import read_diagnosis
 from semerge.suites.examples import Example
+from semerge.suites.report import read_diagnosis
 from semerge.ui import words
 from semerge.ui.charts import MARKS
 from semerge.ui.scene import SHAPES

@@ -11,12 +11,13 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from semerge.common import ASSETS, UserError, thumbnail
+from semerge.common import ASSETS, UserError
+from semerge.inputs import thumbnail
 from semerge.suites import Suite
 from semerge.suites.examples import Example, Examples
 from semerge.ui.context import Context, Source, first_source, of_source, reads_pairs
-from semerge.ui.events import model_event
 from semerge.ui.links import Query, read_source
+from semerge.ui.parts import model_event
 from semerge.ui.safe import SafeImage
 from semerge.ui.tabs import Update
 from semerge.ui.words import macro

@@ -17,7 +17,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from semerge.common import UserError
-from semerge.ui.events import model_event, page_event
+from semerge.ui.parts import model_event, page_event
 from semerge.ui.tabs import Update
 from semerge.ui.words import macro, without_folders
 

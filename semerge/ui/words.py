@@ -21,11 +21,12 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from semerge import common
-from semerge.common import of_100, png_url, templates, today
-from semerge.inputs import CleanText, DecodedImage
+from semerge.common import templates
+from semerge.inputs import CleanText, DecodedImage, png_url
 from semerge.methods import METHODS, Method
 from semerge.probes import PROBES, Probe
 from semerge.registry import TASK_ARITHMETIC
+from semerge.result import of_100, today
 from semerge.suites import Suite
 from semerge.suites.examples import Example
 
@@ -408,7 +409,7 @@ def sentence(view: View) -> str:
 
 def sentence_parts(view: View) -> list[tuple[str, str]]:
     """`sentence` as (text, role) pairs; role is "", "task", "doubt", "se" or "static"."""
-    task = view.suite.task(view.result["chosen"])
+    task = view.suite.tasks[view.chosen]
     # what each preset but `hard` makes need not answer as its expert does
     speaker = (
         "its expert" if view.answer("se") == view.answer("expert") else "the merge made for it"

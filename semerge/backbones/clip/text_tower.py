@@ -23,8 +23,7 @@ from semerge.backbones.base import layer_norm
 from semerge.backbones.clip.image_tower import EPS, residual_block
 from semerge.checkpoints.cache import find, keep
 from semerge.checkpoints.files import read_config
-from semerge.checkpoints.made import content_key
-from semerge.common import UserError, tell
+from semerge.common import UserError, content_key, tell
 
 CAPTIONS = 64  # captions that are run at once
 VERSION = 1  # of the recipe below; a new one makes new heads

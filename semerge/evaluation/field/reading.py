@@ -15,7 +15,7 @@ from typing import Any
 
 from semerge.checkpoints.files import place_of
 from semerge.suites import Suite
-from semerge.suites.abstention import read_object, read_report
+from semerge.suites.report import read_object, read_report
 
 FILE = "field.json"
 TOLD = "the task of each sample"

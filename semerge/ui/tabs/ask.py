@@ -26,10 +26,9 @@ from semerge.ui.context import (
     reads_pairs,
 )
 from semerge.ui.engines import FAILED, State
-from semerge.ui.events import model_event, page_event, told
 from semerge.ui.links import Query
 from semerge.ui.options import Options
-from semerge.ui.parts import fold, heading, html
+from semerge.ui.parts import fold, heading, html, model_event, page_event, told
 from semerge.ui.safe import SafeImage
 from semerge.ui.scene import picture
 from semerge.ui.tabs import Tab, Update, registry

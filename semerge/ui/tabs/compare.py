@@ -17,10 +17,9 @@ from semerge.settings import AUTO, PRESETS, Settings
 from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui.context import Context, Source, first_source, of_settings, of_source, sample_of
-from semerge.ui.events import model_event, page_event, when_opened
 from semerge.ui.links import Query, read_settings
 from semerge.ui.options import Options, called
-from semerge.ui.parts import heading, html
+from semerge.ui.parts import heading, html, model_event, page_event, when_opened
 from semerge.ui.picker import InputPicker
 from semerge.ui.runs import Controls, Item, Run, Store, outcome
 from semerge.ui.tabs import Tab, Update, compare_html

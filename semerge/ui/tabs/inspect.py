@@ -17,10 +17,9 @@ from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui import maps
 from semerge.ui.context import Context, on_gpu
-from semerge.ui.events import model_event, page_event
 from semerge.ui.links import Query
 from semerge.ui.options import Options, called
-from semerge.ui.parts import heading, html
+from semerge.ui.parts import heading, html, model_event, page_event
 from semerge.ui.runs import TEMPLATE, Controls, Item, Run, Store, outcome, said
 from semerge.ui.tabs import Tab, Update, inspect_html
 from semerge.ui.tabs.ask import ResultPanel

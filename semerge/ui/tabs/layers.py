@@ -21,10 +21,17 @@ from semerge.suites import Suite
 from semerge.suites.examples import Example
 from semerge.ui import charts, maps, words
 from semerge.ui.context import Context, Source, called, example_of, on_gpu, sample_of, sentences
-from semerge.ui.events import model_event, page_event, told_in_place, when_opened
 from semerge.ui.links import Query
 from semerge.ui.options import Entries
-from semerge.ui.parts import chart, heading, html
+from semerge.ui.parts import (
+    chart,
+    heading,
+    html,
+    model_event,
+    page_event,
+    told_in_place,
+    when_opened,
+)
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyChoice, AnyNumber
 from semerge.ui.scene import depths, picture

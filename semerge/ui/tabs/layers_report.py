@@ -16,7 +16,8 @@ from markupsafe import Markup
 from semerge.probes import PROBES
 from semerge.settings import POOLS, valid_layers
 from semerge.suites import SUITES_FOLDER, Suite
-from semerge.suites.abstention import abstention_of, read_diagnosis, read_report
+from semerge.suites.abstention import abstention_of
+from semerge.suites.report import read_diagnosis, read_report
 from semerge.ui import charts
 from semerge.ui.words import macro
 

@@ -15,7 +15,7 @@ from jinja2 import UndefinedError
 from markupsafe import Markup
 
 from semerge.suites import Suite
-from semerge.suites.abstention import read_report
+from semerge.suites.report import read_report
 from semerge.ui import charts
 from semerge.ui.parts import chart, html
 from semerge.ui.safe import SafeDropdown

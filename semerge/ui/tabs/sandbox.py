@@ -19,10 +19,9 @@ from semerge.settings import AUTO, Settings, checked_coefficients
 from semerge.suites import Suite
 from semerge.ui import options
 from semerge.ui.context import Context, Source, example_of, of_settings, on_gpu, sample_of
-from semerge.ui.events import model_event, told_in_place, when_opened
 from semerge.ui.links import Query
 from semerge.ui.options import Coefficients, Entries
-from semerge.ui.parts import heading, html
+from semerge.ui.parts import heading, html, model_event, told_in_place, when_opened
 from semerge.ui.picker import InputPicker
 from semerge.ui.safe import AnyNumber, SafeDropdown
 from semerge.ui.tabs import Tab, Update
