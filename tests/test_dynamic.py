@@ -13,6 +13,7 @@ from merging import effective, of_tensors, vectors_of
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear, softmax
 
+from semerge.common import UserError
 from semerge.data.batches import batches
 from semerge.data.labelled import read_set
 from semerge.data.samples import source
@@ -23,10 +24,13 @@ from semerge.evaluation.dynamic.centroid import to_means
 from semerge.evaluation.dynamic.emr import unified
 from semerge.evaluation.dynamic.entropy import unsureness
 from semerge.evaluation.dynamic.knn import votes
+from semerge.evaluation.dynamic.mergelock import Attention, invertible, locked, turned_back
+from semerge.evaluation.dynamic.rmm import rebuilt
 from semerge.evaluation.dynamic.sim import residuals as outside
 from semerge.evaluation.dynamic.sim import span
 from semerge.evaluation.dynamic.smile import Experts, bias_changes
 from semerge.evaluation.dynamic.subspace import read, residuals
+from semerge.evaluation.dynamic.t_switch import binary
 from semerge.evaluation.dynamic.tall import localised
 from semerge.evaluation.dynamic.twin import exclusive, leading, trained
 from semerge.evaluation.evaluate import Request, evaluate
@@ -110,6 +114,30 @@ def test_tall_models_by_hand() -> None:
         found = effective(localised(vectors_of(taus), strictness))
         expected = torch.tensor([[int(x) for x in mask] for mask in masks]) * total
         agree(found, expected)
+
+
+def test_a_switch_by_hand() -> None:
+    """Two of three and one of two are dropped; of one number alone nothing is."""
+    taus = torch.tensor([[0.9, 0.1, -0.3, -0.05, 0.5], [2.0, 0.0, 0.0, 0.0, 0.0]])
+    one = torch.ones(2, 1)
+    made = binary(of_tensors({"e": one}, {"w": taus}, {"z": one}), 0.5).segments[1]
+    rows = (made.weights[1:] - made.weights[0]).double()
+    agree(rows, [[0.67082, 0, -0.67082, 0, 0], [2, 0, 0, 0, 0]], 2e-6)
+
+
+def test_auto_switch_adds_the_switches_by_the_votes(home: Path, ready: Engine) -> None:
+    """Each sample merged alone, by what `knn` says of it."""
+    batch = some(home, ready)[:3]
+    found, chosen = run(ready, "auto_switch", batch)
+    shares = 1 - run(ready, "knn", batch)
+    agree(shares.sum(1), torch.ones(3))
+    assert torch.equal(chosen, shares.argmax(1))
+    switches = binary(ready.models.vectors)
+    with torch.inference_mode():
+        for i in range(3):
+            params = switches.merge(shares[i])
+            z = ready.models.embedding(lambda s, p=params: p, batch[i : i + 1])  # type: ignore[misc]
+            agree(found[i], z[0].double(), 1e-4)
 
 
 def test_emr_by_hand() -> None:
@@ -289,13 +317,106 @@ def test_a_bias_that_no_expert_changes_is_the_bases() -> None:
 
 def test_told_models_are_those_of_the_task(home: Path, ready: Engine) -> None:
     batch, vectors = some(home, ready), ready.models.vectors
-    for name, change in (("tall", localised), ("emr", unified)):
+    for name, change in (("tall", localised), ("emr", unified), ("t_switch", binary)):
         made: TaskVectors = change(vectors)
         params = made.expert(1)
         with torch.inference_mode():
             expected = ready.models.embedding(lambda s, p=params: p, batch)  # type: ignore[misc]
         agree(run(ready, name, batch, own=1)[0], expected.double())
         assert not torch.allclose(run(ready, name, batch, own=0)[0], expected)
+
+
+# ---- rows that show, and merge nothing -----------------------------------------------------------
+
+
+def test_rmm_by_hand() -> None:
+    taus, one = torch.tensor([[1.0, 2, 0], [2, 4, 0], [0, 1, 1]]), torch.ones(3, 1)
+
+    def rows(directions: int) -> Tensor:
+        made = rebuilt(of_tensors({"e": one}, {"w": taus}, {"z": one}), directions).segments[1]
+        return (made.weights[1:] - made.weights[0]).double()
+
+    agree(rows(1)[0], torch.tensor([0.966004, 2.013051, 0.081044]), 2e-6)
+    lost = (rows(1) - taus).square().sum() / taus.square().sum()
+    assert lost == pytest.approx(0.043001, abs=1e-6)
+    agree(rows(2), taus.double())
+    u, s, vh = torch.linalg.svd(taus.double())  # by another way
+    agree(rows(1), s[0] * u[:, :1] @ vh[:1])
+
+
+def test_rmm_of_enough_directions_is_the_experts(home: Path, ready: Engine) -> None:
+    batch = some(home, ready)
+    with torch.inference_mode():
+        expected = ready.expert_embedding(batch, 1).double()
+    agree(run(ready, "rmm_4", batch, own=1)[0], expected, 1e-4)  # of three experts
+    assert (run(ready, "rmm_2", batch, own=1)[0] - expected).abs().max() > 1e-3
+    sizes = [DYNAMICS[f"rmm_{p}"].function(ready, "task_arithmetic").bytes for p in (1, 2, 4)]
+    experts = ready.models.vectors.count * sum(s.changing for s in ready.models.vectors.segments)
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert sizes[1] < 4 * (ready.models.vectors.numel + experts)
+
+
+def test_a_lock_by_hand() -> None:
+    one = torch.tensor([[1.0, 1.0], [0.0, 1.0]])
+    q, k, v, out = torch.eye(2), one.clone(), torch.tensor([[1.0, 0.0], [2.0, 1.0]]), one.clone()
+    bias = [torch.tensor([[1.0, 2.0]]) for _ in range(3)]
+    own = Attention((q[None], bias[0]), (k[None], bias[1]), (v[None], bias[2]), out[:, None])
+    m, n = torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([[1.0, 1.0], [0.0, 0.5]])
+    own.turn(m[None].double(), n[None].double())
+    agree(q, m.double())
+    agree(k, [[0.5, 0.5], [-0.5, 0.5]])
+    agree(v, [[3, 1], [1, 0.5]])
+    agree(out, [[1, 0], [0, 2]])
+    agree(q.mT @ k, one.double())  # what attends to what
+    agree(out @ v, [[3, 1], [2, 1]])  # what is passed on
+    agree(bias[0], [[4, 2]])
+    agree(bias[1], [[0.5, 1.5]])
+    agree(bias[2], [[3, 1]])
+
+
+def test_a_stretch_is_bounded() -> None:
+    made = invertible(3, 5, torch.Generator().manual_seed(1))
+    stretches = torch.linalg.svdvals(made)
+    assert stretches.shape == (3, 5) and (stretches > 0.1).all() and (stretches < 10).all()
+    assert len(torch.unique(stretches)) == 15
+
+
+def test_a_locked_expert_answers_as_before_and_lies_elsewhere(home: Path, ready: Engine) -> None:
+    batch, vectors = some(home, ready), ready.models.vectors
+    made = locked(ready.backbone, vectors, 0)
+    with torch.inference_mode():
+        for t in range(3):
+            before = ready.models.embedding(lambda s, t=t: vectors.expert(t, s), batch)  # type: ignore[misc]
+            after = ready.models.embedding(lambda s, t=t: made.expert(t, s), batch)  # type: ignore[misc]
+            agree(after, before.double(), 1e-3)
+
+    def away(one: TaskVectors, t: int) -> float:
+        return float((effective(one)[t] - effective(vectors)[t]).norm())
+
+    length = float(effective(vectors)[0].norm())
+    assert away(made, 0) > 2 * length and away(made, 1) == away(made, 2) == 0
+    assert not torch.equal(effective(locked(ready.backbone, vectors, 0, key=1)), effective(made))
+    # the base says how to turn back, without the key
+    assert away(turned_back(ready.backbone, made, 0), 0) < 0.5 * away(made, 0)
+    own, _ = run(ready, "mergelock", batch)
+    with torch.inference_mode():
+        scale = torch.full((3,), ready.suite.defaults.static_lambda)
+        usual = ready.models.embedding(ready.models.merged(scale), batch)
+        spoilt = ready.models.embedding(lambda s: made.merge(scale, s), batch)
+    agree(own, spoilt.double(), 1e-4)
+    assert (own - usual).abs().max() > 10 * 1e-4
+
+
+def test_what_all_models_share_can_not_be_locked(ready: Engine) -> None:
+    vectors = ready.models.vectors
+    names = [n for n in vectors.base() if n.endswith(ready.backbone.attention[0])]
+    base = {name: x.clone() for name, x in vectors.base().items()}
+    experts = [
+        {name: x for name, x in vectors.expert(t).items() if name not in names} for t in range(3)
+    ]
+    shared = TaskVectors(base, experts, ready.backbone.segments, ready.backbone.outputs_last)
+    with pytest.raises(UserError, match="can't be turned alone"):
+        locked(ready.backbone, shared, 0)
 
 
 # ---- rows ----------------------------------------------------------------------------------------

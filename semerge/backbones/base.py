@@ -68,6 +68,15 @@ class Backbone(Sizes, Protocol):
         """Whether `embed` is linear in its parameters: then merging its outputs is enough."""
 
     @property
+    def heads(self) -> int:
+        """Of the attention of a block."""
+
+    @property
+    def attention(self) -> tuple[str, str, str]:
+        """How the names of a block's attention end: weight and bias of q, k and v, one after the
+        other, and the weight that reads all heads."""
+
+    @property
     def segments(self) -> tuple[tuple[str, ...], ...]:
         """Parameter names by stage: embedding, block 1 .. block L, final embedding."""
 

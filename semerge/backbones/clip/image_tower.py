@@ -34,6 +34,7 @@ class VisionTransformer(TowerSizes):
     std: tuple[float, float, float] = OPENAI_STD
 
     linear_embed = False  # it ends in a layer norm
+    attention = ("attn.in_proj_weight", "attn.in_proj_bias", "attn.out_proj.weight")
 
     @cached_property
     def segments(self) -> tuple[tuple[str, ...], ...]:

@@ -63,6 +63,7 @@ class GPT2(GPT2Sizes):
     max_length: int | None = None
 
     linear_embed = True  # rows of two tables, added
+    attention = ("attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight")
 
     @cached_property
     def segments(self) -> tuple[tuple[str, ...], ...]:
