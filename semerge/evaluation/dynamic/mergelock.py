@@ -127,11 +127,11 @@ class Attention:
         )
         if segment.outputs_last:
             weight, out = weight.mT, out.mT
-        parts = [
+        q, k, v = (
             (w.unflatten(0, (backbone.heads, -1)), b.unflatten(0, (backbone.heads, -1)))
             for w, b in zip(weight.chunk(3), bias.chunk(3), strict=True)
-        ]
-        return cls(*parts, out.unflatten(1, (backbone.heads, -1)))
+        )
+        return cls(q, k, v, out.unflatten(1, (backbone.heads, -1)))
 
     def turn(self, m: Tensor, n: Tensor) -> None:
         """Queries by M, keys by its inverse transposed, values by N, and back: (heads, d, d) in
