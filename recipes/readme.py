@@ -15,6 +15,7 @@ from typing import Any
 from recipes import reliability, tables
 from recipes.card import card
 from semerge import common
+from semerge.evaluation.field.reading import Line, read_field
 from semerge.evaluation.tables import CAUSES, WORDS
 from semerge.methods import METHODS
 from semerge.probes import PROBES
@@ -83,7 +84,38 @@ def summary() -> str:
         ]
         for name, (suite, report) in reports().items()
     ]
-    return tables.table(head, body)
+    told = [text for suite, _ in reports().values() if (text := helped(suite))]
+    return "\n\n".join([tables.table(head, body), *told])
+
+
+def helped(suite: Suite) -> str:
+    """Markdown: which method SE-Merging helps most and least by the suite's table of the field, and
+    what is right most often there; empty where there is no table."""
+    field = read_field(suite)
+    if field is None or field.helped is None:
+        return ""
+    most, least = field.helped
+    own, rival = field.summary
+
+    def gain(line: Line) -> str:
+        return f"{tables.percent(line.static)} to {tables.percent(line.se)}"
+
+    text = (
+        f"Of the methods on `{suite.name}` ({field.n:,} test samples, options and λ by validation) "
+        f"SE-Merging helps {most.title} most, from {gain(most)} with the given head, and "
+        f"{least.title} least, from {gain(least)}."
+    )
+    if own:
+        text += (
+            f" With the routed head {own.title} with the probe `{own.probe}` is its best row, at "
+            f"{tables.percent(own.routed)}"
+        )
+    if own and rival:
+        over = "below it" if rival.routed < own.routed else "above it"
+        name = rival.title if rival.probe in ("", rival.method) else f"{rival.title}, {rival.probe}"
+        text += f"; the best other row that is not told the task is {over}: {name}, "
+        text += tables.percent(rival.routed)
+    return text + ("." if own else "")
 
 
 def results() -> str:

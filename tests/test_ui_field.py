@@ -63,6 +63,28 @@ def test_lines_are_those_of_the_file(suite: Suite) -> None:
     assert found.lines[0].megabytes == 12 and found.lines[0].data == ()
 
 
+def test_what_is_helped_most_and_least_is_told(suite: Suite) -> None:
+    """By how far SE-Merging is above the method's own static merge, for its own probes alone."""
+
+    def line(method: str, static: float | None, se: float, **more: Any) -> dict[str, Any]:
+        shares = {"static_oracle": static, "se_oracle": se, "se_routed": se, "routing": 1.0}
+        return row(method, se, average_all=shares, **more)
+
+    rows = [line("a", 0.75, 0.875), line("b", 0.25, 0.75), line("c", 0.875, 0.8125)]
+    rows += [line("d", 0.125, 0.9, note="other", probe="d"), line("e", None, 0.9)]
+    write_table(suite, table_of(suite, rows))
+    found = read_field(suite)
+    assert found is not None and found.helped is not None
+    assert [x.method for x in found.helped] == ["b", "c"]
+    assert [x.gain for x in found.helped] == [0.5, -0.0625]
+    told = re.sub(r"<.*?>", "", part("helped", found)).replace("\xa0", " ")
+    assert "adds most to B, from 25.0 % for its static merge to 75.0 %" in told
+    assert "least to C, from 87.5 % to 81.2 %" in told
+    write_table(suite, table_of(suite, [line("e", None, 0.9)]))
+    found = read_field(suite)
+    assert found is not None and found.helped is None and not part("helped", found).strip()
+
+
 @pytest.mark.parametrize(
     "change",
     [

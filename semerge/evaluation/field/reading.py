@@ -74,6 +74,12 @@ class Line:
         )
 
     @property
+    def gain(self) -> float | None:
+        """How far SE-Merging is above the static merge, given head; None where either is not
+        there."""
+        return None if self.static is None or self.se is None else self.se - self.static
+
+    @property
     def name(self) -> str:
         """What it is, in words."""
         return " · ".join(filter(None, (self.title, self.probe, self.preset)))
@@ -112,6 +118,19 @@ class Field:
         own = max((x for x in self.lines if x.kind == "se"), key=_routed, default=None)
         rival = max((x for x in self.lines if x.kind == "rival"), key=_routed, default=None)
         return own, rival
+
+    @property
+    def helped(self) -> tuple[Line, Line] | None:
+        """Of the best line of each method, those where SE-Merging is farthest above the method's
+        own static merge, and least far; given head. None where no line has both."""
+        both = [line for line in self.best if line.kind == "se" and line.gain is not None]
+        if not both:
+            return None
+        return max(both, key=_gain), min(both, key=_gain)
+
+
+def _gain(line: Line) -> float:
+    return line.gain or 0.0
 
 
 def _routed(line: Line) -> float:

@@ -11,6 +11,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from semerge import common
+from semerge.evaluation.field.reading import read_field
 from semerge.evaluation.tables import SHOWN, Rates, read_bench, read_rates
 from semerge.settings import CACHED, FINAL, PRESETS
 from semerge.suites.examples import SECTIONS
@@ -62,6 +63,8 @@ def _show_rates(found: Rates, number: int) -> None:
     else:
         html(part("summary", summary(found)))
     html(rates(found) + part("missed", found.missed))
+    if field := read_field(suite):
+        html(macro("helped", field, template="methods.html"))
     if found.ways or found.layers:
         with gr.Accordion(f"More of {suite.title}", open=False, elem_classes="se-fold"):
             pools = [pool for pool in _union(found.layers.values()) if pool != FINAL]
