@@ -211,6 +211,8 @@ def parser() -> Parser:
     one.add_argument("--limit", type=whole(0), metavar="N", help="N a task; default: 200, 0: all")
     one.add_argument("--rounds", type=whole(1), metavar="N", help="of which the medians are told")
     one.add_argument("--quick", action="store_true", help="few inputs and rounds, no growth")
+    what = "in place of all else what these cost, and an answer by them; all: those without data"
+    one.add_argument("--methods", metavar="a,b|all", help=what)
     one.add_argument("--json", action="store_true", help="print JSON")
     one.add_argument("--write", metavar="F", help="put the figures into a JSON file of all suites")
 

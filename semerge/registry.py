@@ -176,6 +176,21 @@ def _option(parameter: inspect.Parameter, function: Callable[..., Any]) -> Optio
 E = TypeVar("E", bound=Entry)
 
 
+ALL = "all"
+"""In place of specs: every entry."""
+
+
+def split_specs(text: str) -> list[str]:
+    """Specs in a list: a comma goes before a name, or before another option of the same spec."""
+    found: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if found and ":" in found[-1] and ":" not in part and "=" in part:
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    return found
+
+
 class Registry(Generic[E]):
     """The entries of one room, by name. Its files are imported when they are first needed."""
 

@@ -13,13 +13,13 @@ import torch
 from equivalence import samples_of
 
 from recipes.bench import plain
-from semerge.bench import command, figures, modes, subject
+from semerge.bench import command, figures, methods, modes, subject
 from semerge.bench import figures as memory
 from semerge.bench import work as timing
 from semerge.bench.subject import Subject
 from semerge.bench.work import SIDE, Times, Work, exact, quick
 from semerge.cli import main, parser
-from semerge.common import FIGURES
+from semerge.common import FIGURES, UserError
 from semerge.data.batches import picture
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine
@@ -219,6 +219,33 @@ def test_bad_input_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--suite", "nothing"]) == 2
     assert main(["bench", "--suite", "clip-vit-b-32", "--data", "x"]) == 2
     assert "random weights" in capsys.readouterr().err
+
+
+def test_methods_that_need_no_data_are_made_and_answer(tiny: Subject) -> None:
+    specs = methods.chosen(["all", "ties:density=0.5"])
+    assert "ties:density=0.5" in specs and "fisher" not in specs and "ota" not in specs
+    rows = methods.costs(tiny, ["lines", "ties:density=0.5"], rounds=1)
+    assert [row["method"] for row in rows] == ["lines", "ties:density=0.5"]
+    for row in rows:
+        assert row["seconds"] > 0 and row["peak_over_weights"] >= 1
+        assert row["answer_over_task_arithmetic"] > 0
+    (large,) = methods.costs(replace(tiny, weights="random"), ["ties"], rounds=1)
+    assert large["answer_over_task_arithmetic"] is None
+    with pytest.raises(UserError, match="not made from weights alone"):
+        methods.chosen(["regmean"])
+
+
+def test_what_methods_cost_is_printed_and_kept_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bench.json"
+    asked = ["bench", "--suite", "mini-text", "--methods", "average,ties:density=0.5", "--quick"]
+    assert main([*asked, "--write", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert "average " in told and "ties:density=0.5" in told
+    (found,) = json.loads(file.read_text(encoding="utf-8")).items()
+    assert found[0] == "mini-text, methods" and len(found[1]["methods"]) == 2
+    assert main(["bench", "--suite", "mini-text", "--methods", "fisher"]) == 2
 
 
 @pytest.mark.slow

@@ -19,12 +19,12 @@ from semerge.data import rendered
 from semerge.data import sets as sets_module
 from semerge.data.sets import suite_sets
 from semerge.engine import Engine, load_engine
-from semerge.evaluation import command
 from semerge.evaluation.dynamic import DYNAMICS
 from semerge.evaluation.evaluate import Request, evaluate
 from semerge.evaluation.figures import HEADINGS
 from semerge.methods import METHODS
 from semerge.probes import PROBES
+from semerge.registry import split_specs
 from semerge.settings import PRESETS
 from semerge.suites import read_suite
 
@@ -168,9 +168,9 @@ def test_files_text_and_table(
 
 
 def test_lists_of_methods() -> None:
-    assert command.split_specs("a, b,,ties") == ["a", "b", "ties"]
+    assert split_specs("a, b,,ties") == ["a", "b", "ties"]
     listed = "ties:density=0.5,merge=mean,average,ties:merge=mean"
-    assert command.split_specs(listed) == [
+    assert split_specs(listed) == [
         "ties:density=0.5,merge=mean",
         "average",
         "ties:merge=mean",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from semerge.common import FIGURES, UserError, read_json, rendered, write_text
+from semerge.registry import split_specs
 from semerge.suites import published_suites, read_suite
 from semerge.suites.report import machine
 
@@ -39,7 +40,9 @@ def bench(args: argparse.Namespace, reference: Any = None) -> dict[str, Any]:
     if args.data and large:
         raise UserError(f"{args.suite} is measured with random weights; --data means nothing then.")
 
-    from semerge.bench import figures, modes, start, subject
+    from semerge.bench import figures, methods, modes, start, subject
+
+    specs = methods.chosen(split_specs(args.methods)) if args.methods else ()
 
     inputs, rounds = INPUTS, args.rounds or (LARGE_ROUNDS if large else ROUNDS)
     if args.quick:
@@ -53,8 +56,11 @@ def bench(args: argparse.Namespace, reference: Any = None) -> dict[str, Any]:
         "weights_sha256": made.engine.weights_sha256(),
         "experts": made.engine.models.vectors.count,
         "exact": {key: getattr(at, key) for key in POINT},
-        **figures.figures(made, rounds, _tell, reference),
     }
+    on = {"machine": machine(str(made.engine.models.device)), "quick": args.quick}
+    if specs:
+        return found | {"methods": methods.costs(made, specs, rounds, _tell)} | on
+    found |= figures.figures(made, rounds, _tell, reference)
     found["figures"]["peak_over_weights"] = peak
     if args.data:
         limit = LIMIT if args.limit is None else args.limit or None
@@ -71,19 +77,21 @@ def bench(args: argparse.Namespace, reference: Any = None) -> dict[str, Any]:
         found["figures"]["page_ms"] = start.page_ms(starts)
     found["acceptance"] = figures.acceptance(found, large)
     found["about"] = {name: words["about"] for name, words in FIGURES.items()}
-    return found | {"machine": machine(str(made.engine.models.device)), "quick": args.quick}
+    return found | on
 
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The figures as text."""
-    return rendered("bench.txt", {"labelled": None} | found)
+    template = "bench_methods.txt" if "methods" in found else "bench.txt"
+    return rendered(template, {"labelled": None} | found)
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:
     """Put the figures of this suite beside those of others in a JSON file. What was measured on
-    another split than test has a place of its own there."""
+    another split than test has a place of its own there, and so have methods."""
     split = found.get("labelled", {}).get("split", "test")
     name = found["suite"] if split == "test" else f"{found['suite']}, {split}"
+    name += ", methods" if "methods" in found else ""
     known = read_json(path) if path.exists() else {}
     write_text(path, json.dumps(known | {name: found}, indent=1, ensure_ascii=False) + "\n")
 

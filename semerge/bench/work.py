@@ -75,7 +75,8 @@ def interleaved(
 def exact(engine: Engine, batch: Batch, resolved: Resolved) -> tuple[Tensor, Tensor]:
     """Probe, route, merge, run: chosen experts (B,) and final embeddings (B, D)."""
     routing = engine.route(engine.distances(batch, resolved)[resolved.probing], resolved)
-    return routing.chosen, engine.merged_embedding(batch, routing.coefficients)
+    coefficients = routing.coefficients
+    return routing.chosen, engine.merged_embedding(batch, coefficients, method=resolved.method)
 
 
 @torch.inference_mode()

@@ -30,7 +30,7 @@ from semerge.evaluation.text import lines, samples_of
 from semerge.methods import FULL_SIZE, METHODS
 from semerge.methods.samples import Source
 from semerge.probes import PROBES
-from semerge.registry import TASK_ARITHMETIC, Entry
+from semerge.registry import ALL, TASK_ARITHMETIC, Entry, split_specs
 from semerge.settings import Settings, descriptions
 from semerge.settings import valid_probes as probes_on_offer
 from semerge.suites import Suite, read_suite
@@ -39,7 +39,6 @@ from semerge.suites.report import read_report, write_report
 if TYPE_CHECKING:
     from semerge.engine import Engine
 
-ALL = "all"
 DRAWS = 3
 """Of a method that draws at random, where all methods are run."""
 NAMED = ("data", "split", "limit", "seed", "task", "skip_damaged")  # options that a Request has
@@ -258,17 +257,6 @@ def _all_of(spec: str) -> list[str]:
     draws = [""] + [f":draw={number}" for number in range(1, DRAWS)]
     drawing = {entry.name for entry in METHODS if any(o.name == "draw" for o in entry.options)}
     return [name + draw for name in METHODS.names for draw in (draws if name in drawing else [""])]
-
-
-def split_specs(text: str) -> list[str]:
-    """Specs in a list: a comma goes before a name, or before another option of the same spec."""
-    found: list[str] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        if found and ":" in found[-1] and ":" not in part and "=" in part:
-            found[-1] += f",{part}"
-        else:
-            found.append(part)
-    return found
 
 
 def _reported(suite: Suite, found: Evaluation) -> dict[str, Any]:

@@ -34,4 +34,4 @@ def lines(vectors: TaskVectors, *, floor: Floor = 1.0, slope: Slope = 0.5) -> Ta
     least = floor / vectors.count
     rise = [slope * (block / (depth - 1) if depth > 1 else 1.0) for block in range(depth)]
     factors = iter([least, *(least + each for each in rise), least])
-    return vectors.mapped(lambda deltas: next(factors) * deltas)
+    return vectors.mapped(lambda deltas: deltas.mul_(next(factors)))
