@@ -90,7 +90,10 @@ class ExpertConfig:
         default_factory=lambda: {"fashion_mnist": 1500, "cifar10": 2500}
     )
     runs: dict[str, tuple[str, ...]] = field(
-        default_factory=lambda: {task: (f"{task}-a", f"{task}-b") for task in STEPS}
+        default_factory=lambda: {
+            **{task: (f"{task}-a", f"{task}-b") for task in STEPS},
+            "mnist": ("mnist-a",),  # at home it is nearly right after one
+        }
     )
     run_keep: float = 0.998
     keep: dict[str, float] = field(
