@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from semerge.checkpoints.files import place_of
+from semerge.methods import METHODS
 from semerge.suites import Suite
 from semerge.suites.report import read_object, read_report
 
@@ -87,12 +88,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Field:
-    """The table of one suite. absent: what could not be had, with its reason. current: whether the
-    suite's report is of the same weights, or says nothing of them."""
+    """The table of one suite. absent: what could not be had, with its reason. methods: the names of
+    all that it has rows of, with figures or a reason. current: whether the suite's report is of the
+    same weights, or says nothing of them."""
 
     suite: Suite
     lines: tuple[Line, ...]
     absent: tuple[tuple[str, str], ...]
+    methods: frozenset[str]
     split: str
     n: int
     limit: int | None
@@ -111,6 +114,11 @@ class Field:
             if key not in found or line.routed > found[key].routed:
                 found[key] = line
         return tuple(sorted(found.values(), key=lambda line: -line.routed))
+
+    @cached_property
+    def not_run(self) -> tuple[str, ...]:
+        """Titles of the methods that the table says nothing of."""
+        return tuple(entry.title for entry in METHODS if entry.name not in self.methods)
 
     @property
     def summary(self) -> tuple[Line | None, Line | None]:
@@ -152,6 +160,7 @@ def read_field(suite: Suite) -> Field | None:
             suite=suite,
             lines=tuple(Line.of(row) for row in table if "reason" not in row),
             absent=tuple(_absent(row) for row in table if "reason" in row),
+            methods=frozenset(str(row["method"]).partition(":")[0] for row in table),
             split=str(found["split"]),
             n=int(found["n"]),
             limit=found["config"]["limit"],

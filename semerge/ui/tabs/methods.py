@@ -58,5 +58,5 @@ def _show(found: Field, number: int) -> None:
     html(rows(lines=found.best, caption=f"{found.suite.title}, the best row of each"))
     with fold(f"All {len(found.lines):,} rows of {found.suite.title}, and what is left out"):
         html(rows(lines=found.lines, caption=f"{found.suite.title}, every row"))
-        html(part("absent", found))
+        html(part("absent", found, command(found.suite)))
     html(part("columns", found))
