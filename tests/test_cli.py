@@ -177,6 +177,7 @@ def test_other_commands_are_imported_when_they_are_asked_for(
         "limit": 9,
         "rounds": None,
         "quick": True,
+        "methods": None,
         "json": False,
         "write": None,
     }

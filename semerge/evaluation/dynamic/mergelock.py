@@ -156,8 +156,9 @@ def locked(backbone: Backbone, vectors: TaskVectors, t: int, key: int = KEY) -> 
     generator = torch.Generator().manual_seed(key)
 
     def turns(own: Attention, base: Attention) -> tuple[Tensor, Tensor]:
-        heads, d = own.q[1].shape
-        return invertible(heads, d, generator), invertible(heads, d, generator)
+        (heads, d), device = own.q[1].shape, own.out.device
+        m, n = (invertible(heads, d, generator) for _ in range(2))
+        return m.to(device), n.to(device)
 
     return turned(backbone, vectors, t, turns)
 
