@@ -63,6 +63,20 @@ def test_lines_are_those_of_the_file(suite: Suite) -> None:
     assert found.lines[0].megabytes == 12 and found.lines[0].data == ()
 
 
+def test_placebo_and_ceiling_are_told_once(suite: Suite) -> None:
+    told = {"probe": "oracle", "note": "ceiling", "data": ["the task of each sample"]}
+    rows = [row("ties", 0.5), row("ties", 0.9, **told), row("average", 0.95, **told)]
+    rows += [row(name, 0.1, probe="random", note="placebo") for name in ("ties", "average")]
+    write_table(suite, table_of(suite, rows))
+    found = read_field(suite)
+    assert found is not None and len(found.lines) == 5
+    assert [(x.method, x.probe) for x in found.best] == [
+        ("average", "oracle"),
+        ("ties", "experts"),
+        ("ties", "random"),
+    ]
+
+
 def test_what_is_helped_most_and_least_is_told(suite: Suite) -> None:
     """By how far SE-Merging is above the method's own static merge, for its own probes alone."""
 

@@ -20,6 +20,8 @@ from semerge.suites.report import read_object, read_report
 
 FILE = "field.json"
 TOLD = "the task of each sample"
+BOUNDS = ("random", "oracle")
+"""Probes that stand beside every method: a placebo and a ceiling."""
 _log = logging.getLogger(__name__)
 
 
@@ -107,10 +109,12 @@ class Field:
     @cached_property
     def best(self) -> tuple[Line, ...]:
         """Of each method, and of each row that no request has, the line with the best accuracy as
-        the app answers: the first of equals. Best first."""
+        the app answers: the first of equals. Of placebo and ceiling one for all methods. Best
+        first."""
         found: dict[tuple[str, str], Line] = {}
         for line in self.lines:
-            key = (line.method, line.probe if line.kind != "se" else "")
+            method = "" if line.probe in BOUNDS else line.method
+            key = (method, line.probe if line.kind != "se" else "")
             if key not in found or line.routed > found[key].routed:
                 found[key] = line
         return tuple(sorted(found.values(), key=lambda line: -line.routed))
