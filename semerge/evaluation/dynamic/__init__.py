@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from semerge.common import UserError
@@ -23,8 +24,11 @@ from semerge.registry import Entry, Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from semerge.backbones import Batch
     from semerge.engine import Engine
     from semerge.methods.samples import Samples
+    from semerge.probe import Steps
+    from semerge.task_vectors import TaskVectors
 
 F = TypeVar("F", bound=Callable[..., Any])
 Head = Literal["told", "own", "routed"]
@@ -81,6 +85,26 @@ def dynamic(name: str, *, title: str, **more: Any) -> Callable[[F], F]:
         return function
 
     return register
+
+
+def told(engine: Engine, vectors: TaskVectors, size: int) -> Made:
+    """The expert of each sample's own task, of other task vectors than the suite's. size: bytes of
+    all that is held."""
+
+    def run(batch: Batch, own: int) -> tuple[Tensor, None]:
+        return engine.models.embedding(partial(vectors.expert, own), batch), None
+
+    return Made(run, 1.0, size)
+
+
+def over(engine: Engine, vectors: TaskVectors) -> Steps:
+    """The suite with other task vectors."""
+    from semerge.loading import Loaded
+    from semerge.probe import Steps
+
+    models = engine.models
+    loaded = Loaded(engine.suite, engine.backbone, vectors, models.heads, models.statistics)
+    return Steps(loaded, models.device)
 
 
 def samples_of(engine: Engine) -> Samples:

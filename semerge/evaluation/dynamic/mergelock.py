@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semerge.common import UserError
-from semerge.evaluation.dynamic import Made, dynamic
+from semerge.evaluation.dynamic import Made, dynamic, over
 
 if TYPE_CHECKING:
     import torch
@@ -76,14 +76,10 @@ def mergelock_back(engine: Engine, method: str) -> Made:
 def mergelock_se(engine: Engine, method: str) -> Made:
     """What SE-Merging becomes, by the suite's defaults."""
     from semerge.evaluation.field.costs import held, passes
-    from semerge.loading import Loaded
-    from semerge.probe import Steps
     from semerge.settings import Settings
 
-    suite, models = engine.suite, engine.models
-    vectors = locked(engine.backbone, models.vectors, LOCKED)
-    loaded = Loaded(suite, engine.backbone, vectors, models.heads, models.statistics)
-    steps, resolved = Steps(loaded, models.device), Settings().resolve(suite)
+    steps = over(engine, locked(engine.backbone, engine.models.vectors, LOCKED))
+    resolved = Settings().resolve(engine.suite)
 
     def run(batch: Batch, own: int) -> tuple[Tensor, Tensor]:
         routing = steps.route(steps.distances(batch, resolved)[resolved.probing], resolved)

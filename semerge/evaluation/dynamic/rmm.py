@@ -10,15 +10,13 @@ accuracy so many numbers keep.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from semerge.evaluation.dynamic import Made, dynamic
+from semerge.evaluation.dynamic import Made, dynamic, told
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from semerge.backbones import Batch
     from semerge.engine import Engine
     from semerge.task_vectors import TaskVectors
 
@@ -47,11 +45,7 @@ def store(engine: Engine, directions: int) -> Made:
     changing = sum(segment.changing for segment in vectors.segments)
     tensors = sum(len(segment.own) for segment in vectors.segments)
     numbers = vectors.numel + kept * changing + kept * vectors.count * tensors
-
-    def run(batch: Batch, own: int) -> tuple[Tensor, None]:
-        return engine.models.embedding(partial(experts.expert, own), batch), None
-
-    return Made(run, 1.0, 4 * numbers)
+    return told(engine, experts, 4 * numbers)
 
 
 def _row(directions: int, words: str) -> None:

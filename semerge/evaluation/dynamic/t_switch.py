@@ -10,10 +10,9 @@ task, here each sample has its own.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from semerge.evaluation.dynamic import Made, dynamic
+from semerge.evaluation.dynamic import Made, dynamic, over, told
 from semerge.evaluation.dynamic.knn import knn
 
 if TYPE_CHECKING:
@@ -37,11 +36,7 @@ DROPPED = 0.6  # of the positive and of the negative numbers
 def t_switch(engine: Engine, method: str) -> Made:
     """Of each task, the base plus its switch."""
     switches = binary(engine.models.vectors)
-
-    def run(batch: Batch, own: int) -> tuple[Tensor, None]:
-        return engine.models.embedding(partial(switches.expert, own), batch), None
-
-    return Made(run, 1.0, size(switches))
+    return told(engine, switches, size(switches))
 
 
 @dynamic(
@@ -56,13 +51,8 @@ def t_switch(engine: Engine, method: str) -> Made:
 )
 def auto_switch(engine: Engine, method: str) -> Made:
     """Of each sample the base plus every task's switch, times its share of the neighbours."""
-    from semerge.loading import Loaded
-    from semerge.probe import Steps
-
-    models, router = engine.models, knn(engine, method)
-    switches = binary(models.vectors)
-    loaded = Loaded(engine.suite, engine.backbone, switches, models.heads, models.statistics)
-    steps = Steps(loaded, models.device)
+    router, switches = knn(engine, method), binary(engine.models.vectors)
+    steps = over(engine, switches)
 
     def run(batch: Batch, own: int) -> tuple[Tensor, Tensor]:
         shares = 1 - router.run(batch)

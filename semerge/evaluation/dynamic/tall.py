@@ -8,15 +8,13 @@ for all, as no label is used.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from semerge.evaluation.dynamic import Made, dynamic
+from semerge.evaluation.dynamic import Made, dynamic, told
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from semerge.backbones import Batch
     from semerge.engine import Engine
     from semerge.task_vectors import TaskVectors
 
@@ -52,8 +50,4 @@ def models_of(engine: Engine, vectors: TaskVectors, floats: int = 0) -> Made:
     vector, the masks and so many numbers are held."""
     changing = sum(segment.changing for segment in vectors.segments)
     size = 4 * (vectors.numel + changing + floats) + vectors.count * -(-changing // 8)
-
-    def run(batch: Batch, own: int) -> tuple[Tensor, None]:
-        return engine.models.embedding(partial(vectors.expert, own), batch), None
-
-    return Made(run, 1.0, size)
+    return told(engine, vectors, size)
